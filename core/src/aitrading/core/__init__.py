@@ -1,0 +1,1 @@
+"""Mechanisms and contracts shared by the server and the client."""

@@ -1,0 +1,1 @@
+"""The bottom of the house: clock, ids, randomness, errors, secrets."""

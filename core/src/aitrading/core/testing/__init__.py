@@ -1,0 +1,1 @@
+"""Fakes that ship: they pass the same contract suites as the real parts."""

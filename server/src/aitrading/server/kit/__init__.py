@@ -1,0 +1,1 @@
+"""What every service of the server shares: bundle, HTTP, bus, tenancy."""

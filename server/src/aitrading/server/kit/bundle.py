@@ -1,0 +1,106 @@
+"""The bundle: everything one service process needs to know, written by the supervisor.
+
+The supervisor writes `HOME/run/bundles/<service>.json` (mode 0600) before it starts the service
+and names it in `AITRADING_BUNDLE`. A service opens nothing that its bundle does not name, so its
+rights can be read in one file.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+
+class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """PEM files of this service's own identity (URI SAN `spiffe://aitrading/service/<name>`)."""
+
+    certificate: Path
+    private_key: Path
+    ca: Path
+
+
+class HttpListener(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the service answers: a Unix socket for the edge, TCP with mTLS for its peers."""
+
+    socket: Path
+    host: str
+    port: int
+
+
+class PeerAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where another service answers over mTLS."""
+
+    host: str
+    port: int
+
+
+class PostgresAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """One login of one role; `host` is a socket folder or a host name."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str
+    tls: bool = False
+
+
+class ValkeyAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """One cache user; its ACL allows keys under `<service>:` only."""
+
+    user: str
+    password: str
+    socket: Path | None = None
+    url: str | None = None
+
+
+class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """One bus user over mutual TLS; its permissions name the subjects it may use."""
+
+    url: str
+    user: str
+    password: str
+
+
+class ClickHouseAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """The embedded engine's folder, or the URL of a real server."""
+
+    path: Path | None = None
+    url: str | None = None
+
+
+class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
+    """One service process, as the supervisor wants it."""
+
+    service: str
+    instance: str
+    version: str
+    environment: str
+    home: Path
+    demo: bool
+    tls: TlsFiles
+    listener: HttpListener
+    control_fd: int | None
+    peers: dict[str, PeerAddress]
+    service_keys: Path
+    """Public keys (JWKS) of every service of this installation; verifies service tokens."""
+    user_keys: Path
+    """Public keys (JWKS) that verify user access tokens."""
+    websocket_socket: Path | None = None
+    postgres: dict[str, PostgresAccess] = {}
+    """Logins by role: `migrator`, `database`, `identity`, `trading`."""
+    valkey: ValkeyAccess | None = None
+    nats: NatsAccess | None = None
+    clickhouse: ClickHouseAccess | None = None
+    config_file: Path | None = None
+    settings: dict[str, str] = {}
+    """Overrides from the command line, the strongest layer of configuration."""
+
+
+def load_bundle(path: Path) -> ServiceBundle:
+    """Read and validate a bundle; raises `msgspec.ValidationError` for a file not made by us."""
+    return msgspec.json.decode(path.read_bytes(), type=ServiceBundle)
+
+
+def encode_bundle(bundle: ServiceBundle) -> bytes:
+    """Render for `load_bundle`."""
+    return msgspec.json.format(msgspec.json.encode(bundle))
