@@ -1,0 +1,36 @@
+"""Waiting for something to become true, with a deadline instead of a guess."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+POLL_S = 0.01
+
+
+class NeverHappened(AssertionError):
+    """The deadline passed; the message tells what was seen last."""
+
+
+async def eventually(
+    probe: Callable[[], T | Awaitable[T]], *, timeout_s: float = 10.0, what: str = "condition"
+) -> T:
+    """Poll until the probe answers something true, and return it.
+
+    An exception of the probe counts as "not yet"; the last one is the cause of the failure.
+    """
+    deadline = time.monotonic() + timeout_s
+    last: BaseException | None = None
+    while True:
+        try:
+            answer = probe()
+            value = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+        except Exception as exc:  # noqa: BLE001 - a probe may fail in any way until it succeeds
+            last = exc
+        if time.monotonic() > deadline:
+            raise NeverHappened(f"{what} did not become true within {timeout_s} s") from last
+        await asyncio.sleep(POLL_S)
