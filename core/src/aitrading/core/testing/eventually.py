@@ -4,13 +4,13 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 POLL_S = 0.01
 
 
-class NeverHappened(AssertionError):
+class NeverHappenedError(AssertionError):
     """The deadline passed; the message tells what was seen last."""
 
 
@@ -25,12 +25,18 @@ async def eventually(
     last: BaseException | None = None
     while True:
         try:
-            answer = probe()
-            value = await answer if inspect.isawaitable(answer) else answer
+            value = await _answer(probe)
             if value:
                 return value
         except Exception as exc:  # noqa: BLE001 - a probe may fail in any way until it succeeds
             last = exc
         if time.monotonic() > deadline:
-            raise NeverHappened(f"{what} did not become true within {timeout_s} s") from last
+            raise NeverHappenedError(f"{what} did not become true within {timeout_s} s") from last
         await asyncio.sleep(POLL_S)
+
+
+async def _answer(probe: Callable[[], T | Awaitable[T]]) -> T:
+    answer = probe()
+    if inspect.isawaitable(answer):
+        return cast("T", await answer)
+    return answer
