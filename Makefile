@@ -1,0 +1,48 @@
+# Two commands matter to a stranger: `make run` and `make test`. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.synced
+CAMPAIGN ?= 1
+SEEDS ?= 1000
+FIRST ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench prove test-servers browser docs down clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## create .venv with everything the platform and its tests need
+
+$(STAMP): pyproject.toml uv.lock core/pyproject.toml server/pyproject.toml client/pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh "$(PYTHON)"
+	@touch $(STAMP)
+
+run: setup ## start the platform with demo data and print its address
+	@$(BIN)/aitrading up --demo
+
+test: setup ## run every test, with campaign sizes that fit ten minutes on two cores
+	@scripts/test.sh
+
+check: setup ## format, lint, types, import contracts, security rules, secrets, SBOM
+	@scripts/check.sh
+
+format: setup ## let the formatter and the safe fixes rewrite the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup ## run every benchmark; COMPARE=1 holds the ratios against the committed baseline
+	@$(BIN)/python -m aitrading.server.benchmarks $(if $(COMPARE),--compare)
+
+prove: setup ## run the long campaigns (resumable); results go to benchmarks/results/
+	@scripts/prove.sh
+
+docs: setup ## write the generated reference documents
+	@$(BIN)/python scripts/generate_docs.py
+
+down: ## stop the platform that `make run` started
+	@$(BIN)/aitrading down
+
+clean: ## remove the virtual environment and caches; data under var/ stays
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache artifacts dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Everything that can be judged without running the platform. Fast, read-only, no network after set-up.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+bin=$PWD/.venv/bin
+failed=()
+
+step() {
+  local name=$1 started=$SECONDS output
+  shift
+  if output=$("$@" 2>&1); then
+    printf '  ok    %-16s %3ds\n' "$name" $((SECONDS - started))
+  else
+    printf '  FAIL  %-16s %3ds\n%s\n' "$name" $((SECONDS - started)) "$output"
+    failed+=("$name")
+  fi
+}
+
+# semgrep pins versions that the platform does not, so it lives in an environment of its own.
+own_rules() {
+  local lock=security/semgrep/requirements.txt home=.venv-semgrep
+  if ! cmp -s "$lock" "$home/requirements.txt"; then
+    "$bin/uv" venv --quiet --clear "$home" &&
+      UV_SYSTEM_CERTS=1 "$bin/uv" pip install --quiet --require-hashes -p "$home/bin/python" -r "$lock" &&
+      cp "$lock" "$home/requirements.txt" || return 1
+  fi
+  "$home/bin/semgrep" scan --quiet --error --metrics=off --disable-version-check --config security/semgrep/rules.yml core/src server/src client/src
+}
+
+dependencies() {
+  local part
+  for part in core server client; do (cd "$part" && "$bin/deptry" --config ../pyproject.toml src) || return 1; done
+}
+
+secrets() {
+  git ls-files -z | grep -zvE '^(uv\.lock|.*/static/vendor/|.*package-lock\.json)' |
+    xargs -0 "$bin/detect-secrets-hook" --baseline .secrets.baseline
+}
+
+sbom() {
+  mkdir -p artifacts
+  "$bin/cyclonedx-py" environment .venv --of JSON -o artifacts/sbom.cdx.json --output-reproducible
+}
+
+step format "$bin/ruff" format --check .
+step lint "$bin/ruff" check .
+step types "$bin/basedpyright" --level error
+step imports "$bin/lint-imports" --no-cache
+step bandit "$bin/bandit" -q -r -c pyproject.toml core/src server/src client/src scripts
+step semgrep own_rules
+step dead-code "$bin/vulture"
+step dependencies dependencies
+step secrets secrets
+step sbom sbom
+step lock "$bin/uv" lock --check --quiet
+
+if [ ${#failed[@]} -gt 0 ]; then
+  printf '\ncheck failed: %s\n' "${failed[*]}"
+  exit 1
+fi
