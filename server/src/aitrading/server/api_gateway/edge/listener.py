@@ -1,0 +1,302 @@
+"""The one listener: TLS 1.3 only, devices and people told apart by the name they ask for."""
+
+from aitrading.server.api_gateway.edge.config import Access, EdgeConfig, Route
+from aitrading.server.api_gateway.edge.errors import local_replies
+from aitrading.server.api_gateway.edge.json_types import (
+    Json,
+    Resource,
+    extension,
+    type_url,
+    typed,
+)
+from aitrading.server.api_gateway.edge.routes import (
+    LINK_ROUTES,
+    PUBLIC_ROUTES,
+    RATE_LIMIT_FILTER,
+    most_specific_first,
+    path_match,
+    route_file,
+)
+
+LISTENER = "edge"
+TOKEN_FILTER = "aitrading.token"  # noqa: S105 - a filter's name
+SERVER_SECRET = "edge-certificate"  # noqa: S105 - a resource's name
+DEVICE_URI_PREFIX = "spiffe://aitrading/tenant/"
+
+_JWT_FILTER = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+_TLS = "extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+_HTTP = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+
+def listener(config: EdgeConfig) -> Resource:
+    """Choose the chain by SNI; anything but a link name goes to the public chain."""
+    return typed(
+        "config.listener.v3.Listener",
+        name=LISTENER,
+        address={"socket_address": {"address": config.address, "port_value": config.port}},
+        per_connection_buffer_limit_bytes=config.connection_buffer_bytes,
+        listener_filters=[
+            extension(
+                "envoy.filters.listener.tls_inspector",
+                "extensions.filters.listener.tls_inspector.v3.TlsInspector",
+            )
+        ],
+        listener_filters_timeout="5s",
+        filter_chains=[_link_chain(config)],
+        default_filter_chain=_public_chain(config),
+    )
+
+
+def token_filter(config: EdgeConfig) -> Resource:
+    """The token check, delivered apart from the listener: new keys must not cut WebSockets."""
+    token = config.token
+    provider: Resource = {
+        "issuer": token.issuer,
+        "audiences": [token.audience],
+        "forward": True,
+        "clock_skew_seconds": token.clock_skew_s,
+        "require_expiration": True,
+        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "from_cookies": [token.cookie],
+        "local_jwks": {"inline_string": token.jwks},
+        "jwt_cache_config": {
+            "jwt_cache_size": token.cached_tokens,
+            "jwt_max_token_size": token.max_token_bytes,
+        },
+    }
+    rules = [_token_rule(route) for route in most_specific_first(config.routes)]
+    return typed(
+        "config.core.v3.TypedExtensionConfig",
+        name=TOKEN_FILTER,
+        typed_config=typed(_JWT_FILTER, providers={"user": provider}, rules=rules),
+    )
+
+
+def server_secret(config: EdgeConfig) -> Resource:
+    """The edge's certificate by file, read again when its folder changes."""
+    return typed(
+        "extensions.transport_sockets.tls.v3.Secret",
+        name=SERVER_SECRET,
+        tls_certificate={
+            "certificate_chain": {"filename": str(config.certificate)},
+            "private_key": {"filename": str(config.private_key)},
+            "watched_directory": {"path": str(config.certificate.parent)},
+        },
+    )
+
+
+def file_source(config: EdgeConfig, name: str) -> Resource:
+    """A resource file beside the others, watched for an atomic rename."""
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {
+            "path": str(config.xds_folder / f"{name}.json"),
+            "watched_directory": {"path": str(config.xds_folder)},
+        },
+    }
+
+
+def _link_chain(config: EdgeConfig) -> Resource:
+    device: Resource = {
+        "trusted_ca": {"filename": str(config.device_ca)},
+        "match_typed_subject_alt_names": [
+            {"san_type": "URI", "matcher": {"prefix": DEVICE_URI_PREFIX}}
+        ],
+    }
+    return {
+        "name": LINK_ROUTES,
+        "filter_chain_match": {"server_names": config.link_hosts},
+        "transport_socket": _tls(
+            config,
+            alpn=["http/1.1"],
+            require_client_certificate=True,
+            validation=device,
+        ),
+        "transport_socket_connect_timeout": "10s",
+        "filters": [
+            _http(
+                config,
+                LINK_ROUTES,
+                [],
+                forward_client_cert_details="SANITIZE_SET",
+                set_current_client_cert_details={"uri": True},
+            )
+        ],
+    }
+
+
+def _public_chain(config: EdgeConfig) -> Resource:
+    token: Json = {
+        "name": TOKEN_FILTER,
+        "config_discovery": {
+            "config_source": file_source(config, "ecds"),
+            "type_urls": [type_url(_JWT_FILTER)],
+        },
+    }
+    limit = extension(
+        RATE_LIMIT_FILTER,
+        "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="edge",
+    )
+    return {
+        "name": PUBLIC_ROUTES,
+        "transport_socket": _tls(config, alpn=["h2", "http/1.1"]),
+        "transport_socket_connect_timeout": "10s",
+        "filters": [
+            _http(config, PUBLIC_ROUTES, [limit, token], forward_client_cert_details="SANITIZE")
+        ],
+    }
+
+
+def _tls(
+    config: EdgeConfig,
+    *,
+    alpn: list[str],
+    require_client_certificate: bool = False,
+    validation: Resource | None = None,
+) -> Resource:
+    common: Resource = {
+        "alpn_protocols": alpn,
+        "tls_params": {
+            "tls_minimum_protocol_version": "TLSv1_3",
+            "tls_maximum_protocol_version": "TLSv1_3",
+        },
+        "tls_certificate_sds_secret_configs": [
+            {"name": SERVER_SECRET, "sds_config": file_source(config, "sds")}
+        ],
+    }
+    if validation is not None:
+        common["validation_context"] = validation
+    return extension(
+        "envoy.transport_sockets.tls",
+        _TLS,
+        common_tls_context=common,
+        require_client_certificate=require_client_certificate,
+    )
+
+
+def _http(config: EdgeConfig, routes: str, filters: list[Json], **client_cert: Json) -> Resource:
+    return extension(
+        "envoy.filters.network.http_connection_manager",
+        _HTTP,
+        stat_prefix=routes,
+        rds={
+            "route_config_name": routes,
+            "config_source": file_source(config, route_file(routes)),
+        },
+        http_filters=[
+            *filters,
+            extension(
+                "envoy.filters.http.router",
+                "extensions.filters.http.router.v3.Router",
+            ),
+        ],
+        **_strictness(config),
+        **_observation(config),
+        **client_cert,
+    )
+
+
+def _strictness(config: EdgeConfig) -> Resource:
+    """Nothing ambiguous passes: one meaning per path, no inner headers from outside."""
+    return {
+        "use_remote_address": True,
+        "skip_xff_append": False,
+        "internal_address_config": {"unix_sockets": False},
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "max_request_headers_kb": config.max_header_kib,
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "75s",
+        "common_http_protocol_options": {
+            "idle_timeout": "300s",
+            "max_headers_count": 100,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 65_536,
+            "initial_connection_window_size": 1_048_576,
+        },
+        "server_name": "aitrading",
+        "local_reply_config": local_replies(),
+    }
+
+
+def _observation(config: EdgeConfig) -> Resource:
+    """One JSON line per request on standard output, and one trace id from the edge on."""
+    return {
+        "generate_request_id": True,
+        "always_set_request_id_in_response": True,
+        "access_log": [
+            extension(
+                "envoy.access_loggers.stdout",
+                "extensions.access_loggers.stream.v3.StdoutAccessLog",
+                log_format={"json_format": _ACCESS_LOG},
+            )
+        ],
+        "tracing": {
+            "provider": extension(
+                "envoy.tracers.opentelemetry",
+                "config.trace.v3.OpenTelemetryConfig",
+                service_name="edge",
+                **_context_only(config),
+            ),
+            "random_sampling": {"value": 0},
+        },
+    }
+
+
+def _context_only(config: EdgeConfig) -> Resource:
+    """Start and pass on W3C trace contexts but record no spans: Envoy insists on an exporter."""
+    return {
+        "sampler": extension(
+            "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
+            "extensions.tracers.opentelemetry.samplers.v3.TraceIdRatioBasedSamplerConfig",
+            sampling_percentage={"numerator": 0},
+        ),
+        "http_service": {
+            "http_uri": {
+                "uri": "http://nobody/v1/traces",
+                "cluster": config.upstreams[0].name,
+                "timeout": "1s",
+            }
+        },
+    }
+
+
+_ACCESS_LOG: Resource = {
+    "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
+    "level": "INFO",
+    "service": "edge",
+    "logger": "access",
+    "msg": "%REQ(:METHOD)% %PATH(NQ)% %RESPONSE_CODE%",
+    "trace_id": "%TRACE_ID%",
+    "fields": {
+        "method": "%REQ(:METHOD)%",
+        "host": "%REQ(:AUTHORITY)%",
+        "path": "%PATH(NQ)%",
+        "protocol": "%PROTOCOL%",
+        "status": "%RESPONSE_CODE%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "duration_ms": "%DURATION%",
+        "bytes_received": "%BYTES_RECEIVED%",
+        "bytes_sent": "%BYTES_SENT%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "device": "%DOWNSTREAM_PEER_URI_SAN%",
+        "sni": "%REQUESTED_SERVER_NAME%",
+        "tls": "%DOWNSTREAM_TLS_VERSION%",
+        "upstream": "%UPSTREAM_CLUSTER%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "user_agent": "%REQ(USER-AGENT)%",
+    },
+}
+
+
+def _token_rule(route: Route) -> Json:
+    rule: Resource = {"match": path_match(route)}
+    if route.access is Access.TOKEN:
+        rule["requires"] = {"provider_name": "user"}
+    return rule

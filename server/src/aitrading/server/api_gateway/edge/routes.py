@@ -1,0 +1,148 @@
+"""The route tables: who answers which path, and how long the edge waits for the answer."""
+
+from collections.abc import Iterable
+
+from aitrading.server.api_gateway.edge.config import (
+    Access,
+    EdgeConfig,
+    RateLimit,
+    Route,
+    TimeoutClass,
+)
+from aitrading.server.api_gateway.edge.json_types import Json, Resource, always, typed
+
+PUBLIC_ROUTES = "public"
+LINK_ROUTES = "link"
+RATE_LIMIT_FILTER = "envoy.filters.http.local_ratelimit"
+LINK_PATH = "/link"
+
+_ROUTE_CONFIGURATION = "config.route.v3.RouteConfiguration"
+_RATE_LIMIT = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+_TRACKED_ADDRESSES = 10_000
+_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
+_RESPONSE_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+_HIDDEN_REQUEST_HEADERS = ("x-jwt-payload", "x-envoy-original-path")
+_HIDDEN_RESPONSE_HEADERS = ("x-powered-by", "x-envoy-upstream-service-time")
+
+
+def route_tables(config: EdgeConfig) -> dict[str, Resource]:
+    """Two tables by name: one for people and programs, one for devices with a single path."""
+    return {PUBLIC_ROUTES: _public(config), LINK_ROUTES: _link(config)}
+
+
+def route_file(table: str) -> str:
+    """The stem of the file that holds a table: Envoy takes one table per file."""
+    return f"rds-{table}"
+
+
+def _public(config: EdgeConfig) -> Resource:
+    routes = [_route(route, config) for route in most_specific_first(config.routes)]
+    return _table(PUBLIC_ROUTES, config, config.hosts, [*routes, _nothing_here()])
+
+
+def _link(config: EdgeConfig) -> Resource:
+    line = Route(
+        path=LINK_PATH,
+        upstream=config.link_upstream,
+        access=Access.PUBLIC,
+        timeout=TimeoutClass.STREAM,
+        below=False,
+    )
+    routes: list[Json] = [_route(line, config), _nothing_here()]
+    return _table(LINK_ROUTES, config, config.link_hosts, routes)
+
+
+def _table(name: str, config: EdgeConfig, hosts: tuple[str, ...], routes: list[Json]) -> Resource:
+    public = tuple(host for host in hosts if host in config.public_hosts)
+    others = tuple(host for host in hosts if host not in public)
+    virtual_hosts: list[Json] = [
+        {"name": f"{name}-loopback", "domains": others, "routes": routes},
+        {
+            "name": f"{name}-public",
+            "domains": public,
+            "routes": routes,
+            "response_headers_to_add": [_header("strict-transport-security", _STRICT_TRANSPORT)],
+        },
+    ]
+    misdirected: Resource = {
+        "name": f"{name}-unknown-host",
+        "domains": ["*"],
+        "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 421}}],
+    }
+    used = [host for host, names in zip(virtual_hosts, (others, public), strict=True) if names]
+    return typed(
+        _ROUTE_CONFIGURATION,
+        name=name,
+        ignore_port_in_host_matching=True,
+        virtual_hosts=[*used, misdirected],
+        request_headers_to_remove=_HIDDEN_REQUEST_HEADERS,
+        response_headers_to_remove=_HIDDEN_RESPONSE_HEADERS,
+        response_headers_to_add=[_header(key, value) for key, value in _RESPONSE_HEADERS.items()],
+        max_direct_response_body_size_bytes=4_096,
+    )
+
+
+def most_specific_first(routes: Iterable[Route]) -> list[Route]:
+    """Order so that the first match is the closest one."""
+    return sorted(routes, key=lambda route: (-len(route.path), route.path))
+
+
+def path_match(route: Route) -> Resource:
+    """Match the path itself and, where the route says so, what lies below it."""
+    if not route.below:
+        return {"path": route.path}
+    return {"path_separated_prefix": route.path}
+
+
+def _route(route: Route, config: EdgeConfig) -> Json:
+    action: Resource = {"cluster": route.upstream, "timeout": route.timeout.value}
+    if route.timeout is TimeoutClass.STREAM:
+        action["idle_timeout"] = f"{config.silent_stream_s}s"
+        action["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+    line: Resource = {"name": route.path, "match": path_match(route), "route": action}
+    if route.access is Access.AUTH:
+        line["typed_per_filter_config"] = {RATE_LIMIT_FILTER: _auth_limit(config)}
+    return line
+
+
+def _auth_limit(config: EdgeConfig) -> Resource:
+    return typed(
+        _RATE_LIMIT,
+        stat_prefix="auth",
+        filter_enabled=always(),
+        filter_enforced=always(),
+        token_bucket=_bucket(config.auth_limit_total),
+        max_dynamic_descriptors=_TRACKED_ADDRESSES,
+        rate_limits=[{"actions": [{"remote_address": {}}]}],
+        descriptors=[
+            {
+                "entries": [{"key": "remote_address"}],
+                "token_bucket": _bucket(config.auth_limit_per_address),
+            }
+        ],
+        response_headers_to_add=[_header("retry-after", "60")],
+    )
+
+
+def _bucket(limit: RateLimit) -> Resource:
+    return {
+        "max_tokens": limit.burst,
+        "tokens_per_fill": 1,
+        "fill_interval": f"{60 / limit.per_minute:.3f}s",
+    }
+
+
+def _header(key: str, value: str) -> Json:
+    return {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"}
+
+
+def _nothing_here() -> Json:
+    return {"match": {"prefix": "/"}, "direct_response": {"status": 404}}

@@ -1,0 +1,85 @@
+"""The edge as data: what is refused before Envoy ever sees it, and how files are replaced."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitrading.core.kit.errors import AitradingError
+from aitrading.server.api_gateway.edge.config import (
+    Access,
+    EdgeConfig,
+    Route,
+    TokenRules,
+    Upstream,
+)
+from aitrading.server.api_gateway.edge.errors import EDGE_REPLIES
+from aitrading.server.api_gateway.edge.xds import resources, write_resources
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> EdgeConfig:
+    return EdgeConfig(
+        address="127.0.0.1",
+        port=8000,
+        hosts=("localhost", "127.0.0.1", "trading.example"),
+        certificate=tmp_path / "edge.pem",
+        private_key=tmp_path / "edge.key",
+        device_ca=tmp_path / "device-ca.pem",
+        xds_folder=tmp_path / "xds",
+        token=TokenRules(issuer="i", audience="a", cookie="c", jwks='{"keys":[]}'),
+        upstreams=(Upstream(name="gateway", socket=tmp_path / "gateway.sock"),),
+        routes=(
+            Route(path="/api/v1", upstream="gateway"),
+            Route(path="/api/v1/auth", upstream="gateway", access=Access.AUTH),
+        ),
+        link_upstream="gateway",
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 0},
+        {"port": 70_000},
+        {"hosts": ()},
+        {"link_upstream": "nobody"},
+        {"routes": (Route(path="/x", upstream="nobody"),)},
+    ],
+)
+def test_a_contradiction_is_refused_with_a_remedy(config: EdgeConfig, wrong: Any) -> None:
+    with pytest.raises(AitradingError, match="EDGE_CONFIG_INVALID"):
+        replace(config, **wrong)
+
+
+def test_only_names_get_a_link_name(config: EdgeConfig) -> None:
+    assert config.link_hosts == ("link.localhost", "link.trading.example")
+
+
+def test_the_closest_route_is_matched_first(config: EdgeConfig) -> None:
+    table = resources(config)["rds-public"][0]
+    for virtual_host in table["virtual_hosts"][:-1]:
+        paths = [line.get("name") for line in virtual_host["routes"]]
+        assert paths == ["/api/v1/auth", "/api/v1", None]
+    rules = resources(config)["ecds"][0]["typed_config"]["rules"]
+    assert ["requires" in rule for rule in rules] == [False, True]
+
+
+def test_only_changed_files_are_written_and_each_is_whole(config: EdgeConfig) -> None:
+    first = write_resources(config)
+    assert set(first) == {"cds", "sds", "ecds", "rds-public", "rds-link", "lds"}
+    assert write_resources(config) == ()
+    slower = replace(config, silent_stream_s=120)
+    assert write_resources(slower) == ("rds-link",)
+    assert not list(config.xds_folder.glob("*.tmp"))
+    for path in config.xds_folder.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert json.loads(path.read_bytes())["resources"]
+
+
+def test_every_answer_of_the_edge_has_its_own_status() -> None:
+    statuses = [spec.http_status for spec in EDGE_REPLIES]
+    assert len(set(statuses)) == len(statuses)
+    assert all(spec.remedy and spec.why for spec in EDGE_REPLIES)
