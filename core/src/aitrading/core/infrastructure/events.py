@@ -1,0 +1,179 @@
+"""The typed events of the platform: facts that happened, and commands that ask for something.
+
+Amounts are decimals and travel as strings; times are nanoseconds since the Unix epoch unless the
+name says `_ms`. The tenant is on the envelope, never in the event.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.infrastructure.event_bus import Event
+from aitrading.core.kit.ids import AccountId, DeviceId
+
+
+class Side(StrEnum):
+    """The direction of a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class TradingExecuted(Event, frozen=True, kw_only=True):
+    """A broker executed an order (the device's signed report was verified)."""
+
+    NAME: ClassVar[str] = "trading.executed"
+    DURABLE: ClassVar[bool] = True
+
+    account: AccountId
+    order: UUID
+    symbol: str
+    side: Side
+    volume: Decimal
+    price: Decimal
+    broker_ticket: str
+    executed_ns: int
+
+
+class RiskThresholdBreached(Event, frozen=True, kw_only=True):
+    """A value crossed a limit; `action` says what the risk engine did about it."""
+
+    NAME: ClassVar[str] = "risk.threshold_breached"
+    DURABLE: ClassVar[bool] = True
+
+    account: AccountId
+    rule: str
+    value: Decimal
+    limit: Decimal
+    action: str
+
+
+class MarketDataReceived(Event, frozen=True, kw_only=True):
+    """Ticks of one symbol arrived; one summary for many ticks, the ticks go their own way."""
+
+    NAME: ClassVar[str] = "market_data.received"
+
+    device: DeviceId
+    symbol: str
+    stream: str
+    first_sequence: int
+    last_sequence: int
+    count: int
+    bid: Decimal
+    ask: Decimal
+    event_ms: int
+
+
+class MLPredictionGenerated(Event, frozen=True, kw_only=True):
+    """A model predicted a price. The type is reserved: nothing in this release publishes it."""
+
+    NAME: ClassVar[str] = "ml.prediction_generated"
+
+    model: str
+    model_version: str
+    symbol: str
+    horizon_s: int
+    predicted_price: Decimal
+    confidence: Decimal
+
+
+class ExecuteTrade(Event, frozen=True, kw_only=True):
+    """A command: bring an order to the broker, at most once per `client_order_id`."""
+
+    NAME: ClassVar[str] = "trading.execute"
+
+    account: AccountId
+    client_order_id: str
+    symbol: str
+    side: Side
+    volume: Decimal
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    expires_ns: int | None = None
+
+
+class UpdateRiskLimits(Event, frozen=True, kw_only=True):
+    """A command: replace limits of one account; limits not named stay as they are."""
+
+    NAME: ClassVar[str] = "risk.update_limits"
+
+    account: AccountId
+    limits: dict[str, Decimal]
+    reason: str
+
+
+class FeedStateChanged(Event, frozen=True, kw_only=True):
+    """A symbol's feed became LIVE, DELAYED, STALE, CLOSED or DEAD."""
+
+    NAME: ClassVar[str] = "feed.state_changed"
+
+    device: DeviceId
+    symbol: str
+    previous: str | None
+    state: str
+    reason: str
+    last_event_ms: int | None
+
+
+class ServiceStateChanged(Event, frozen=True, kw_only=True):
+    """A service or engine changed its component state."""
+
+    NAME: ClassVar[str] = "service.state_changed"
+
+    service: str
+    instance: str
+    previous: str | None
+    state: str
+    reason: str | None = None
+
+
+class HopMeasured(msgspec.Struct, frozen=True, kw_only=True):
+    """One hop of a chain as one process saw it since its last summary."""
+
+    hop: str
+    count: int
+    failed: int
+    p50_ns: int
+    p99_ns: int
+    last_seen_ns: int
+    last_trace_id: str | None = None
+
+
+class ChainMeasured(Event, frozen=True, kw_only=True):
+    """A process's summary of the hops it measures, published each second."""
+
+    NAME: ClassVar[str] = "chain.measured"
+
+    chain: str
+    service: str
+    instance: str
+    hops: tuple[HopMeasured, ...]
+
+
+class DeviceRevoked(Event, frozen=True, kw_only=True):
+    """A device's right to connect ended; its links are closed at once."""
+
+    NAME: ClassVar[str] = "device.revoked"
+    DURABLE: ClassVar[bool] = True
+
+    device: DeviceId
+    reason: str
+    revoked_ns: int
+
+
+ALL_EVENTS: tuple[type[Event], ...] = (
+    TradingExecuted,
+    RiskThresholdBreached,
+    MarketDataReceived,
+    MLPredictionGenerated,
+    ExecuteTrade,
+    UpdateRiskLimits,
+    FeedStateChanged,
+    ServiceStateChanged,
+    ChainMeasured,
+    DeviceRevoked,
+)
+"""Every event type, for the reference and for the stream that keeps the durable ones."""
