@@ -1,0 +1,1 @@
+"""The trading engine: risk, sizing and orders. Until the engine itself exists it is HALTED."""
