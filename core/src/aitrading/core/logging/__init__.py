@@ -1,0 +1,1 @@
+"""Logs: the façade every process uses from its first line on."""

@@ -1,0 +1,139 @@
+"""What a session tells its owner."""
+
+import msgspec
+
+from aitrading.core.domain.market import TickBatch
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.protocol.link.messages import (
+    Hello,
+    HelloAck,
+    Report,
+    StreamDeclaration,
+    StreamGrant,
+    Subscribe,
+)
+
+
+class HelloReceived(msgspec.Struct, frozen=True, gc=False):
+    """Server: a client greets; answer with `accept` or `close`."""
+
+    hello: Hello
+
+
+class StreamsRequested(msgspec.Struct, frozen=True, gc=False):
+    """Server: the client opens further streams; answer with `grant`."""
+
+    declarations: tuple[StreamDeclaration, ...]
+
+
+class TicksReceived(msgspec.Struct, frozen=True, gc=False):
+    """Server: new ticks in order; what was received before has been cut off already."""
+
+    handle: int
+    batch: TickBatch
+    link_delay_us: int
+    """How long the client held the batch before sending it; saturates at 71 minutes."""
+
+
+class Gap(msgspec.Struct, frozen=True, gc=False):
+    """Server: these sequences will never come; the client no longer has them.
+
+    Comes before the `TicksReceived` that follows the gap.
+    """
+
+    handle: int
+    first_missing: int
+    last_missing: int
+
+
+class Established(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server answered; a `StreamOpened` follows for each declared stream."""
+
+    ack: HelloAck
+
+
+class StreamOpened(msgspec.Struct, frozen=True, gc=False):
+    """Client: send what follows `grant.durable_sequence`."""
+
+    declaration: StreamDeclaration
+    grant: StreamGrant
+
+
+class StreamRefused(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server will not take this stream (its code says why)."""
+
+    declaration: StreamDeclaration
+    code: str
+
+
+class StreamAhead(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server stores more than this client remembers sending.
+
+    The client's state was lost or restored from a copy: open a later epoch, never reuse this one.
+    """
+
+    declaration: StreamDeclaration
+    durable_sequence: int
+
+
+class Acknowledged(msgspec.Struct, frozen=True, gc=False):
+    """Client: everything up to `sequence` is durable on the server and may be forgotten."""
+
+    handle: int
+    sequence: int
+
+
+class Subscribed(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server wants these symbols."""
+
+    subscription: Subscribe
+
+
+class ErrorReported(msgspec.Struct, frozen=True, gc=False):
+    """Either: the peer reports a problem and the link goes on."""
+
+    report: Report
+
+
+class LatencyMeasured(msgspec.Struct, frozen=True, gc=False):
+    """Either: a PONG came back."""
+
+    round_trip_ns: int
+    peer_time_ns: int
+    """The peer's wall clock when it answered."""
+
+
+class PeerClosed(msgspec.Struct, frozen=True, gc=False):
+    """Either: the peer ends the link; nothing follows."""
+
+    report: Report
+
+
+class Failed(msgspec.Struct, frozen=True, gc=False):
+    """Either: this side ends the link because of `error`; send `outgoing()`, then close."""
+
+    error: AitradingError
+
+
+ServerEvent = (
+    HelloReceived
+    | StreamsRequested
+    | TicksReceived
+    | Gap
+    | ErrorReported
+    | LatencyMeasured
+    | PeerClosed
+    | Failed
+)
+ClientEvent = (
+    Established
+    | StreamOpened
+    | StreamRefused
+    | StreamAhead
+    | Acknowledged
+    | Subscribed
+    | ErrorReported
+    | LatencyMeasured
+    | PeerClosed
+    | Failed
+)

@@ -1,0 +1,132 @@
+"""Bodies of control frames: canonical JSON, so that later versions can add members.
+
+Canonical means: members in the order declared here, a member that has its default left out, no
+white space, UTF-8. A reader ignores members it does not know and refuses wrong types.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+STREAMS_PER_FRAME_MAX: Final = 128
+"""Streams one HELLO or OPEN declares; a client with more sends several OPEN frames."""
+SYMBOLS_MAX: Final = 1_024
+FEATURES_MAX: Final = 32
+CHECKPOINT_CHARS_MAX: Final = 4_096
+NO_HANDLE: Final = 0
+
+Handle = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
+Sequence = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Timestamp = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+ShortText = Annotated[str, msgspec.Meta(max_length=512)]
+Checkpoint = Annotated[str, msgspec.Meta(max_length=CHECKPOINT_CHARS_MAX)]
+Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,63}$")]
+Features = Annotated[tuple[Text, ...], msgspec.Meta(max_length=FEATURES_MAX)]
+
+
+class StreamDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stream as the client knows it; both sides derive its id (`StreamKey.stream_id`)."""
+
+    handle: Handle
+    """The client's number for the stream on this connection; never reused on it."""
+    broker: Text
+    login: Count
+    symbol: Text
+    epoch: Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
+    digits: Annotated[int, msgspec.Meta(ge=0, le=10)]
+    last_sequence: Sequence = 0
+    """Highest sequence the client has assigned; the server learns the backlog from it."""
+    kind: Text = "ticks"
+
+
+class StreamGrant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The server's answer to one declaration."""
+
+    handle: Handle
+    durable_sequence: Sequence = 0
+    """The server stores everything up to here; the client sends what follows."""
+    refused: Code | None = None
+    """Why the stream may not be used; the rest of the link goes on."""
+
+
+Declarations = Annotated[
+    tuple[StreamDeclaration, ...], msgspec.Meta(max_length=STREAMS_PER_FRAME_MAX)
+]
+Grants = Annotated[tuple[StreamGrant, ...], msgspec.Meta(max_length=STREAMS_PER_FRAME_MAX)]
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The client's first frame."""
+
+    software: Text
+    versions: Annotated[tuple[int, ...], msgspec.Meta(min_length=1, max_length=16)]
+    """Link versions the client speaks; HELLO and HELLO_ACK themselves keep layout 1 for good."""
+    client_time_ns: Timestamp
+    frame_bytes_max: Annotated[int, msgspec.Meta(ge=4_096, le=1 << 26)]
+    features: Features = ()
+    """Optional parts the client offers, such as `log` or `signal`."""
+    resume_session: ShortText = ""
+    """The session this one continues, for the logs of both sides."""
+    traceparent: ShortText = ""
+    checkpoint: Checkpoint = ""
+    """The newest audit checkpoint this client has witnessed."""
+    streams: Declarations = ()
+
+
+class HelloAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The server's answer: the link is usable from here on."""
+
+    version: int
+    session: Text
+    software: Text
+    server_time_ns: Timestamp
+    frame_bytes_max: Annotated[int, msgspec.Meta(ge=4_096, le=1 << 26)]
+    batch_ticks_max: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    window_ticks: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)]
+    """Ticks, over all streams, that may be sent and not yet acknowledged."""
+    ping_interval_ms: Annotated[int, msgspec.Meta(ge=100, le=3_600_000)]
+    idle_timeout_ms: Annotated[int, msgspec.Meta(ge=200, le=7_200_000)]
+    epoch: Count = 0
+    """Grows when the server's state was restored or rebuilt; signals will depend on it."""
+    features: Features = ()
+    """The optional parts both sides use."""
+    checkpoint: Checkpoint = ""
+    """The server's newest signed audit checkpoint."""
+    streams: Grants = ()
+
+
+class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Further streams, at any time after HELLO_ACK."""
+
+    streams: Declarations
+
+
+class OpenAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answers to one OPEN, in its order."""
+
+    streams: Grants
+
+
+class Subscribe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which symbols of an account the server wants; each message replaces the one before.
+
+    An empty account (`broker` and `login`) means every account of the device.
+    """
+
+    revision: Count
+    symbols: Annotated[tuple[Text, ...], msgspec.Meta(max_length=SYMBOLS_MAX)]
+    broker: ShortText = ""
+    login: Count = 0
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Body of ERROR (the link goes on) and CLOSE (it ends with this frame)."""
+
+    code: Code
+    message: ShortText = ""
+    handle: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)] = NO_HANDLE
+    """The stream an ERROR is about; the sender of that stream stops using it."""
+    retry_after_ms: Count = 0
+    """Earliest moment to come back after CLOSE; 0 leaves it to the client's backoff."""
