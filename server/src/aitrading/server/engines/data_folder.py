@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from aitrading.server.engines.errors import ENGINE_DATA_VERSION
-from aitrading.server.engines.passwords import write_private
+from aitrading.server.engines.files import replace_private
 
 MARKER = "engine.json"
 
@@ -27,7 +27,7 @@ def open_data_folder(root: Path, *, engine: str, major: int) -> Path:
     expected = EngineMarker(engine=engine, major=major)
     found = _read(marker_path)
     if found is None:
-        write_private(marker_path, msgspec.json.encode(expected))
+        replace_private(marker_path, msgspec.json.encode(expected), durable=True)
     elif found != expected:
         raise ENGINE_DATA_VERSION.error(
             folder=str(root),

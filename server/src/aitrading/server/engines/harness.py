@@ -28,8 +28,9 @@ from aitrading.core.security.crypto import (
     issue_leaf,
 )
 from aitrading.server.engines.base import Engine, wait_until_ready
+from aitrading.server.engines.files import write_private
 from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
-from aitrading.server.engines.passwords import PasswordStore, write_private
+from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
 from aitrading.server.engines.process import start_process
 from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders

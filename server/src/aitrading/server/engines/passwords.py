@@ -1,10 +1,10 @@
 """Passwords of the embedded engines: random, one per user, readable by the owner only."""
 
-import os
 from pathlib import Path
 
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
+from aitrading.server.engines.files import replace_private
 
 PASSWORD_BYTES = 24
 
@@ -27,17 +27,5 @@ class PasswordStore:
     def _make(self, path: Path) -> Secret[str]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         password = self._randomness.token(PASSWORD_BYTES).hex()
-        temporary = path.with_suffix(".new")
-        write_private(temporary, password.encode())
-        temporary.replace(path)
+        replace_private(path, password.encode(), durable=True)
         return Secret(password)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, and see it on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - wraps an open descriptor
-        os.fchmod(descriptor, 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)

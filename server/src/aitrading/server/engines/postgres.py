@@ -11,8 +11,9 @@ from aitrading.core.kit.secret import Secret
 from aitrading.server.engines.binaries import postgres_binary, postgres_install
 from aitrading.server.engines.data_folder import open_data_folder
 from aitrading.server.engines.errors import ENGINE_SETUP_FAILED
+from aitrading.server.engines.files import write_private
 from aitrading.server.engines.os_user import Confinement, confinement_for, hand_over
-from aitrading.server.engines.passwords import PasswordStore, write_private
+from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch, run_to_end
 from aitrading.server.kit.bundle import PostgresAccess
 

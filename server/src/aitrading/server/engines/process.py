@@ -5,6 +5,7 @@ on Python 3.11.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,9 @@ from aitrading.server.engines.linux import die_with_parent
 from aitrading.server.engines.os_user import Confinement
 
 READ_BYTES = 65_536
+CONTROL_FD = 0
+"""Where a controlled child finds its control pipe."""
+GO = b"go\n"
 Output = Callable[[bytes], object]
 
 
@@ -32,7 +36,8 @@ class Launch:
     confinement: Confinement | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 10.0
-    keep_fds: tuple[int, ...] = ()
+    controlled: bool = False
+    """Standard input is a pipe: `go` on it releases the child, its end tells that we died."""
 
 
 @dataclass(frozen=True, order=True)
@@ -52,10 +57,17 @@ class ProcessId:
 class Process:
     """A running child; make it with `start_process`."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", launch: Launch, output: Output) -> None:
+    def __init__(
+        self,
+        popen: "subprocess.Popen[bytes]",
+        launch: Launch,
+        output: Output,
+        control_fd: int | None,
+    ) -> None:
         self._popen = popen
         self._launch = launch
         self._output = output
+        self._control_fd = control_fd
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = loop.create_future()
         self._pidfd = os.pidfd_open(popen.pid)
@@ -80,6 +92,12 @@ class Process:
         """Wait for the end; any number of tasks may wait."""
         return await asyncio.shield(self._ended)
 
+    def release(self) -> None:
+        """Tell a controlled child that its dependencies work; harmless when it has ended."""
+        if self._control_fd is not None and not self._ended.done():
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._control_fd, GO)
+
     def send_signal(self, number: signal.Signals) -> None:
         """Signal it; does nothing once it has ended."""
         if not self._ended.done():
@@ -100,6 +118,8 @@ class Process:
         loop.remove_reader(self._pidfd)
         code = self._popen.wait()
         os.close(self._pidfd)
+        if self._control_fd is not None:
+            os.close(self._control_fd)
         self._on_output()
         self._close_output()
         self._ended.set_result(code)
@@ -131,7 +151,8 @@ def start_process(launch: Launch, output: Output, *, stdin: bytes = b"") -> Proc
             launch.confinement.enter()
         die_with_parent(launch.stop_signal, parent)
 
-    with _readable(stdin) as stdin_file:
+    control_read, control_write = os.pipe() if launch.controlled else (None, None)
+    with _readable(stdin, control_read) as stdin_file:
         popen = subprocess.Popen(  # noqa: S603 - commands come from our own engines and plan
             list(launch.command),
             env=dict(launch.environment),
@@ -140,10 +161,9 @@ def start_process(launch: Launch, output: Output, *, stdin: bytes = b"") -> Proc
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=launch.keep_fds,
             preexec_fn=in_child,  # noqa: PLW1509 - only system calls run in it
         )
-    return Process(popen, launch, output)
+    return Process(popen, launch, output, control_write)
 
 
 async def run_to_end(launch: Launch, *, stdin: bytes = b"", timeout_s: float) -> tuple[int, str]:
@@ -162,8 +182,10 @@ async def run_to_end(launch: Launch, *, stdin: bytes = b"", timeout_s: float) ->
     return code, said.decode(errors="replace")
 
 
-def _readable(content: bytes) -> BinaryIO:
-    """A file in memory, so that what a child reads never touches a disk or a command line."""
+def _readable(content: bytes, control_fd: int | None) -> BinaryIO:
+    """Standard input: the control pipe, or a file in memory (no disk, no command line)."""
+    if control_fd is not None:
+        return open(control_fd, "rb")  # noqa: PTH123 - the caller closes it
     file = open(os.memfd_create("stdin"), "r+b")  # noqa: SIM115, PTH123 - the caller closes it
     file.write(content)
     file.seek(0)

@@ -10,7 +10,8 @@ from pathlib import Path
 from aitrading.core.kit.secret import Secret
 from aitrading.server.engines.binaries import valkey_binary
 from aitrading.server.engines.data_folder import open_data_folder
-from aitrading.server.engines.passwords import PasswordStore, write_private
+from aitrading.server.engines.files import write_private
+from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch
 from aitrading.server.kit.bundle import ValkeyAccess
 

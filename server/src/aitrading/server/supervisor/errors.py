@@ -1,0 +1,92 @@
+"""What can keep the platform from starting, said so that a person can act on it."""
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+
+HOME_IN_USE = ErrorSpec(
+    code="HOME_IN_USE",
+    category=Category.DENIED,
+    message="{home} is in use by process {pid} ({command}) since {since}.",
+    why="One platform at a time may work in a home; a second one would damage its data.",
+    remedy="Use `aitrading status` to look at it, `aitrading down` to stop it, or set AITRADING_HOME "
+    "to another folder.",
+)
+HOME_NOT_USABLE = ErrorSpec(
+    code="HOME_NOT_USABLE",
+    category=Category.FATAL,
+    message="{home} cannot be the home of the platform: {reason}.",
+    why="The home must be a folder that belongs to the user who runs `aitrading`, and writable.",
+    remedy="Set AITRADING_HOME to a folder of your own, or correct its owner with `chown`.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+HOME_PATH_TOO_LONG = ErrorSpec(
+    code="HOME_PATH_TOO_LONG",
+    category=Category.FATAL,
+    message="{folder} has {length_bytes} bytes; Unix sockets below it would exceed {limit_bytes}.",
+    why="Neither AITRADING_HOME nor the temporary folder is short enough for socket names.",
+    remedy="Set AITRADING_HOME or TMPDIR to a shorter path.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+DISK_SPACE_LOW = ErrorSpec(
+    code="DISK_SPACE_LOW",
+    category=Category.RETRYABLE,
+    message="{folder} has {free_mb} MB free; at least {needed_mb} MB are needed to start.",
+    why="An engine that runs out of space while it recovers cannot finish.",
+    remedy="Free some space, or point AITRADING_HOME at a larger disk. Nothing was changed.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+CLOCK_BEHIND = ErrorSpec(
+    code="CLOCK_BEHIND",
+    category=Category.RETRYABLE,
+    message="This machine's clock says {now}, but this home was already used at {newest}.",
+    why="The clock runs behind: certificates would not be valid yet and records would be out of order.",
+    remedy="Correct the clock (`timedatectl set-ntp true`). If it was ahead before and is right now, "
+    "delete {stamp_file}.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+PORT_TAKEN = ErrorSpec(
+    code="PORT_TAKEN",
+    category=Category.RETRYABLE,
+    message="Port {port} for {purpose} is taken by {holder}.",
+    why="Another program listens there, perhaps another platform in another home.",
+    remedy="Stop that program, or choose another port: `aitrading up --set {setting}=0` takes a free one.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+CHILD_START_FAILED = ErrorSpec(
+    code="CHILD_START_FAILED",
+    category=Category.RETRYABLE,
+    message="{child} did not become ready: {detail}",
+    why="The process ended, or did not answer its readiness probe within {timeout_s} s.",
+    remedy="Read {log}; `aitrading doctor` looks for the usual causes.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+NOT_RUNNING = ErrorSpec(
+    code="NOT_RUNNING",
+    category=Category.RETRYABLE,
+    message="No platform runs in {home}.",
+    why="Nothing answers on its administration socket.",
+    remedy="Start it with `aitrading up`, or set AITRADING_HOME to the home you mean.",
+)
+ADMIN_DENIED = ErrorSpec(
+    code="ADMIN_DENIED",
+    category=Category.DENIED,
+    message="User {uid} may not administer this platform.",
+    why="Only the user who runs it, and root, may use its administration socket.",
+    remedy="Run the command as that user.",
+    http_status=403,
+    severity=Severity.WARNING,
+)
+ADMIN_COMMAND_UNKNOWN = ErrorSpec(
+    code="ADMIN_COMMAND_UNKNOWN",
+    category=Category.DENIED,
+    message="The administration command {command} is not known.",
+    why="The command line and the running platform may be of different versions.",
+    remedy="Restart the platform with this version: `aitrading down`, then `aitrading up`.",
+    http_status=404,
+    severity=Severity.WARNING,
+)

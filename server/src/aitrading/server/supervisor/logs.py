@@ -1,0 +1,67 @@
+"""What children say, kept in files that cannot grow without end."""
+
+import os
+from collections import deque
+from pathlib import Path
+
+LOG_FILE_LIMIT_BYTES = 16 << 20
+LOG_FILES_KEPT = 3
+TAIL_LINES = 20
+TAIL_LINE_LIMIT_BYTES = 400
+
+
+class RotatingLog:
+    """Appends the output of one child; the last lines stay at hand for messages.
+
+    A full disk loses lines, never the platform; `lost_bytes` counts them.
+    """
+
+    def __init__(self, path: Path, *, limit_bytes: int = LOG_FILE_LIMIT_BYTES) -> None:
+        self.path = path
+        self.lost_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self._partial = b""
+        self._file = _open_append(path)
+        self._size_bytes = path.stat().st_size
+
+    def write(self, chunk: bytes) -> None:
+        """Append as it came; rotates between chunks."""
+        self._remember(chunk)
+        try:
+            if self._size_bytes + len(chunk) > self._limit_bytes:
+                self._rotate()
+            self._size_bytes += os.write(self._file, chunk)
+        except OSError:
+            self.lost_bytes += len(chunk)
+
+    def tail(self) -> str:
+        """The last lines, each cut to a readable length."""
+        lines = [*self._tail, self._partial] if self._partial else [*self._tail]
+        return "\n".join(line.decode(errors="replace") for line in lines)
+
+    def close(self) -> None:
+        """Close the file; later writes are lost."""
+        os.close(self._file)
+
+    def _remember(self, chunk: bytes) -> None:
+        *lines, rest = (self._partial + chunk).split(b"\n")
+        self._tail.extend(line[:TAIL_LINE_LIMIT_BYTES] for line in lines)
+        self._partial = rest[:TAIL_LINE_LIMIT_BYTES]
+
+    def _rotate(self) -> None:
+        os.close(self._file)
+        for number in range(LOG_FILES_KEPT - 1, 0, -1):
+            older = self._numbered(number)
+            if older.exists():
+                older.replace(self._numbered(number + 1))
+        self.path.replace(self._numbered(1))
+        self._file = _open_append(self.path)
+        self._size_bytes = 0
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _open_append(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

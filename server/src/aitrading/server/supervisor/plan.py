@@ -1,0 +1,69 @@
+"""What runs, and who waits for whom: derived from what each part declares."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from aitrading.core.infrastructure.lifecycle import dependency_order
+from aitrading.server.engines.process import Launch
+
+READY_TIMEOUT_S = 30.0
+
+
+class Kind(StrEnum):
+    """The three sorts of children; the values are the headings of `aitrading status`."""
+
+    ENGINE = "engines"
+    SERVICE = "services"
+    CLIENT = "clients"
+
+
+class Program(Protocol):
+    """How one child is prepared, started and asked whether it works."""
+
+    async def prepare(self) -> None:
+        """Make what the process needs before it starts; repeating it changes nothing."""
+        ...
+
+    def launch(self) -> Launch:
+        """The process to start."""
+        ...
+
+    async def ready(self) -> bool:
+        """Ask once, over the path its users take."""
+        ...
+
+    async def settle(self) -> None:
+        """Do what needs it running, before others may use it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildSpec:
+    """One child as the plan knows it."""
+
+    name: str
+    kind: Kind
+    program: Program
+    depends_on: tuple[str, ...] = ()
+    starts_early: bool = False
+    """It is started at once and waits on its control pipe until its dependencies work."""
+    port: int | None = None
+    ready_timeout_s: float = READY_TIMEOUT_S
+
+
+class Plan:
+    """The children in an order in which each finds its dependencies before it.
+
+    Raises the lifecycle's error, with the path, for a missing or circular dependency.
+    """
+
+    def __init__(self, specs: Iterable[ChildSpec]) -> None:
+        by_name = {spec.name: spec for spec in specs}
+        order = dependency_order({name: spec.depends_on for name, spec in by_name.items()})
+        self.specs: Mapping[str, ChildSpec] = {name: by_name[name] for name in order}
+
+    def users_of(self, name: str) -> tuple[str, ...]:
+        """Who depends on `name` directly; they stop before it."""
+        return tuple(spec.name for spec in self.specs.values() if name in spec.depends_on)

@@ -1,0 +1,71 @@
+"""TCP ports: chosen, checked before anything starts, and their holder named when taken."""
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from aitrading.server.supervisor.errors import PORT_TAKEN
+
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortRequest:
+    """One port somebody wants; 0 asks for a free one."""
+
+    setting: str
+    purpose: str
+    host: str
+    port: int
+
+
+def resolve_port(request: PortRequest) -> int:
+    """Return the port when it can be used; raises PORT_TAKEN naming who has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((request.host, request.port))
+        except OSError as exc:
+            if exc.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise PORT_TAKEN.error(
+                port=request.port,
+                purpose=request.purpose,
+                holder=holder_of(request.port)
+                if exc.errno == errno.EADDRINUSE
+                else "the system (ports below 1024 need rights)",
+                setting=request.setting,
+            ) from exc
+        return int(probe.getsockname()[1])
+
+
+def holder_of(port: int) -> str:
+    """Name the process that listens on a port, as far as this user may see it."""
+    inodes = _listening_inodes(port)
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and _holds(process, inodes):
+            name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+            return f"process {process.name} ({name})"
+    return "a process of another user"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    found: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _holds(process: Path, inodes: set[str]) -> bool:
+    try:
+        return any(os.readlink(entry) in inodes for entry in (process / "fd").iterdir())  # noqa: PTH115 - not a path
+    except OSError:
+        return False
