@@ -1,0 +1,48 @@
+"""What can go wrong with the keys of an installation."""
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+
+KEY_PROVIDER_REFUSED = ErrorSpec(
+    code="KEY_PROVIDER_REFUSED",
+    category=Category.FATAL,
+    message="Keys in plain files are for development; AITRADING_ENV is `{environment}`.",
+    why="Whoever can read the disk of this machine could copy every key.",
+    remedy="Use a production key provider, or unset AITRADING_ENV on a development machine.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+KEY_MISSING = ErrorSpec(
+    code="KEY_MISSING",
+    category=Category.FATAL,
+    message="The key `{name}` does not exist in {folder}.",
+    why="The installation was not initialised, or the file was deleted.",
+    remedy="Run `aitrading up` to initialise a new home, or restore `keys/` from its backup.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+KEY_EXPOSED = ErrorSpec(
+    code="KEY_EXPOSED",
+    category=Category.FATAL,
+    message="{path} is not protected: expected a plain file of our own with mode 0600, {found}.",
+    why="Other users of this machine may have read or replaced the key.",
+    remedy="Find out who could read it, replace the key if in doubt, then `chmod 600` it.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+KEY_EXISTS = ErrorSpec(
+    code="KEY_EXISTS",
+    category=Category.FATAL,
+    message="The key `{name}` exists already and is never overwritten.",
+    why="Two processes initialised the same home, or a key was stored twice.",
+    remedy="Keep the existing key; remove it by hand only when it is truly replaced.",
+    severity=Severity.ERROR,
+)
+AUTHORITY_MISMATCH = ErrorSpec(
+    code="AUTHORITY_MISMATCH",
+    category=Category.FATAL,
+    message="The {authority} authority's key and certificate do not belong together.",
+    why="One of the two files in `keys/` was deleted or replaced.",
+    remedy="Restore both from the same backup; a new authority means enrolling every device again.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)

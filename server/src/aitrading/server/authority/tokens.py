@@ -1,0 +1,126 @@
+"""Tokens are issued here: a person's access token and a service's call token."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.ids import IdFactory, TenantId, UserId
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import (
+    ALGORITHM,
+    ISSUER,
+    SERVICE_TOKEN_LIFETIME_S,
+    SERVICE_TOKEN_TYPE,
+    USER_AUDIENCE,
+    USER_TOKEN_LIFETIME_S,
+    USER_TOKEN_TYPE,
+    Authentication,
+    Confirmation,
+    Scope,
+    ServiceClaims,
+    TokenHeader,
+    UserClaims,
+)
+from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.encoding import base64url_encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenGrant:
+    """Who gets an access token for what."""
+
+    tenant: TenantId
+    user: UserId
+    session: UUID
+    scopes: frozenset[Scope]
+    authentication: Authentication
+    authenticated_ns: int
+    entitlement_version: int = 0
+    certificate_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuedToken:
+    """A token with what its holder must know about it."""
+
+    token: Secret[str]
+    token_id: UUID
+    expires_ns: int
+
+
+class UserTokenIssuer:
+    """Signs access tokens that live exactly 15 minutes."""
+
+    def __init__(self, key: SigningKey, *, clock: Clock, ids: IdFactory) -> None:
+        self._key = key
+        self._kid: Final = key.public.thumbprint()
+        self._clock = clock
+        self._ids = ids
+
+    def issue(self, grant: TokenGrant) -> IssuedToken:
+        """Make one token; its id is new."""
+        now_s = self._clock.now_ns() // NS_PER_S
+        token_id = self._ids.new()
+        bound = grant.certificate_sha256
+        claims = UserClaims(
+            iss=ISSUER,
+            sub=str(grant.user),
+            aud=USER_AUDIENCE,
+            exp=now_s + USER_TOKEN_LIFETIME_S,
+            nbf=now_s,
+            iat=now_s,
+            jti=str(token_id),
+            sid=str(grant.session),
+            tid=str(grant.tenant),
+            scope=" ".join(sorted(grant.scopes)),
+            acr=grant.authentication,
+            auth_time=grant.authenticated_ns // NS_PER_S,
+            ent_v=grant.entitlement_version,
+            cnf=Confirmation(x5t_s256=bound) if bound else None,
+        )
+        header = TokenHeader(alg=ALGORITHM, typ=USER_TOKEN_TYPE, kid=self._kid)
+        return IssuedToken(
+            token=Secret(sign_compact(self._key, header, claims)),
+            token_id=token_id,
+            expires_ns=claims.exp * NS_PER_S,
+        )
+
+
+class ServiceTokenIssuer:
+    """Signs the 60-second tokens with which one service tells another who calls."""
+
+    def __init__(self, service: str, key: SigningKey, *, clock: Clock, ids: IdFactory) -> None:
+        self._service = service
+        self._key = key
+        self._clock = clock
+        self._ids = ids
+
+    def issue(self, audience: str) -> IssuedToken:
+        """Make one token that only `audience` accepts."""
+        now_s = self._clock.now_ns() // NS_PER_S
+        token_id = self._ids.new()
+        claims = ServiceClaims(
+            iss=self._service,
+            sub=self._service,
+            aud=audience,
+            exp=now_s + SERVICE_TOKEN_LIFETIME_S,
+            nbf=now_s,
+            iat=now_s,
+            jti=str(token_id),
+        )
+        header = TokenHeader(alg=ALGORITHM, typ=SERVICE_TOKEN_TYPE, kid=self._service)
+        return IssuedToken(
+            token=Secret(sign_compact(self._key, header, claims)),
+            token_id=token_id,
+            expires_ns=claims.exp * NS_PER_S,
+        )
+
+
+def sign_compact(key: SigningKey, header: msgspec.Struct, claims: msgspec.Struct) -> str:
+    """RFC 7515 compact serialisation of a header and claims under the key."""
+    parts = (base64url_encode(msgspec.json.encode(part)) for part in (header, claims))
+    signed = ".".join(parts)
+    return f"{signed}.{base64url_encode(key.sign(signed.encode('ascii')))}"
