@@ -48,10 +48,9 @@ BUS_NO_RESPONDER: Final = ErrorSpec(
 )
 BUS_REQUEST_FAILED: Final = ErrorSpec(
     code="BUS_REQUEST_FAILED",
-    category=Category.DENIED,
-    message="{command} was answered with {code}: {problem}",
-    why="The service that answers it refused or failed.",
-    remedy="`aitrading errors lookup {code}` explains the answer.",
+    category=Category.FATAL,
+    message="{command} was not answered properly (fingerprint {fingerprint}).",
+    why="The service that answers it met an error of its own, or is of another release.",
+    remedy="Look for the fingerprint in the health and the log of the answering service.",
     http_status=502,
-    severity=Severity.WARNING,
 )

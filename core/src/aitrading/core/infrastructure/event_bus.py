@@ -9,7 +9,8 @@ What is promised, by the event's own declaration:
   them at least once, also those published while it was down. A handler that fails gets the event
   again, up to `MAX_DELIVERIES` times.
 - Other events reach the subscribers that are connected, at most once.
-- One subscription handles one event at a time, in the order of publication by each publisher.
+- One subscription handles one event at a time, in the order of publication by each publisher;
+  a repeated event holds back the ones behind it. A handler has `HANDLER_LIMIT_S` seconds.
 - A handler does not see an id again that it has handled (within `MAX_REMEMBERED_IDS`).
 - While the bus is lost, `publish` and `request` raise BUS_UNAVAILABLE at once: nothing waits in
   silence. Subscriptions come back by themselves.
@@ -92,6 +93,7 @@ class BusStatistics(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     duplicates: int
     rejected: int
+    dropped: int
     handler_failed: int
     redelivered: int
     given_up: int
@@ -132,10 +134,11 @@ class EventBus(Protocol):
         scope: Scope = EVERYWHERE,
         durable: str | None = None,
     ) -> Subscription:
-        """Handle events of one type.
+        """Handle events of one type; works while the bus is lost, too.
 
         `durable` names a position that survives this process: instances with the same name share
-        the events between them. Only for events that are `DURABLE`.
+        the events between them, one at a time. It begins with the first subscription under that
+        name. Only for events that are `DURABLE` (ValueError otherwise).
         """
         ...
 
@@ -150,8 +153,9 @@ class EventBus(Protocol):
     ) -> R:
         """Ask whoever responds to this type and give the answer.
 
-        Raises BUS_NO_RESPONDER, TIMED_OUT, BUS_UNAVAILABLE, or BUS_REQUEST_FAILED with the code
-        of the responder's own error.
+        Raises BUS_NO_RESPONDER, TIMED_OUT, BUS_UNAVAILABLE, the responder's own error under its
+        own code, or BUS_REQUEST_FAILED when the responder broke. A `DURABLE` event cannot be a
+        request: its stream would answer in place of the responder (ValueError).
         """
         ...
 
@@ -226,12 +230,14 @@ class IdempotentHandler:
         self._handler = handler
         self._remember = remember
         self._handled: OrderedDict[UUID, None] = OrderedDict()
-        self.duplicates = 0
+
+    def has_handled(self, event_id: UUID) -> bool:
+        """Whether this id is among the latest handled ones."""
+        return event_id in self._handled
 
     async def __call__(self, event: Event, envelope: EventEnvelope) -> None:
         """Handle, unless that was done already."""
-        if envelope.id in self._handled:
-            self.duplicates += 1
+        if self.has_handled(envelope.id):
             return
         await self._handler(event, envelope)
         self._handled[envelope.id] = None
