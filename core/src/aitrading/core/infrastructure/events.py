@@ -131,13 +131,16 @@ class ServiceStateChanged(Event, frozen=True, kw_only=True):
 
 
 class HopMeasured(msgspec.Struct, frozen=True, kw_only=True):
-    """One hop of a chain as one process saw it since its last summary."""
+    """One hop of a chain as one process saw it since its last summary.
+
+    `latency_buckets` counts those that passed, by the buckets of `infrastructure.latency`, so
+    that summaries of several processes add up exactly.
+    """
 
     hop: str
     count: int
     failed: int
-    p50_ns: int
-    p99_ns: int
+    latency_buckets: dict[int, int]
     last_seen_ns: int
     last_trace_id: str | None = None
 
