@@ -1,0 +1,50 @@
+"""The clock of a foreign-exchange broker: New York time plus seven hours.
+
+The trading day ends at 17:00 in New York, and brokers let their server clock show midnight then:
+UTC+2 in New York's winter and UTC+3 in its summer. The rule is computed, so that the answer does
+not depend on the machine's zone database.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+HOUR_S: Final = 3_600
+WINTER_OFFSET_S: Final = 2 * HOUR_S
+SUMMER_OFFSET_S: Final = 3 * HOUR_S
+_SUNDAY: Final = 6
+
+
+def broker_offset_s(utc_s: int) -> int:
+    """Seconds the broker's clock is ahead of UTC at that second."""
+    year = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=utc_s)).year
+    begins_s, ends_s = _summer(year)
+    return SUMMER_OFFSET_S if begins_s <= utc_s < ends_s else WINTER_OFFSET_S
+
+
+def utc_of_broker_s(broker_s: int) -> int:
+    """The UTC second the broker's clock shows as `broker_s`; of two, the earlier one."""
+    summer_s = broker_s - SUMMER_OFFSET_S
+    if broker_offset_s(summer_s) == SUMMER_OFFSET_S:
+        return summer_s
+    return broker_s - WINTER_OFFSET_S
+
+
+def is_repeated_hour(utc_s: int) -> bool:
+    """Whether the broker's clock shows this second for the second time; no broker trades then."""
+    year = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=utc_s)).year
+    _, ends_s = _summer(year)
+    return ends_s <= utc_s < ends_s + HOUR_S
+
+
+@lru_cache(maxsize=64)
+def _summer(year: int) -> tuple[int, int]:
+    """From the second Sunday of March to the first of November, 02:00 on New York's clock."""
+    begins = _nth_sunday(year, 3, 2) + timedelta(hours=7)
+    ends = _nth_sunday(year, 11, 1) + timedelta(hours=6)
+    return int(begins.timestamp()), int(ends.timestamp())
+
+
+def _nth_sunday(year: int, month: int, nth: int) -> datetime:
+    first = datetime(year, month, 1, tzinfo=UTC)
+    return first + timedelta(days=(_SUNDAY - first.weekday()) % 7 + 7 * (nth - 1))

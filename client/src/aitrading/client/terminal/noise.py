@@ -1,0 +1,69 @@
+"""Reproducible noise that can be asked for at any moment, in any order.
+
+A random walk needs its whole past; this does not. Values are drawn by hashing their index
+(SplitMix64) and octaves of them are added up, which looks like a walk on every scale and gives
+the same price for the same moment after any restart.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2: Final = np.uint64(0x94D049BB133111EB)
+_TO_UNIT: Final = 1.0 / (1 << 53)
+_WORD: Final = (1 << 64) - 1
+
+
+def key_of(*parts: int) -> int:
+    """Fold numbers into one 64-bit key; another order makes another key."""
+    key = 0
+    for part in parts:
+        key = int(_mix(np.array([(key * 31 + part) & _WORD], np.uint64))[0])
+    return key
+
+
+def uniform(key: int, count: int) -> Floats:
+    """`count` numbers in [0, 1), the same ones for the same key."""
+    with np.errstate(over="ignore"):
+        index = np.arange(count, dtype=np.uint64) * _GOLDEN + np.uint64(key)
+    return _unit(_mix(index))
+
+
+class Octaves:
+    """Smooth noise of several wavelengths; amplitudes grow with the root of the wavelength."""
+
+    def __init__(self, key: int, *, shortest_s: float, longest_s: float) -> None:
+        count = max(1, 1 + round(np.log2(longest_s / shortest_s)))
+        self._periods_s: Floats = shortest_s * np.exp2(np.arange(count))
+        self._amplitudes: Floats = np.sqrt(self._periods_s)
+        self._keys: Words = _mix(np.arange(count, dtype=np.uint64) + np.uint64(key))
+
+    def at(self, seconds: Floats) -> Floats:
+        """The value at each of the moments; about one unit per root of a second."""
+        phase = seconds[:, None] / self._periods_s
+        cell = np.floor(phase)
+        part = phase - cell
+        ease = part * part * (3.0 - 2.0 * part)
+        index = cell.astype(np.int64).view(np.uint64)
+        left, right = self._lattice(index), self._lattice(index + np.uint64(1))
+        return ((left + (right - left) * ease) * self._amplitudes).sum(axis=1)
+
+    def _lattice(self, index: Words) -> Floats:
+        return 2.0 * _unit(_mix(index * _GOLDEN ^ self._keys)) - 1.0
+
+
+def _unit(words: Words) -> Floats:
+    return (words >> np.uint64(11)).astype(np.float64) * _TO_UNIT
+
+
+def _mix(words: Words) -> Words:
+    mixed = words + _GOLDEN
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+    return mixed ^ (mixed >> np.uint64(31))
