@@ -1,0 +1,73 @@
+"""TLS between services: 1.3 only, both sides show a certificate of the internal authority.
+
+With TLS 1.3 a client whose certificate is refused learns it at its first read, not in the
+handshake: a connection counts only when the peer has answered.
+"""
+
+import asyncio
+import ssl
+from typing import Any, Final
+
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.certificates import ServiceIdentity, parse_service
+from aitrading.server.kit.bundle import TlsFiles
+
+PEER_IDENTITY: Final = "aitrading.peer"
+"""Where the ASGI scope's state holds the `ServiceIdentity` that the handshake proved."""
+
+
+def server_context(tls: TlsFiles) -> ssl.SSLContext:
+    """For a listener: refuses every client without a certificate of the internal authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.num_tickets = 0
+    return _harden(context, tls)
+
+
+def client_context(tls: TlsFiles) -> ssl.SSLContext:
+    """For calls: presents our certificate, checks the peer's chain and host name."""
+    return _harden(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), tls)
+
+
+def reload_certificate(context: ssl.SSLContext, tls: TlsFiles) -> None:
+    """Use a renewed certificate from the next handshake on; live connections stay."""
+    context.load_cert_chain(tls.certificate, tls.private_key)
+
+
+def peer_identity(transport: asyncio.BaseTransport) -> ServiceIdentity | None:
+    """The service on the other side as its certificate names it; None without one."""
+    connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    certificate = connection.getpeercert() if connection else None
+    if not certificate:
+        return None
+    names: Any = certificate.get("subjectAltName", ())
+    uris = [str(value) for kind, value in names if kind == "URI"]
+    try:
+        return parse_service(uris[0]) if len(uris) == 1 else None
+    except AitradingError:
+        return None
+
+
+class MtlsHttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol that also tells the application who is connected.
+
+    On a listener without TLS the state holds nothing, so routes for peers stay closed there.
+    """
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        identity = peer_identity(transport)
+        if identity is not None:
+            self.app_state = {**self.app_state, PEER_IDENTITY: identity}
+
+
+def _harden(context: ssl.SSLContext, tls: TlsFiles) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.load_verify_locations(cafile=tls.ca)
+    context.load_cert_chain(tls.certificate, tls.private_key)
+    return context
