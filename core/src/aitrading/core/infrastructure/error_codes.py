@@ -105,14 +105,6 @@ HUB_NOT_CREATED = ErrorSpec(
     why="the hub is asked for before the process was put together",
     remedy="make the hub first",
 )
-HUB_FULL = ErrorSpec(
-    code="HUB_FULL",
-    category=Category.DENIED,
-    message="{count} services are registered, the limit is {limit}",
-    why="instances register under ever new names, or leases are not expiring",
-    remedy="look at `aitrading status` for instances that should not exist",
-    http_status=409,
-)
 REGISTRY_UNAVAILABLE = ErrorSpec(
     code="REGISTRY_UNAVAILABLE",
     category=Category.RETRYABLE,
