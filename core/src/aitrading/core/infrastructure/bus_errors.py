@@ -54,3 +54,12 @@ BUS_REQUEST_FAILED: Final = ErrorSpec(
     remedy="Look for the fingerprint in the health and the log of the answering service.",
     http_status=502,
 )
+BUS_FORBIDDEN: Final = ErrorSpec(
+    code="BUS_FORBIDDEN",
+    category=Category.FATAL,
+    message="The bus refuses what this service wants: {problem}.",
+    why="The service's bus user has no right to that subject, or the stream has other settings.",
+    remedy="Restart with `aitrading up`, which writes the bus users anew; report it if it stays.",
+    severity=Severity.ERROR,
+    impact=Impact.VISIBILITY,
+)

@@ -151,14 +151,18 @@ class ErrorHandler:
         connect: Callable[[], Awaitable[T]],
         policy: RetryPolicy = RECONNECT_FOREVER,
     ) -> T:
-        """Connect again until it succeeds; the site is active meanwhile."""
+        """Connect again until it succeeds; the site is active meanwhile.
+
+        Every attempt counts as an act, the last one too.
+        """
         self._expect(site, RecoveryStrategy.RECONNECT)
         self._ledger.begin(site)
-        self._ledger.act(site, None)
         try:
-            return await self._repeat(site, connect, policy)
+            connection = await self._repeat(site, connect, policy)
         finally:
             self._ledger.end(site)
+        self._ledger.act(site)
+        return connection
 
     async def degrade(
         self,

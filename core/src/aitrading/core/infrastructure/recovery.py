@@ -68,12 +68,12 @@ class RecoveryLedger:
         elif account.site != site:
             raise ValueError(f"two different call sites are named {site.name!r}")
 
-    def act(self, site: CallSite, cause: str | None) -> None:
-        """Count one act; `cause` is the code of the error or the reason."""
+    def act(self, site: CallSite, cause: str | None = None) -> None:
+        """Count one act; `cause` is the code of the error or the reason, where there is one."""
         account = self._accounts[site.name]
         account.acts += 1
         account.last_act_ns = self._clock.now_ns()
-        account.last_error = cause
+        account.last_error = cause or account.last_error
         self._metrics.increment(RECOVERY_ACTS, site=site.name, strategy=str(site.strategy))
 
     def begin(self, site: CallSite) -> None:
