@@ -1,0 +1,265 @@
+"""The HTTP application of a service: probes, endpoints, pages; one place for every rule.
+
+Each request gets a request id and a trace, is authenticated as its endpoint declares, bounded in
+size and time, and answered with security headers; every error has the one JSON shape. Nothing an
+endpoint raises reaches the server behind it.
+"""
+
+import re
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aitrading.core.infrastructure.health.probes import PATHS as PROBE_PATHS
+from aitrading.core.infrastructure.health.probes import probe_app
+from aitrading.core.infrastructure.health.registry import HealthRegistry
+from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
+from aitrading.core.infrastructure.resilience.timeouts import time_limit
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError, Category
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
+from aitrading.core.protocol.tracecontext import TRACEPARENT, TraceContext
+from aitrading.server.kit.authentication import SAFE_METHODS, Authenticator, require_same_origin
+from aitrading.server.kit.call import Call, Caller
+from aitrading.server.kit.endpoints import Endpoint
+from aitrading.server.kit.http_errors import (
+    INTERNAL_ERROR,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    error_json,
+)
+
+REQUEST_ID: Final = "x-request-id"
+REQUESTS_TOTAL: Final = Metric(
+    name="aitrading_http_requests_total",
+    kind=MetricKind.COUNTER,
+    help="Requests answered, by route and status class.",
+    labels=("method", "route", "status"),
+)
+REQUEST_SECONDS: Final = Metric(
+    name="aitrading_http_request_duration_s",
+    kind=MetricKind.HISTOGRAM,
+    help="Time from the request's head to the end of the answer.",
+    labels=("route",),
+)
+SECURITY_HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+"""Set on every answer unless the handler chose its own value."""
+OTHER_ROUTE: Final = "other"
+_REQUEST_ID_FORMAT: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+_log: Final = get_logger(__name__)
+
+
+class Created(Response):
+    """201 with a struct as JSON."""
+
+    def __init__(self, value: msgspec.Struct) -> None:
+        super().__init__(msgspec.json.encode(value), 201, media_type="application/json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppParts:
+    """What an application is made of besides its endpoints."""
+
+    service: str
+    authenticator: Authenticator
+    health: HealthRegistry
+    metrics: Metrics
+    clock: Clock
+    ids: IdFactory
+    on_error: Callable[[Exception], object] | None = None
+    """Told of every error that is not a plain refusal; the service's `ErrorHandler.classify`."""
+
+
+def build_app(
+    parts: AppParts, endpoints: Sequence[Endpoint], *, pages: Sequence[BaseRoute] = ()
+) -> ASGIApp:
+    """The service's application: `/health…`, `/metrics`, the endpoints, then the pages."""
+    routes: list[BaseRoute] = [
+        Route(each.path, _EndpointApp(parts, each), methods=[each.method]) for each in endpoints
+    ]
+    return _Guard(parts, Router([*routes, *pages], default=_nothing_here))
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    del receive, send
+    raise NOT_FOUND.error(path=scope["path"])
+
+
+class _EndpointApp:
+    """Authenticates, bounds and runs one handler."""
+
+    def __init__(self, parts: AppParts, declared: Endpoint) -> None:
+        self._parts = parts
+        self._endpoint = declared
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = self._endpoint
+        scope["aitrading.route"] = declared.path
+        request = Request(scope, receive)
+        caller = self._caller(scope, request)
+        call = Call(
+            request,
+            caller=caller,
+            request_id=scope["aitrading.request_id"],
+            trace=scope["aitrading.trace"],
+            body_limit_bytes=declared.body_limit_bytes,
+        )
+        tenant = caller.person.tenant if caller.person else None
+        with bind_context(tenant=tenant):
+            async with time_limit(declared.timeout_s, what=declared.path):
+                answer = await self._handle(call)
+        await _as_response(answer)(scope, receive, send)
+
+    def _caller(self, scope: Scope, request: Request) -> Caller:
+        access = self._endpoint.access
+        authenticator = self._parts.authenticator
+        if access.peers:
+            state = scope.get("state", {})
+            return Caller(service=authenticator.peer(request.headers, state, access.peers))
+        if access.public:
+            if request.method not in SAFE_METHODS:
+                require_same_origin(request.headers, required=False)
+            return Caller()
+        person = authenticator.person(request.headers, method=request.method)
+        if access.scope is not None:
+            person.require(access.scope)
+        return Caller(person=person)
+
+    async def _handle(self, call: Call) -> object:
+        if self._endpoint.handler is None:
+            raise LookupError(f"{self._endpoint.path} has no handler: use endpoints_of")
+        return await self._endpoint.handler(call)
+
+
+class _Guard:
+    """Around everything: ids, trace, headers, probes, metrics, and the last word on errors."""
+
+    def __init__(self, parts: AppParts, inner: ASGIApp) -> None:
+        self._parts = parts
+        self._inner = inner
+        self._probes = probe_app(parts.health, parts.metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or scope.get("path") in PROBE_PATHS:
+            await self._probes(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        trace = self._trace(headers)
+        request_id = self._request_id(headers)
+        scope["app"] = self
+        scope["aitrading.request_id"] = request_id
+        scope["aitrading.trace"] = trace
+        answer = _Answer(send, request_id, trace)
+        began_ns = self._parts.clock.monotonic_ns()
+        with bind_context(trace=trace, request_id=request_id):
+            try:
+                await self._inner(scope, receive, answer.send)
+            except Exception as exc:  # noqa: BLE001 - the last word: nothing may escape to the server
+                await self._fail(scope, receive, answer, exc)
+            self._measure(scope, answer.status, began_ns)
+
+    async def _fail(
+        self, scope: Scope, receive: Receive, answer: "_Answer", exc: Exception
+    ) -> None:
+        error = _as_error(exc, scope)
+        if error.spec.category is not Category.DENIED and self._parts.on_error is not None:
+            self._parts.on_error(exc)
+        if error.spec is INTERNAL_ERROR:
+            _log.error("a request failed", exc_info=exc, path=scope["path"])
+        if answer.status:
+            raise ConnectionAbortedError("the answer had begun when it failed") from exc
+        headers = _error_headers(exc, error)
+        body = error_json(error, scope["aitrading.request_id"])
+        status = error.spec.http_status
+        response = Response(body, status, headers, media_type="application/json")
+        await response(scope, receive, answer.send)
+
+    def _measure(self, scope: Scope, status: int, began_ns: int) -> None:
+        route = scope.get("aitrading.route", OTHER_ROUTE)
+        elapsed_s = (self._parts.clock.monotonic_ns() - began_ns) / NS_PER_S
+        status_class = f"{status // 100}xx"
+        method = scope["method"] if route != OTHER_ROUTE else "any"
+        self._parts.metrics.increment(
+            REQUESTS_TOTAL, method=method, route=route, status=status_class
+        )
+        self._parts.metrics.observe(REQUEST_SECONDS, elapsed_s, route=route)
+
+    def _trace(self, headers: Headers) -> TraceContext:
+        given = TraceContext.parse(headers.get(TRACEPARENT))
+        ids = self._parts.ids
+        return given.child(ids) if given else TraceContext.start(ids)
+
+    def _request_id(self, headers: Headers) -> str:
+        given = headers.get(REQUEST_ID, "")
+        return given if _REQUEST_ID_FORMAT.fullmatch(given) else str(self._parts.ids.new())
+
+
+class _Answer:
+    """The way out: adds the headers that every answer carries and remembers the status."""
+
+    def __init__(self, send: Send, request_id: str, trace: TraceContext) -> None:
+        self._send = send
+        self._always = {REQUEST_ID: request_id, TRACEPARENT: str(trace)}
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._complete(message)
+        await self._send(message)
+
+    def _complete(self, message: MutableMapping[str, Any]) -> None:
+        headers = MutableHeaders(scope=message)
+        headers.update(self._always)
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+
+
+def _as_response(answer: object) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    if answer is None:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+def _as_error(exc: Exception, scope: Scope) -> AitradingError:
+    if isinstance(exc, AitradingError):
+        return exc
+    if isinstance(exc, HTTPException) and exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return METHOD_NOT_ALLOWED.error(path=scope["path"], method=scope["method"])
+    if isinstance(exc, HTTPException) and exc.status_code == HTTPStatus.NOT_FOUND:
+        return NOT_FOUND.error(path=scope["path"])
+    return INTERNAL_ERROR.error()
+
+
+def _error_headers(exc: Exception, error: AitradingError) -> dict[str, str]:
+    headers = dict(exc.headers or {}) if isinstance(exc, HTTPException) else {}
+    if error.spec.http_status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    retry_after_s = error.fields.get("retry_after_s")
+    if isinstance(retry_after_s, int | float):
+        headers["retry-after"] = str(max(1, round(retry_after_s)))
+    return headers

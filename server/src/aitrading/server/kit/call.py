@@ -1,0 +1,112 @@
+"""One request as a handler sees it: authenticated, bounded, decoded on demand."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from aitrading.core.protocol.tracecontext import TraceContext
+from aitrading.core.security.certificates import ServiceIdentity
+from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who calls, as far as the endpoint demanded proof."""
+
+    person: VerifiedToken | None = None
+    service: ServiceIdentity | None = None
+
+
+class Call:
+    """Everything a handler may use of a request."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        caller: Caller,
+        request_id: str,
+        trace: TraceContext,
+        body_limit_bytes: int,
+    ) -> None:
+        self._request = request
+        self._caller = caller
+        self._body_limit_bytes = body_limit_bytes
+        self.request_id = request_id
+        self.trace = trace
+
+    @property
+    def token(self) -> VerifiedToken:
+        """The person's proof; a handler of a public or internal endpoint has none."""
+        if self._caller.person is None:
+            raise LookupError("this endpoint is not declared for a logged-in person")
+        return self._caller.person
+
+    @property
+    def caller(self) -> ServiceIdentity:
+        """The calling service; only a handler of an internal endpoint has one."""
+        if self._caller.service is None:
+            raise LookupError("this endpoint is not declared for peers")
+        return self._caller.service
+
+    def path(self, name: str) -> str:
+        """A part of the path, as the declaration names it."""
+        return str(self._request.path_params[name])
+
+    def query(self, name: str) -> str:
+        """A query parameter that must be there once; raises `REQUEST_INVALID`."""
+        value = self.query_or(name, None)
+        if value is None:
+            raise REQUEST_INVALID.error(reason=f"the query parameter `{name}` is missing")
+        return value
+
+    def query_or(self, name: str, default: T) -> str | T:
+        """A query parameter that may be there once; raises `REQUEST_INVALID` for two."""
+        values = self._request.query_params.getlist(name)
+        if len(values) > 1:
+            raise REQUEST_INVALID.error(reason=f"the query parameter `{name}` is given twice")
+        return values[0] if values else default
+
+    def header(self, name: str) -> str | None:
+        """A header's value, or None."""
+        return self._request.headers.get(name)
+
+    def cookie(self, name: str) -> str | None:
+        """A cookie's value, or None."""
+        return self._request.cookies.get(name)
+
+    @property
+    def network(self) -> str:
+        """The caller's address as the edge saw it; empty when the call came another way.
+
+        The edge appends the real address to `x-forwarded-for`, so the last element is its own.
+        """
+        forwarded = self.header("x-forwarded-for") or ""
+        return forwarded.rpartition(",")[2].strip()
+
+    async def body(self) -> bytes:
+        """The raw body; raises `BODY_TOO_LARGE` as soon as the limit is passed."""
+        declared = self.header("content-length") or "0"
+        if declared.isdigit() and int(declared) > self._body_limit_bytes:
+            raise BODY_TOO_LARGE.error(limit_bytes=self._body_limit_bytes)
+        data = bytearray()
+        async for chunk in self._request.stream():
+            data += chunk
+            if len(data) > self._body_limit_bytes:
+                raise BODY_TOO_LARGE.error(limit_bytes=self._body_limit_bytes)
+        return bytes(data)
+
+    async def json(self, shape: type[T]) -> T:
+        """The body decoded into a struct; raises `REQUEST_INVALID` and names the field."""
+        kind = (self.header("content-type") or "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise REQUEST_INVALID.error(reason="the content type is not application/json")
+        try:
+            return msgspec.json.decode(await self.body(), type=shape)
+        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as exc:
+            raise REQUEST_INVALID.error(reason=str(exc)) from exc

@@ -1,0 +1,115 @@
+"""Endpoints are declared beside their handlers; routing, access and documents follow from that."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from aitrading.core.kit.errors import ErrorSpec
+from aitrading.core.security.claims import Scope
+from aitrading.server.kit.call import Call
+
+DEFAULT_BODY_LIMIT_BYTES: Final = 64 * 1024
+DEFAULT_TIMEOUT_S: Final = 30.0
+INTERNAL_PREFIX: Final = "/internal/"
+_ATTRIBUTE: Final = "__aitrading_endpoint__"
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[Any]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may call: anybody, a logged-in person (with a scope), or certain services."""
+
+    public: bool = False
+    scope: Scope | None = None
+    peers: frozenset[str] = frozenset()
+
+
+PUBLIC: Final = Access(public=True)
+LOGGED_IN: Final = Access()
+
+
+def scope(needed: Scope) -> Access:
+    """A logged-in person whose token carries the scope."""
+    return Access(scope=needed)
+
+
+def peers(*names: str) -> Access:
+    """Only these services, proved by certificate and service token; under `/internal/` alone."""
+    return Access(peers=frozenset(names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryField:
+    """One documented query parameter."""
+
+    name: str
+    doc: str
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One operation: what it is, who may call it, what it takes and gives."""
+
+    method: str
+    path: str
+    access: Access
+    summary: str
+    body: type | None = None
+    answer: type | None = None
+    query: tuple[QueryField, ...] = ()
+    errors: tuple[ErrorSpec, ...] = ()
+    body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    handler: Callable[[Call], Awaitable[Any]] | None = field(default=None, compare=False)
+
+
+def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
+    method: str,
+    path: str,
+    *,
+    access: Access,
+    summary: str,
+    body: type | None = None,
+    answer: type | None = None,
+    query: tuple[QueryField, ...] = (),
+    errors: tuple[ErrorSpec, ...] = (),
+    body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> Callable[[HandlerT], HandlerT]:
+    """Declare a method `async def handler(self, call: Call)` as an endpoint.
+
+    The handler gives a msgspec struct (200, or 201 with `Created`), None (204) or a response.
+    Raises `ValueError` for a declaration that would open an internal path, or hide a public one.
+    """
+    if bool(access.peers) != path.startswith(INTERNAL_PREFIX):
+        raise ValueError(f"{path}: exactly the paths under {INTERNAL_PREFIX} are for peers")
+    declared = Endpoint(
+        method=method,
+        path=path,
+        access=access,
+        summary=summary,
+        body=body,
+        answer=answer,
+        query=query,
+        errors=errors,
+        body_limit_bytes=body_limit_bytes,
+        timeout_s=timeout_s,
+    )
+
+    def declare(handler: HandlerT) -> HandlerT:
+        setattr(handler, _ATTRIBUTE, declared)
+        return handler
+
+    return declare
+
+
+def endpoints_of(*owners: object) -> list[Endpoint]:
+    """Every endpoint that the objects' methods declare, bound to the objects, in path order."""
+    found: list[Endpoint] = []
+    for owner in owners:
+        for name in dir(type(owner)):
+            declared = getattr(getattr(type(owner), name, None), _ATTRIBUTE, None)
+            if isinstance(declared, Endpoint):
+                found.append(replace(declared, handler=getattr(owner, name)))
+    return sorted(found, key=lambda each: (each.path, each.method))
