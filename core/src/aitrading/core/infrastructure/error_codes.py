@@ -5,9 +5,9 @@ from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
 LIFECYCLE_DEPENDENCY_MISSING = ErrorSpec(
     code="LIFECYCLE_DEPENDENCY_MISSING",
     category=Category.FATAL,
-    message="{path}: {missing} is needed but does not exist",
+    message="{path}: {missing} is needed but does not exist; there are: {known}",
     why="a part declares a dependency that nobody in this process provides",
-    remedy="add the missing part, or correct the name in depends_on; known are: {known}",
+    remedy="add the missing part, or correct the name in depends_on",
     severity=Severity.CRITICAL,
 )
 LIFECYCLE_DEPENDENCY_CYCLE = ErrorSpec(
@@ -129,7 +129,7 @@ CHAIN_HOP_UNKNOWN = ErrorSpec(
     category=Category.DENIED,
     message="the chain {chain} has no hop {hop}{suggestion}",
     why="the name is misspelt or the hop is not part of the chain in this version",
-    remedy="`aitrading chains show {chain}` lists its hops",
+    remedy="`aitrading chains show NAME` lists the hops of a chain",
     http_status=404,
     severity=Severity.INFO,
 )
@@ -143,9 +143,9 @@ CHAIN_REDEFINED = ErrorSpec(
 IMPORT_DEPENDENCY_MISSING = ErrorSpec(
     code="IMPORT_DEPENDENCY_MISSING",
     category=Category.FATAL,
-    message="nothing provides {missing}, needed by {path}",
+    message="nothing provides {missing}, the end of: {path}{hint}",
     why="a provider is not registered, or lives in a narrower scope than its user",
-    remedy="register a provider for {missing} where the process is put together. {hint}",
+    remedy="register a provider for it where the process is put together",
     severity=Severity.CRITICAL,
 )
 IMPORT_DEPENDENCY_CYCLE = ErrorSpec(
@@ -184,6 +184,6 @@ IMPORT_LAZY_FAILED = ErrorSpec(
     category=Category.FATAL,
     message="{target} cannot be imported: {reason}",
     why="the package is not installed here, or the name is misspelt",
-    remedy="run `make setup`, then try `python -c 'import {module}'`",
+    remedy="run `make setup`, then import the module in a Python of this environment",
     severity=Severity.CRITICAL,
 )

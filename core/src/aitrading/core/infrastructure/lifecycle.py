@@ -253,7 +253,7 @@ def dependency_order(graph: Mapping[str, Collection[str]]) -> tuple[str, ...]:
         for needed in needs:
             if needed not in graph:
                 raise LIFECYCLE_DEPENDENCY_MISSING.error(
-                    path=" → ".join([*_path_to(graph, name), needed]),
+                    path=" → ".join([*path_to(graph, name), needed]),
                     missing=needed,
                     known=", ".join(sorted(graph)),
                 )
@@ -264,7 +264,7 @@ def dependency_order(graph: Mapping[str, Collection[str]]) -> tuple[str, ...]:
         raise LIFECYCLE_DEPENDENCY_CYCLE.error(path=" → ".join(reversed(path))) from exc
 
 
-def _path_to(graph: Mapping[str, Collection[str]], name: str) -> list[str]:
+def path_to(graph: Mapping[str, Collection[str]], name: str) -> list[str]:
     """The way from a name nobody needs down to this one (any way, when there are several)."""
     path = [name]
     while True:
