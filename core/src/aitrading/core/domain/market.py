@@ -92,6 +92,13 @@ class TickBatch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             self, first_sequence=sequence + 1, count=self.count - skip, rows=rows
         )
 
+    def up_to(self, count: int) -> "TickBatch":
+        """At most the first `count` rows."""
+        if count >= self.count:
+            return self
+        rows = memoryview(self.rows)[: count * ROW_BYTES]
+        return msgspec.structs.replace(self, count=count, rows=rows)
+
 
 def make_batch(
     stream: UUID,

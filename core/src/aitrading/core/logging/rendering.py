@@ -140,8 +140,8 @@ def _render_object(value: object, depth: int) -> Json:
 
 
 def _render_text(value: object) -> str:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return f"<{len(bytes(value))} bytes>"
+    if isinstance(value, bytes | bytearray):
+        return f"<{len(value)} bytes>"
     if isinstance(value, UUID | PurePath | timedelta | Decimal):
         return clean(str(value))
     return value.isoformat() if isinstance(value, datetime | date) else clean(repr(value))

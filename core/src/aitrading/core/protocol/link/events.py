@@ -7,7 +7,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.link.messages import (
     Hello,
     HelloAck,
-    Report,
+    Notice,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -92,7 +92,7 @@ class Subscribed(msgspec.Struct, frozen=True, gc=False):
 class ErrorReported(msgspec.Struct, frozen=True, gc=False):
     """Either: the peer reports a problem and the link goes on."""
 
-    report: Report
+    notice: Notice
 
 
 class LatencyMeasured(msgspec.Struct, frozen=True, gc=False):
@@ -106,7 +106,7 @@ class LatencyMeasured(msgspec.Struct, frozen=True, gc=False):
 class PeerClosed(msgspec.Struct, frozen=True, gc=False):
     """Either: the peer ends the link; nothing follows."""
 
-    report: Report
+    notice: Notice
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):

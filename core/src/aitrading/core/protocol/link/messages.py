@@ -121,7 +121,7 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     login: Count = 0
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Body of ERROR (the link goes on) and CLOSE (it ends with this frame)."""
 
     code: Code

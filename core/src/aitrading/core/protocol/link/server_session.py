@@ -1,0 +1,311 @@
+"""The data bridge's end of a link."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+from uuid import UUID
+
+from typing_extensions import override
+
+from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.domain.market import TickBatch
+from aitrading.core.kit.clock import Clock
+from aitrading.core.protocol.error_codes import (
+    LINK_LIMIT_EXCEEDED,
+    LINK_ORDER_VIOLATED,
+    LINK_SEQUENCE_JUMPED,
+    LINK_STATE_WRONG,
+    LINK_STREAM_UNKNOWN,
+    LINK_VERSION_UNSUPPORTED,
+)
+from aitrading.core.protocol.link.events import (
+    Gap,
+    HelloReceived,
+    ServerEvent,
+    StreamsRequested,
+    TicksReceived,
+)
+from aitrading.core.protocol.link.frames import (
+    ACKS_PER_FRAME_MAX,
+    Frame,
+    FrameFlag,
+    FrameType,
+    decode_control,
+    decode_ticks,
+    encode_acks,
+    encode_control,
+)
+from aitrading.core.protocol.link.machine import (
+    InFlight,
+    LinkLimits,
+    Machine,
+    SessionState,
+)
+from aitrading.core.protocol.link.messages import (
+    Hello,
+    HelloAck,
+    Notice,
+    Open,
+    OpenAck,
+    StreamDeclaration,
+    StreamGrant,
+    Subscribe,
+)
+from aitrading.core.protocol.versions import LINK_VERSION
+
+WINDOW_TOLERANCE: Final = 2
+"""The server closes a link whose unacknowledged ticks exceed the window this many times."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerProfile:
+    """Who this end is, and whom the certificate says it talks to."""
+
+    tenant: UUID
+    device: UUID
+    software: str
+    limits: LinkLimits = field(default_factory=LinkLimits)
+    epoch: int = 0
+    features: tuple[str, ...] = ()
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPosition:
+    """How far a stream is: stored for good, and received (perhaps still waiting for its sync)."""
+
+    durable_sequence: int
+    received_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The code that tells a client why it may not use a stream."""
+
+    code: str
+
+
+@dataclass(slots=True)
+class _Inbound:
+    stream_id: UUID
+    declaration: StreamDeclaration
+    received: int = 0
+    durable: int = 0
+    usable: bool = False
+
+
+class ServerSession(Machine[ServerEvent]):
+    """Greets, grants streams, takes ticks in order, acknowledges what its owner made durable."""
+
+    def __init__(self, clock: Clock, profile: ServerProfile) -> None:
+        super().__init__(clock, profile.limits)
+        self._profile = profile
+        self._hello: Hello | None = None
+        self._streams: dict[int, _Inbound] = {}
+        self._requested: list[tuple[StreamDeclaration, ...]] = []
+        self._in_flight: dict[int, InFlight] = {}
+        self._unacknowledged = 0
+        self._acks: dict[int, int] = {}
+        self._state = SessionState.GREETING
+        self._dispatch[FrameType.HELLO] = self._on_hello
+        self._dispatch[FrameType.OPEN] = self._on_open
+        self._dispatch[FrameType.TICKS] = self._on_ticks
+
+    def stream_id(self, handle: int) -> UUID:
+        """The id of a declared stream: tenant and device come from the certificate."""
+        return self._inbound(handle).stream_id
+
+    def declaration(self, handle: int) -> StreamDeclaration:
+        """What the client declared about a stream."""
+        return self._inbound(handle).declaration
+
+    def accept(self, session_id: str, positions: Mapping[int, StreamPosition | Refusal]) -> None:
+        """Answer HELLO; `positions` says for each declared handle how far it is or why not."""
+        self._require_state(SessionState.GREETING, "accept")
+        if self._hello is None:
+            raise LINK_STATE_WRONG.error(action="accept", state="waiting for HELLO")
+        hello, profile = self._hello, self._profile
+        limits = self._limits = replace(
+            self._limits,
+            frame_bytes_max=min(self._limits.frame_bytes_max, hello.frame_bytes_max),
+        )
+        ack = HelloAck(
+            version=LINK_VERSION,
+            session=session_id,
+            software=profile.software,
+            server_time_ns=self._clock.now_ns(),
+            frame_bytes_max=limits.frame_bytes_max,
+            batch_ticks_max=limits.batch_ticks_max,
+            window_ticks=limits.window_ticks,
+            ping_interval_ms=limits.ping_interval_ms,
+            idle_timeout_ms=limits.idle_timeout_ms,
+            epoch=profile.epoch,
+            features=tuple(name for name in hello.features if name in profile.features),
+            checkpoint=profile.checkpoint,
+            streams=self._grant(hello.streams, positions),
+        )
+        self._state = SessionState.OPEN
+        self._pinged_ns = self._clock.monotonic_ns()
+        self._send(encode_control(FrameType.HELLO_ACK, ack))
+
+    def grant(self, positions: Mapping[int, StreamPosition | Refusal]) -> None:
+        """Answer the oldest unanswered `StreamsRequested`."""
+        self._require_state(SessionState.OPEN, "grant")
+        if not self._requested:
+            raise LINK_STATE_WRONG.error(action="grant", state="without a request")
+        grants = self._grant(self._requested.pop(0), positions)
+        self._send(encode_control(FrameType.OPEN_ACK, OpenAck(streams=grants)))
+
+    def acknowledge(self, handle: int, sequence: int) -> None:
+        """Everything of the stream up to a sequence is durable; told with the next `outgoing`."""
+        if self._state is not SessionState.OPEN:
+            return
+        stream = self._inbound(handle)
+        if sequence > stream.received:
+            raise LINK_STATE_WRONG.error(action=f"acknowledging {sequence}", state=stream.received)
+        if stream.usable and sequence > stream.durable:
+            stream.durable = sequence
+            self._unacknowledged -= self._in_flight[handle].settle(sequence)
+            self._acks[handle] = sequence
+
+    def refuse_stream(self, handle: int, code: str, message: str = "") -> None:
+        """Isolate one stream: its frames are dropped from now on, the link goes on."""
+        self._require_state(SessionState.OPEN, "refuse_stream")
+        stream = self._inbound(handle)
+        stream.usable = False
+        self._acks.pop(handle, None)
+        self._unacknowledged -= self._in_flight[handle].settle(stream.received)
+        notice = Notice(code=code, message=message, handle=handle)
+        self._send(encode_control(FrameType.ERROR, notice))
+
+    def subscribe(self, subscription: Subscribe) -> None:
+        """Tell the client which symbols are wanted."""
+        self._require_state(SessionState.OPEN, "subscribe")
+        self._send(encode_control(FrameType.SUBSCRIBE, subscription))
+
+    @override
+    def _flush(self) -> None:
+        if not self._acks or self._state is not SessionState.OPEN:
+            return
+        entries = sorted(self._acks.items())
+        self._acks = {}
+        for start in range(0, len(entries), ACKS_PER_FRAME_MAX):
+            self._out.append(encode_acks(dict(entries[start : start + ACKS_PER_FRAME_MAX])))
+
+    def _on_hello(self, frame: Frame, events: list[ServerEvent]) -> None:
+        if self._state is not SessionState.GREETING or self._hello is not None:
+            raise LINK_ORDER_VIOLATED.error(frame="HELLO", reason="it came twice")
+        hello = decode_control(frame, Hello)
+        if LINK_VERSION not in hello.versions:
+            theirs = ", ".join(map(str, hello.versions))
+            raise LINK_VERSION_UNSUPPORTED.error(theirs=theirs, ours=LINK_VERSION)
+        self._declare(hello.streams)
+        self._hello = hello
+        events.append(HelloReceived(hello))
+
+    def _on_open(self, frame: Frame, events: list[ServerEvent]) -> None:
+        self._require_open(FrameType.OPEN)
+        declarations = decode_control(frame, Open).streams
+        self._declare(declarations)
+        self._requested.append(declarations)
+        events.append(StreamsRequested(declarations))
+
+    def _on_ticks(self, frame: Frame, events: list[ServerEvent]) -> None:
+        self._require_open(FrameType.TICKS)
+        handle, first = frame.stream, frame.sequence
+        stream = self._streams.get(handle)
+        if stream is None:
+            raise LINK_STREAM_UNKNOWN.error(handle=handle)
+        if not stream.usable:
+            return
+        body = decode_ticks(frame, self._limits.batch_ticks_max)
+        received, last = stream.received, first + body.ticks - 1
+        if first > received + 1:
+            if not frame.flags & FrameFlag.AFTER_GAP:
+                raise LINK_SEQUENCE_JUMPED.error(
+                    handle=handle, expected=received + 1, actual=first
+                )
+            self._statistics.gaps += 1
+            events.append(Gap(handle, received + 1, first - 1))
+        self._statistics.duplicate_ticks += max(0, min(received, last) - first + 1)
+        if last <= received:
+            self._acks.setdefault(handle, stream.durable)
+            return
+        batch = TickBatch(
+            stream=stream.stream_id,
+            first_sequence=first,
+            count=body.ticks,
+            receive_ns=body.receive_ns,
+            broker_offset_s=body.broker_offset_s,
+            rows=body.rows,
+            trace_id=body.trace_id,
+            span_id=body.span_id,
+        )
+        if first <= received:
+            batch = batch.after(received) or batch
+        self._take(handle, stream, batch)
+        events.append(TicksReceived(handle, batch, body.link_delay_us))
+
+    def _take(self, handle: int, stream: _Inbound, batch: TickBatch) -> None:
+        stream.received = batch.last_sequence
+        self._statistics.ticks += batch.count
+        self._in_flight[handle].add(batch.last_sequence, batch.count)
+        self._unacknowledged += batch.count
+        limit = self._limits.window_ticks * WINDOW_TOLERANCE
+        if self._unacknowledged > limit:
+            raise LINK_LIMIT_EXCEEDED.error(
+                limit_name="unacknowledged ticks", limit=limit, actual=self._unacknowledged
+            )
+
+    def _declare(self, declarations: tuple[StreamDeclaration, ...]) -> None:
+        total = len(self._streams) + len(declarations)
+        if total > self._limits.streams_max:
+            raise LINK_LIMIT_EXCEEDED.error(
+                limit_name="streams", limit=self._limits.streams_max, actual=total
+            )
+        known = {stream.stream_id for stream in self._streams.values()}
+        for declaration in declarations:
+            stream_id = stream_key(self._profile.tenant, self._profile.device, declaration)
+            if declaration.handle in self._streams or stream_id in known:
+                raise LINK_ORDER_VIOLATED.error(frame="OPEN", reason="a stream was opened twice")
+            known.add(stream_id)
+            self._streams[declaration.handle] = _Inbound(stream_id, declaration)
+            self._in_flight[declaration.handle] = InFlight()
+
+    def _grant(
+        self,
+        declarations: tuple[StreamDeclaration, ...],
+        positions: Mapping[int, StreamPosition | Refusal],
+    ) -> tuple[StreamGrant, ...]:
+        return tuple(
+            self._grant_one(declaration.handle, positions.get(declaration.handle))
+            for declaration in declarations
+        )
+
+    def _grant_one(self, handle: int, position: StreamPosition | Refusal | None) -> StreamGrant:
+        if not isinstance(position, StreamPosition):
+            code = position.code if position else LINK_STREAM_UNKNOWN.code
+            return StreamGrant(handle=handle, refused=code)
+        stream = self._streams[handle]
+        stream.durable = position.durable_sequence
+        stream.received = max(position.received_sequence, position.durable_sequence)
+        stream.usable = True
+        return StreamGrant(handle=handle, durable_sequence=position.durable_sequence)
+
+    def _inbound(self, handle: int) -> _Inbound:
+        stream = self._streams.get(handle)
+        if stream is None:
+            raise LINK_STREAM_UNKNOWN.error(handle=handle)
+        return stream
+
+
+def stream_key(tenant: UUID, device: UUID, declaration: StreamDeclaration) -> UUID:
+    """The id of the stream that a device of a tenant declares."""
+    return StreamKey(
+        tenant=tenant,
+        device=device,
+        broker=declaration.broker,
+        login=declaration.login,
+        symbol=declaration.symbol,
+        epoch=declaration.epoch,
+    ).stream_id()
