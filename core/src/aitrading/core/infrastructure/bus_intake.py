@@ -120,7 +120,7 @@ class RemoteError(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a responder sends back: an answer or an error."""
 
-    answer: msgspec.Raw | None = None
+    answer: msgspec.Raw = msgspec.Raw(b"null")
     error: RemoteError | None = None
 
 
@@ -173,20 +173,19 @@ def open_reply(data: bytes, reply_type: type[R], command: type[Event]) -> R:
     """Decode an answer; raises the responder's error under its own code."""
     try:
         reply = _reply_decoder.decode(data)
-        if reply.error is None and reply.answer is not None:
+        if reply.error is None:
             return msgspec.json.decode(reply.answer, type=reply_type)
     except msgspec.DecodeError as exc:
         raise BUS_REQUEST_FAILED.error(command=command.NAME, fingerprint="bad reply") from exc
-    raise _rebuilt(reply.error, command)
+    raise rebuilt_error(reply.error, command)
 
 
-def _rebuilt(error: RemoteError | None, command: type[Event]) -> AitradingError:
-    if error is None:
-        return BUS_REQUEST_FAILED.error(command=command.NAME, fingerprint="empty reply")
+def rebuilt_error(error: RemoteError, command: type[Event]) -> AitradingError:
+    """The responder's error as an exception on this side, its message as it was."""
     spec = ErrorSpec(
         code=error.code,
         category=error.category,
-        message=error.message.replace("{", "(").replace("}", ")"),
+        message=error.message.replace("{", "{{").replace("}", "}}"),
         why=f"The service that answers {command.NAME} refused.",
         remedy=error.remedy,
         http_status=error.http_status,
