@@ -42,6 +42,8 @@ class PostgresAccess(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     password: str
     tls: bool = False
+    ca: Path | None = None
+    """Roots that may sign the server's certificate; None means the machine's own."""
 
 
 class ValkeyAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +100,21 @@ class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_bundle(path: Path) -> ServiceBundle:
     """Read and validate a bundle; raises `msgspec.ValidationError` for a file not made by us."""
-    return msgspec.json.decode(path.read_bytes(), type=ServiceBundle)
+    return msgspec.json.decode(path.read_bytes(), type=ServiceBundle, dec_hook=_from_json)
 
 
 def encode_bundle(bundle: ServiceBundle) -> bytes:
     """Render for `load_bundle`."""
-    return msgspec.json.format(msgspec.json.encode(bundle))
+    return msgspec.json.format(msgspec.json.encode(bundle, enc_hook=_to_json))
+
+
+def _to_json(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"a bundle cannot hold a {type(value).__name__}")
+
+
+def _from_json(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"a bundle cannot hold a {kind.__name__}")
