@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.files import write_atomically
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.trading_engine.errors import KILL_SWITCH_FILE_DAMAGED
 

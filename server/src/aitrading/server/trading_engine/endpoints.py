@@ -1,0 +1,239 @@
+"""The trading API while there is no engine: what it says is true, and no order passes."""
+
+from typing import Protocol
+
+import msgspec
+
+from aitrading.core.kit.clock import rfc3339_of_ns
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.claims import Scope
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import endpoint, scope
+from aitrading.server.trading_engine.errors import (
+    KILL_RELEASE_NOT_AVAILABLE,
+    TRADING_NOT_AVAILABLE,
+)
+from aitrading.server.trading_engine.feed_watch import FeedWatch
+from aitrading.server.trading_engine.kill_switch import Engagement, KillSwitches
+from aitrading.server.trading_engine.trading_switch import HaltReason, TradingState, TradingSwitch
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A broker account of the tenant; what it may do is `trading`, for now always HALTED."""
+
+    id: str
+    broker_server: str
+    login: str
+    currency: str
+    position_mode: str
+    simulated: bool
+    trading: TradingState = TradingState.HALTED
+
+
+class Accounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The tenant's accounts."""
+
+    items: list[Account]
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    """The tenant's kill switch."""
+
+    engaged: bool
+    engaged_by: str | None = None
+    engaged_at: str | None = None
+
+
+class FeedTrust(msgspec.Struct, frozen=True, kw_only=True):
+    """One feed as risk sees it: only LIVE would allow new exposure."""
+
+    symbol: str
+    device: str
+    state: str
+    reason: str
+    since: str
+
+
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands between an order and the market."""
+
+    trading: TradingState
+    reasons: list[HaltReason]
+    kill: Kill
+    feeds: list[FeedTrust]
+
+
+class Nothing(msgspec.Struct, frozen=True, kw_only=True):
+    """An empty list, and why it is empty."""
+
+    trading: TradingState
+    reasons: list[HaltReason]
+    items: list[str] = []
+
+
+class AccountBook(Protocol):
+    """Where accounts are looked up, under the tenant's row security."""
+
+    async def of_tenant(self, tenant: TenantId) -> list[Account]:
+        """Every account of the tenant, ordered by broker and login."""
+        ...
+
+
+class TradingEndpoints:
+    """Handlers of `/api/v1/orders`, `/positions`, `/accounts`, `/risk`, `/signals`, `/kill`."""
+
+    def __init__(
+        self,
+        switch: TradingSwitch,
+        kill_switches: KillSwitches,
+        feeds: FeedWatch,
+        accounts: AccountBook,
+    ) -> None:
+        self._switch = switch
+        self._kill_switches = kill_switches
+        self._feeds = feeds
+        self._accounts = accounts
+
+    @endpoint(
+        "POST",
+        "/api/v1/orders",
+        access=scope(Scope.TRADE),
+        summary="Place an order. Refused while trading is HALTED.",
+        errors=(TRADING_NOT_AVAILABLE,),
+    )
+    async def place_order(self, call: Call) -> None:
+        """Refuse: nothing is stored and nothing is sent."""
+        await call.body()
+        raise self._refusal()
+
+    @endpoint(
+        "DELETE",
+        "/api/v1/orders/{order}",
+        access=scope(Scope.TRADE),
+        summary="Cancel an order. There are none while trading is HALTED.",
+        errors=(TRADING_NOT_AVAILABLE,),
+    )
+    async def cancel_order(self, _: Call) -> None:
+        """Refuse: there is no order that could be cancelled."""
+        raise self._refusal()
+
+    @endpoint(
+        "GET",
+        "/api/v1/orders",
+        access=scope(Scope.READ),
+        summary="Orders of the tenant: none, and why.",
+        answer=Nothing,
+    )
+    async def orders(self, _: Call) -> Nothing:
+        """None were ever accepted."""
+        return self._nothing()
+
+    @endpoint(
+        "GET",
+        "/api/v1/positions",
+        access=scope(Scope.READ),
+        summary="Positions opened by the platform: none, and why.",
+        answer=Nothing,
+    )
+    async def positions(self, _: Call) -> Nothing:
+        """None were ever opened."""
+        return self._nothing()
+
+    @endpoint(
+        "GET",
+        "/api/v1/signals",
+        access=scope(Scope.READ),
+        summary="Signals sent to devices: none, and why.",
+        answer=Nothing,
+    )
+    async def signals(self, _: Call) -> Nothing:
+        """None were ever sealed."""
+        return self._nothing()
+
+    @endpoint(
+        "GET",
+        "/api/v1/accounts",
+        access=scope(Scope.READ),
+        summary="Broker accounts of the tenant.",
+        answer=Accounts,
+    )
+    async def accounts(self, call: Call) -> Accounts:
+        """Read them under the tenant's row security."""
+        return Accounts(items=await self._accounts.of_tenant(call.token.tenant))
+
+    @endpoint(
+        "GET",
+        "/api/v1/risk",
+        access=scope(Scope.READ),
+        summary="Why trading is halted, the kill switch, and which feeds can be trusted.",
+        answer=Risk,
+    )
+    async def risk(self, call: Call) -> Risk:
+        """Everything that would stop an order now."""
+        tenant = call.token.tenant
+        return Risk(
+            trading=self._switch.state,
+            reasons=list(self._switch.reasons),
+            kill=_kill(self._kill_switches.engagement(tenant)),
+            feeds=[
+                FeedTrust(
+                    symbol=feed.symbol,
+                    device=str(feed.device),
+                    state=feed.state,
+                    reason=feed.reason,
+                    since=rfc3339_of_ns(feed.since_ns),
+                )
+                for feed in self._feeds.of_tenant(tenant)
+            ],
+        )
+
+    @endpoint(
+        "GET",
+        "/api/v1/kill",
+        access=scope(Scope.READ),
+        summary="Whether the tenant's kill switch is engaged.",
+        answer=Kill,
+    )
+    async def kill_state(self, call: Call) -> Kill:
+        """Look at the switch."""
+        return _kill(self._kill_switches.engagement(call.token.tenant))
+
+    @endpoint(
+        "POST",
+        "/api/v1/kill",
+        access=scope(Scope.KILL),
+        summary="Engage the kill switch. Needs no database; holds across restarts.",
+        answer=Kill,
+    )
+    async def engage_kill(self, call: Call) -> Kill:
+        """Engage; the answer means that it is on disk."""
+        token = call.token
+        return _kill(await self._kill_switches.engage(token.tenant, str(token.user)))
+
+    @endpoint(
+        "DELETE",
+        "/api/v1/kill",
+        access=scope(Scope.KILL),
+        summary="Release the kill switch. Refused: it needs a second person and a step-up.",
+        errors=(KILL_RELEASE_NOT_AVAILABLE,),
+    )
+    async def release_kill(self, _: Call) -> None:
+        """Refuse."""
+        raise KILL_RELEASE_NOT_AVAILABLE.error()
+
+    def _refusal(self) -> AitradingError:
+        return TRADING_NOT_AVAILABLE.error(state=str(self._switch.state))
+
+    def _nothing(self) -> Nothing:
+        return Nothing(trading=self._switch.state, reasons=list(self._switch.reasons))
+
+
+def _kill(engagement: Engagement | None) -> Kill:
+    if engagement is None:
+        return Kill(engaged=False)
+    return Kill(
+        engaged=True,
+        engaged_by=engagement.engaged_by,
+        engaged_at=rfc3339_of_ns(engagement.engaged_ns),
+    )
