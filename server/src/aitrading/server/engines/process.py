@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from aitrading.server.engines.linux import die_with_parent
 from aitrading.server.engines.os_user import Confinement
+from aitrading.server.engines.proc import START_TIME, STATE, stat_fields
 
 READ_BYTES = 65_536
 CONTROL_FD = 0
@@ -50,8 +51,12 @@ class ProcessId:
     @property
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
-        found = _stat_fields(self.pid)
-        return found is not None and found[0] != "Z" and int(found[19]) == self.started_ticks
+        found = stat_fields(self.pid)
+        return (
+            found is not None
+            and found[STATE] != "Z"
+            and int(found[START_TIME]) == self.started_ticks
+        )
 
 
 class Process:
@@ -194,16 +199,7 @@ def _readable(content: bytes, control_fd: int | None) -> BinaryIO:
 
 def process_id(pid: int) -> ProcessId:
     """Identify a running process beyond its number; raises ProcessLookupError when it is gone."""
-    found = _stat_fields(pid)
+    found = stat_fields(pid)
     if found is None:
         raise ProcessLookupError(pid)
-    return ProcessId(pid, int(found[19]))
-
-
-def _stat_fields(pid: int) -> list[str] | None:
-    """Fields 3.. of /proc/PID/stat (state is [0], start time [19])."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return text.rpartition(")")[2].split()
+    return ProcessId(pid, int(found[START_TIME]))

@@ -54,6 +54,7 @@ class Child:
         self.ready_after_s: float | None = None
         self._means = means
         self._process: Process | None = None
+        self._reason = ""
         self._exits_ns: deque[int] = deque(maxlen=CRASH_LOOP_EXITS)
         self._stopping = asyncio.Event()
         self._serving = asyncio.Event()
@@ -98,10 +99,15 @@ class Child:
             self._become(ComponentState.STOPPING)
         await self._end_process()
 
+    def kill(self) -> None:
+        """End the process now; for somebody who does not want to wait."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+
     async def _run_once(self, needs: list["Child"]) -> None:
         """From preparation to the end of the process; every failure ends up in the state."""
         began_ns = self._means.clock.monotonic_ns()
-        self._process = None
+        self._process, self._reason = None, ""
         self._become(ComponentState.STARTING)
         try:
             await self.spec.program.prepare()
@@ -112,7 +118,7 @@ class Child:
         except AitradingError as exc:
             self._give_up(str(exc))
         except OSError as exc:
-            self.message = f"the machine refused: {exc}"
+            self._reason = f"the machine refused: {exc}"
         finally:
             self._serving.clear()
             await self._end_process()
@@ -121,7 +127,7 @@ class Child:
     async def _start(self, needs: list["Child"]) -> None:
         if self.spec.starts_early:
             self._spawn()
-        await self._unless_over(_all_serving(needs))
+        await self._unless_over(self._wait_for(needs))
         if self._process is not None:
             self._process.release()
         elif not self._stopping.is_set():
@@ -130,6 +136,12 @@ class Child:
     def _spawn(self) -> None:
         self._process = start_process(self.spec.program.launch(), self.log.write)
         self._means.changed(self)
+
+    async def _wait_for(self, needs: list["Child"]) -> None:
+        if self.spec.gate is not None:
+            await self.spec.gate()
+        for child in needs:
+            await child.wait_serving()
 
     async def _reach_ready(self) -> bool:
         """Poll until it works; False when it ended, was stopped, or took too long."""
@@ -143,7 +155,7 @@ class Child:
                 await self.spec.program.settle()
                 return True
             if clock.monotonic_ns() > deadline_ns:
-                self.message = f"not ready within {self.spec.ready_timeout_s:.0f} s"
+                self._reason = f"not ready within {self.spec.ready_timeout_s:.0f} s"
                 return False
             await asyncio.sleep(POLL_S)
         return False
@@ -178,7 +190,7 @@ class Child:
         code = self._process.returncode if self._process else None
         self._exits_ns.append(self._means.clock.monotonic_ns())
         self.restarts += 1
-        reason = self.message or _describe_exit(code)
+        reason = self._reason or _describe_exit(code)
         if code == EXIT_CONFIG_ERROR:
             self._give_up(f"its configuration is wrong\n{self.log.tail()}")
         elif self._recent_exits() >= CRASH_LOOP_EXITS:
@@ -187,8 +199,8 @@ class Child:
                 f"{self.log.tail()}"
             )
         else:
-            self.message = reason
-            _log.warning("%s ended: %s; starting it again", self.name, reason)
+            self.message = f"{reason}; starting it again"
+            _log.warning("%s: %s", self.name, self.message)
 
     def _recent_exits(self) -> int:
         since_ns = self._means.clock.monotonic_ns() - CRASH_LOOP_WINDOW_S * NS_PER_S
@@ -227,11 +239,6 @@ class Child:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
-
-
-async def _all_serving(children: list[Child]) -> None:
-    for child in children:
-        await child.wait_serving()
 
 
 def _describe_exit(code: int | None) -> str:

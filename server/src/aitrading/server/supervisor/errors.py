@@ -42,26 +42,35 @@ CLOCK_BEHIND = ErrorSpec(
     category=Category.RETRYABLE,
     message="This machine's clock says {now}, but this home was already used at {newest}.",
     why="The clock runs behind: certificates would not be valid yet and records would be out of order.",
-    remedy="Correct the clock (`timedatectl set-ntp true`). If it was ahead before and is right now, "
-    "delete {stamp_file}.",
+    remedy="Correct the clock (`timedatectl set-ntp true`). If it is right now and was ahead before, "
+    "delete the file `last-used` in AITRADING_HOME.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
 PORT_TAKEN = ErrorSpec(
     code="PORT_TAKEN",
     category=Category.RETRYABLE,
-    message="Port {port} for {purpose} is taken by {holder}.",
+    message="Port {port} for {purpose} (setting {setting}) is taken by {holder}.",
     why="Another program listens there, perhaps another platform in another home.",
-    remedy="Stop that program, or choose another port: `aitrading up --set {setting}=0` takes a free one.",
+    remedy="Stop that program, or choose another port: 0 takes a free one.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
 CHILD_START_FAILED = ErrorSpec(
     code="CHILD_START_FAILED",
     category=Category.RETRYABLE,
-    message="{child} did not become ready: {detail}",
-    why="The process ended, or did not answer its readiness probe within {timeout_s} s.",
-    remedy="Read {log}; `aitrading doctor` looks for the usual causes.",
+    message="{child} did not become ready: {detail}\nIts log is {log}.",
+    why="The process ended, or did not answer its readiness probe in time.",
+    remedy="Read its log; `aitrading doctor` looks for the usual causes.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
+IDENTITIES_FAILED = ErrorSpec(
+    code="IDENTITIES_FAILED",
+    category=Category.FATAL,
+    message="Certificates for the services could not be issued: {detail}",
+    why="The process that opens the installation's keys ended unexpectedly.",
+    remedy="Read the detail; check that AITRADING_HOME/keys is complete, or restore it from a backup.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )

@@ -151,7 +151,6 @@ class Home:
             raise CLOCK_BEHIND.error(
                 now=rfc3339_of_ns(clock.now_ns()),
                 newest=rfc3339_of_ns(newest_ns),
-                stamp_file=str(self.stamp_file),
             )
 
     def newest_stamp_ns(self) -> int:

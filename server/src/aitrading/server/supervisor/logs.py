@@ -1,8 +1,11 @@
 """What children say, kept in files that cannot grow without end."""
 
+import io
 import os
 from collections import deque
 from pathlib import Path
+
+from typing_extensions import override
 
 LOG_FILE_LIMIT_BYTES = 16 << 20
 LOG_FILES_KEPT = 3
@@ -65,3 +68,16 @@ class RotatingLog:
 
 def _open_append(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+class LogStream(io.StringIO):
+    """Text written here ends up in a rotating log; what the logging façade is given."""
+
+    def __init__(self, log: RotatingLog) -> None:
+        super().__init__()
+        self._log = log
+
+    @override
+    def write(self, text: str, /) -> int:
+        self._log.write(text.encode())
+        return len(text)

@@ -1,6 +1,6 @@
 """What runs, and who waits for whom: derived from what each part declares."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -49,6 +49,8 @@ class ChildSpec:
     depends_on: tuple[str, ...] = ()
     starts_early: bool = False
     """It is started at once and waits on its control pipe until its dependencies work."""
+    gate: Callable[[], Awaitable[None]] | None = None
+    """Something besides other children that must be there first."""
     port: int | None = None
     ready_timeout_s: float = READY_TIMEOUT_S
 

@@ -1,0 +1,122 @@
+"""The embedded Envoy: bootstrap only. What it serves comes from files the api-gateway writes."""
+
+import json
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from aitrading.server.engines.binaries import envoy_binary
+from aitrading.server.engines.files import write_private
+from aitrading.server.engines.http_probe import HttpTarget, http_status
+from aitrading.server.engines.process import Launch
+
+NAME = "envoy"
+MAX_CONNECTIONS = 20_000
+CLUSTERS_FILE = "cds.json"
+LISTENERS_FILE = "lds.json"
+HTTP_OK = 200
+SERVER_ERROR = 500
+
+_MONITOR = "envoy.resource_monitors.global_downstream_max_connections"
+_MONITOR_TYPE = (
+    "type.googleapis.com/envoy.extensions.resource_monitors"
+    ".downstream_connections.v3.DownstreamConnectionsConfig"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvoySetup:
+    """Where Envoy runs and how its front door is probed."""
+
+    run_folder: Path
+    xds_folder: Path
+    host: str
+    port: int
+    server_name: str
+    probe_path: str
+    edge_ca: Path
+    workers: int = 1
+
+
+class EnvoyEngine:
+    """The edge process; `xds_folder` must hold its resources before it starts."""
+
+    name = NAME
+
+    def __init__(self, setup: EnvoySetup) -> None:
+        self._setup = setup
+        self._bootstrap = setup.run_folder / "envoy.json"
+        self._admin_socket = setup.run_folder / "envoy-admin.sock"
+
+    async def prepare(self) -> None:
+        """Write the bootstrap; listeners, routes and clusters are none of its business."""
+        self._setup.xds_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._admin_socket.unlink(missing_ok=True)
+        write_private(self._bootstrap, json.dumps(self._bootstrap_config(), indent=1).encode())
+
+    def launch(self) -> Launch:
+        """One process without hot restart: a new one takes over after the old one ended."""
+        return Launch(
+            command=(
+                str(envoy_binary()),
+                "--config-path",
+                str(self._bootstrap),
+                "--disable-hot-restart",
+                "--concurrency",
+                str(self._setup.workers),
+                "--log-level",
+                "warning",
+            ),
+            environment={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
+            folder=self._setup.xds_folder,
+        )
+
+    async def ready(self) -> bool:
+        """Envoy says so itself, and a request of a user gets through its front door."""
+        setup = self._setup
+        if not (self._admin_socket.exists() and setup.edge_ca.exists()):
+            return False
+        if await http_status(HttpTarget(socket=self._admin_socket), "/ready") != HTTP_OK:
+            return False
+        door = HttpTarget(
+            host=setup.host,
+            port=setup.port,
+            tls=ssl.create_default_context(cafile=str(setup.edge_ca)),
+            server_name=setup.server_name,
+        )
+        return await http_status(door, setup.probe_path) in range(HTTP_OK, SERVER_ERROR)
+
+    async def settle(self) -> None:
+        """Nothing to do."""
+
+    def _bootstrap_config(self) -> dict[str, object]:
+        return {
+            "node": {"id": "edge-1", "cluster": "edge"},
+            "admin": {"address": {"pipe": {"path": str(self._admin_socket), "mode": 0o600}}},
+            "dynamic_resources": {
+                "cds_config": self._watched(CLUSTERS_FILE),
+                "lds_config": self._watched(LISTENERS_FILE),
+            },
+            "overload_manager": {
+                "resource_monitors": [
+                    {
+                        "name": _MONITOR,
+                        "typed_config": {
+                            "@type": _MONITOR_TYPE,
+                            "max_active_downstream_connections": MAX_CONNECTIONS,
+                        },
+                    }
+                ]
+            },
+        }
+
+    def _watched(self, name: str) -> dict[str, object]:
+        folder = self._setup.xds_folder
+        return {
+            "resource_api_version": "V3",
+            "path_config_source": {
+                "path": str(folder / name),
+                "watched_directory": {"path": str(folder)},
+            },
+        }

@@ -1,0 +1,187 @@
+"""The composition root of `aitrading up`: from settings to a plan of children."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.kit.randomness import Randomness
+from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
+from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
+from aitrading.server.engines.passwords import PasswordStore
+from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
+from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
+from aitrading.server.kit.bundle import ClickHouseAccess
+from aitrading.server.supervisor.bundles import (
+    ADMIN,
+    LOOPBACK,
+    SERVICE_NAMES,
+    SERVICES,
+    BundleWriter,
+    Installation,
+    ServiceNeeds,
+    Stores,
+    service_socket,
+    tls_files,
+)
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.identities import Identities
+from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
+from aitrading.server.supervisor.services import ServiceProgram
+
+EDGE_PROBE_PATH = "/health/live"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kit:
+    """The three things no part of the platform makes for itself."""
+
+    clock: Clock
+    randomness: Randomness
+    ids: IdFactory
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgePlace:
+    """Where the front door is."""
+
+    host: str
+    port: int
+    name: str
+    workers: int
+
+    @property
+    def url(self) -> str:
+        """What a person types into a browser."""
+        return f"https://{self.name}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What was decided before anything is put together."""
+
+    home: Home
+    environment: str
+    demo: bool
+    ports: Mapping[str, int]
+    """By name of the service, and `nats`."""
+    edge: EdgePlace
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """Everything one start consists of."""
+
+    plan: Plan
+    identities: Identities
+    bundles: BundleWriter
+
+    async def issue_identities(self) -> None:
+        """Issue all identities of this start, the supervisor's own among them."""
+        await self.identities.issue((*SERVICE_NAMES, "nats", ADMIN))
+        self.bundles.write_admin()
+
+
+def assemble(choices: Choices, kit: Kit) -> Assembly:
+    """Put engines and services together; raises for a dependency that cannot be met."""
+    home = choices.home
+    identities = Identities(home, choices.environment)
+    passwords = PasswordStore(home.keys / "passwords", kit.randomness)
+    postgres = PostgresEngine(
+        PostgresFolders(data_root=home.postgres, socket_folder=home.run / "pg"), passwords
+    )
+    valkey = ValkeyEngine(
+        ValkeyFolders(data_root=home.valkey, run_folder=home.run),
+        passwords,
+        services=SERVICE_NAMES,
+    )
+    nats = _nats(choices, passwords)
+    bundles = BundleWriter(
+        Installation(
+            home=home,
+            version=version("aitrading-server"),
+            environment=choices.environment,
+            demo=choices.demo,
+            ports={name: choices.ports[name] for name in SERVICE_NAMES},
+            settings=choices.settings,
+        ),
+        Stores(
+            postgres=postgres.access,
+            valkey=valkey.access,
+            nats=nats.access,
+            clickhouse=ClickHouseAccess(path=home.clickhouse),
+        ),
+        kit.ids,
+    )
+    plan = Plan(
+        [
+            ChildSpec(name="postgres", kind=Kind.ENGINE, program=postgres),
+            ChildSpec(name="valkey", kind=Kind.ENGINE, program=valkey),
+            *(_service(needs, choices, bundles, identities) for needs in SERVICES),
+            ChildSpec(
+                name="nats",
+                kind=Kind.ENGINE,
+                program=nats,
+                port=choices.ports["nats"],
+                gate=identities.wait,
+            ),
+            ChildSpec(
+                name="envoy",
+                kind=Kind.ENGINE,
+                program=_envoy(choices),
+                port=choices.edge.port,
+                depends_on=("api-gateway",),
+            ),
+        ]
+    )
+    return Assembly(plan=plan, identities=identities, bundles=bundles)
+
+
+def _nats(choices: Choices, passwords: PasswordStore) -> NatsEngine:
+    home = choices.home
+    return NatsEngine(
+        NatsSetup(
+            data_root=home.nats,
+            run_folder=home.run,
+            port=choices.ports["nats"],
+            server_tls=tls_files(home, "nats"),
+            probe_tls=tls_files(home, ADMIN),
+            users={name: SubjectRights() for name in SERVICE_NAMES},
+        ),
+        passwords,
+    )
+
+
+def _envoy(choices: Choices) -> EnvoyEngine:
+    home, edge = choices.home, choices.edge
+    return EnvoyEngine(
+        EnvoySetup(
+            run_folder=home.run,
+            xds_folder=home.envoy / "xds",
+            host=LOOPBACK,
+            port=edge.port,
+            server_name=edge.name,
+            probe_path=EDGE_PROBE_PATH,
+            edge_ca=home.trust / "edge-ca.pem",
+            workers=edge.workers,
+        )
+    )
+
+
+def _service(
+    needs: ServiceNeeds, choices: Choices, bundles: BundleWriter, identities: Identities
+) -> ChildSpec:
+    home = choices.home
+    return ChildSpec(
+        name=needs.name,
+        kind=Kind.SERVICE,
+        program=ServiceProgram(
+            needs, home=home, socket=service_socket(home, needs.name), bundles=bundles
+        ),
+        depends_on=needs.depends_on,
+        starts_early=True,
+        gate=identities.wait,
+        port=choices.ports[needs.name],
+    )

@@ -1,0 +1,169 @@
+"""Bundles: what each service is told, and nothing more than it needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from aitrading.core.kit.ids import IdFactory
+from aitrading.server.engines.files import replace_private
+from aitrading.server.engines.process import CONTROL_FD
+from aitrading.server.kit.bundle import (
+    ClickHouseAccess,
+    HttpListener,
+    NatsAccess,
+    PeerAddress,
+    PostgresAccess,
+    ServiceBundle,
+    TlsFiles,
+    ValkeyAccess,
+    encode_bundle,
+)
+from aitrading.server.supervisor.home import Home
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceNeeds:
+    """One service: how it is run, whom it waits for, which doors are opened for it."""
+
+    name: str
+    module: str
+    depends_on: tuple[str, ...]
+    port_setting: str
+    postgres_roles: tuple[str, ...] = ()
+    clickhouse: bool = False
+    websocket: bool = False
+
+
+SERVICES = (
+    ServiceNeeds(
+        name="database-service",
+        module="aitrading.server.database_service",
+        depends_on=("postgres", "valkey", "nats"),
+        port_setting="database_service",
+        postgres_roles=("migrator", "database"),
+        clickhouse=True,
+    ),
+    ServiceNeeds(
+        name="api-gateway",
+        module="aitrading.server.api_gateway",
+        depends_on=("postgres", "valkey", "nats", "database-service"),
+        port_setting="api_gateway",
+        postgres_roles=("identity",),
+    ),
+    ServiceNeeds(
+        name="data-bridge",
+        module="aitrading.server.data_bridge",
+        depends_on=("nats", "api-gateway"),
+        port_setting="data_bridge",
+        websocket=True,
+    ),
+    ServiceNeeds(
+        name="trading-engine",
+        module="aitrading.server.trading_engine",
+        depends_on=("postgres", "nats", "database-service"),
+        port_setting="trading_engine",
+        postgres_roles=("trading",),
+    ),
+)
+ADMIN = "admin"
+"""The supervisor's own identity towards services."""
+SERVICE_NAMES = tuple(service.name for service in SERVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """How services reach their stores: embedded engines or servers given by URL."""
+
+    postgres: Callable[[str], PostgresAccess]
+    valkey: Callable[[str], ValkeyAccess]
+    nats: Callable[[str], NatsAccess]
+    clickhouse: ClickHouseAccess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """What all bundles of one start have in common."""
+
+    home: Home
+    version: str
+    environment: str
+    demo: bool
+    ports: Mapping[str, int]
+    """By name of the service."""
+    settings: Mapping[str, str]
+
+
+def service_socket(home: Home, service: str) -> Path:
+    """Where a service answers the edge and the supervisor."""
+    return home.run / f"{service}.sock"
+
+
+def tls_files(home: Home, name: str) -> TlsFiles:
+    """Where the authority writes the identity of a service."""
+    return TlsFiles(
+        certificate=home.bundles / f"{name}.crt.pem",
+        private_key=home.bundles / f"{name}.key.pem",
+        ca=home.bundles / "internal-ca.pem",
+    )
+
+
+class BundleWriter:
+    """Writes `run/bundles/<service>.json`."""
+
+    def __init__(self, installation: Installation, stores: Stores, ids: IdFactory) -> None:
+        self._installation = installation
+        self._stores = stores
+        self._ids = ids
+
+    def write(self, needs: ServiceNeeds) -> Path:
+        """Write the bundle of a new instance of a service; returns its path."""
+        path = self._installation.home.bundles / f"{needs.name}.json"
+        replace_private(path, encode_bundle(self._bundle(needs)))
+        return path
+
+    def write_admin(self) -> ServiceBundle:
+        """Write the supervisor's own bundle: peers and identity, no store."""
+        bundle = self._common(ADMIN, 0)
+        path = self._installation.home.bundles / f"{ADMIN}.json"
+        replace_private(path, encode_bundle(bundle))
+        return bundle
+
+    def _bundle(self, needs: ServiceNeeds) -> ServiceBundle:
+        common = self._common(needs.name, self._installation.ports[needs.name])
+        home, stores = self._installation.home, self._stores
+        return msgspec.structs.replace(
+            common,
+            control_fd=CONTROL_FD,
+            websocket_socket=home.run / f"{needs.name}-ws.sock" if needs.websocket else None,
+            postgres={role: stores.postgres(role) for role in needs.postgres_roles},
+            valkey=stores.valkey(needs.name),
+            nats=stores.nats(needs.name),
+            clickhouse=stores.clickhouse if needs.clickhouse else None,
+        )
+
+    def _common(self, name: str, port: int) -> ServiceBundle:
+        installation, home = self._installation, self._installation.home
+        return ServiceBundle(
+            service=name,
+            instance=f"{name}-{self._ids.new()}",
+            version=installation.version,
+            environment=installation.environment,
+            home=home.root,
+            demo=installation.demo,
+            tls=tls_files(home, name),
+            listener=HttpListener(socket=service_socket(home, name), host=LOOPBACK, port=port),
+            control_fd=None,
+            peers={
+                peer: PeerAddress(host=LOOPBACK, port=port)
+                for peer, port in installation.ports.items()
+                if peer != name
+            },
+            service_keys=home.trust / "service-keys.jwks",
+            user_keys=home.trust / "user-keys.jwks",
+            config_file=home.config_file if home.config_file.exists() else None,
+            settings=dict(installation.settings),
+        )

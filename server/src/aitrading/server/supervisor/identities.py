@@ -1,0 +1,74 @@
+"""Certificates and service keys of one start, issued while the engines are coming up."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from aitrading.server.engines.process import Launch, run_to_end
+from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
+from aitrading.server.supervisor.errors import IDENTITIES_FAILED
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.services import inherited_environment
+
+ISSUE_TIMEOUT_S = 30.0
+_PEM_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_PEM_END = b"-----END CERTIFICATE-----"
+
+
+class Identities:
+    """Opens the installation's authority, making it at the first start, and issues for 24 hours."""
+
+    def __init__(self, home: Home, environment: str) -> None:
+        self._home = home
+        self._environment = environment
+        self._issued = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait until every identity of this start is on disk."""
+        await self._issued.wait()
+
+    async def issue(self, names: tuple[str, ...]) -> None:
+        """Write a fresh identity for each name; raises the authority's own errors."""
+        launch = Launch(
+            command=(
+                sys.executable,
+                "-I",
+                "-m",
+                "aitrading.server.supervisor.issue",
+                str(self._home.root),
+                self._environment,
+                *names,
+            ),
+            environment=inherited_environment(os.environ),
+            folder=self._home.root,
+        )
+        code, said = await run_to_end(launch, timeout_s=ISSUE_TIMEOUT_S)
+        if code != 0:
+            raise _refusal(said)
+        self._issued.set()
+
+    def edge_fingerprint(self) -> str | None:
+        """What a person compares before trusting the edge's authority; None before it exists."""
+        return certificate_fingerprint(self._home.trust / "edge-ca.pem")
+
+
+def certificate_fingerprint(path: Path) -> str | None:
+    """SHA-256 over the DER form of the first certificate of a PEM file."""
+    try:
+        pem = path.read_bytes()
+    except OSError:
+        return None
+    body = pem.partition(_PEM_BEGIN)[2].partition(_PEM_END)[0]
+    return hashlib.sha256(base64.b64decode(body)).hexdigest()
+
+
+def _refusal(said: str) -> Exception:
+    try:
+        return rebuilt(msgspec.json.decode(said, type=AdminFailure))
+    except msgspec.MsgspecError:
+        return IDENTITIES_FAILED.error(detail=said.strip()[-500:])

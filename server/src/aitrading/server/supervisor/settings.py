@@ -1,0 +1,53 @@
+"""What an operator may decide about the whole platform."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from aitrading.core.infrastructure.config_manager import Setting
+
+PORT_MAX = 65_535
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformSettings:
+    """The installation as such."""
+
+    SECTION: ClassVar[str] = "platform"
+
+    environment: Annotated[
+        str,
+        Setting(
+            doc="`development` keeps keys in files; `production` refuses that.",
+            choices=("development", "production"),
+            env="AITRADING_ENV",
+        ),
+    ] = "development"
+    envoy_workers: Annotated[
+        int, Setting(doc="Threads that serve connections at the edge.", minimum=1, maximum=256)
+    ] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortSettings:
+    """TCP ports; 0 takes a free one."""
+
+    SECTION: ClassVar[str] = "ports"
+
+    data_bridge: Annotated[
+        int, Setting(doc="The bridge, for other services.", minimum=0, maximum=PORT_MAX)
+    ] = 8001
+    api_gateway: Annotated[
+        int, Setting(doc="The api-gateway, for other services.", minimum=0, maximum=PORT_MAX)
+    ] = 8002
+    trading_engine: Annotated[
+        int, Setting(doc="The trading engine, for other services.", minimum=0, maximum=PORT_MAX)
+    ] = 8007
+    database_service: Annotated[
+        int, Setting(doc="The database service, for other services.", minimum=0, maximum=PORT_MAX)
+    ] = 8008
+    nats: Annotated[
+        int, Setting(doc="The message bus, for services.", minimum=0, maximum=PORT_MAX)
+    ] = 4222
+    client: Annotated[
+        int, Setting(doc="Health of the demo client.", minimum=0, maximum=PORT_MAX)
+    ] = 9001

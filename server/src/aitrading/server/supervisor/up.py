@@ -1,0 +1,204 @@
+"""`aitrading up`: enter the home, check the machine, run the platform, leave it clean."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aitrading.core.infrastructure.config_manager import ConfigManager
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.optimized_log_router import configure_logging
+from aitrading.server.supervisor.admin import AdminServer
+from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
+from aitrading.server.supervisor.bundles import LOOPBACK, SERVICES
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.leftovers import end_leftovers
+from aitrading.server.supervisor.logs import LogStream, RotatingLog
+from aitrading.server.supervisor.ports import PortRequest, resolve_port
+from aitrading.server.supervisor.progress import LineReporter
+from aitrading.server.supervisor.settings import PlatformSettings, PortSettings
+from aitrading.server.supervisor.state import PlatformState
+from aitrading.server.supervisor.supervisor import Facts, Supervisor
+
+_log = logging.getLogger(__name__)
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpOptions:
+    """What was asked for on the command line."""
+
+    home: Path
+    demo: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    began_ns: int = 0
+    """Monotonic time at which the command began."""
+
+
+class Platform:
+    """One `up` from the lock to the last process; `run` returns when all of it is over."""
+
+    def __init__(self, options: UpOptions, kit: Kit, reporter: LineReporter) -> None:
+        self._options = options
+        self._kit = kit
+        self._reporter = reporter
+        self._home = Home(options.home)
+
+    async def run(self, on_ready: Callable[[PlatformState], None]) -> None:
+        """Raises the reason, as an AitradingError, when the platform cannot start."""
+        home = self._home
+        home.create()
+        with ExitStack() as stack:
+            stack.enter_context(home.lock(self._kit.clock))
+            choices = await self._enter(home)
+            stack.callback(home.remove_run)
+            stack.enter_context(self._logging(home))
+            await self._run(assemble(choices, self._kit), choices, on_ready)
+
+    async def _enter(self, home: Home) -> Choices:
+        """Everything that can be refused is refused here, before the first process starts."""
+        for name in await end_leftovers(home.children_file, self._kit.clock):
+            self._reporter.say(
+                f"  {name} was left by a supervisor that was killed; it is gone now"
+            )
+        home.check_space()
+        home.check_clock(self._kit.clock)
+        config = self._configuration(home)
+        ports = self._ports(config.get(PortSettings))
+        edge = self._edge(config.get(PlatformSettings))
+        home.prepare()
+        return Choices(
+            home=home,
+            environment=config.get(PlatformSettings).environment,
+            demo=self._options.demo,
+            ports=ports,
+            edge=edge,
+            settings=self._options.settings,
+        )
+
+    async def _run(
+        self, assembly: Assembly, choices: Choices, on_ready: Callable[[PlatformState], None]
+    ) -> None:
+        supervisor = Supervisor(
+            assembly.plan,
+            self._facts(choices),
+            clock=self._kit.clock,
+            randomness=self._kit.randomness,
+            reporter=self._reporter,
+            fingerprint=assembly.identities.edge_fingerprint,
+        )
+        admin = AdminServer(
+            choices.home.admin_socket,
+            {"status": _answer(supervisor.state), "stop": _answer(supervisor.request_stop)},
+        )
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, supervisor.request_stop)
+        await admin.start()
+        try:
+            await _run_together(supervisor, assembly, on_ready)
+        except ExceptionGroup:
+            _log.critical("the supervisor failed", exc_info=True)
+            raise
+        finally:
+            await admin.stop()
+            for number in STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+    @contextmanager
+    def _logging(self, home: Home) -> Generator[None]:
+        log = RotatingLog(home.logs / "supervisor.log")
+        router = configure_logging(
+            service="supervisor",
+            instance=f"supervisor-{os.getpid()}",
+            clock=self._kit.clock,
+            stream=LogStream(log),
+            level="INFO",
+        )
+        try:
+            yield
+        finally:
+            router.close()
+            log.close()
+
+    def _configuration(self, home: Home) -> ConfigManager:
+        return ConfigManager.load(
+            (PlatformSettings, PortSettings),
+            toml_path=home.config_file if home.config_file.exists() else None,
+            environ=os.environ,
+            overrides=self._options.settings,
+            strict=False,
+        )
+
+    def _ports(self, wanted: PortSettings) -> dict[str, int]:
+        ports = {
+            service.name: resolve_port(
+                PortRequest(
+                    setting=f"ports.{service.port_setting}",
+                    purpose=service.name,
+                    host=LOOPBACK,
+                    port=getattr(wanted, service.port_setting),
+                )
+            )
+            for service in SERVICES
+        }
+        nats = PortRequest(
+            setting="ports.nats", purpose="the message bus", host=LOOPBACK, port=wanted.nats
+        )
+        return {**ports, "nats": resolve_port(nats)}
+
+    def _edge(self, settings: PlatformSettings) -> EdgePlace:
+        port = resolve_port(
+            PortRequest(setting="gateway.port", purpose="the edge", host=LOOPBACK, port=8000)
+        )
+        return EdgePlace(
+            host=LOOPBACK, port=port, name="localhost", workers=settings.envoy_workers
+        )
+
+    def _facts(self, choices: Choices) -> Facts:
+        return Facts(
+            home=choices.home,
+            url=choices.edge.url,
+            version=version("aitrading-server"),
+            environment=choices.environment,
+            demo=choices.demo,
+            pid=os.getpid(),
+            began_ns=self._options.began_ns,
+        )
+
+
+async def _run_together(
+    supervisor: Supervisor, assembly: Assembly, on_ready: Callable[[PlatformState], None]
+) -> None:
+    """Issue identities while the children start; a refusal ends the start."""
+    refusals: list[AitradingError] = []
+
+    async def supervise() -> None:
+        try:
+            await supervisor.run(lambda: on_ready(supervisor.state()))
+        except AitradingError as exc:
+            refusals.append(exc)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervise(), name="supervisor")
+        try:
+            await assembly.issue_identities()
+        except AitradingError as exc:
+            refusals.append(exc)
+            supervisor.request_stop()
+    if refusals:
+        raise refusals[0]
+
+
+def _answer(function: Callable[[], object]) -> Any:
+    async def handler(_: Mapping[str, Any]) -> object:
+        return function()
+
+    return handler
