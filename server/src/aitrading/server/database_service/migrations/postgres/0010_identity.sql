@@ -1,0 +1,134 @@
+-- Who may use the platform: organisations, people, sessions, devices, accounts, subscriptions.
+-- Written by the role `identity` of the api-gateway alone.
+
+GRANT USAGE ON SCHEMA identity TO trading;
+
+-- The list of tenants belongs to nobody's tenant.
+CREATE TABLE identity.tenants (
+    id uuid PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name ~ '^[a-z][a-z0-9-]{1,62}$'),
+    state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended')),
+    created_at timestamptz NOT NULL
+);
+
+CREATE TABLE identity.users (
+    tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
+    id uuid NOT NULL,
+    email text NOT NULL CHECK (length(email) BETWEEN 3 AND 254),
+    display_name text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 128),
+    role text NOT NULL CHECK (role IN ('owner', 'trader', 'viewer', 'auditor')),
+    password_hash text NOT NULL,
+    state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended')),
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, email)
+);
+
+-- The one look-up before a tenant is known: SHA-256 of the normalised e-mail address to its home.
+-- It holds no address and no secret (docs/decisions/0011-one-login-directory.md).
+CREATE TABLE identity.login_names (
+    login_key bytea PRIMARY KEY CHECK (length(login_key) = 32),
+    home_tenant uuid NOT NULL,
+    user_id uuid NOT NULL,
+    FOREIGN KEY (home_tenant, user_id) REFERENCES identity.users (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE identity.sessions (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    authentication text NOT NULL CHECK (authentication IN ('pwd', 'link', 'host', 'mfa')),
+    authenticated_at timestamptz NOT NULL,
+    idle_until timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    ended_reason text CHECK (ended_reason IN ('logout', 'refresh_reuse', 'suspended', 'password')),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES identity.users (tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX sessions_of_user ON identity.sessions (tenant_id, user_id) WHERE ended_at IS NULL;
+CREATE INDEX sessions_ended ON identity.sessions (tenant_id, ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE identity.refresh_tokens (
+    tenant_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    state text NOT NULL CHECK (state IN ('live', 'used')),
+    used_at timestamptz,
+    PRIMARY KEY (tenant_id, session_id, hash),
+    FOREIGN KEY (tenant_id, session_id) REFERENCES identity.sessions (tenant_id, id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX one_live_refresh_token
+    ON identity.refresh_tokens (tenant_id, session_id) WHERE state = 'live';
+
+CREATE TABLE identity.login_links (
+    tenant_id uuid NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    user_id uuid NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz,
+    PRIMARY KEY (tenant_id, hash),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES identity.users (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE identity.devices (
+    tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
+    id uuid NOT NULL,
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    state text NOT NULL DEFAULT 'invited' CHECK (state IN ('invited', 'active', 'revoked')),
+    public_key bytea,
+    certificate_sha256 text CHECK (certificate_sha256 ~ '^[0-9a-f]{64}$'),
+    certificate_ends_at timestamptz,
+    created_at timestamptz NOT NULL,
+    enrolled_at timestamptz,
+    revoked_at timestamptz,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, name)
+);
+
+CREATE TABLE identity.enrolment_codes (
+    tenant_id uuid NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    device_id uuid NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz,
+    PRIMARY KEY (tenant_id, hash),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE identity.accounts (
+    tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
+    id uuid NOT NULL,
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    broker_server text NOT NULL CHECK (length(broker_server) BETWEEN 1 AND 128),
+    login text NOT NULL CHECK (login ~ '^[0-9]{1,20}$'),
+    currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    margin_mode text NOT NULL CHECK (margin_mode IN ('hedging', 'netting')),
+    simulated boolean NOT NULL,
+    device_id uuid,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, broker_server, login),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id)
+);
+
+CREATE TABLE identity.subscriptions (
+    tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
+    plan text NOT NULL CHECK (plan ~ '^[a-z][a-z0-9-]{1,30}$'),
+    features text[] NOT NULL,
+    state text NOT NULL CHECK (state IN ('active', 'paused', 'ended')),
+    valid_from timestamptz NOT NULL,
+    valid_to timestamptz,
+    version bigint NOT NULL CHECK (version > 0),
+    PRIMARY KEY (tenant_id)
+);
+
+SELECT app.guard_tenant_table(relation) FROM unnest(ARRAY[
+    'identity.users', 'identity.sessions', 'identity.refresh_tokens', 'identity.login_links',
+    'identity.devices', 'identity.enrolment_codes', 'identity.accounts', 'identity.subscriptions'
+]::regclass[]) AS relation;
+
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA identity TO identity;
+GRANT DELETE ON identity.refresh_tokens, identity.login_links, identity.enrolment_codes,
+    identity.sessions TO identity;
+GRANT SELECT ON identity.accounts, identity.subscriptions TO trading;
