@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -332,6 +332,8 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens) -> EdgeConfig:
         ),
         routes=(
             Route(path="/", upstream="gateway", access=Access.PUBLIC, below=False),
+            Route(path="/login", upstream="gateway", access=Access.PUBLIC, below=False),
+            Route(path="/docs", upstream="gateway", access=Access.PUBLIC, below=False),
             Route(path="/static", upstream="gateway", access=Access.PUBLIC),
             Route(path="/api/v1", upstream="gateway"),
             Route(path="/api/v1/auth", upstream="gateway", access=Access.AUTH),
@@ -350,9 +352,25 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens) -> EdgeConfig:
 
 
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Envoy with the resources the product writes, and real services behind it."""
+def edge(run_edge: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Envoy with the resources the product writes, and small real services behind it."""
     folder = tmp_path_factory.mktemp("edge")
+    with run_edge(folder, {"gateway": _serving, "bridge": _serving, "tiny": _serving}) as edge:
+        until(lambda: edge.request("/").status == 200)
+        yield edge
+
+
+@pytest.fixture(scope="session")
+def run_edge() -> Any:
+    return running_edge
+
+
+Serve = Callable[[Path], AbstractContextManager[Any]]
+
+
+@contextmanager
+def running_edge(folder: Path, services: Mapping[str, Serve]) -> Iterator[Edge]:
+    """Start Envoy in front of services that the caller serves on the sockets it is given."""
     certs = folder / "certs"
     certs.mkdir()
     pki, tokens = Pki(certs), Tokens()
@@ -361,11 +379,10 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     write_resources(config)
     with ExitStack() as stack:
         for upstream in config.upstreams:
-            if upstream.name != "absent":
-                edge.servers[upstream.name] = stack.enter_context(_serving(upstream.socket))
+            if serve := services.get(upstream.name):
+                edge.servers[upstream.name] = stack.enter_context(serve(upstream.socket))
         stack.enter_context(_envoy(edge))
         until(lambda: "LIVE" in edge.admin("/ready"))
-        until(lambda: edge.request("/").status == 200)
         yield edge
 
 

@@ -1,0 +1,52 @@
+// Requests to this installation's own API; every failure carries the server's code and remedy.
+
+export class ApiError extends Error {
+  constructor(status, error) {
+    super(error.message);
+    this.status = status;
+    this.code = error.code;
+    this.remedy = error.remedy ?? "";
+    this.retryAfter = error.retryAfter ?? null;
+  }
+}
+
+const TIMEOUT_MS = 8_000;
+
+export async function get(path) {
+  return request(path, { method: "GET" });
+}
+
+export async function post(path, body) {
+  const headers = { "content-type": "application/json", "idempotency-key": crypto.randomUUID() };
+  return request(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, {
+      ...options,
+      headers: { accept: "application/json", ...options.headers },
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (cause) {
+    const late = cause.name === "TimeoutError";
+    throw new ApiError(0, {
+      code: late ? "NO_ANSWER" : "UNREACHABLE",
+      message: late ? "The server did not answer in time." : "The server cannot be reached.",
+      remedy: "Check the network and `aitrading status` on the host.",
+    });
+  }
+  const text = await response.text();
+  const content = text ? safely(text) : null;
+  if (response.ok) return content;
+  throw new ApiError(response.status, content?.error ?? {
+    code: `HTTP_${response.status}`,
+    message: `The server answered ${response.status}.`,
+  });
+}
+
+function safely(text) {
+  try { return JSON.parse(text); } catch { return null; }
+}

@@ -1,0 +1,40 @@
+// Log in with a password, or with the one-time code of a link (`/login#link=CODE`).
+
+import { post } from "./api.js";
+
+const form = document.querySelector("#login");
+const problem = document.querySelector("#problem");
+const button = form.querySelector("button");
+
+function say(error) {
+  problem.textContent = [error.message, error.remedy].filter(Boolean).join(" ");
+  problem.hidden = false;
+}
+
+async function enter(path, body) {
+  button.disabled = true;
+  problem.hidden = true;
+  try {
+    await post(path, body);
+    location.replace("/");
+  } catch (error) {
+    say(error);
+    button.disabled = false;
+  }
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { tenant, username, password } = Object.fromEntries(new FormData(form));
+  if (!tenant || !username || !password) {
+    say({ message: "Organisation, user and password are all needed." });
+    return;
+  }
+  enter(form.getAttribute("action"), { tenant, username, password });
+});
+
+const code = new URLSearchParams(location.hash.slice(1)).get("link");
+if (code) {
+  history.replaceState(null, "", location.pathname);
+  enter("/api/v1/auth/link", { code });
+}

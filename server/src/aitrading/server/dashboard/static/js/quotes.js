@@ -1,0 +1,229 @@
+// The quotes table. Messages change the book at once; the screen follows once per frame.
+
+import { age, points, priceParts, signed } from "./format.js";
+import { nowMs } from "./server_time.js";
+import { draw } from "./spark.js";
+
+const HISTORY_MS = 120_000;
+const HISTORY_STEP_MS = 1_000;
+const RATE_WINDOW_S = 10;
+const OLD_MS = 10_000;
+const FLASH_MS = 350;
+
+/** What is known about one symbol; `book` keeps one for each. */
+class Quote {
+  constructor(symbol) {
+    this.symbol = symbol;
+    this.bid = null;
+    this.ask = null;
+    this.state = "";
+    this.sequence = "";
+    this.provisional = false;
+    this.timeMs = null;
+    this.firstMid = null;
+    this.mids = [];
+    this.arrivals = new Array(RATE_WINDOW_S).fill(0);
+    this.ticked = { bid: null, ask: null };
+    this.tickedAt = 0;
+  }
+
+  take(message) {
+    for (const side of ["bid", "ask"]) {
+      if (this[side] !== null && this[side] !== message[side]) {
+        this.ticked[side] = points(message[side]) > points(this[side]) ? "up" : "down";
+        this.tickedAt = performance.now();
+      }
+      this[side] = message[side];
+    }
+    this.timeMs = Date.parse(message.time);
+    this.state = message.state ?? this.state;
+    this.sequence = message.sequence ?? this.sequence;
+    this.provisional = message.provisional === true;
+    const mid = (points(this.bid) + points(this.ask)) / 2;
+    this.firstMid ??= mid;
+    this.arrivals[0] += 1;
+    const last = this.mids.at(-1);
+    if (last && this.timeMs - last[0] < HISTORY_STEP_MS) last[1] = mid;
+    else this.mids.push([this.timeMs, mid]);
+    while (this.mids.length && this.mids[0][0] < this.timeMs - HISTORY_MS) this.mids.shift();
+  }
+
+  get rate() {
+    return this.arrivals.reduce((sum, count) => sum + count, 0) / RATE_WINDOW_S;
+  }
+}
+
+export class QuotesTable extends EventTarget {
+  #rows = new Map();
+  #dirty = new Set();
+  #book = new Map();
+  #body = document.querySelector("#quotes tbody");
+  #template = document.querySelector("#quote-row");
+  #empty = document.querySelector("#quotes-empty");
+  #filter = "";
+  #selected = null;
+  #live = false;
+
+  constructor() {
+    super();
+    setInterval(() => this.#second(), 1_000);
+    setInterval(() => this.#ages(), 200);
+    this.#body.addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      if (row) this.select(row.dataset.key);
+    });
+    addEventListener("themechange", () => this.#repaint());
+  }
+
+  get symbols() {
+    return [...this.#rows.keys()].filter((symbol) => !this.#rows.get(symbol).row.hidden);
+  }
+
+  get selected() { return this.#selected; }
+  quote(symbol) { return this.#book.get(symbol); }
+
+  set live(live) {
+    this.#live = live;
+    this.#ages();
+  }
+
+  take(message) {
+    this.#of(message.symbol).take(message);
+    this.#mark(message.symbol);
+  }
+
+  feed(symbol, state) {
+    this.#of(symbol).state = state;
+    this.#mark(symbol);
+  }
+
+  select(symbol) {
+    if (!this.#rows.has(symbol) || symbol === this.#selected) return;
+    this.#rows.get(this.#selected)?.row.setAttribute("aria-selected", "false");
+    this.#selected = symbol;
+    const { row } = this.#rows.get(symbol);
+    row.setAttribute("aria-selected", "true");
+    row.scrollIntoView({ block: "nearest" });
+    this.dispatchEvent(new CustomEvent("select", { detail: symbol }));
+  }
+
+  move(step) {
+    const shown = this.symbols;
+    if (!shown.length) return;
+    const at = shown.indexOf(this.#selected);
+    this.select(shown[Math.min(shown.length - 1, Math.max(0, at + step))]);
+  }
+
+  filter(text) {
+    this.#filter = text.trim().toLowerCase();
+    for (const [symbol, { row }] of this.#rows) row.hidden = !this.#matches(symbol);
+    const none = this.#rows.size > 0 && this.symbols.length === 0;
+    this.#empty.hidden = this.#rows.size > 0 && !none;
+    if (none) this.#empty.textContent = `No symbol contains “${text}”.`;
+    if (!this.symbols.includes(this.#selected)) this.move(-Infinity);
+  }
+
+  #matches(symbol) { return symbol.toLowerCase().includes(this.#filter); }
+
+  #of(symbol) {
+    let quote = this.#book.get(symbol);
+    if (!quote) {
+      quote = new Quote(symbol);
+      this.#book.set(symbol, quote);
+      this.#add(symbol);
+    }
+    return quote;
+  }
+
+  #add(symbol) {
+    const row = this.#template.content.firstElementChild.cloneNode(true);
+    row.dataset.key = symbol;
+    row.hidden = !this.#matches(symbol);
+    row.setAttribute("aria-selected", "false");
+    const fields = Object.fromEntries(
+      [...row.querySelectorAll("[data-field]")].map((cell) => [cell.dataset.field, cell]),
+    );
+    fields.symbol.textContent = symbol;
+    const after = [...this.#rows.keys()].find((known) => known > symbol);
+    this.#body.insertBefore(row, after ? this.#rows.get(after).row : null);
+    this.#rows.set(symbol, { row, fields });
+    this.#rows = new Map([...this.#rows].sort(([a], [b]) => (a < b ? -1 : 1)));
+    this.#empty.hidden = true;
+    if (this.#selected === null) this.select(symbol);
+  }
+
+  #mark(symbol) {
+    if (this.#dirty.size === 0) requestAnimationFrame(() => this.#paint());
+    this.#dirty.add(symbol);
+  }
+
+  #repaint() {
+    for (const symbol of this.#rows.keys()) this.#mark(symbol);
+  }
+
+  #paint() {
+    for (const symbol of this.#dirty) {
+      const { fields } = this.#rows.get(symbol);
+      const quote = this.#book.get(symbol);
+      if (quote.bid !== null) this.#paintPrices(quote, fields);
+      fields.state.textContent = quote.state;
+      fields.state.dataset.state = quote.state;
+      fields.sequence.textContent = quote.sequence;
+      fields.provisional.textContent = quote.provisional ? "◦" : "";
+      fields.provisional.title = quote.provisional ? "Seen, not yet stored" : "";
+    }
+    this.#dirty.clear();
+  }
+
+  #paintPrices(quote, fields) {
+    for (const side of ["bid", "ask"]) {
+      paintPrice(fields[side], quote[side]);
+      const fresh = performance.now() - quote.tickedAt < FLASH_MS;
+      fields[side].dataset.last = quote.ticked[side] ?? "";
+      if (fresh && quote.ticked[side]) flash(fields[side], quote.ticked[side]);
+    }
+    fields.spread.textContent = points(quote.ask) - points(quote.bid);
+    const move = Math.round((points(quote.bid) + points(quote.ask)) / 2 - quote.firstMid);
+    fields.move.textContent = signed(move);
+    fields.move.dataset.sign = move > 0 ? "up" : move < 0 ? "down" : "";
+    draw(fields.spark, quote.mids, HISTORY_MS);
+  }
+
+  #second() {
+    for (const [symbol, quote] of this.#book) {
+      this.#rows.get(symbol).fields.rate.textContent = quote.rate.toFixed(1);
+      quote.arrivals.pop();
+      quote.arrivals.unshift(0);
+    }
+  }
+
+  #ages() {
+    const now = nowMs();
+    for (const [symbol, { row, fields }] of this.#rows) {
+      const quote = this.#book.get(symbol);
+      if (quote.timeMs === null) continue;
+      const ms = now - quote.timeMs;
+      fields.age.textContent = age(ms);
+      row.toggleAttribute("data-old", !this.#live || ms > OLD_MS);
+    }
+  }
+}
+
+function paintPrice(cell, price) {
+  const parts = priceParts(price);
+  if (cell.childElementCount !== 3) {
+    cell.replaceChildren(...["small", "pips", "pipette"].map((name) => {
+      const span = document.createElement("span");
+      span.className = name;
+      return span;
+    }));
+  }
+  parts.forEach((part, index) => { cell.children[index].textContent = part; });
+}
+
+function flash(cell, direction) {
+  cell.dataset.tick = direction;
+  clearTimeout(cell.flashTimer);
+  cell.flashTimer = setTimeout(() => { delete cell.dataset.tick; }, FLASH_MS);
+}
+

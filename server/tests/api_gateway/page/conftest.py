@@ -1,0 +1,366 @@
+"""The page behind a real edge, in a real browser, fed by a stream that the test controls."""
+
+import asyncio
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from aitrading.server.dashboard.api_document import ApiDocument
+from aitrading.server.dashboard.pages import Pages
+from aitrading.server.dashboard.report import (
+    ChainLine,
+    GuardLine,
+    HopLine,
+    PartLine,
+    TerminalView,
+    TradingLine,
+)
+
+CHROMIUM = Path("/usr/bin/chromium")
+WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+COOKIE = "__Host-aitrading"
+HALT_REASON = "Orders are refused with TRADING_NOT_AVAILABLE: this release has no order engine."
+
+
+def stamp(age_s: float = 0.0) -> str:
+    moment = datetime.now(UTC) - timedelta(seconds=age_s)  # noqa: TID251 - a browser's real clock
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Backend:
+    """What the gateway and the bridge answer; a test changes it while the page is open."""
+
+    def __init__(self) -> None:
+        self.view = example_view()
+        self.healthy = True
+        self.token = ""
+        self._sockets: set[asyncio.StreamWriter] = set()
+        self.streaming = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def fail(self, service: str) -> None:
+        """Report a service as FAILED."""
+        services = tuple(
+            msgspec.structs.replace(line, state="FAILED") if line.name == service else line
+            for line in self.view.services
+        )
+        self.view = msgspec.structs.replace(self.view, services=services, status="FAILED")
+
+    def stamp(self, age_s: float) -> str:
+        return stamp(age_s)
+
+    def reset(self) -> None:
+        """Everything works again, for the next test."""
+        self.view = example_view()
+        self.healthy = self.streaming = True
+
+    # --- the gateway ---
+
+    def app(self) -> Starlette:
+        document = ApiDocument(title="aitrading", version="0", fragments=[FRAGMENT])
+        pages = Pages(viewer=self._viewer, document=document, demo=True)
+        return Starlette(
+            routes=[
+                *pages.routes(),
+                Route("/health/live", lambda _: Response("ok")),
+                Route("/api/v1/health", self._health),
+                Route("/api/v1/quotes", self._nothing),
+                Route("/api/v1/ticks", self._nothing),
+                Route("/api/v1/auth/login", self._login, methods=["POST"]),
+                Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
+                Route("/api/v1/auth/logout", self._logout, methods=["POST"]),
+            ]
+        )
+
+    async def _viewer(self, request: Request) -> TerminalView | None:
+        return self.view if request.cookies.get(COOKIE) else None
+
+    async def _health(self, _: Request) -> Response:
+        if not self.healthy:
+            return _json({"error": {"code": "X", "message": "No answer.", "remedy": "Wait."}}, 503)
+        return _json(msgspec.structs.replace(self.view, now=stamp()))
+
+    async def _nothing(self, _: Request) -> Response:
+        return _json({"items": []})
+
+    async def _login(self, request: Request) -> Response:
+        body = await request.json()
+        if body["password"] != "right":  # noqa: S105 - a test's password
+            error = {"code": "LOGIN_REFUSED", "message": "Wrong password.", "remedy": "Try again."}
+            return _json({"error": error}, 401)
+        answer = Response(status_code=204)
+        answer.set_cookie(
+            COOKIE, self.token, path="/", secure=True, httponly=True, samesite="strict"
+        )
+        return answer
+
+    async def _refresh(self, _: Request) -> Response:
+        return Response(status_code=204)
+
+    async def _logout(self, _: Request) -> Response:
+        answer = Response(status_code=204)
+        answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+        return answer
+
+    # --- the bridge ---
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._sockets)
+
+    def send(self, **message: Any) -> None:
+        """Push a message to every open page."""
+        data = msgspec.json.encode(message)
+        self._call(lambda: [writer.write(text_frame(data)) for writer in self._sockets])
+
+    def quote(self, symbol: str, bid: str, ask: str, **changes: Any) -> None:
+        quote = {"symbol": symbol, "bid": bid, "ask": ask, "time": stamp(), "state": "LIVE"}
+        self.send(type="quote", **{**quote, "provisional": False, "sequence": 1, **changes})
+
+    def _call(self, action: Any) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(action)
+
+    @contextmanager
+    def serve_http(self, path: Path) -> Iterator[None]:
+        config = uvicorn.Config(self.app(), uds=str(path), log_level="error", loop="asyncio")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+    @contextmanager
+    def serve_stream(self, path: Path) -> Iterator[None]:
+        ready = threading.Event()
+        thread = threading.Thread(target=lambda: asyncio.run(self._bridge(path, ready)))
+        thread.start()
+        ready.wait(10)
+        try:
+            yield
+        finally:
+            self._call(self._stop.set)
+            thread.join(10)
+
+    async def _bridge(self, path: Path, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await asyncio.start_unix_server(self._subscribe, str(path))
+        ready.set()
+        await self._stop.wait()
+        self._hang_up()
+        server.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(server.wait_closed(), 2)
+
+    async def _subscribe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A WebSocket that only sends: upgrade, then text frames until the page leaves."""
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if "upgrade: websocket" not in head.lower() or not self.streaming:
+                status = "200 OK" if "/health/" in head else "503 Service Unavailable"
+                writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
+                return
+            writer.write(upgrade_answer(head))
+            self._sockets.add(writer)
+            await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._sockets.discard(writer)
+            writer.close()
+
+    def hang_up(self) -> None:
+        """Cut every open stream."""
+        self._call(self._hang_up)
+
+    def _hang_up(self) -> None:
+        for writer in list(self._sockets):
+            writer.transport.abort()
+
+
+def upgrade_answer(head: str) -> bytes:
+    key = next(
+        line.partition(":")[2].strip()
+        for line in head.splitlines()
+        if line.lower().startswith("sec-websocket-key")
+    )
+    accept = base64.b64encode(hashlib.sha1((key + WEBSOCKET_GUID).encode()).digest()).decode()  # noqa: S324
+    lines = (
+        "HTTP/1.1 101 Switching Protocols",
+        "upgrade: websocket",
+        "connection: Upgrade",
+        f"sec-websocket-accept: {accept}",
+    )
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def text_frame(data: bytes) -> bytes:
+    return (
+        bytes([0x81])
+        + (bytes([len(data)]) if len(data) < 126 else bytes([126]) + len(data).to_bytes(2, "big"))
+        + data
+    )
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+def example_view() -> TerminalView:
+    def part(name: str, port: int | None, rss: float, state: str = "HEALTHY") -> PartLine:
+        return PartLine(name=name, state=state, port=port, pid=4000, rss_mb=rss, as_of=stamp())
+
+    def hop(name: str, service: str, p50: float, p99: float) -> HopLine:
+        return HopLine(
+            name=name,
+            service=service,
+            kind="call",
+            state="HEALTHY",
+            reason="",
+            count=100,
+            failed=0,
+            p50_ms=p50,
+            p99_ms=p99,
+            last_seen=stamp(),
+            last_trace_id=None,
+        )
+
+    return TerminalView(
+        now=stamp(),
+        status="HEALTHY",
+        tenant="demo",
+        user="trader",
+        trading=TradingLine(state="HALTED", reason=HALT_REASON),
+        services=(
+            part("api-gateway", 8002, 58.1),
+            part("data-bridge", 8001, 61.2),
+            part("database-service", 8008, 148.7),
+            part("trading-engine", 8007, 47.3),
+        ),
+        engines=(
+            part("postgres", None, 31.0),
+            part("valkey", None, 9.4),
+            part("nats", 4222, 18.2),
+            part("envoy", 8000, 64.9),
+        ),
+        clients=(part("demo-client", 9001, 44.0),),
+        guards=(
+            GuardLine(
+                service="data-bridge",
+                kind="breaker",
+                name="database",
+                state="CLOSED",
+                detail="0 failures",
+            ),
+            GuardLine(
+                service="database-service",
+                kind="bulkhead",
+                name="heavy-reads",
+                state="OK",
+                detail="0 of 4",
+            ),
+        ),
+        chains=(
+            ChainLine(
+                name="market-data",
+                description="",
+                state="HEALTHY",
+                hops=(
+                    hop("terminal-connector", "client", 0.41, 1.2),
+                    hop("connector-link", "client", 0.2, 0.9),
+                    hop("link-bridge", "data-bridge", 0.8, 3.1),
+                    hop("bridge-spool", "data-bridge", 0.3, 1.4),
+                    hop("spool-database", "data-bridge", 204.0, 231.0),
+                    hop("database-clickhouse", "database-service", 11.0, 24.0),
+                    hop("bridge-subscriber", "data-bridge", 0.1, 0.6),
+                ),
+            ),
+        ),
+    )
+
+
+FRAGMENT = {
+    "paths": {
+        "/api/v1/quotes": {"get": {"summary": "The last quotes.", "x-access": "scope read"}},
+        "/api/v1/auth/login": {"post": {"summary": "Log in.", "x-access": "anybody"}},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture(scope="module")
+def site(
+    run_edge: Any, until: Any, backend: Backend, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("page")
+    services = {"gateway": backend.serve_http, "bridge": backend.serve_stream}
+    with run_edge(folder, services) as edge:
+        backend.token = edge.tokens.make()
+        until(lambda: edge.request("/login").status == 200)
+        yield edge
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser, site: Any, backend: Backend) -> Iterator[BrowserContext]:
+    context = browser.new_context(
+        ignore_https_errors=True,
+        viewport={"width": 1440, "height": 900},
+        base_url=address_of(site),
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(10_000)
+    backend.reset()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def terminal(context: BrowserContext, site: Any) -> Iterator[Page]:
+    """The terminal of somebody who is logged in; any script error fails the test."""
+    cookie = {"name": COOKIE, "value": site.tokens.make(), "secure": True, "httpOnly": True}
+    context.add_cookies([{**cookie, "url": address_of(site), "sameSite": "Strict"}])
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Policy" in line.text else None)
+    page.goto("/")
+    yield page
+    assert problems == []
+
+
+def address_of(site: Any) -> str:
+    return f"https://localhost:{site.config.port}"

@@ -1,0 +1,153 @@
+"""The page in Chromium: it shows what is true, and says so when it does not know."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+def row(page: Page, symbol: str) -> Any:
+    return page.locator(f'#quotes tr[data-key="{symbol}"]')
+
+
+def test_a_login_leads_to_the_terminal(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/")
+    assert page.url.endswith("/login")
+    page.fill("#tenant", "demo")
+    page.fill("#username", "trader")
+    page.fill("#password", "wrong")
+    page.press("#password", "Enter")
+    expect(page.locator("#problem")).to_contain_text("Wrong password.")
+    page.fill("#password", "right")
+    page.press("#password", "Enter")
+    page.wait_for_url("**/")
+    expect(page.locator("#banner-halted")).to_be_visible()
+
+
+def test_quotes_move_when_the_stream_says_so(terminal: Page, backend: Any, until: Any) -> None:
+    until(lambda: backend.subscribers > 0)
+    backend.quote("EURUSD", "1.08340", "1.08348")
+    expect(row(terminal, "EURUSD").locator('[data-field="bid"]')).to_have_text("1.08340")
+    expect(row(terminal, "EURUSD").locator('[data-field="spread"]')).to_have_text("8")
+    backend.quote("EURUSD", "1.08345", "1.08353", provisional=True)
+    expect(row(terminal, "EURUSD").locator('[data-field="bid"]')).to_have_text("1.08345")
+    expect(row(terminal, "EURUSD").locator('[data-field="move"]')).to_have_text("+5")
+    expect(row(terminal, "EURUSD").locator('[data-field="provisional"]')).to_have_text("◦")
+    expect(terminal.locator("body")).to_have_attribute("data-link", "live")
+
+
+def test_a_lost_stream_is_announced_and_its_prices_are_old(
+    terminal: Page, backend: Any, until: Any
+) -> None:
+    until(lambda: backend.subscribers > 0)
+    backend.quote("GBPUSD", "1.26871", "1.26883")
+    expect(row(terminal, "GBPUSD")).not_to_have_attribute("data-old", "")
+    backend.streaming = False
+    backend.hang_up()
+    expect(terminal.locator("#banner-link")).to_contain_text("CONNECTION LOST since")
+    expect(terminal.locator("body")).to_have_attribute("data-link", "lost")
+    expect(row(terminal, "GBPUSD")).to_have_attribute("data-old", "")
+    backend.streaming = True
+    expect(terminal.locator("#banner-link")).to_be_hidden(timeout=40_000)
+    backend.quote("GBPUSD", "1.26872", "1.26884")
+    expect(row(terminal, "GBPUSD")).not_to_have_attribute("data-old", "")
+    expect(terminal.locator("#events")).to_contain_text("connection lost")
+
+
+def test_an_old_quote_ages_in_view(terminal: Page, backend: Any, until: Any) -> None:
+    until(lambda: backend.subscribers > 0)
+    backend.quote("XAUUSD", "2034.51", "2034.76", time=backend.stamp(30))
+    expect(row(terminal, "XAUUSD").locator('[data-field="age"]')).to_have_text("31s")
+    expect(row(terminal, "XAUUSD")).to_have_attribute("data-old", "")
+
+
+def test_feed_states_and_the_platform_follow_the_server(
+    terminal: Page, backend: Any, until: Any
+) -> None:
+    until(lambda: backend.subscribers > 0)
+    backend.quote("USDJPY", "149.325", "149.339")
+    backend.send(type="feed", symbol="USDJPY", state="DEAD", reason="device gone")
+    expect(row(terminal, "USDJPY").locator('[data-field="state"]')).to_have_text("DEAD")
+    expect(terminal.locator("#events")).to_contain_text("feed LIVE → DEAD · device gone")
+    backend.fail("data-bridge")
+    bridge = terminal.locator('#services tr[data-key="data-bridge"] [data-field="state"]')
+    expect(bridge).to_have_text("FAILED")
+    expect(terminal.locator("#events")).to_contain_text("HEALTHY → FAILED")
+
+
+def test_unknown_health_is_announced(terminal: Page, backend: Any) -> None:
+    backend.healthy = False
+    expect(terminal.locator("#banner-health")).to_contain_text("PLATFORM STATE UNKNOWN")
+    backend.healthy = True
+    expect(terminal.locator("#banner-health")).to_be_hidden()
+
+
+def test_the_keyboard_does_everything(terminal: Page, backend: Any, until: Any) -> None:
+    until(lambda: backend.subscribers > 0)
+    for symbol in ("EURUSD", "GBPUSD", "USDJPY"):
+        backend.quote(symbol, "1.10000", "1.10010")
+    expect(row(terminal, "USDJPY")).to_be_visible()
+    expect(row(terminal, "EURUSD")).to_have_attribute("aria-selected", "true")
+    terminal.keyboard.press("j")
+    expect(row(terminal, "GBPUSD")).to_have_attribute("aria-selected", "true")
+    expect(terminal.locator("#chart-symbol")).to_have_text("GBPUSD")
+    terminal.keyboard.press("G")
+    terminal.keyboard.press("k")
+    expect(row(terminal, "GBPUSD")).to_have_attribute("aria-selected", "true")
+    terminal.keyboard.press("/")
+    terminal.keyboard.type("jpy")
+    expect(row(terminal, "EURUSD")).to_be_hidden()
+    expect(row(terminal, "USDJPY")).to_have_attribute("aria-selected", "true")
+    terminal.keyboard.press("Escape")
+    expect(row(terminal, "EURUSD")).to_be_visible()
+    terminal.keyboard.press("t")
+    expect(terminal.locator("html")).to_have_attribute("data-theme", "light")
+    terminal.keyboard.press("?")
+    expect(terminal.locator("#help")).to_be_visible()
+    terminal.keyboard.press("Escape")
+    expect(terminal.locator("#help")).to_be_hidden()
+
+
+def test_a_hostile_symbol_is_text(terminal: Page, backend: Any, until: Any) -> None:
+    until(lambda: backend.subscribers > 0)
+    backend.quote("<img src=x onerror=alert(1)>", "1.00000", "1.00010")
+    expect(terminal.locator("#quotes tbody")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert terminal.locator("#quotes img").count() == 0
+
+
+def test_logging_out_ends_at_the_login(terminal: Page) -> None:
+    terminal.click("#logout")
+    terminal.wait_for_url("**/login")
+
+
+def test_every_page_is_also_json(site: Any) -> None:
+    json_only = {"accept": "application/json"}
+    logged_in = json_only | {"cookie": f"__Host-aitrading={site.tokens.make()}"}
+    assert site.request("/", headers=json_only).status == 401
+    view = site.request("/", headers=logged_in).json
+    assert view["trading"]["state"] == "HALTED"
+    assert view["tenant"] == "demo"
+    assert "/api/v1/quotes" in site.request("/docs", headers=json_only).json["paths"]
+
+
+def test_static_files_are_cached_for_good_and_only_under_their_fingerprint(site: Any) -> None:
+    page = site.request("/login").body.decode()
+    url = next(part for part in page.split('"') if part.endswith("css/base.css"))
+    answer = site.request(url, headers={"accept-encoding": "gzip"})
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-encoding"] == "gzip"
+    fingerprint = url.split("/")[2]
+    assert site.request(url.replace(fingerprint, "0" * 16)).status == 404
+    assert site.request(f"/static/{fingerprint}/css/none.css").status == 404
+
+
+def test_the_page_allows_no_foreign_or_inline_code(site: Any) -> None:
+    answer = site.request("/login")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "style=" not in answer.body.decode()
+    assert "onclick" not in answer.body.decode()
