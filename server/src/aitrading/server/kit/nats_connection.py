@@ -6,7 +6,6 @@ connection (subscriptions, streams) is set up again by its owner before anybody 
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from aitrading.core.infrastructure.resilience import RetryPolicy
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
+from aitrading.server.kit.mtls import client_context
 
 CONNECT_TIMEOUT_S: Final = 2
 PING_INTERVAL_S: Final = 5
@@ -77,6 +77,7 @@ class NatsConnection:
         self._policy = policy
         self._client: Client | None = None
         self._lost = asyncio.Event()
+        self._problem: Exception | None = None
         self._hooks: list[Hook] = []
         self._on_lost: list[Callable[[], None]] = []
         self._tasks = TaskSet(name)
@@ -136,6 +137,7 @@ class NatsConnection:
 
     async def _connect(self) -> None:
         client = Client()
+        self._problem = None
         try:
             await self._open(client)
             for hook in self._hooks:
@@ -143,7 +145,7 @@ class NatsConnection:
         except BaseException as exc:
             await _close(client)
             if isinstance(exc, NATS_ERRORS):
-                raise unavailable(exc) from exc
+                raise unavailable(self._problem or exc) from exc
             raise
         self._client = client
         self._lost.clear()
@@ -162,10 +164,12 @@ class NatsConnection:
             name=self.name,
             user=self._access.user,
             password=self._access.password,
-            tls=_tls_context(self._tls),
+            tls=client_context(self._tls),
             tls_hostname=urlsplit(self._access.url).hostname,
             allow_reconnect=False,
             connect_timeout=CONNECT_TIMEOUT_S,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             ping_interval=PING_INTERVAL_S,
             max_outstanding_pings=MAX_MISSED_PINGS,
             error_cb=self._on_error,
@@ -182,7 +186,9 @@ class NatsConnection:
             callback()
 
     async def _on_error(self, exc: Exception) -> None:
-        if self._state is not ComponentState.STOPPING:
+        """Note why an attempt fails, and report what goes wrong on a live connection."""
+        self._problem = exc
+        if self._state is ComponentState.HEALTHY:
             self._errors.classify(unavailable(exc))
 
 
@@ -192,13 +198,6 @@ def unavailable(exc: BaseException) -> AitradingError:
     if "permissions violation" in text.lower():
         return BUS_FORBIDDEN.error(problem=text.removeprefix("nats: "))
     return BUS_UNAVAILABLE.error(problem=text.removeprefix("nats: "))
-
-
-def _tls_context(tls: TlsFiles) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(tls.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(tls.certificate, tls.private_key)
-    return context
 
 
 async def _close(client: Client) -> None:
