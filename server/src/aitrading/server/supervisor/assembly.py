@@ -1,6 +1,6 @@
 """The composition root of `aitrading up`: from settings to a plan of children."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -75,13 +75,10 @@ class Assembly:
     """Everything one start consists of."""
 
     plan: Plan
-    identities: Identities
-    bundles: BundleWriter
-
-    async def issue_identities(self) -> None:
-        """Issue all identities of this start, the supervisor's own among them."""
-        await self.identities.issue((*SERVICE_NAMES, "nats", ADMIN))
-        self.bundles.write_admin()
+    issue_identities: Callable[[], Awaitable[None]]
+    """Writes certificates and keys of every child; runs while the first children start."""
+    fingerprint: Callable[[], str | None]
+    """Of the edge's certificate authority, once there is one."""
 
 
 def assemble(choices: Choices, kit: Kit) -> Assembly:
@@ -136,7 +133,16 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
             ),
         ]
     )
-    return Assembly(plan=plan, identities=identities, bundles=bundles)
+
+    async def issue_identities() -> None:
+        await identities.issue((*SERVICE_NAMES, "nats", ADMIN))
+        bundles.write_admin()
+
+    return Assembly(
+        plan=plan,
+        issue_identities=issue_identities,
+        fingerprint=identities.edge_fingerprint,
+    )
 
 
 def _nats(choices: Choices, passwords: PasswordStore) -> NatsEngine:

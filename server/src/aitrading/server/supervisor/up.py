@@ -45,7 +45,14 @@ class UpOptions:
 class Platform:
     """One `up` from the lock to the last process; `run` returns when all of it is over."""
 
-    def __init__(self, options: UpOptions, kit: Kit, reporter: LineReporter) -> None:
+    def __init__(
+        self,
+        options: UpOptions,
+        kit: Kit,
+        reporter: LineReporter,
+        assembler: Callable[[Choices, Kit], Assembly] = assemble,
+    ) -> None:
+        self._assembler = assembler
         self._options = options
         self._kit = kit
         self._reporter = reporter
@@ -60,7 +67,7 @@ class Platform:
             choices = await self._enter(home)
             stack.callback(home.remove_run)
             stack.enter_context(self._logging(home))
-            await self._run(assemble(choices, self._kit), choices, on_ready)
+            await self._run(self._assembler(choices, self._kit), choices, on_ready)
 
     async def _enter(self, home: Home) -> Choices:
         """Everything that can be refused is refused here, before the first process starts."""
@@ -92,7 +99,7 @@ class Platform:
             clock=self._kit.clock,
             randomness=self._kit.randomness,
             reporter=self._reporter,
-            fingerprint=assembly.identities.edge_fingerprint,
+            fingerprint=assembly.fingerprint,
         )
         admin = AdminServer(
             choices.home.admin_socket,

@@ -1,0 +1,129 @@
+"""The embedded PostgreSQL, for real: who gets in, what survives, what is refused."""
+
+import asyncio
+import os
+import signal
+import stat
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.engines.harness import running_postgres
+from aitrading.server.kit.bundle import PostgresAccess
+
+pytestmark = pytest.mark.integration
+GUESS = "not it"
+
+
+async def connect(access: PostgresAccess, **changes: str) -> asyncpg.Connection:
+    values = {"user": access.user, "password": access.password, **changes}
+    return await asyncpg.connect(
+        host=access.host, port=access.port, database=access.database, **values
+    )
+
+
+@async_test
+async def test_every_role_logs_in_and_none_may_bypass_row_security(tmp_path: Path) -> None:
+    async with running_postgres(tmp_path) as engine:
+        for role in ("migrator", "database", "identity", "trading"):
+            connection = await connect(engine.access(role))
+            row = await connection.fetchrow(
+                "select rolsuper, rolbypassrls, rolcreaterole from pg_roles where rolname = $1",
+                role,
+            )
+            assert tuple(row) == (False, False, False)
+            await connection.close()
+
+
+@async_test
+async def test_a_wrong_password_and_an_unknown_user_are_refused(tmp_path: Path) -> None:
+    async with running_postgres(tmp_path) as engine:
+        access = engine.access("database")
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await connect(access, password=GUESS)
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await connect(access, user="stranger")
+
+
+@async_test
+async def test_it_listens_on_no_tcp_port_and_its_socket_folder_is_closed(tmp_path: Path) -> None:
+    async with running_postgres(tmp_path) as engine:
+        connection = await connect(engine.access("database"))
+        assert await connection.fetchval("show listen_addresses") == ""
+        assert await connection.fetchval("show data_checksums") == "on"
+        assert await connection.fetchval("show password_encryption") == "scram-sha-256"
+        await connection.close()
+        assert stat.S_IMODE(os.stat(engine.access("database").host).st_mode) == 0o700  # noqa: PTH116 - one call
+
+
+@async_test
+async def test_only_the_owner_role_may_create_in_the_database(tmp_path: Path) -> None:
+    async with running_postgres(tmp_path) as engine:
+        stranger = await connect(engine.access("trading"))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await stranger.execute("create table public.t ()")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await stranger.execute("create schema mine")
+        await stranger.close()
+        migrator = await connect(engine.access("migrator"))
+        await migrator.execute("set role aitrading_owner; create schema mine")
+        await migrator.close()
+
+
+@async_test
+async def test_data_survives_a_kill_and_a_second_start(tmp_path: Path) -> None:
+    async with running_postgres(tmp_path) as engine:
+        connection = await connect(engine.access("migrator"))
+        await connection.execute("create schema s; create table s.t as select 7 as seven")
+        postmaster = int(_pid_file(tmp_path).read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        connection.terminate()
+    # The old server's children need a moment to notice that it was killed.
+    assert await eventually(lambda: _read_seven(tmp_path), timeout_s=20) == 7
+
+
+@async_test
+async def test_data_of_another_major_version_is_refused_and_untouched(tmp_path: Path) -> None:
+    marker = tmp_path / "postgres" / "engine.json"
+    marker.parent.mkdir()
+    marker.write_text('{"engine":"postgres","major":17}')
+    with pytest.raises(AitradingError) as refusal:
+        async with running_postgres(tmp_path):
+            pass
+    assert refusal.value.code == "ENGINE_DATA_VERSION"
+    assert "17" in refusal.value.message
+    assert sorted(path.name for path in marker.parent.iterdir()) == ["engine.json"]
+
+
+@async_test
+async def test_a_crash_during_the_first_initialisation_leaves_nothing_half(tmp_path: Path) -> None:
+    starting = asyncio.ensure_future(_start_and_stop(tmp_path))
+    half = tmp_path / "postgres" / "18" / "data.new" / "base"
+    await eventually(half.exists, what="initdb at work")
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not (tmp_path / "postgres" / "18" / "data").exists()
+    await _start_and_stop(tmp_path)
+
+
+async def _read_seven(folder: Path) -> int:
+    async with running_postgres(folder) as engine:
+        connection = await connect(engine.access("migrator"))
+        try:
+            return await connection.fetchval("select seven from s.t")
+        finally:
+            await connection.close()
+
+
+async def _start_and_stop(folder: Path) -> None:
+    async with running_postgres(folder):
+        pass
+
+
+def _pid_file(folder: Path) -> Path:
+    return folder / "postgres" / "18" / "data" / "postmaster.pid"
