@@ -1,0 +1,126 @@
+"""What can go wrong between a service and PostgreSQL, as typed errors without row data."""
+
+from typing import Final
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+
+DATABASE_POOL_EXHAUSTED: Final = ErrorSpec(
+    code="DATABASE_POOL_EXHAUSTED",
+    category=Category.RETRYABLE,
+    message="No database connection became free within {waited_s} s; all {size} are in use.",
+    why="More requests need the database at once than it may serve, or some of them are slow.",
+    remedy="Try again shortly; if it repeats, look at slow statements before raising the pool.",
+    http_status=503,
+    severity=Severity.WARNING,
+)
+DATABASE_SERIALISATION_FAILURE: Final = ErrorSpec(
+    code="DATABASE_SERIALISATION_FAILURE",
+    category=Category.RETRYABLE,
+    message="The transaction met a concurrent one and was rolled back.",
+    why="Two transactions changed the same facts; only one of them may win.",
+    remedy="Repeat the whole transaction.",
+    http_status=503,
+    severity=Severity.INFO,
+)
+DATABASE_DEADLOCK: Final = ErrorSpec(
+    code="DATABASE_DEADLOCK",
+    category=Category.RETRYABLE,
+    message="The transaction and another one waited for each other; this one was rolled back.",
+    why="Two transactions lock the same rows in a different order.",
+    remedy="Repeat the whole transaction; report it if it happens often.",
+    http_status=503,
+    severity=Severity.WARNING,
+)
+DATABASE_STATEMENT_TIMEOUT: Final = ErrorSpec(
+    code="DATABASE_STATEMENT_TIMEOUT",
+    category=Category.RETRYABLE,
+    message="A statement ran longer than the service allows and was cancelled.",
+    why="The database is overloaded, or the statement has to look at too much.",
+    remedy="Try again with a narrower question; look at the database's load.",
+    http_status=504,
+    severity=Severity.WARNING,
+)
+DATABASE_LOCK_TIMEOUT: Final = ErrorSpec(
+    code="DATABASE_LOCK_TIMEOUT",
+    category=Category.RETRYABLE,
+    message="A lock was not granted in time.",
+    why="Another transaction holds it: a long change, a migration or a second instance.",
+    remedy="Try again; find the holder in pg_stat_activity if it stays.",
+    http_status=503,
+    severity=Severity.WARNING,
+)
+DATABASE_CONNECTION_LOST: Final = ErrorSpec(
+    code="DATABASE_CONNECTION_LOST",
+    category=Category.RETRYABLE,
+    message="The database is not reachable.",
+    why="PostgreSQL is stopped, restarting or cut off.",
+    remedy="Nothing was changed; try again. `aitrading status` tells how the engine is.",
+    http_status=503,
+    impact=Impact.NEW_EXPOSURE,
+)
+DATABASE_COMMIT_UNKNOWN: Final = ErrorSpec(
+    code="DATABASE_COMMIT_UNKNOWN",
+    category=Category.RETRYABLE,
+    message="The connection was lost during COMMIT: whether the change happened is not known.",
+    why="PostgreSQL went away between receiving the commit and answering it.",
+    remedy="Look whether the change is there before repeating it, or repeat an idempotent one.",
+    http_status=503,
+    impact=Impact.NEW_EXPOSURE,
+)
+DATABASE_ALREADY_EXISTS: Final = ErrorSpec(
+    code="DATABASE_ALREADY_EXISTS",
+    category=Category.DENIED,
+    message="Something with the same key exists already ({constraint}).",
+    why="The key must be unique within the tenant.",
+    remedy="Use another key, or read the existing entry.",
+    http_status=409,
+    severity=Severity.INFO,
+)
+DATABASE_CONSTRAINT_VIOLATED: Final = ErrorSpec(
+    code="DATABASE_CONSTRAINT_VIOLATED",
+    category=Category.DENIED,
+    message="The database refuses the value ({constraint}).",
+    why="It points to something that does not exist, or is outside the permitted range.",
+    remedy="Correct the value.",
+    http_status=409,
+    severity=Severity.WARNING,
+)
+DATABASE_NOT_PERMITTED: Final = ErrorSpec(
+    code="DATABASE_NOT_PERMITTED",
+    category=Category.DENIED,
+    message="The database role of this service may not do that.",
+    why="The row belongs to another tenant, or the table to another service.",
+    remedy="If this was a legitimate request, report it: the service asked for too much.",
+    http_status=403,
+)
+DATABASE_OUT_OF_RESOURCES: Final = ErrorSpec(
+    code="DATABASE_OUT_OF_RESOURCES",
+    category=Category.RETRYABLE,
+    message="The database has run out of a resource (SQLSTATE {sqlstate}).",
+    why="Its disk is full, its memory is used up, or it has too many connections.",
+    remedy="Free disk space or memory on the database's machine, then try again.",
+    http_status=503,
+    severity=Severity.CRITICAL,
+    impact=Impact.NEW_EXPOSURE,
+)
+DATABASE_TRANSACTION_ABORTED: Final = ErrorSpec(
+    code="DATABASE_TRANSACTION_ABORTED",
+    category=Category.FATAL,
+    message="The transaction was rolled back at its end: a failed statement had been ignored.",
+    why="The code went on after an error inside a transaction.",
+    remedy="Report it: the error of the failed statement must end the transaction.",
+)
+DATABASE_REJECTED: Final = ErrorSpec(
+    code="DATABASE_REJECTED",
+    category=Category.FATAL,
+    message="The database rejected a statement (SQLSTATE {sqlstate}).",
+    why="Program and database schema do not fit together.",
+    remedy="Check that all migrations ran (`aitrading doctor --databases`), then report it.",
+)
+DATABASE_CLOSED: Final = ErrorSpec(
+    code="DATABASE_CLOSED",
+    category=Category.FATAL,
+    message="{what} is used outside its lifetime.",
+    why="The pool is not started, or a transaction was kept beyond its block.",
+    remedy="Report it: this is a mistake in the program.",
+)

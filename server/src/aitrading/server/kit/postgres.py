@@ -1,0 +1,279 @@
+"""The only way to PostgreSQL: a pool that hands out transactions, never connections.
+
+Each transaction starts with `SET LOCAL app.tenant`, so a tenant cannot leak to the next user of
+a connection and the pool needs no reset query in between.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import asyncpg
+from typing_extensions import override
+
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.db_security_manager import RoleFacts, require_weak_role
+from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.database_errors import (
+    DATABASE_CLOSED,
+    DATABASE_COMMIT_UNKNOWN,
+    DATABASE_CONNECTION_LOST,
+    DATABASE_POOL_EXHAUSTED,
+    DATABASE_TRANSACTION_ABORTED,
+)
+from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS, mapped_errors, typed
+from aitrading.server.kit.postgres_tls import ssl_of
+from aitrading.server.kit.tenancy import NO_TENANT, tenant_setting
+from aitrading.server.kit.transactions import (
+    PlatformTransaction,
+    TenantTransaction,
+    Transaction,
+)
+
+T = TypeVar("T", bound=Transaction)
+_ROLE_FACTS = """
+SELECT rolname, rolsuper, rolbypassrls, rolcreaterole,
+       EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relowner = r.oid) AS owns
+  FROM pg_catalog.pg_roles r
+ WHERE rolname = current_user
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolLimits:
+    """How much of the database one service may use."""
+
+    min_connections: int = 1
+    max_connections: int = 8
+    acquire_timeout_s: float = 5.0
+    connect_timeout_s: float = 5.0
+    statement_timeout_ms: int = 30_000
+    lock_timeout_ms: int = 5_000
+    idle_in_transaction_timeout_ms: int = 30_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolStatistics:
+    """Occupation now, and counts since the start of the process."""
+
+    size: int
+    idle: int
+    limit: int
+    committed: int
+    rolled_back: int
+    refused: int
+
+
+class PostgresPool(Component):
+    """Connections of one role to one database.
+
+    `start` raises `DATABASE_PLAINTEXT_REFUSED` for a network connection without TLS and
+    `DATABASE_ROLE_TOO_STRONG` for a role above row security. A lost server is found again by
+    the next transaction.
+    """
+
+    def __init__(
+        self,
+        access: PostgresAccess,
+        *,
+        application: str,
+        limits: PoolLimits | None = None,
+        name: str = "postgres",
+        depends_on: tuple[str, ...] = (),
+    ) -> None:
+        self._name = name
+        self._access = access
+        self._application = application
+        self._limits = limits or PoolLimits()
+        self._pool: asyncpg.Pool | None = None
+        self._state = ComponentState.NEW
+        self._committed = self._rolled_back = self._refused = 0
+        self.depends_on = depends_on
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._name
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        self._state = ComponentState.STARTING
+        try:
+            with mapped_errors():
+                self._pool = await self._create()
+            await self._check_role()
+        except BaseException:
+            self._state = ComponentState.FAILED
+            await self._close()
+            raise
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        self._state = ComponentState.STOPPING
+        await self._close()
+        self._state = ComponentState.STOPPED
+
+    @asynccontextmanager
+    async def tenant_tx(
+        self, tenant: TenantId, *, serializable: bool = False
+    ) -> AsyncGenerator[TenantTransaction]:
+        """One transaction that sees this tenant's rows; commits at the end of the block."""
+        setting = tenant_setting(tenant)
+        async with self._transaction(
+            lambda connection: TenantTransaction(connection, tenant), setting, serializable
+        ) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def platform_tx(
+        self, *, serializable: bool = False
+    ) -> AsyncGenerator[PlatformTransaction]:
+        """One transaction without a tenant: tables without tenants, or `tx.within(tenant)`."""
+        async with self._transaction(PlatformTransaction, NO_TENANT, serializable) as tx:
+            yield tx
+
+    def statistics(self) -> PoolStatistics:
+        """Numbers for health and metrics."""
+        pool = self._pool
+        return PoolStatistics(
+            size=pool.get_size() if pool else 0,
+            idle=pool.get_idle_size() if pool else 0,
+            limit=self._limits.max_connections,
+            committed=self._committed,
+            rolled_back=self._rolled_back,
+            refused=self._refused,
+        )
+
+    @asynccontextmanager
+    async def _transaction(
+        self, make: Callable[[Any], T], setting: str, serializable: bool
+    ) -> AsyncGenerator[T]:
+        connection = await self._acquire()
+        try:
+            tx = make(connection)
+            try:
+                await _begin(connection, setting, serializable=serializable)
+                yield tx
+            except BaseException:
+                self._rolled_back += 1
+                await _roll_back(connection)
+                raise
+            finally:
+                tx.close()
+            await _commit(connection)
+            self._committed += 1
+        finally:
+            await self._release(connection)
+
+    async def _acquire(self) -> Any:
+        if self._pool is None:
+            raise DATABASE_CLOSED.error(what=f"the pool {self._name}")
+        acquire = cast("Any", self._pool.acquire)
+        with mapped_errors():
+            try:
+                return await acquire(timeout=self._limits.acquire_timeout_s)
+            except TimeoutError as exc:
+                raise self._late() from exc
+
+    def _late(self) -> AitradingError:
+        """All connections busy, or a server that does not answer a new one."""
+        in_use = self.statistics().size - self.statistics().idle
+        if in_use < self._limits.max_connections:
+            return DATABASE_CONNECTION_LOST.error(reason="no answer to a new connection")
+        self._refused += 1
+        return DATABASE_POOL_EXHAUSTED.error(waited_s=self._limits.acquire_timeout_s, size=in_use)
+
+    async def _release(self, connection: Any) -> None:
+        if self._pool is not None:
+            with mapped_errors():
+                await self._pool.release(connection)
+
+    async def _create(self) -> asyncpg.Pool:
+        access, limits = self._access, self._limits
+        return await asyncpg.create_pool(
+            host=access.host,
+            port=access.port,
+            database=access.database,
+            user=access.user,
+            password=access.password,
+            ssl=ssl_of(access),
+            min_size=limits.min_connections,
+            max_size=limits.max_connections,
+            timeout=limits.connect_timeout_s,
+            connection_class=_Connection,
+            server_settings={
+                "application_name": self._application,
+                "search_path": "pg_catalog",
+                "statement_timeout": str(limits.statement_timeout_ms),
+                "lock_timeout": str(limits.lock_timeout_ms),
+                "idle_in_transaction_session_timeout": str(limits.idle_in_transaction_timeout_ms),
+            },
+        )
+
+    async def _check_role(self) -> None:
+        async with self.platform_tx() as tx:
+            row = await tx.fetch_row(_ROLE_FACTS)
+        if row is not None:
+            name, superuser, bypasses, creates_roles, owns = row
+            require_weak_role(
+                RoleFacts(
+                    name=name,
+                    superuser=superuser,
+                    bypasses_row_security=bypasses,
+                    creates_roles=creates_roles,
+                    owns_tables=owns,
+                )
+            )
+
+    async def _close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), self._limits.acquire_timeout_s)
+        except TimeoutError:
+            pool.terminate()
+
+
+class _Connection(asyncpg.Connection):
+    @override
+    def get_reset_query(self) -> str:
+        return ""
+
+
+async def _begin(connection: Any, setting: str, *, serializable: bool) -> None:
+    """One round trip; the setting is a canonical UUID or empty (see `tenant_setting`)."""
+    level = " ISOLATION LEVEL SERIALIZABLE" if serializable else ""
+    with mapped_errors():
+        await connection.execute(f"BEGIN{level}; SET LOCAL app.tenant = '{setting}'")
+
+
+async def _commit(connection: Any) -> None:
+    try:
+        outcome = await connection.execute("COMMIT")
+    except asyncpg.PostgresError as exc:
+        raise _after_commit(typed(exc)) from exc
+    except CONNECTION_FAULTS as exc:
+        raise DATABASE_COMMIT_UNKNOWN.error() from exc
+    if outcome != "COMMIT":
+        raise DATABASE_TRANSACTION_ABORTED.error()
+
+
+def _after_commit(error: AitradingError) -> AitradingError:
+    return DATABASE_COMMIT_UNKNOWN.error() if error.spec is DATABASE_CONNECTION_LOST else error
+
+
+async def _roll_back(connection: Any) -> None:
+    """A connection that cannot roll back is dead, or the pool ends it when it is given back."""
+    with suppress(asyncpg.PostgresError, *CONNECTION_FAULTS):
+        await connection.execute("ROLLBACK")

@@ -1,0 +1,64 @@
+"""Turns asyncpg's exceptions into the platform's errors; no row data gets into a message."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import asyncpg
+
+from aitrading.core.kit.errors import AitradingError, ErrorSpec
+from aitrading.server.kit.database_errors import (
+    DATABASE_ALREADY_EXISTS,
+    DATABASE_CONNECTION_LOST,
+    DATABASE_CONSTRAINT_VIOLATED,
+    DATABASE_DEADLOCK,
+    DATABASE_LOCK_TIMEOUT,
+    DATABASE_NOT_PERMITTED,
+    DATABASE_OUT_OF_RESOURCES,
+    DATABASE_REJECTED,
+    DATABASE_SERIALISATION_FAILURE,
+    DATABASE_STATEMENT_TIMEOUT,
+)
+
+_BY_SQLSTATE: dict[str, ErrorSpec] = {
+    "40001": DATABASE_SERIALISATION_FAILURE,
+    "40P01": DATABASE_DEADLOCK,
+    "55P03": DATABASE_LOCK_TIMEOUT,
+    "57014": DATABASE_STATEMENT_TIMEOUT,
+    "57P01": DATABASE_CONNECTION_LOST,
+    "57P02": DATABASE_CONNECTION_LOST,
+    "57P03": DATABASE_CONNECTION_LOST,
+    "57P05": DATABASE_CONNECTION_LOST,
+    "25P03": DATABASE_CONNECTION_LOST,
+    "42501": DATABASE_NOT_PERMITTED,
+    "23505": DATABASE_ALREADY_EXISTS,
+}
+_BY_CLASS: dict[str, ErrorSpec] = {
+    "08": DATABASE_CONNECTION_LOST,
+    "23": DATABASE_CONSTRAINT_VIOLATED,
+    "53": DATABASE_OUT_OF_RESOURCES,
+}
+CONNECTION_FAULTS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@contextmanager
+def mapped_errors() -> Generator[None]:
+    """Raise the platform's error for every exception of the driver."""
+    try:
+        yield
+    except asyncpg.PostgresError as exc:
+        raise typed(exc) from exc
+    except CONNECTION_FAULTS as exc:
+        raise DATABASE_CONNECTION_LOST.error(reason=type(exc).__name__) from exc
+
+
+def typed(exc: asyncpg.PostgresError) -> AitradingError:
+    """The platform's error for one of the server's."""
+    sqlstate = sqlstate_of(exc)
+    spec = _BY_SQLSTATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2], DATABASE_REJECTED)
+    constraint = getattr(exc, "constraint_name", None)
+    return spec.error(sqlstate=sqlstate, constraint=constraint or "unnamed")
+
+
+def sqlstate_of(exc: asyncpg.PostgresError) -> str:
+    """The five characters that name the error; "08000" when the connection broke before."""
+    return str(getattr(exc, "sqlstate", None) or "08000")
