@@ -106,7 +106,7 @@ class SimulatedTerminal(Terminal):
             name: SimulatedMarket(instrument, seed=seed, ticks_per_s=ticks_per_s)
             for name, instrument in self._instruments.items()
         }
-        self._selected: set[str] = set()
+        self._selected = set(self._instruments)
         self._connected = False
         self._error: ErrorOfTerminal = (RES_S_OK, "Success")
 

@@ -13,7 +13,7 @@ US_PER_S: Final = 1_000_000
 TICKS_PER_SECOND_MAX: Final = 200_000
 """Largest number of ticks one symbol can have within one second, bursts included."""
 SECONDS_CACHED: Final = 256
-_BURST_STRENGTH: Final = 0.35
+_BURST_STRENGTH: Final = 0.15
 _SPREAD_JITTER: Final = 3
 
 

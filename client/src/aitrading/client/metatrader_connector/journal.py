@@ -1,0 +1,297 @@
+"""Ticks on disk between terminal and server.
+
+The journal gives every tick its sequence number and keeps it until the server has it. Two things
+are on disk: a spool of batches, and a state file that sums up everything before a position of the
+spool. What a crash leaves is the state plus the batches after its position, so starting and
+recovering are one path.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.client.files import append_durably, write_atomically
+from aitrading.client.metatrader_connector.cursor import TickCursor
+from aitrading.client.metatrader_connector.error_codes import (
+    JOURNAL_STATE_UNREADABLE,
+    STREAMS_FULL,
+)
+from aitrading.client.metatrader_connector.stream_state import (
+    STATE_VERSION,
+    STREAMS_MAX,
+    StateFile,
+    TickStream,
+    next_epoch,
+    stream_of,
+)
+from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.domain.market import ROW_BYTES, TickArray, TickBatch
+from aitrading.core.infrastructure.spool import Spool, SpoolLimits
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
+from aitrading.core.protocol.ingest import IngestHeader, decode_record, encode_header
+
+BATCH_TICKS_MAX: Final = 2_000
+"""Ticks of one record and one frame: 48,000 bytes, below the link's frame limit."""
+RECORD_KIND_TICKS: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """New rows of one stream, as the poller took them from the terminal."""
+
+    stream: TickStream
+    rows: TickArray
+    receive_ns: int
+    broker_offset_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One stored batch and its position in the spool."""
+
+    position: int
+    batch: TickBatch
+
+
+class GapRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Sequences the client no longer has; one line of the gap ledger."""
+
+    stream: UUID
+    symbol: str
+    first_missing: int
+    last_missing: int
+    reason: str
+    noticed_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalIdentity:
+    """Whose ticks these are."""
+
+    tenant: TenantId
+    device: DeviceId
+
+
+class TickJournal:
+    """Sequences, spool and stream states of one device. Not thread-safe: one event loop."""
+
+    def __init__(
+        self,
+        folder: Path,
+        spool: Spool,
+        *,
+        identity: JournalIdentity,
+        clock: Clock,
+        ids: IdFactory,
+    ) -> None:
+        self.spool = spool
+        self.broker_offset_s: int | None = None
+        self._folder = folder
+        self._identity = identity
+        self._clock = clock
+        self._ids = ids
+        self._streams: dict[UUID, TickStream] = {}
+        self._position = 0
+        self.gaps = 0
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        *,
+        identity: JournalIdentity,
+        limits: SpoolLimits,
+        clock: Clock,
+        ids: IdFactory,
+    ) -> "TickJournal":
+        """Open or recover; raises `JOURNAL_STATE_UNREADABLE` or what the spool raises."""
+        spool = await Spool.open(folder / "spool", limits=limits, clock=clock, ids=ids)
+        journal = cls(folder, spool, identity=identity, clock=clock, ids=ids)
+        try:
+            await journal._recover()
+        except BaseException:
+            await spool.close()
+            raise
+        return journal
+
+    @property
+    def streams(self) -> tuple[TickStream, ...]:
+        """Every stream with something to send or to come."""
+        return tuple(self._streams.values())
+
+    def find(self, stream_id: UUID) -> TickStream | None:
+        """A stream by its id."""
+        return self._streams.get(stream_id)
+
+    def active(self, broker: str, login: int, symbol: str) -> TickStream | None:
+        """The stream that the terminal feeds now."""
+        for stream in self._streams.values():
+            key = stream.key
+            if stream.active and (key.broker, key.login, key.symbol) == (broker, login, symbol):
+                return stream
+        return None
+
+    async def open_stream(
+        self, *, broker: str, login: int, symbol: str, digits: int, second: int
+    ) -> TickStream:
+        """Begin a stream of a symbol at a second of the broker's time."""
+        self._require_room()
+        key = StreamKey(
+            tenant=self._identity.tenant,
+            device=self._identity.device,
+            broker=broker,
+            login=login,
+            symbol=symbol,
+            epoch=max([self._now_s(), *(other.key.epoch + 1 for other in self._streams.values())]),
+        )
+        stream = TickStream(key=key, digits=digits, cursor=TickCursor(second=second))
+        self._streams[stream.id] = stream
+        await self.save()
+        return stream
+
+    async def reopen_stream(self, stream: TickStream, digits: int) -> TickStream:
+        """Go on with the same symbol under a later epoch, at the same place of its history."""
+        self._require_room()
+        fresh = next_epoch(stream, self._now_s(), digits)
+        stream.active = False
+        self._streams[fresh.id] = fresh
+        await self.save()
+        return fresh
+
+    async def forget_stream(self, stream: TickStream) -> None:
+        """Drop a finished epoch whose ticks the server has."""
+        if not stream.active and self._streams.pop(stream.id, None):
+            await self.save()
+
+    async def append(self, taken: Iterable[Taken]) -> int:
+        """Store rows durably; only then are they counted as taken. Returns the ticks stored.
+
+        Raises `SPOOL_FULL` and the like with nothing counted: the terminal is asked again.
+        """
+        taken = [part for part in taken if len(part.rows)]
+        records = [record for part in taken for record in self._records(part)]
+        if not records:
+            return 0
+        position = await self.spool.append(records, kind=RECORD_KIND_TICKS)
+        for part in taken:
+            part.stream.take(part.rows)
+        self._position = position
+        return sum(len(part.rows) for part in taken)
+
+    async def read(self, position: int, max_bytes: int) -> list[JournalEntry]:
+        """Stored batches from a position on; damaged records were dropped at recovery."""
+        records = await self.spool.read(position, max_bytes)
+        return [JournalEntry(record.position, _batch(record.payload)) for record in records]
+
+    async def release(self, position: int) -> None:
+        """Forget what the server has: every batch up to the position."""
+        covered = min(position, self._position)
+        if covered < self._first_sealed_end():
+            return
+        await self.save()
+        await self.spool.delete_through(covered)
+
+    async def record_gap(self, gap: GapRecord) -> None:
+        """Write down what is lost; it is never lost silently."""
+        self.gaps += 1
+        line = msgspec.json.encode(gap) + b"\n"
+        await asyncio.to_thread(append_durably, self._folder / "gaps.jsonl", line)
+
+    async def save(self) -> None:
+        """Write the state file; the spool up to its position is no longer needed for it."""
+        state = StateFile(
+            position=self._position,
+            broker_offset_s=self.broker_offset_s,
+            streams=tuple(stream.record() for stream in self._streams.values()),
+        )
+        data = msgspec.json.format(msgspec.json.encode(state))
+        await asyncio.to_thread(write_atomically, self._state_path, data)
+
+    async def close(self) -> None:
+        """Make the state current and close the spool."""
+        await self.save()
+        await self.spool.close()
+
+    @property
+    def _state_path(self) -> Path:
+        return self._folder / "streams.json"
+
+    def _first_sealed_end(self) -> int:
+        sealed = self.spool.sealed()
+        return sealed[0].last_position if sealed else self.spool.next_position
+
+    def _records(self, part: Taken) -> Iterator[bytes]:
+        trace, span = bytes.fromhex(self._ids.trace_id()), bytes.fromhex(self._ids.span_id())
+        sequence = part.stream.next_sequence
+        for start in range(0, len(part.rows), BATCH_TICKS_MAX):
+            rows = part.rows[start : start + BATCH_TICKS_MAX]
+            header = IngestHeader(
+                tenant=self._identity.tenant,
+                stream=part.stream.id,
+                first_sequence=sequence + start,
+                count=len(rows),
+                receive_ns=part.receive_ns,
+                broker_offset_s=part.broker_offset_s,
+                trace_id=trace,
+                span_id=span,
+                row_bytes=ROW_BYTES,
+            )
+            yield encode_header(header) + rows.tobytes()
+
+    async def _recover(self) -> None:
+        state = await asyncio.to_thread(self._load)
+        identity = self._identity
+        for record in state.streams:
+            stream = stream_of(record, identity.tenant, identity.device)
+            self._streams[stream.id] = stream
+        self.broker_offset_s = state.broker_offset_s
+        self._position = state.position
+        await self._replay()
+
+    async def _replay(self) -> None:
+        while entries := await self.read(self._position + 1, 1 << 20):
+            for entry in entries:
+                self._position = entry.position
+                stream = self._streams.get(entry.batch.stream)
+                if stream is not None and entry.batch.last_sequence >= stream.next_sequence:
+                    stream.next_sequence = entry.batch.first_sequence
+                    stream.take(entry.batch.array())
+
+    def _load(self) -> StateFile:
+        if not self._state_path.exists():
+            return StateFile()
+        try:
+            state = msgspec.json.decode(self._state_path.read_bytes(), type=StateFile)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise JOURNAL_STATE_UNREADABLE.error(path=str(self._state_path)) from exc
+        if state.version != STATE_VERSION:
+            raise JOURNAL_STATE_UNREADABLE.error(path=str(self._state_path))
+        return state
+
+    def _require_room(self) -> None:
+        if len(self._streams) >= STREAMS_MAX:
+            raise STREAMS_FULL.error(count=len(self._streams), limit=STREAMS_MAX)
+
+    def _now_s(self) -> int:
+        return self._clock.now_ns() // NS_PER_S
+
+
+def _batch(payload: bytes | memoryview) -> TickBatch:
+    record = decode_record(payload)
+    header = record.header
+    return TickBatch(
+        stream=header.stream,
+        first_sequence=header.first_sequence,
+        count=header.count,
+        receive_ns=header.receive_ns,
+        broker_offset_s=header.broker_offset_s,
+        rows=record.rows,
+        trace_id=header.trace_id,
+        span_id=header.span_id,
+    )

@@ -1,0 +1,303 @@
+"""Asks the terminal for ticks, round after round."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aitrading.client.metatrader_connector.broker_clock import BrokerClock
+from aitrading.client.metatrader_connector.error_codes import (
+    TERMINAL_SYMBOL_UNKNOWN,
+    TERMINAL_UNAVAILABLE,
+)
+from aitrading.client.metatrader_connector.journal import Taken, TickJournal
+from aitrading.client.metatrader_connector.metrics import (
+    HISTORY_CHANGED,
+    POLL_PAUSED,
+    PRICES_NOT_REPRESENTABLE,
+    TICKS_TAKEN,
+)
+from aitrading.client.metatrader_connector.rows import Conversion, to_rows
+from aitrading.client.metatrader_connector.settings import ConnectorSettings
+from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo, Terminal
+from aitrading.client.terminal.worker import TerminalThread
+from aitrading.core.domain.market import TickArray
+from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, RecoveryStrategy
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, now_ms
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.optimized_log_router import get_logger
+
+TERMINAL_RECONNECT: Final = CallSite(
+    name="client-terminal",
+    strategy=RecoveryStrategy.RECONNECT,
+    service="metatrader-connector",
+    fault="The terminal closes, logs out or stops answering.",
+    description="Connects again with growing pauses; ticks of the meantime come from its history.",
+)
+CONNECTION_LOST_CODE: Final = -10_000
+"""The terminal's error numbers from here downwards mean that it cannot be reached."""
+PAUSE_WHEN_FULL_S: Final = 1.0
+FRESH_WITHIN_NS: Final = 5 * NS_PER_S
+"""A tick found this soon after the last question has just arrived."""
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answer:
+    """What the terminal said about one stream."""
+
+    stream: TickStream
+    converted: Conversion
+    digits_now: int
+    is_complete: bool
+    """Fewer ticks than asked for: there are no more."""
+
+
+class TickPoller:
+    """Moves ticks from the terminal into the journal, each exactly once.
+
+    While the spool is full nothing is taken: the terminal's history keeps the ticks.
+    """
+
+    def __init__(
+        self,
+        terminal: TerminalThread,
+        journal: TickJournal,
+        settings: ConnectorSettings,
+        *,
+        clock: Clock,
+        errors: ErrorHandler,
+        metrics: Metrics,
+    ) -> None:
+        self.name = "terminal-poller"
+        self.account: AccountInfo | None = None
+        self.paused_by: str | None = None
+        self.last_tick_ms = 0
+        self._terminal = terminal
+        self._journal = journal
+        self._settings = settings
+        self._clock = clock
+        self._errors = errors
+        self._metrics = metrics
+        self._state = ComponentState.NEW
+        self._tasks = TaskSet(self.name)
+        self._broker_clock = BrokerClock(
+            offset_s=(
+                journal.broker_offset_s
+                if settings.broker_offset_s is None
+                else settings.broker_offset_s
+            ),
+            is_configured=settings.broker_offset_s is not None,
+        )
+        self._asked_ns: dict[str, int] = {}
+        self._symbols: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> ComponentState:
+        """HEALTHY while ticks are taken and stored."""
+        return self._state
+
+    @property
+    def broker_offset_s(self) -> int | None:
+        """Broker time minus UTC, as far as it is known."""
+        return self._broker_clock.offset_s
+
+    async def start(self) -> None:
+        """Connect to the terminal and ask for ticks, from now on."""
+        self._state = ComponentState.STARTING
+        self._errors.declare(TERMINAL_RECONNECT)
+        self._tasks.start(self._run(), name="poll")
+
+    async def stop(self) -> None:
+        """Finish the question that runs and disconnect."""
+        self._state = ComponentState.STOPPING
+        await self._tasks.close()
+        await self._terminal.run(lambda terminal: terminal.shutdown())
+        self._state = ComponentState.STOPPED
+
+    async def _run(self) -> None:
+        while True:
+            await self._errors.reconnect(TERMINAL_RECONNECT, self._attach)
+            try:
+                await self._poll_until_lost()
+            except AitradingError as exc:
+                if exc.spec is not TERMINAL_UNAVAILABLE:
+                    raise
+                self._errors.classify(exc)
+                self._state = ComponentState.DEGRADED
+
+    async def _attach(self) -> None:
+        """Connect to the terminal and open a stream per symbol."""
+        self.account = await self._terminal.run(_log_in)
+        self._symbols = await self._terminal.run(
+            lambda terminal: _select(terminal, self._settings.symbols)
+        )
+        for symbol in self._symbols:
+            await self._open(self.account, symbol)
+        self._state = ComponentState.HEALTHY
+        _log.info("terminal connected", login=self.account.login, symbols=len(self._symbols))
+
+    async def _open(self, account: AccountInfo, symbol: str) -> None:
+        digits, newest_ms = await self._terminal.run(lambda terminal: _describe(terminal, symbol))
+        stream = self._journal.active(account.server, account.login, symbol)
+        if stream is None:
+            await self._journal.open_stream(
+                broker=account.server,
+                login=account.login,
+                symbol=symbol,
+                digits=digits,
+                second=max(0, newest_ms // 1_000 - self._settings.backfill_s),
+            )
+        elif stream.digits != digits:
+            await self._journal.reopen_stream(stream, digits)
+
+    async def _poll_until_lost(self) -> None:
+        while True:
+            complete = await self._round()
+            if complete:
+                await self._clock.sleep(self._settings.poll_interval_ms / 1_000)
+
+    async def _round(self) -> bool:
+        """Ask once about every stream; False when there is more to fetch at once."""
+        streams = [stream for stream in self._journal.streams if self._is_mine(stream)]
+        limit = self._settings.poll_ticks
+        answers = await self._terminal.run(lambda terminal: _ask(terminal, streams, limit))
+        receive_ns = self._clock.now_ns()
+        taken: list[Taken] = []
+        for answer in answers:
+            rows = await self._new_rows(answer)
+            self._learn_offset(answer, rows, receive_ns)
+            if len(rows) and self._broker_clock.offset_s is not None:
+                taken.append(
+                    Taken(
+                        stream=self._journal.find(answer.stream.id) or answer.stream,
+                        rows=rows,
+                        receive_ns=receive_ns,
+                        broker_offset_s=self._broker_clock.offset_s,
+                    )
+                )
+        return await self._store(taken) and all(answer.is_complete for answer in answers)
+
+    def _is_mine(self, stream: TickStream) -> bool:
+        account = self.account
+        return (
+            account is not None
+            and stream.active
+            and stream.key.symbol in self._symbols
+            and (stream.key.broker, stream.key.login) == (account.server, account.login)
+        )
+
+    async def _store(self, taken: list[Taken]) -> bool:
+        try:
+            stored = await self._journal.append(taken)
+        except AitradingError as exc:
+            self._errors.classify(exc)
+            self.paused_by = exc.code
+            self._state = ComponentState.DEGRADED
+            self._metrics.increment(POLL_PAUSED, reason=exc.code)
+            await self._clock.sleep(PAUSE_WHEN_FULL_S)
+            return True
+        self.paused_by = None
+        self._state = ComponentState.HEALTHY
+        if stored:
+            self.last_tick_ms = now_ms(self._clock)
+            self._metrics.increment(TICKS_TAKEN, stored)
+        return True
+
+    async def _new_rows(self, answer: _Answer) -> TickArray:
+        stream, rows = answer.stream, answer.converted.rows
+        fresh = stream.cursor.fresh(rows)
+        if fresh is None:
+            fresh = stream.cursor.later(rows)
+            self._metrics.increment(HISTORY_CHANGED)
+            _log.warning("the terminal's history changed", symbol=stream.key.symbol)
+            stream.cursor = stream.cursor.restarted(rows[: len(rows) - len(fresh)])
+        if answer.converted.not_representable and len(fresh):
+            self._metrics.increment(PRICES_NOT_REPRESENTABLE, answer.converted.not_representable)
+        if answer.digits_now != stream.digits:
+            _log.warning("digits changed", symbol=stream.key.symbol, digits=answer.digits_now)
+            await self._reopen(stream, answer.digits_now)
+            return fresh[:0]
+        return fresh
+
+    async def _reopen(self, stream: TickStream, digits: int) -> None:
+        """A later epoch that begins where the old one ends; the old rows read in new digits."""
+        fresh = await self._journal.reopen_stream(stream, digits)
+        cursor = fresh.cursor
+        ticks = await self._terminal.run(
+            lambda terminal: terminal.copy_ticks_from(
+                stream.key.symbol, cursor.second, cursor.taken, COPY_TICKS_ALL
+            )
+        )
+        if ticks is not None:
+            fresh.cursor = cursor.restarted(to_rows(ticks, digits).rows)
+
+    def _learn_offset(self, answer: _Answer, rows: TickArray, receive_ns: int) -> None:
+        symbol = answer.stream.key.symbol
+        now_ns = self._clock.monotonic_ns()
+        asked_ns = self._asked_ns.get(symbol)
+        self._asked_ns[symbol] = now_ns
+        if asked_ns is None or not answer.is_complete or not len(rows):
+            return
+        if now_ns - asked_ns <= FRESH_WITHIN_NS:
+            self._broker_clock.arrived(int(rows["event_ms"][-1]), receive_ns // NS_PER_MS)
+            self._journal.broker_offset_s = self._broker_clock.offset_s
+
+
+def _log_in(terminal: Terminal) -> AccountInfo:
+    account = terminal.account_info() if terminal.initialize() else None
+    if account is None:
+        raise _unavailable(terminal)
+    return account
+
+
+def _select(terminal: Terminal, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    if not wanted:
+        symbols = terminal.symbols_get()
+        if symbols is None:
+            raise _unavailable(terminal)
+        wanted = tuple(symbol.name for symbol in symbols if symbol.visible)
+    for symbol in wanted:
+        if not terminal.symbol_select(symbol, True):
+            if terminal.last_error()[0] <= CONNECTION_LOST_CODE:
+                raise _unavailable(terminal)
+            raise TERMINAL_SYMBOL_UNKNOWN.error(symbol=symbol)
+    return wanted
+
+
+def _describe(terminal: Terminal, symbol: str) -> tuple[int, int]:
+    info, tick = terminal.symbol_info(symbol), terminal.symbol_info_tick(symbol)
+    if info is None or tick is None:
+        raise _unavailable(terminal)
+    return info.digits, tick.time_msc
+
+
+def _ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[_Answer]:
+    answers: list[_Answer] = []
+    for stream in streams:
+        count = stream.cursor.taken + limit
+        ticks = terminal.copy_ticks_from(
+            stream.key.symbol, stream.cursor.second, count, COPY_TICKS_ALL
+        )
+        if ticks is None:
+            raise _unavailable(terminal)
+        converted = to_rows(ticks, stream.digits)
+        digits_now = stream.digits
+        if converted.not_representable and (info := terminal.symbol_info(stream.key.symbol)):
+            digits_now = info.digits
+        answers.append(
+            _Answer(
+                stream=stream,
+                converted=converted,
+                digits_now=digits_now,
+                is_complete=len(ticks) < count,
+            )
+        )
+    return answers
+
+
+def _unavailable(terminal: Terminal) -> AitradingError:
+    number, text = terminal.last_error()
+    return TERMINAL_UNAVAILABLE.error(number=number, text=text)

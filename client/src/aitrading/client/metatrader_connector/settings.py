@@ -1,0 +1,101 @@
+"""Settings of the connector."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from aitrading.core.infrastructure.config_manager import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorSettings:
+    """What is taken from the terminal, and how often."""
+
+    SECTION: ClassVar[str] = "connector"
+
+    symbols: Annotated[
+        tuple[str, ...],
+        Setting(
+            doc="Symbols to collect, in the broker's spelling; empty means every visible one."
+        ),
+    ] = ()
+    poll_interval_ms: Annotated[
+        int,
+        Setting(
+            doc="Pause between two questions to the terminal.",
+            unit="ms",
+            minimum=1,
+            maximum=10_000,
+        ),
+    ] = 5
+    poll_ticks: Annotated[
+        int,
+        Setting(
+            doc="Most new ticks taken of one symbol per question.",
+            unit="ticks",
+            minimum=100,
+            maximum=1_000_000,
+        ),
+    ] = 20_000
+    backfill_s: Annotated[
+        int,
+        Setting(
+            doc="How far back the first question about a new symbol reaches; 0 begins with "
+            "its newest tick.",
+            unit="s",
+            minimum=0,
+            maximum=30 * 86_400,
+        ),
+    ] = 0
+    broker_offset_s: Annotated[
+        int | None,
+        Setting(
+            doc="Broker time minus UTC; without it the offset is inferred from fresh ticks.",
+            unit="s",
+            minimum=-43_200,
+            maximum=50_400,
+        ),
+    ] = None
+    probe_port: Annotated[
+        int,
+        Setting(
+            doc="Loopback port of the connector's health and metrics; 0 takes a free one.",
+            minimum=0,
+            maximum=65_535,
+        ),
+    ] = 9_001
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSpoolSettings:
+    """The ticks kept on disk until the server has them."""
+
+    SECTION: ClassVar[str] = "client_spool"
+
+    limit_mb: Annotated[
+        int,
+        Setting(
+            doc="Largest size on disk; when it is reached, the terminal's own history keeps "
+            "the ticks.",
+            unit="MB",
+            minimum=1,
+            maximum=1_000_000,
+        ),
+    ] = 512
+    segment_mb: Annotated[
+        int, Setting(doc="Size at which a spool file is closed.", unit="MB", minimum=1, maximum=64)
+    ] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedTerminalSettings:
+    """The simulated terminal."""
+
+    SECTION: ClassVar[str] = "terminal_sim"
+
+    seed: Annotated[int, Setting(doc="The same seed gives the same market.", minimum=0)] = 1
+    ticks_per_s: Annotated[
+        float,
+        Setting(
+            doc="Average ticks per second and symbol.", unit="1/s", minimum=0.01, maximum=100_000
+        ),
+    ] = 4.0

@@ -1,0 +1,119 @@
+"""What the client remembers about its streams between two runs."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.client.metatrader_connector.cursor import TickCursor
+from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.domain.market import TickArray
+from aitrading.core.protocol.link.messages import StreamDeclaration
+
+STATE_VERSION: Final = 1
+STREAMS_MAX: Final = 1_000
+"""Streams one client may hold, finished epochs with unsent ticks included."""
+
+
+class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream in the state file."""
+
+    broker: str
+    login: int
+    symbol: str
+    epoch: int
+    digits: int
+    next_sequence: int
+    second: int
+    taken: int
+    checksum: int
+    last_ms: int
+    active: bool
+
+
+class StateFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file: true for everything in the spool up to `position`."""
+
+    version: int = STATE_VERSION
+    position: int = 0
+    broker_offset_s: int | None = None
+    streams: tuple[StreamRecord, ...] = ()
+
+
+@dataclass
+class TickStream:
+    """One stream in memory; `active` means that the terminal still feeds this epoch."""
+
+    key: StreamKey
+    digits: int
+    cursor: TickCursor
+    next_sequence: int = 1
+    active: bool = True
+
+    def __post_init__(self) -> None:
+        self.id: UUID = self.key.stream_id()
+
+    def take(self, rows: TickArray) -> None:
+        """Count these rows as taken: sequences and cursor move on."""
+        self.cursor = self.cursor.advance(rows)
+        self.next_sequence += len(rows)
+
+    def declaration(self, handle: int) -> StreamDeclaration:
+        """How the stream introduces itself on a link."""
+        return StreamDeclaration(
+            handle=handle,
+            broker=self.key.broker,
+            login=self.key.login,
+            symbol=self.key.symbol,
+            epoch=self.key.epoch,
+            digits=self.digits,
+            last_sequence=self.next_sequence - 1,
+        )
+
+    def record(self) -> StreamRecord:
+        """The form of the state file."""
+        return StreamRecord(
+            broker=self.key.broker,
+            login=self.key.login,
+            symbol=self.key.symbol,
+            epoch=self.key.epoch,
+            digits=self.digits,
+            next_sequence=self.next_sequence,
+            second=self.cursor.second,
+            taken=self.cursor.taken,
+            checksum=self.cursor.checksum,
+            last_ms=self.cursor.last_ms,
+            active=self.active,
+        )
+
+
+def stream_of(record: StreamRecord, tenant: UUID, device: UUID) -> TickStream:
+    """Read one stream of the state file."""
+    key = StreamKey(
+        tenant=tenant,
+        device=device,
+        broker=record.broker,
+        login=record.login,
+        symbol=record.symbol,
+        epoch=record.epoch,
+    )
+    cursor = TickCursor(
+        second=record.second,
+        taken=record.taken,
+        checksum=record.checksum,
+        last_ms=record.last_ms,
+    )
+    return TickStream(
+        key=key,
+        digits=record.digits,
+        cursor=cursor,
+        next_sequence=record.next_sequence,
+        active=record.active,
+    )
+
+
+def next_epoch(stream: TickStream, now_s: int, digits: int) -> TickStream:
+    """The same symbol under a later epoch; the place in the terminal's history stays."""
+    key = replace(stream.key, epoch=max(now_s, stream.key.epoch + 1))
+    return TickStream(key=key, digits=digits, cursor=stream.cursor)

@@ -1,0 +1,273 @@
+"""Sends what the journal holds, in order, and forgets what the server has made durable."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from typing_extensions import override
+
+from aitrading.client.metatrader_connector.journal import GapRecord, JournalEntry, TickJournal
+from aitrading.client.metatrader_connector.metrics import (
+    TICKS_MISSING,
+    TICKS_PENDING,
+    TICKS_SENT,
+)
+from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.security.secure_websocket_client import LinkUser, SecureWebSocketClient
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.kit.clock import Clock
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.link.events import (
+    Acknowledged,
+    ClientEvent,
+    StreamAhead,
+    StreamOpened,
+    StreamRefused,
+)
+from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.session import ClientSession
+
+READ_BYTES: Final = 1 << 20
+RELEASE_EVERY_S: Final = 1.0
+
+_log = get_logger(__name__)
+
+
+class TickUplink(LinkUser):
+    """Between journal and link.
+
+    Every batch of the journal is sent after the one before it. The server's grants and
+    acknowledgements move the `released` position: what lies before it may be deleted.
+    """
+
+    def __init__(self, journal: TickJournal, *, clock: Clock, metrics: Metrics) -> None:
+        self.name = "uplink"
+        self.refused: dict[str, str] = {}
+        self.link: SecureWebSocketClient | None = None
+        self._journal = journal
+        self._clock = clock
+        self._metrics = metrics
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+        self._wake = asyncio.Event()
+        self._released = 0
+        self._next = 1
+        self._handles: dict[UUID, int] = {}
+        self._streams: dict[int, UUID] = {}
+        self._granted: set[int] = set()
+        self._dropped: set[UUID] = set()
+        self._acknowledged: dict[UUID, int] = {}
+        self._waiting: deque[tuple[int, UUID, int]] = deque()
+
+    @property
+    def state(self) -> ComponentState:
+        """What it is doing now."""
+        return self._state
+
+    @property
+    def released(self) -> int:
+        """The journal position up to which the server has everything."""
+        return self._released
+
+    async def start(self) -> None:
+        """Send whatever the journal holds, from now on."""
+        self._journal.spool.on_durable = lambda _position: self._wake.set()
+        self._tasks.start(self._run(), name="send")
+        self._tasks.start(self._release(), name="release")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Stop sending; what is not acknowledged stays on disk."""
+        self._state = ComponentState.STOPPING
+        await self._tasks.close()
+        await self._journal.release(self._released)
+        self._state = ComponentState.STOPPED
+
+    @override
+    def declarations(self) -> Sequence[StreamDeclaration]:
+        self._handles = {
+            stream.id: handle for handle, stream in enumerate(self._journal.streams, start=1)
+        }
+        self._streams = {handle: stream for stream, handle in self._handles.items()}
+        self._granted.clear()
+        return [stream.declaration(self._handles[stream.id]) for stream in self._journal.streams]
+
+    @override
+    def on_event(self, event: ClientEvent) -> None:
+        match event:
+            case StreamOpened():
+                self._granted.add(event.declaration.handle)
+                self._settle(event.declaration.handle, event.grant.durable_sequence)
+            case Acknowledged():
+                self._settle(event.handle, event.sequence)
+            case StreamRefused():
+                self._refuse(event.declaration, event.code)
+            case StreamAhead():
+                self._settle(event.declaration.handle, event.durable_sequence)
+                self._tasks.start(self._renew(event.declaration), name="new-epoch")
+            case _:
+                return
+        self._wake.set()
+
+    @override
+    def on_lost(self) -> None:
+        self._waiting.clear()
+        self._next = self._released + 1
+        self._granted.clear()
+
+    @override
+    def on_writable(self) -> None:
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while await self._send_some():
+                pass
+
+    async def _send_some(self) -> bool:
+        """Send one read's worth; False when there is nothing to do until woken."""
+        if self._session() is None:
+            return False
+        entries = await self._journal.read(self._next, READ_BYTES)
+        for entry in entries:
+            session = self._session()
+            if session is None or entry.position < self._next:
+                return False
+            if not await self._send(session, entry):
+                return False
+            self._next = entry.position + 1
+        return bool(entries)
+
+    async def _send(self, session: ClientSession, entry: JournalEntry) -> bool:
+        """Send one batch; False when it has to wait for a grant, an ACK or the socket."""
+        batch = entry.batch
+        stream = self._journal.find(batch.stream)
+        if stream is None:
+            await self._lose(entry)
+        if stream is None or self._is_done(batch.stream, batch.last_sequence):
+            self._note(entry)
+            return True
+        handle, link = self._granted_handle(session, stream), self.link
+        if handle is None or link is None or not self._has_room(session, batch.count):
+            return False
+        missing = batch.first_sequence - session.next_sequence(handle)
+        if missing > 0:
+            await self._gap(stream, batch.first_sequence, missing)
+        if self._session() is not session or handle not in self._granted:
+            return False
+        session.send_ticks(handle, batch, after_gap=missing > 0)
+        link.flush()
+        self._note(entry)
+        self._metrics.increment(TICKS_SENT, batch.count)
+        return True
+
+    def _is_done(self, stream: UUID, last_sequence: int) -> bool:
+        return stream in self._dropped or last_sequence <= self._acknowledged.get(stream, 0)
+
+    def _granted_handle(self, session: ClientSession, stream: TickStream) -> int | None:
+        handle = self._handles.get(stream.id)
+        if handle is None:
+            self._declare(session, stream)
+        return handle if handle in self._granted else None
+
+    def _has_room(self, session: ClientSession, ticks: int) -> bool:
+        return self.link is not None and self.link.is_writable and session.room() >= ticks
+
+    def _session(self) -> ClientSession | None:
+        return self.link.session if self.link is not None else None
+
+    def _declare(self, session: ClientSession, stream: TickStream) -> None:
+        handle = max(self._streams, default=0) + 1
+        self._handles[stream.id] = handle
+        self._streams[handle] = stream.id
+        session.open_streams([stream.declaration(handle)])
+        if self.link is not None:
+            self.link.flush()
+
+    def _note(self, entry: JournalEntry) -> None:
+        self._waiting.append((entry.position, entry.batch.stream, entry.batch.last_sequence))
+        self._advance()
+
+    def _settle(self, handle: int, sequence: int) -> None:
+        stream = self._streams[handle]
+        self._acknowledged[stream] = max(sequence, self._acknowledged.get(stream, 0))
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._waiting:
+            position, stream, last_sequence = self._waiting[0]
+            if not self._is_done(stream, last_sequence):
+                return
+            self._waiting.popleft()
+            self._released = position
+
+    def _refuse(self, declaration: StreamDeclaration, code: str) -> None:
+        stream_id = self._streams[declaration.handle]
+        self._dropped.add(stream_id)
+        self.refused[declaration.symbol] = code
+        self._granted.discard(declaration.handle)
+        stream = self._journal.find(stream_id)
+        if stream is not None:
+            stream.active = False
+            self._tasks.start(self._give_up(stream), name="give-up")
+        _log.error("stream refused", symbol=declaration.symbol, error_code=code)
+        self._advance()
+
+    async def _give_up(self, stream: TickStream) -> None:
+        """Write down that the rest of a refused stream will never be sent."""
+        first = self._acknowledged.get(stream.id, 0) + 1
+        if (count := stream.next_sequence - first) > 0:
+            await self._record(stream.id, stream.key.symbol, (first, count), "stream refused")
+
+    async def _renew(self, declaration: StreamDeclaration) -> None:
+        """The server has more than this client remembers: never reuse that epoch."""
+        stream = self._journal.find(self._streams[declaration.handle])
+        if stream is not None and stream.active:
+            _log.warning("the server is ahead; opening a later epoch", symbol=stream.key.symbol)
+            await self._journal.reopen_stream(stream, stream.digits)
+            self._dropped.add(stream.id)
+            self._wake.set()
+
+    async def _lose(self, entry: JournalEntry) -> None:
+        """A batch of a stream whose state is gone: nobody can tell what it belongs to."""
+        batch = entry.batch
+        missing = (batch.first_sequence, batch.count)
+        await self._record(batch.stream, "unknown", missing, "the stream's state was lost")
+        self._dropped.add(batch.stream)
+
+    async def _gap(self, stream: TickStream, first_present: int, missing: int) -> None:
+        first = first_present - missing
+        await self._record(stream.id, stream.key.symbol, (first, missing), "lost on this disk")
+
+    async def _record(
+        self, stream: UUID, symbol: str, missing: tuple[int, int], reason: str
+    ) -> None:
+        first, count = missing
+        self._metrics.increment(TICKS_MISSING, count, reason=reason)
+        await self._journal.record_gap(
+            GapRecord(
+                stream=stream,
+                symbol=symbol,
+                first_missing=first,
+                last_missing=first + count - 1,
+                reason=reason,
+                noticed_ns=self._clock.now_ns(),
+            )
+        )
+
+    async def _release(self) -> None:
+        while True:
+            await self._clock.sleep(RELEASE_EVERY_S)
+            await self._journal.release(self._released)
+            pending = 0
+            for stream in self._journal.streams:
+                behind = stream.next_sequence - 1 - self._acknowledged.get(stream.id, 0)
+                pending += behind
+                if not stream.active and (behind <= 0 or stream.id in self._dropped):
+                    await self._journal.forget_stream(stream)
+            self._metrics.set(TICKS_PENDING, pending)

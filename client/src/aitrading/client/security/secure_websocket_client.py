@@ -1,0 +1,399 @@
+"""The link to the server: TLS, WebSocket, greeting, heartbeat, and back again after every loss.
+
+The state is CONNECTED only after the server's HELLO_ACK was verified; before that nothing of the
+user's is sent. Every loss leads to a new attempt with full jitter between 1 and 30 seconds, for
+ever: certificates and addresses may be repaired meanwhile.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,  # pyright: ignore[reportUnknownVariableType]
+)
+from typing_extensions import override
+
+from aitrading.client.security.errors import (
+    LINK_ENDED,
+    LINK_NOT_TRUSTED,
+    LINK_REFUSED,
+    LINK_UNREACHABLE,
+)
+from aitrading.core.infrastructure.error_handler import (
+    RECONNECT_FOREVER,
+    CallSite,
+    ErrorHandler,
+    RecoveryStrategy,
+)
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.resilience import Timeouts, time_limit
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError, ErrorSpec
+from aitrading.core.kit.randomness import Randomness
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.error_codes import LINK_GOING_AWAY
+from aitrading.core.protocol.link.events import (
+    ClientEvent,
+    Established,
+    Failed,
+    LatencyMeasured,
+    PeerClosed,
+)
+from aitrading.core.protocol.link.frames import FRAME_BYTES_MAX
+from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.session import ClientProfile, ClientSession
+
+LINK_RECONNECT: Final = CallSite(
+    name="client-link",
+    strategy=RecoveryStrategy.RECONNECT,
+    service="metatrader-connector",
+    fault="The connection to the server is cut, refused or silent.",
+    description="Connects again with full jitter of 1 to 30 s and resends what is not yet durable.",
+)
+POLL_S: Final = 0.1
+LASTING_NS: Final = 10 * NS_PER_S
+"""A link that lived this long was a good one: the next attempt comes at once."""
+LINK_PATH: Final = "/link"
+
+_log = get_logger(__name__)
+
+
+class LinkState(StrEnum):
+    """Where the link is."""
+
+    DISCONNECTED = "DISCONNECTED"
+    CONNECTING = "CONNECTING"
+    GREETING = "GREETING"
+    CONNECTED = "CONNECTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkAddress:
+    """Where to connect and which name the server must prove there."""
+
+    host: str
+    port: int
+    server_name: str
+
+
+class LinkUser(Protocol):
+    """Who uses the link; called on the event loop."""
+
+    def declarations(self) -> Sequence[StreamDeclaration]:
+        """The streams to declare on a new link."""
+        ...
+
+    def on_event(self, event: ClientEvent) -> None:
+        """Something happened on the link."""
+        ...
+
+    def on_lost(self) -> None:
+        """The link is gone; nothing may be sent until the next `Established`."""
+        ...
+
+    def on_writable(self) -> None:
+        """The socket takes data again."""
+        ...
+
+
+class SecureWebSocketClient:
+    """Keeps one link alive.
+
+    `context` makes the TLS context anew for every attempt, so that a renewed certificate is used.
+    """
+
+    def __init__(
+        self,
+        address: LinkAddress,
+        user: LinkUser,
+        *,
+        context: Callable[[], ssl.SSLContext],
+        profile: ClientProfile,
+        clock: Clock,
+        randomness: Randomness,
+        errors: ErrorHandler,
+    ) -> None:
+        self.name = "link"
+        self.address = address
+        self.round_trip_ns: int | None = None
+        self.connected_since_ns: int | None = None
+        self.connections = 0
+        self.last_error: str | None = None
+        self._user = user
+        self._context = context
+        self._profile = profile
+        self._clock = clock
+        self._randomness = randomness
+        self._errors = errors
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+        self._link_state = LinkState.DISCONNECTED
+        self._connection: _Connection | None = None
+        self._retry_after_s = 0.0
+        self._short_lived = 0
+
+    @property
+    def state(self) -> ComponentState:
+        """HEALTHY while CONNECTED, DEGRADED otherwise: ticks wait on disk meanwhile."""
+        return self._state
+
+    @property
+    def link_state(self) -> LinkState:
+        """Where the link is now."""
+        return self._link_state
+
+    @property
+    def session(self) -> ClientSession | None:
+        """The session while the link is CONNECTED."""
+        connection = self._connection
+        established = connection is not None and self._link_state is LinkState.CONNECTED
+        return connection.session if connection and established else None
+
+    @property
+    def is_writable(self) -> bool:
+        """The socket keeps up; otherwise more would only fill memory."""
+        return self._connection is not None and not self._connection.is_paused
+
+    def flush(self) -> None:
+        """Send what the session has queued."""
+        if self._connection is not None:
+            self._connection.flush()
+
+    def reconnect_now(self) -> None:
+        """Drop the current connection, for example to use a renewed certificate."""
+        if self._connection is not None:
+            self._connection.close(LINK_GOING_AWAY)
+
+    async def start(self) -> None:
+        """Connect, and connect again, from now on; returns at once."""
+        self._state = ComponentState.DEGRADED
+        self._errors.declare(LINK_RECONNECT)
+        self._tasks.start(self._run(), name="link")
+
+    async def stop(self) -> None:
+        """Say goodbye and stay away."""
+        self._state = ComponentState.STOPPING
+        if self._connection is not None:
+            self._connection.close(LINK_GOING_AWAY)
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    async def _run(self) -> None:
+        while True:
+            await self._pause()
+            connection = await self._errors.reconnect(LINK_RECONNECT, self._connect)
+            began_ns = self._clock.monotonic_ns()
+            try:
+                await connection.live(POLL_S)
+            finally:
+                self._lost(connection)
+            lasted = self._clock.monotonic_ns() - began_ns >= LASTING_NS
+            self._short_lived = 0 if lasted else self._short_lived + 1
+
+    async def _pause(self) -> None:
+        """Wait as long as the server asked, and longer after links that broke at once."""
+        jitter_s = 0.0
+        if self._short_lived > 1:
+            jitter_s = RECONNECT_FOREVER.delay_s(self._short_lived - 1, self._randomness)
+        await self._clock.sleep(max(jitter_s, self._retry_after_s))
+        self._retry_after_s = 0.0
+
+    async def _connect(self) -> "_Connection":
+        """One attempt: returns a connection whose greeting is finished, or raises."""
+        self._link_state = LinkState.CONNECTING
+        connection = _Connection(ClientSession(self._clock, self._profile), self._on_event)
+        connection.on_writable = self._user.on_writable
+        self._connection = connection
+        try:
+            await self._open_socket(connection)
+            self._link_state = LinkState.GREETING
+            connection.session.start(self._user.declarations())
+            connection.flush()
+            await connection.greeted(POLL_S)
+        except BaseException as exc:
+            self._abandon(connection, exc)
+            raise
+        return connection
+
+    async def _open_socket(self, connection: "_Connection") -> None:
+        address = self.address
+        where = f"{address.host}:{address.port}"
+        try:
+            async with time_limit(Timeouts.FAST, what=f"connecting to {where}"):
+                await ws_connect(
+                    lambda: connection,
+                    f"wss://{_bracketed(address.host)}:{address.port}{LINK_PATH}",
+                    ssl_context=self._context(),
+                    server_hostname=address.server_name,
+                    extra_headers={"Host": address.server_name},
+                    max_frame_size=FRAME_BYTES_MAX,
+                    max_redirects=0,
+                    use_aiofastnet=False,  # its own TLS would not run the pinned handshake
+                )
+        except ssl.SSLError as exc:
+            raise LINK_NOT_TRUSTED.error(address=where, cause=_ssl_reason(exc)) from exc
+        except WSHandshakeError as exc:
+            status = int(exc.response.status) if exc.response else 0
+            raise LINK_REFUSED.error(status=status) from exc
+        except (OSError, WSError) as exc:
+            raise LINK_UNREACHABLE.error(address=where, cause=str(exc) or repr(exc)) from exc
+
+    def _on_event(self, event: ClientEvent) -> None:
+        match event:
+            case Established():
+                self._link_state = LinkState.CONNECTED
+                self._state = ComponentState.HEALTHY
+                self.connections += 1
+                self.connected_since_ns = self._clock.now_ns()
+                self.last_error = None
+            case LatencyMeasured():
+                self.round_trip_ns = event.round_trip_ns
+            case PeerClosed():
+                self.last_error = event.notice.code
+                self._retry_after_s = event.notice.retry_after_ms / 1_000
+            case Failed():
+                self.last_error = event.error.code
+                self._errors.classify(event.error)
+            case _:
+                pass
+        self._user.on_event(event)
+
+    def _abandon(self, connection: "_Connection", exc: BaseException) -> None:
+        self.last_error = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
+        connection.abort()
+        self._lost(connection)
+
+    def _lost(self, connection: "_Connection") -> None:
+        was_connected = self._link_state is LinkState.CONNECTED
+        connection.abort()
+        self._connection = None
+        self._link_state = LinkState.DISCONNECTED
+        self.connected_since_ns = None
+        if self._state is not ComponentState.STOPPING:
+            self._state = ComponentState.DEGRADED
+        if was_connected:
+            _log.warning("link lost", reason=self.last_error or "connection cut")
+        self._user.on_lost()
+
+
+class _Connection(WSListener):
+    """One socket and its session."""
+
+    def __init__(self, session: ClientSession, on_event: Callable[[ClientEvent], None]) -> None:
+        self.session = session
+        self.is_paused = False
+        self.on_writable: Callable[[], None] = lambda: None
+        self._on_event = on_event
+        self._transport: WSTransport | None = None
+        self._greeted = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._reason = "the connection was cut"
+
+    @override
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.BINARY and frame.fin:
+            self._take(self.session.receive(frame.get_payload_as_bytes()))
+            self.flush()
+        elif frame.msg_type is WSMsgType.CLOSE:
+            transport.disconnect()
+        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
+            transport.send_close(WSCloseCode.UNSUPPORTED_DATA)
+            transport.disconnect()
+
+    @override
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._ended.set()
+        self._greeted.set()
+
+    @override
+    def pause_writing(self) -> None:
+        self.is_paused = True
+
+    @override
+    def resume_writing(self) -> None:
+        self.is_paused = False
+        self.on_writable()
+
+    def flush(self) -> None:
+        """Send what the session has queued."""
+        transport = self._transport
+        for message in self.session.outgoing():
+            if transport is not None and not transport.is_disconnected:
+                transport.send(WSMsgType.BINARY, message)
+
+    async def greeted(self, poll_s: float) -> None:
+        """Wait for HELLO_ACK; raises `LINK_ENDED` when the link ends before."""
+        while not self._greeted.is_set():
+            await self._beat(self._greeted, poll_s)
+        if self._ended.is_set():
+            raise LINK_ENDED.error(cause=self._reason)
+
+    async def live(self, poll_s: float) -> None:
+        """Keep the heartbeat until the link ends."""
+        while not self._ended.is_set():
+            await self._beat(self._ended, poll_s)
+
+    def close(self, spec: ErrorSpec) -> None:
+        """End in order, telling the server why."""
+        self.session.close(spec)
+        self.flush()
+        self._disconnect()
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.disconnect(graceful=False)
+
+    async def _beat(self, event: asyncio.Event, poll_s: float) -> None:
+        try:
+            async with asyncio.timeout(poll_s):
+                await event.wait()
+        except TimeoutError:
+            self._take(self.session.poll())
+            self.flush()
+
+    def _take(self, events: Sequence[ClientEvent]) -> None:
+        for event in events:
+            self._on_event(event)
+            match event:
+                case Established():
+                    self._greeted.set()
+                case PeerClosed():
+                    self._reason = event.notice.code
+                    self._disconnect()
+                case Failed():
+                    self._reason = event.error.code
+                    self.flush()
+                    self._disconnect()
+                case _:
+                    pass
+
+    def _disconnect(self) -> None:
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _ssl_reason(exc: ssl.SSLError) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError) and exc.verify_message:
+        return exc.verify_message
+    return exc.reason or str(exc)

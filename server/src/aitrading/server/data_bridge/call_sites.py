@@ -1,0 +1,70 @@
+"""Where the data bridge recovers from faults."""
+
+from typing import Final
+
+from aitrading.core.infrastructure.call_sites import CallSite, Guard, RecoveryStrategy
+
+SERVICE: Final = "data-bridge"
+
+SEGMENT_HANDOVER: Final = CallSite(
+    name="bridge-segment-handover",
+    strategy=RecoveryStrategy.RETRY,
+    service=SERVICE,
+    fault="The database service is down, slow or restarting.",
+    description="Hands the same segment over again until its marks come back; ticks stay in the "
+    "spool and are acknowledged meanwhile.",
+)
+DATABASE_BREAKER: Final = CallSite(
+    name="bridge-database",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="Calls to the database service fail one after the other.",
+    description="Calls are held back until the service had time to recover, then one probes.",
+)
+DEVICE_ISOLATION: Final = CallSite(
+    name="bridge-device",
+    strategy=RecoveryStrategy.ISOLATE,
+    service=SERVICE,
+    fault="A device sends frames that break the protocol.",
+    description="Its link is closed; after faults in a row the device is kept out for a while. "
+    "Other devices notice nothing.",
+)
+SPOOL_HALT: Final = CallSite(
+    name="bridge-spool",
+    strategy=RecoveryStrategy.HALT,
+    service=SERVICE,
+    capability="tick ingest",
+    fault="The spool is full or its disk does not take data.",
+    description="Nothing is acknowledged, links are closed, readiness is false; devices keep "
+    "their ticks. Goes on by itself when the disk takes data again.",
+)
+SEGMENT_QUARANTINE: Final = CallSite(
+    name="bridge-segment",
+    strategy=RecoveryStrategy.ISOLATE,
+    service=SERVICE,
+    fault="A segment on disk is damaged, or the database service cannot read it.",
+    description="The segment is renamed to *.corrupt and the next ones are handed over.",
+)
+QUOTE_CACHE_DEGRADE: Final = CallSite(
+    name="bridge-quote-cache",
+    strategy=RecoveryStrategy.DEGRADE,
+    service=SERVICE,
+    fault="The cache with the last known quotes does not answer.",
+    description="Quotes of before the restart are missing until the feeds deliver new ones.",
+)
+QUOTE_FALLBACK: Final = CallSite(
+    name="bridge-quotes",
+    strategy=Guard.FALLBACK,
+    service=SERVICE,
+    fault="The bridge restarted and a feed has not delivered yet.",
+    description="Answers with the last known quote from the cache, marked with its own age.",
+)
+ALL_CALL_SITES: Final = (
+    SEGMENT_HANDOVER,
+    DATABASE_BREAKER,
+    DEVICE_ISOLATION,
+    SPOOL_HALT,
+    SEGMENT_QUARANTINE,
+    QUOTE_CACHE_DEGRADE,
+    QUOTE_FALLBACK,
+)

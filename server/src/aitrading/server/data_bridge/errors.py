@@ -1,0 +1,67 @@
+"""What the data bridge refuses or reports."""
+
+from typing import Final
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+
+LINK_IDENTITY_MISSING: Final = ErrorSpec(
+    code="LINK_IDENTITY_MISSING",
+    category=Category.DENIED,
+    message="The link carries no device identity.",
+    why="Links come through the edge, which proves the device's certificate; this one did not.",
+    remedy="Connect to the edge under the name `link.HOST`, not to the bridge.",
+    http_status=403,
+    severity=Severity.WARNING,
+)
+TICKS_IMPLAUSIBLE: Final = ErrorSpec(
+    code="TICKS_IMPLAUSIBLE",
+    category=Category.DENIED,
+    message="{count} ticks of {symbol} carry an impossible time.",
+    why="The terminal's times are before the year 2000 or far in the future.",
+    remedy="Check the terminal's clock and the broker's time zone; then restart the client.",
+    http_status=422,
+    impact=Impact.MARKET_DATA,
+)
+BRIDGE_LINKS_FULL: Final = ErrorSpec(
+    code="BRIDGE_LINKS_FULL",
+    category=Category.RETRYABLE,
+    message="{count} devices are connected; the limit is {limit}.",
+    why="More devices connect than this bridge may serve.",
+    remedy="Raise `bridge.links_max`, or start another bridge.",
+    http_status=503,
+)
+STREAM_SUBSCRIBERS_FULL: Final = ErrorSpec(
+    code="STREAM_SUBSCRIBERS_FULL",
+    category=Category.RETRYABLE,
+    message="{count} subscribers are connected; the limit is {limit}.",
+    why="More browsers and programs listen than this bridge may serve.",
+    remedy="Close some, or raise `stream.subscribers_max`.",
+    http_status=503,
+)
+STREAM_MESSAGE_INVALID: Final = ErrorSpec(
+    code="STREAM_MESSAGE_INVALID",
+    category=Category.DENIED,
+    message="The message was not understood: {reason}.",
+    why="A stream accepts small JSON objects of the types subscribe, token and ping.",
+    remedy="Compare with the API page at /docs.",
+    http_status=400,
+    severity=Severity.DEBUG,
+)
+STREAM_TOKEN_EXPIRED: Final = ErrorSpec(
+    code="STREAM_TOKEN_EXPIRED",
+    category=Category.DENIED,
+    message="The access token of this stream has ended.",
+    why="A stream lives as long as its token unless a new one is sent in time.",
+    remedy="Log in again or refresh, then connect again.",
+    http_status=401,
+    severity=Severity.DEBUG,
+)
+SEGMENT_NOT_ACCEPTED: Final = ErrorSpec(
+    code="SEGMENT_NOT_ACCEPTED",
+    category=Category.FATAL,
+    message="The database service refused segment {segment}: {reason}.",
+    why="The segment is damaged, or the two services are of different versions.",
+    remedy="The segment is kept as *.corrupt in the spool folder; compare versions, then restore.",
+    http_status=422,
+    impact=Impact.MARKET_DATA,
+)

@@ -1,0 +1,161 @@
+"""Settings of the data bridge."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from aitrading.core.infrastructure.config_manager import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeSettings:
+    """Links from devices and the spool behind them."""
+
+    SECTION: ClassVar[str] = "bridge"
+
+    spool_limit_mb: Annotated[
+        int,
+        Setting(
+            doc="Largest size of the spool; when it is reached nothing is acknowledged.",
+            unit="MB",
+            minimum=1,
+            maximum=10_000_000,
+        ),
+    ] = 4_096
+    segment_mb: Annotated[
+        int,
+        Setting(
+            doc="Size at which a segment is handed to the database service.",
+            unit="MB",
+            minimum=1,
+            maximum=32,
+        ),
+    ] = 8
+    segment_age_ms: Annotated[
+        int,
+        Setting(
+            doc="Age at which a segment is handed over even if it is small.",
+            unit="ms",
+            minimum=10,
+            maximum=60_000,
+        ),
+    ] = 200
+    window_ticks: Annotated[
+        int,
+        Setting(
+            doc="Ticks a device may have sent and not yet acknowledged.",
+            unit="ticks",
+            minimum=4_096,
+            maximum=10_000_000,
+        ),
+    ] = 131_072
+    ping_interval_s: Annotated[
+        int, Setting(doc="Heartbeat of the link.", unit="s", minimum=1, maximum=600)
+    ] = 15
+    links_max: Annotated[
+        int, Setting(doc="Devices that may be connected.", minimum=1, maximum=100_000)
+    ] = 2_000
+    device_recheck_s: Annotated[
+        float,
+        Setting(
+            doc="How often a connected device's right to be here is checked again.",
+            unit="s",
+            minimum=1,
+            maximum=600,
+        ),
+    ] = 30.0
+    faults_limit: Annotated[
+        int,
+        Setting(
+            doc="Malformed frames in a row after which a device is kept out.",
+            minimum=1,
+            maximum=100,
+        ),
+    ] = 3
+    isolate_s: Annotated[
+        float,
+        Setting(doc="How long such a device is kept out.", unit="s", minimum=1, maximum=86_400),
+    ] = 60.0
+    event_interval_ms: Annotated[
+        int,
+        Setting(
+            doc="Shortest time between two MarketDataReceived events of a stream.",
+            unit="ms",
+            minimum=100,
+            maximum=60_000,
+        ),
+    ] = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedSettings:
+    """When a feed counts as late; see the feed states in the glossary."""
+
+    SECTION: ClassVar[str] = "feed"
+
+    delayed_after_s: Annotated[
+        float,
+        Setting(
+            doc="Age of the newest tick from which a feed is DELAYED.",
+            unit="s",
+            minimum=0.1,
+            maximum=3_600,
+            reloadable=True,
+        ),
+    ] = 10.0
+    stale_after_s: Annotated[
+        float,
+        Setting(
+            doc="Age of the newest tick from which a feed is STALE.",
+            unit="s",
+            minimum=0.2,
+            maximum=86_400,
+            reloadable=True,
+        ),
+    ] = 60.0
+    dead_after_s: Annotated[
+        float,
+        Setting(
+            doc="Age of the newest tick, or of the lost link, from which a feed is DEAD.",
+            unit="s",
+            minimum=0.3,
+            maximum=604_800,
+            reloadable=True,
+        ),
+    ] = 900.0
+
+    def problems(self) -> list[str]:
+        """The states follow each other."""
+        if self.delayed_after_s < self.stale_after_s < self.dead_after_s:
+            return []
+        return ["delayed_after_s, stale_after_s and dead_after_s must grow in this order"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """The WebSocket with live quotes."""
+
+    SECTION: ClassVar[str] = "stream"
+
+    subscribers_max: Annotated[
+        int, Setting(doc="Open sockets over all tenants.", minimum=1, maximum=100_000)
+    ] = 5_000
+    conflation_ms: Annotated[
+        int,
+        Setting(
+            doc="Pause between two rounds of quotes to the subscribers; of a symbol that "
+            "moved several times in it, the newest quote is sent.",
+            unit="ms",
+            minimum=0,
+            maximum=10_000,
+            reloadable=True,
+        ),
+    ] = 25
+    heartbeat_s: Annotated[
+        int,
+        Setting(
+            doc="Longest silence before the subscriber is pinged.",
+            unit="s",
+            minimum=1,
+            maximum=600,
+        ),
+    ] = 20

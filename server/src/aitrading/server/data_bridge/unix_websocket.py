@@ -1,0 +1,118 @@
+"""picows on a Unix socket.
+
+picows sets TCP options on every connection, and a Unix socket refuses them. `_WithoutTcpOptions`
+stands in front of the connection's socket and passes over what only TCP has; bytes go past it.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from picows import (
+    WSAutoPingStrategy,
+    WSListener,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
+from picows.picows import WSProtocol  # pyright: ignore[reportUnknownVariableType, reportAttributeAccessIssue]
+
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+READ_BUFFER_BYTES: Final = 64 * 1024
+SOCKET_MODE: Final = 0o600
+BACKLOG: Final = 1_024
+
+ListenerFactory = Callable[[WSUpgradeRequest], WSListener | WSUpgradeResponseWithListener | None]
+
+_log = logging.getLogger("aitrading.picows")
+_log.setLevel(logging.WARNING)
+
+
+async def serve_unix(
+    path: Path, factory: ListenerFactory, *, frame_bytes_max: int
+) -> asyncio.AbstractServer:
+    """Listen; a stale socket file is replaced, and only the owner may connect."""
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        before = os.umask(0o777 & ~SOCKET_MODE)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        return await asyncio.get_running_loop().create_unix_server(
+            lambda: _UnixProtocol(*_arguments(factory, frame_bytes_max)),
+            sock=listening,
+            backlog=BACKLOG,
+        )
+    except BaseException:
+        listening.close()
+        raise
+
+
+def refuse(status: int, code: str) -> WSUpgradeResponseWithListener:
+    """Answer the upgrade with an HTTP status and the code as JSON."""
+    body = b'{"error":{"code":"%s"}}' % code.encode()
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    response: Any = WSUpgradeResponse.create_error_response(status, body, headers)
+    return WSUpgradeResponseWithListener(response, None)
+
+
+def _arguments(factory: ListenerFactory, frame_bytes_max: int) -> tuple[Any, ...]:
+    """The constructor of `WSProtocol` takes its arguments by position."""
+    return (
+        None,  # host of the request: server side
+        None,  # path of the request: server side
+        False,  # client side
+        factory,
+        _log,
+        True,  # disconnect when a listener raises
+        HANDSHAKE_TIMEOUT_S,
+        False,  # automatic ping: link and stream have their own heartbeat
+        10.0,
+        10.0,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        True,  # automatic pong
+        frame_bytes_max,
+        None,  # extra headers
+        READ_BUFFER_BYTES,
+    )
+
+
+class _UnixProtocol(WSProtocol):  # pyright: ignore[reportUntypedBaseClass]
+    """A connection whose socket is not TCP."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Hand the connection to picows behind a socket that accepts its options."""
+        super().connection_made(_UnixTransport(transport))
+
+
+class _UnixTransport:
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        value = self._transport.get_extra_info(name, default)
+        return _WithoutTcpOptions(value) if name == "socket" else value
+
+
+class _WithoutTcpOptions:
+    def __init__(self, wrapped: socket.socket) -> None:
+        self._wrapped = wrapped
+
+    def fileno(self) -> int:
+        return self._wrapped.fileno()
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        if level != socket.IPPROTO_TCP:
+            self._wrapped.setsockopt(level, option, value)
+
+    def getsockopt(self, level: int, option: int) -> int:
+        return 0 if level == socket.IPPROTO_TCP else self._wrapped.getsockopt(level, option)
