@@ -110,7 +110,6 @@ class CentralHub:
     It is a component: `start` connects to the store and returns even when that is down.
     """
 
-    name: ClassVar[str] = "central-hub"
     _singleton: ClassVar[_Singleton] = _Singleton()
 
     def __init__(
@@ -122,14 +121,18 @@ class CentralHub:
         errors: ErrorHandler,
         chains: ChainRegistry,
         settings: HubSettings | None = None,
+        depends_on: tuple[str, ...] = (),
     ) -> None:
         with self._singleton.lock:
             if self._singleton.hub is not None:
                 raise HUB_ALREADY_EXISTS.error()
             self._singleton.hub = self
+        self.name = "central-hub"
+        self.critical = False
         self.config = config
         self.errors = errors
         self.chains = chains
+        self.depends_on = depends_on
         self._store = store
         self._clock = clock
         self._settings = settings or HubSettings()

@@ -81,6 +81,10 @@ class ImportManager:
         """Register something that exists; whoever made it also closes it."""
         self.provide(_constant(value), provides=provides)
 
+    def knows(self, provides: Any) -> bool:
+        """Whether something provides the type."""
+        return provides in self._registrations
+
     def override(self, provides: Any, source: Source) -> None:
         """Replace a provider, for a test; raises `IMPORT_NOTHING_TO_OVERRIDE`."""
         known = self._registrations.get(provides)

@@ -1,0 +1,213 @@
+"""What every service is made of, registered with its import manager."""
+
+from typing import Any
+
+from aitrading.core.infrastructure.central_hub import CentralHub, HubSettings
+from aitrading.core.infrastructure.chain_registry import ChainRegistry
+from aitrading.core.infrastructure.chain_reporter import ChainReporter
+from aitrading.core.infrastructure.chains import ALL_CHAINS
+from aitrading.core.infrastructure.config_manager import ConfigManager
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.event_bus import EventBus
+from aitrading.core.infrastructure.health import HealthRegistry, publish_health
+from aitrading.core.infrastructure.import_manager import ImportManager
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.service_registry import MemoryRegistryStore, RegistryStore
+from aitrading.core.infrastructure.tenant_context import current_error_context
+from aitrading.core.kit.clock import Clock, SystemClock
+from aitrading.core.kit.ids import IdFactory, SystemIdFactory
+from aitrading.core.kit.randomness import Randomness, SystemRandomness
+from aitrading.core.security.jwt_manager import JwtVerifier
+from aitrading.server.kit.asgi import AppParts
+from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.bundle import NatsAccess, ServiceBundle
+from aitrading.server.kit.bus_nats import NatsBus
+from aitrading.server.kit.nats_connection import NatsConnection
+from aitrading.server.kit.registry_nats import NatsRegistryStore
+from aitrading.server.kit.service_settings import ServiceSettings
+from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.service_tokens import ServiceTokenSource, verifier_of
+from aitrading.server.kit.state_announcer import StateAnnouncer
+
+
+def graph_of(spec: ServiceSpec, bundle: ServiceBundle, config: ConfigManager) -> ImportManager:
+    """The service's own providers, then the common ones that it did not bring itself."""
+    manager = ImportManager()
+    manager.value(ServiceBundle, bundle)
+    manager.value(ConfigManager, config)
+    manager.value(ServiceSpec, spec)
+    for section in (ServiceSettings, *spec.sections):
+        _provide_section(manager, config, section)
+    spec.providers(manager)
+    common: dict[Any, Any] = _COMMON if bundle.nats is None else _COMMON | _OVER_NATS
+    for provides, source in common.items():
+        if not manager.knows(provides):
+            manager.provide(source, provides=provides)
+    return manager
+
+
+def common_components(bundle: ServiceBundle) -> tuple[type[Any], ...]:
+    """What is started in every service besides its own components."""
+    return _COMPONENTS if bundle.nats is None else _COMPONENTS_OVER_NATS
+
+
+def _provide_section(manager: ImportManager, config: ConfigManager, section: type[Any]) -> None:
+    manager.provide(lambda: config.get(section), provides=section)
+
+
+def _ids(clock: Clock, randomness: Randomness) -> IdFactory:
+    return SystemIdFactory(clock, randomness)
+
+
+def _errors(
+    clock: Clock, randomness: Randomness, metrics: Metrics, resilience: ResilienceRegistry
+) -> ErrorHandler:
+    return ErrorHandler(
+        clock=clock,
+        randomness=randomness,
+        metrics=metrics,
+        resilience=resilience,
+        context=current_error_context,
+    )
+
+
+def _health(
+    bundle: ServiceBundle,
+    clock: Clock,
+    resilience: ResilienceRegistry,
+    errors: ErrorHandler,
+    metrics: Metrics,
+) -> HealthRegistry:
+    health = HealthRegistry(
+        service=bundle.service,
+        instance=bundle.instance,
+        version=bundle.version,
+        clock=clock,
+        resilience=resilience,
+        errors=errors,
+    )
+    publish_health(health, metrics)
+    return health
+
+
+def _chains(bundle: ServiceBundle, clock: Clock) -> ChainRegistry:
+    registry = ChainRegistry(clock=clock, service=bundle.service, instance=bundle.instance)
+    registry.define(*ALL_CHAINS)
+    return registry
+
+
+def _hub(
+    store: RegistryStore,
+    clock: Clock,
+    config: ConfigManager,
+    errors: ErrorHandler,
+    chains: ChainRegistry,
+    settings: ServiceSettings,
+    bundle: ServiceBundle,
+) -> CentralHub:
+    return CentralHub(
+        store=store,
+        clock=clock,
+        config=config,
+        errors=errors,
+        chains=chains,
+        settings=HubSettings(lease_s=settings.lease_s),
+        depends_on=("nats",) if bundle.nats else (),
+    )
+
+
+def _authenticator(bundle: ServiceBundle, verifier: JwtVerifier) -> Authenticator:
+    return Authenticator(bundle.service, verifier)
+
+
+def _app_parts(
+    bundle: ServiceBundle,
+    authenticator: Authenticator,
+    health: HealthRegistry,
+    metrics: Metrics,
+    clock: Clock,
+    ids: IdFactory,
+    errors: ErrorHandler,
+) -> AppParts:
+    return AppParts(
+        service=bundle.service,
+        authenticator=authenticator,
+        health=health,
+        metrics=metrics,
+        clock=clock,
+        ids=ids,
+        on_error=errors.classify,
+    )
+
+
+def _nats(
+    access: NatsAccess, bundle: ServiceBundle, clock: Clock, errors: ErrorHandler
+) -> NatsConnection:
+    return NatsConnection(access, bundle.tls, clock=clock, errors=errors)
+
+
+def _nats_access(bundle: ServiceBundle) -> NatsAccess:
+    assert bundle.nats is not None  # noqa: S101 - registered only when the bundle names NATS
+    return bundle.nats
+
+
+def _bus(
+    connection: NatsConnection, clock: Clock, ids: IdFactory, errors: ErrorHandler
+) -> NatsBus:
+    return NatsBus(connection, clock=clock, ids=ids, errors=errors)
+
+
+def _event_bus(bus: NatsBus) -> EventBus:
+    return bus
+
+
+def _nats_store(connection: NatsConnection) -> RegistryStore:
+    return NatsRegistryStore(connection)
+
+
+def _reporter(
+    bus: EventBus, chains: ChainRegistry, clock: Clock, errors: ErrorHandler, spec: ServiceSpec
+) -> ChainReporter:
+    return ChainReporter(bus, chains, clock=clock, errors=errors, merges=spec.merges_chains)
+
+
+def _announcer(
+    bus: EventBus, health: HealthRegistry, clock: Clock, errors: ErrorHandler
+) -> StateAnnouncer:
+    return StateAnnouncer(bus, health, clock=clock, errors=errors)
+
+
+_COMMON: dict[Any, Any] = {
+    Clock: SystemClock,
+    Randomness: SystemRandomness,
+    IdFactory: _ids,
+    Metrics: Metrics,
+    ResilienceRegistry: ResilienceRegistry,
+    ErrorHandler: _errors,
+    HealthRegistry: _health,
+    ChainRegistry: _chains,
+    RegistryStore: MemoryRegistryStore,
+    CentralHub: _hub,
+    JwtVerifier: verifier_of,
+    ServiceTokenSource: ServiceTokenSource.of,
+    Authenticator: _authenticator,
+    AppParts: _app_parts,
+}
+_OVER_NATS: dict[Any, Any] = {
+    NatsAccess: _nats_access,
+    NatsConnection: _nats,
+    NatsBus: _bus,
+    EventBus: _event_bus,
+    RegistryStore: _nats_store,
+    ChainReporter: _reporter,
+    StateAnnouncer: _announcer,
+}
+_COMPONENTS: tuple[type[Any], ...] = (CentralHub,)
+_COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
+    NatsConnection,
+    NatsBus,
+    CentralHub,
+    ChainReporter,
+    StateAnnouncer,
+)

@@ -1,0 +1,40 @@
+"""What makes one service different from the others; the rest is the runner's."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+from aitrading.core.infrastructure.import_manager import Container, ImportManager
+
+
+def no_providers(manager: ImportManager) -> None:
+    """For a service that needs nothing but what every service has."""
+    del manager
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec:
+    """One service, declared.
+
+    `depends_on` names engines and services that must work before this one starts; `providers`
+    registers what the service is made of; `components` are started in the order of their own
+    `depends_on`; `endpoints` are classes with `@endpoint` methods. `merges_chains` makes this
+    process know the chain measurements of all.
+
+    Every service can ask its container for: `ServiceBundle`, `ConfigManager` and each of its
+    `sections`, `Clock`, `IdFactory`, `Randomness`, `Metrics`, `ResilienceRegistry`,
+    `ErrorHandler`, `HealthRegistry`, `ChainRegistry`, `CentralHub`, `JwtVerifier`,
+    `Authenticator`, `ServiceTokenSource`, and, when its bundle names NATS, `EventBus`.
+    A provider of its own for one of these replaces the runner's.
+    """
+
+    name: str
+    depends_on: tuple[str, ...] = ()
+    sections: tuple[type[Any], ...] = ()
+    providers: Callable[[ImportManager], None] = no_providers
+    components: tuple[type[Any], ...] = ()
+    endpoints: tuple[type[Any], ...] = ()
+    pages: Callable[[Container], Awaitable[Sequence[BaseRoute]]] | None = None
+    merges_chains: bool = False
