@@ -23,7 +23,7 @@ from aitrading.core.infrastructure.event_bus import (
     Responder,
     open_envelope,
 )
-from aitrading.core.infrastructure.resilience import Timeouts, time_limit
+from aitrading.core.infrastructure.resilience import Timeouts, Watchdog
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 
 HANDLER_LIMIT_S: Final = Timeouts.NORMAL
@@ -81,6 +81,7 @@ class Intake(Generic[E]):
         self._handler = IdempotentHandler(handler)
         self._counters = counters
         self._errors = errors
+        self._patience = Watchdog(HANDLER_LIMIT_S, what=f"the handler of {event_type.NAME}")
 
     async def take(self, subject: str, data: bytes) -> Outcome:
         """Handle one message; errors are classified, never raised."""
@@ -98,7 +99,7 @@ class Intake(Generic[E]):
             self._counters.duplicates += 1
             return Outcome.HANDLED
         try:
-            async with time_limit(HANDLER_LIMIT_S, what=f"the handler of {event.NAME}"):
+            with self._patience:
                 await self._handler(event, envelope)
         except Exception as exc:  # noqa: BLE001 - a failing handler must not end the subscription
             self._counters.handler_failed += 1
@@ -139,13 +140,14 @@ class Answering(Generic[E, R]):
         self._responder = responder
         self._counters = counters
         self._errors = errors
+        self._patience = Watchdog(HANDLER_LIMIT_S, what=f"the responder to {event_type.NAME}")
 
     async def answer(self, subject: str, data: bytes) -> bytes:
         """Give the encoded reply; an error of the responder becomes an error reply."""
         self._counters.received += 1
         try:
             event, envelope = open_envelope(data, self._event_type, subject)
-            async with time_limit(HANDLER_LIMIT_S, what=f"the responder to {event.NAME}"):
+            with self._patience:
                 answer = await self._responder(event, envelope)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the asker must get an answer
             self._counters.handler_failed += 1

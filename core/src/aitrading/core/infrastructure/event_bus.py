@@ -19,6 +19,7 @@ What is promised, by the event's own declaration:
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from aitrading.core.kit.ids import TenantId
 MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_REMEMBERED_IDS: Final = 10_000
 MAX_DELIVERIES: Final = 5
+MAX_CACHED_SUBJECTS: Final = 4_096
 SUBJECT_ROOT: Final = "ait"
 PLATFORM: Final = "platform"
 
@@ -170,6 +172,7 @@ class EventBus(Protocol):
         ...
 
 
+@lru_cache(maxsize=MAX_CACHED_SUBJECTS)
 def subject_of(event_type: type[Event], scope: Scope) -> str:
     """`ait.<tenant-uuid or platform>.<domain>.<name>`; `*` in place of the tenant for all."""
     match scope:
@@ -211,7 +214,7 @@ def open_envelope(data: bytes, event_type: type[E], subject: str) -> tuple[E, Ev
     """
     try:
         envelope = _decoder.decode(data)
-        event = msgspec.json.decode(envelope.payload, type=event_type)
+        event: E = _decoder_of(event_type).decode(envelope.payload)
     except msgspec.DecodeError as exc:
         raise BUS_BAD_ENVELOPE.error(subject=subject, problem=str(exc)) from exc
     if subject_of(event_type, envelope.tenant) != subject or envelope.type != event_type.NAME:
@@ -243,6 +246,11 @@ class IdempotentHandler:
         self._handled[envelope.id] = None
         if len(self._handled) > self._remember:
             self._handled.popitem(last=False)
+
+
+@lru_cache(maxsize=MAX_CACHED_SUBJECTS)
+def _decoder_of(event_type: type[Event]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(event_type)
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -20,7 +20,7 @@ from aitrading.core.infrastructure.resilience.registry import (
     ResilienceRegistry,
 )
 from aitrading.core.infrastructure.resilience.retry import Retry, RetryPolicy, RetryStatistics
-from aitrading.core.infrastructure.resilience.timeouts import Timeouts, time_limit
+from aitrading.core.infrastructure.resilience.timeouts import Timeouts, Watchdog, time_limit
 
 __all__ = [
     "BreakerState",
@@ -41,6 +41,7 @@ __all__ = [
     "RetryPolicy",
     "RetryStatistics",
     "Timeouts",
+    "Watchdog",
     "is_failure",
     "is_retryable",
     "time_limit",
