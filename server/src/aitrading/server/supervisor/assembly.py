@@ -15,7 +15,6 @@ from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
 from aitrading.server.kit.bundle import ClickHouseAccess
 from aitrading.server.supervisor.bundles import (
     ADMIN,
-    LOOPBACK,
     SERVICE_NAMES,
     SERVICES,
     BundleWriter,
@@ -166,7 +165,7 @@ def _envoy(choices: Choices) -> EnvoyEngine:
         EnvoySetup(
             run_folder=home.run,
             xds_folder=home.envoy / "xds",
-            host=LOOPBACK,
+            host=edge.host,
             port=edge.port,
             server_name=edge.name,
             probe_path=EDGE_PROBE_PATH,

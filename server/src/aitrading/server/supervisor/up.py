@@ -14,6 +14,7 @@ from typing import Any
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import configure_logging
+from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.supervisor.admin import AdminServer
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
 from aitrading.server.supervisor.bundles import LOOPBACK, SERVICES
@@ -28,6 +29,7 @@ from aitrading.server.supervisor.supervisor import Facts, Supervisor
 
 _log = logging.getLogger(__name__)
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared with, never bound
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -79,7 +81,7 @@ class Platform:
         home.check_clock(self._kit.clock)
         config = self._configuration(home)
         ports = self._ports(config.get(PortSettings))
-        edge = self._edge(config.get(PlatformSettings))
+        edge = self._edge(config.get(GatewaySettings), config.get(PlatformSettings))
         home.prepare()
         return Choices(
             home=home,
@@ -87,7 +89,7 @@ class Platform:
             demo=self._options.demo,
             ports=ports,
             edge=edge,
-            settings=self._options.settings,
+            settings={**self._options.settings, "gateway.port": str(edge.port)},
         )
 
     async def _run(
@@ -137,7 +139,7 @@ class Platform:
 
     def _configuration(self, home: Home) -> ConfigManager:
         return ConfigManager.load(
-            (PlatformSettings, PortSettings),
+            (PlatformSettings, PortSettings, GatewaySettings),
             toml_path=home.config_file if home.config_file.exists() else None,
             environ=os.environ,
             overrides=self._options.settings,
@@ -161,12 +163,20 @@ class Platform:
         )
         return {**ports, "nats": resolve_port(nats)}
 
-    def _edge(self, settings: PlatformSettings) -> EdgePlace:
+    def _edge(self, gateway: GatewaySettings, platform: PlatformSettings) -> EdgePlace:
         port = resolve_port(
-            PortRequest(setting="gateway.port", purpose="the edge", host=LOOPBACK, port=8000)
+            PortRequest(
+                setting="gateway.port",
+                purpose="the edge",
+                host=gateway.address,
+                port=gateway.port,
+            )
         )
         return EdgePlace(
-            host=LOOPBACK, port=port, name="localhost", workers=settings.envoy_workers
+            host=LOOPBACK if gateway.address == ANY_ADDRESS else gateway.address,
+            port=port,
+            name=gateway.hosts[0],
+            workers=platform.envoy_workers,
         )
 
     def _facts(self, choices: Choices) -> Facts:

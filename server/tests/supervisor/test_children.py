@@ -1,0 +1,143 @@
+"""One child under supervision: order, restart, crash loop, stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.seeded import SeededRandomness
+from aitrading.server.supervisor.children import Child, Means
+from aitrading.server.supervisor.logs import RotatingLog
+from aitrading.server.supervisor.plan import ChildSpec
+
+
+class Hurried(SystemClock):
+    """Waits a hundredth of what it is asked to."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 100)
+
+
+@asynccontextmanager
+async def supervised(folder: Path, *specs: ChildSpec) -> AsyncGenerator[dict[str, Child]]:
+    means = Means(clock=Hurried(), randomness=SeededRandomness(), changed=lambda _: None)
+    children = {
+        spec.name: Child(spec, RotatingLog(folder / f"{spec.name}.log"), means) for spec in specs
+    }
+    async with asyncio.TaskGroup() as group:
+        for child in children.values():
+            group.create_task(child.run(children))
+        try:
+            yield children
+        finally:
+            for child in reversed(children.values()):
+                await child.stop()
+    for child in children.values():
+        child.log.close()
+        assert child.process_id is None
+
+
+async def become(child: Child, state: ComponentState) -> None:
+    await eventually(lambda: child.state is state, what=f"{child.name} {state}")
+
+
+@async_test
+async def test_children_import_at_once_but_go_in_order(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    late = toys.toy(short_folder, "late", "early")
+    early = toys.toy(short_folder, "early", mode="never")
+    async with supervised(short_folder, early, late) as children:
+        await eventually(lambda: "imported" in children["late"].log.tail())
+        await eventually(lambda: "imported" in children["early"].log.tail())
+        assert children["late"].state is ComponentState.STARTING
+        assert not (short_folder / "late.sock").exists()
+
+
+@async_test
+async def test_a_killed_child_comes_back_and_counts_it(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    async with supervised(short_folder, toys.toy(short_folder, "a")) as children:
+        child = children["a"]
+        await become(child, ComponentState.HEALTHY)
+        first = child.process_id
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        await eventually(lambda: child.process_id not in (first, None))
+        await become(child, ComponentState.HEALTHY)
+        assert child.restarts == 1
+        assert not first.alive
+
+
+@async_test
+async def test_five_quick_ends_are_a_crash_loop_with_the_last_words(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    async with supervised(short_folder, toys.toy(short_folder, "a", mode="exit3")) as children:
+        await become(children["a"], ComponentState.FAILED)
+        assert children["a"].restarts == 5
+        assert "exited with code 3" in children["a"].message
+        assert "the last words" in children["a"].message
+
+
+@async_test
+async def test_a_configuration_error_is_not_tried_again(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    async with supervised(short_folder, toys.toy(short_folder, "a", mode="exit78")) as children:
+        await become(children["a"], ComponentState.FAILED)
+        assert children["a"].restarts == 1
+        assert "configuration" in children["a"].message
+
+
+@async_test
+async def test_others_keep_running_when_one_is_given_up(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    specs = (toys.toy(short_folder, "a"), toys.toy(short_folder, "b", mode="exit1"))
+    async with supervised(short_folder, *specs) as children:
+        await become(children["b"], ComponentState.FAILED)
+        await become(children["a"], ComponentState.HEALTHY)
+
+
+@async_test
+async def test_a_child_that_ends_while_it_waits_for_others_is_noticed(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    never = toys.toy(short_folder, "never", mode="never")
+    waiting = toys.toy(short_folder, "waiting", "never")
+    async with supervised(short_folder, never, waiting) as children:
+        await eventually(lambda: "imported" in children["waiting"].log.tail())
+        first = children["waiting"].process_id
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        await eventually(lambda: children["waiting"].process_id not in (first, None))
+
+
+@async_test
+async def test_a_stubborn_child_is_killed_when_its_time_is_up(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    async with supervised(short_folder, toys.toy(short_folder, "a", mode="stubborn")) as children:
+        await become(children["a"], ComponentState.HEALTHY)
+        process = children["a"].process_id
+    assert process is not None
+    assert not process.alive
+
+
+@async_test
+async def test_a_stop_while_waiting_for_a_dependency_is_immediate(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    never = toys.toy(short_folder, "never", mode="never")
+    async with supervised(short_folder, never, toys.toy(short_folder, "b", "never")) as children:
+        await eventually(lambda: children["b"].process_id)
+    assert children["b"].state is ComponentState.STOPPED
