@@ -23,10 +23,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """A broker account of the tenant; what it may do is `trading`, for now always HALTED."""
 
     id: str
+    name: str
     broker_server: str
     login: str
     currency: str
-    position_mode: str
+    margin_mode: str
     simulated: bool
     trading: TradingState = TradingState.HALTED
 

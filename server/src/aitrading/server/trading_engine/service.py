@@ -1,0 +1,60 @@
+"""The composition root of the trading engine."""
+
+from typing import Final
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.event_bus import EventBus
+from aitrading.core.infrastructure.import_manager import ImportManager
+from aitrading.core.kit.clock import Clock
+from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.trading_engine.accounts import PostgresAccountBook
+from aitrading.server.trading_engine.call_sites import SERVICE, SITES
+from aitrading.server.trading_engine.endpoints import AccountBook, TradingEndpoints
+from aitrading.server.trading_engine.feed_watch import FeedWatch
+from aitrading.server.trading_engine.guard import EngineGuard
+from aitrading.server.trading_engine.kill_switch import KillSwitches
+from aitrading.server.trading_engine.trading_switch import TradingSwitch
+
+DATABASE_ROLE: Final = "trading"
+
+
+def providers(manager: ImportManager) -> None:
+    """What the trading engine is made of."""
+    manager.provide(_pool)
+    manager.provide(_kill_switches)
+    manager.provide(TradingSwitch)
+    manager.provide(FeedWatch)
+    manager.provide(PostgresAccountBook, provides=AccountBook)
+    manager.provide(TradingEndpoints)
+    manager.provide(_guard)
+
+
+def _pool(bundle: ServiceBundle) -> PostgresPool:
+    return PostgresPool(bundle.postgres[DATABASE_ROLE], application=SERVICE)
+
+
+def _kill_switches(bundle: ServiceBundle, clock: Clock) -> KillSwitches:
+    return KillSwitches(bundle.home / "trading", clock)
+
+
+def _guard(
+    bus: EventBus,
+    pool: PostgresPool,
+    feeds: FeedWatch,
+    switch: TradingSwitch,
+    errors: ErrorHandler,
+    clock: Clock,
+) -> EngineGuard:
+    errors.declare(*SITES)
+    return EngineGuard(bus=bus, pool=pool, feeds=feeds, switch=switch, errors=errors, clock=clock)
+
+
+SPEC: Final = ServiceSpec(
+    name=SERVICE,
+    depends_on=("postgres", "nats", "database-service"),
+    providers=providers,
+    components=(PostgresPool, EngineGuard),
+    endpoints=(TradingEndpoints,),
+)
