@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.server.kit.asgi import AppParts, build_app
 from aitrading.server.kit.bundle import HttpListener, TlsFiles
 from aitrading.server.kit.mtls import MtlsHttpProtocol, reload_certificate, server_context
@@ -29,6 +30,8 @@ MAX_CONNECTIONS: Final = 2_000
 KEEP_ALIVE_S: Final = 75
 """Longer than a client keeps an idle connection, so that the client is the one who closes."""
 OWNER_ONLY_UMASK: Final = 0o177
+
+_log = get_logger(__name__)
 
 
 class Gate:
@@ -86,6 +89,7 @@ class HttpServers:
         await self._serve(unix, None)
         await self._serve(tcp, self._context)
         self.state = ComponentState.HEALTHY
+        _log.info("listening", socket=str(self._listener.socket), port=self.port)
 
     async def stop(self) -> None:
         """Accept nothing new, let running requests end within the time to drain."""
