@@ -22,22 +22,26 @@ def open_data_folder(root: Path, *, engine: str, major: int) -> Path:
 
     Raises ENGINE_DATA_VERSION, changing nothing, when the data is of another engine or version.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    marker_path = root / MARKER
-    expected = EngineMarker(engine=engine, major=major)
-    found = _read(marker_path)
-    if found is None:
-        replace_private(marker_path, msgspec.json.encode(expected), durable=True)
-    elif found != expected:
+    if not check_data_folder(root, engine=engine, major=major):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        marker = msgspec.json.encode(EngineMarker(engine=engine, major=major))
+        replace_private(root / MARKER, marker, durable=True)
+    folder = root / str(major)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def check_data_folder(root: Path, *, engine: str, major: int) -> bool:
+    """Tell whether there is data of this version; raises ENGINE_DATA_VERSION for any other."""
+    found = _read(root / MARKER)
+    if found is not None and found != EngineMarker(engine=engine, major=major):
         raise ENGINE_DATA_VERSION.error(
             folder=str(root),
             engine=engine,
             found=f"{found.engine} {found.major}",
             expected=major,
         )
-    folder = root / str(major)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return found is not None
 
 
 def _read(path: Path) -> EngineMarker | None:

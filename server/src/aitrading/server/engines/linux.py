@@ -11,6 +11,8 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
+_TIME_ERROR = 5
+_TIMEX_BYTES = 512
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,3 +54,10 @@ def _check(code: int, what: str) -> None:
     if code != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def clock_is_synchronised() -> bool | None:
+    """Whether the kernel says that a time service keeps the clock right; None when it does not say."""
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    state = _libc.adjtimex(buffer)
+    return None if state < 0 else state != _TIME_ERROR

@@ -90,5 +90,3 @@ class PostgresServer:
             return await connection.fetch(sql)
         finally:
             await connection.close()
-
-

@@ -11,25 +11,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.supervisor.admin import AdminServer
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
-from aitrading.server.supervisor.bundles import LOOPBACK, SERVICES
+from aitrading.server.supervisor.bundles import LOOPBACK
+from aitrading.server.supervisor.choices import (
+    ANY_ADDRESS,
+    EDGE,
+    load_configuration,
+    port_requests,
+)
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import end_leftovers
 from aitrading.server.supervisor.logs import LogStream, RotatingLog
-from aitrading.server.supervisor.ports import PortRequest, resolve_port
+from aitrading.server.supervisor.ports import resolve_port
 from aitrading.server.supervisor.progress import LineReporter
-from aitrading.server.supervisor.settings import PlatformSettings, PortSettings
+from aitrading.server.supervisor.settings import PlatformSettings
 from aitrading.server.supervisor.state import PlatformState
 from aitrading.server.supervisor.supervisor import Facts, Supervisor
 
 _log = logging.getLogger(__name__)
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared with, never bound
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -79,13 +83,22 @@ class Platform:
             )
         home.check_space()
         home.check_clock(self._kit.clock)
-        config = self._configuration(home)
-        ports = self._ports(config.get(PortSettings))
-        edge = self._edge(config.get(GatewaySettings), config.get(PlatformSettings))
+        config = load_configuration(home, os.environ, self._options.settings)
+        ports = {
+            request.purpose: resolve_port(request)
+            for request in port_requests(config, demo=self._options.demo)
+        }
+        platform, gateway = config.get(PlatformSettings), config.get(GatewaySettings)
+        edge = EdgePlace(
+            host=LOOPBACK if gateway.address == ANY_ADDRESS else gateway.address,
+            port=ports[EDGE],
+            name=gateway.hosts[0],
+            workers=platform.envoy_workers,
+        )
         home.prepare()
         return Choices(
             home=home,
-            environment=config.get(PlatformSettings).environment,
+            environment=platform.environment,
             demo=self._options.demo,
             ports=ports,
             edge=edge,
@@ -136,48 +149,6 @@ class Platform:
         finally:
             router.close()
             log.close()
-
-    def _configuration(self, home: Home) -> ConfigManager:
-        return ConfigManager.load(
-            (PlatformSettings, PortSettings, GatewaySettings),
-            toml_path=home.config_file if home.config_file.exists() else None,
-            environ=os.environ,
-            overrides=self._options.settings,
-            strict=False,
-        )
-
-    def _ports(self, wanted: PortSettings) -> dict[str, int]:
-        ports = {
-            service.name: resolve_port(
-                PortRequest(
-                    setting=f"ports.{service.port_setting}",
-                    purpose=service.name,
-                    host=LOOPBACK,
-                    port=getattr(wanted, service.port_setting),
-                )
-            )
-            for service in SERVICES
-        }
-        nats = PortRequest(
-            setting="ports.nats", purpose="the message bus", host=LOOPBACK, port=wanted.nats
-        )
-        return {**ports, "nats": resolve_port(nats)}
-
-    def _edge(self, gateway: GatewaySettings, platform: PlatformSettings) -> EdgePlace:
-        port = resolve_port(
-            PortRequest(
-                setting="gateway.port",
-                purpose="the edge",
-                host=gateway.address,
-                port=gateway.port,
-            )
-        )
-        return EdgePlace(
-            host=LOOPBACK if gateway.address == ANY_ADDRESS else gateway.address,
-            port=port,
-            name=gateway.hosts[0],
-            workers=platform.envoy_workers,
-        )
 
     def _facts(self, choices: Choices) -> Facts:
         return Facts(

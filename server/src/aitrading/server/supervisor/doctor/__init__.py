@@ -1,0 +1,1 @@
+"""Looks for everything that keeps a platform from working; works with it up or down."""
