@@ -144,9 +144,25 @@ class TlsKey:
         """The public half as SubjectPublicKeyInfo."""
         return _spki(self._key.public_key())
 
+    def sign(self, message: bytes) -> bytes:
+        """An ECDSA signature over SHA-256, DER-encoded."""
+        return self._key.sign(message, ec.ECDSA(hashes.SHA256()))
+
     def handle(self) -> ec.EllipticCurvePrivateKey:
         """The library's own object; for this module only."""
         return self._key
+
+
+def verify_p256(public_der: bytes, signature: bytes, message: bytes) -> bool:
+    """Tell whether a P-256 key signed exactly this message; never raises for bad input."""
+    try:
+        key = serialization.load_der_public_key(public_der)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return False
+        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 class Purpose(StrEnum):

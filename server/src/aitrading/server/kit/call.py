@@ -9,6 +9,7 @@ from starlette.requests import Request
 from aitrading.core.protocol.tracecontext import TraceContext
 from aitrading.core.security.certificates import ServiceIdentity
 from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.server.kit.authentication import require_same_origin
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 
 T = TypeVar("T")
@@ -79,6 +80,10 @@ class Call:
     def cookie(self, name: str) -> str | None:
         """A cookie's value, or None."""
         return self._request.cookies.get(name)
+
+    def require_same_origin(self) -> None:
+        """Raise `ORIGIN_REFUSED` unless our own page sent this; for cookies of a handler's own."""
+        require_same_origin(self._request.headers, required=True)
 
     @property
     def network(self) -> str:

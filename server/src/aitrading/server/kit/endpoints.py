@@ -69,7 +69,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     path: str,
     *,
     access: Access,
-    summary: str,
+    summary: str | None = None,
     body: type | None = None,
     answer: type | None = None,
     query: tuple[QueryField, ...] = (),
@@ -78,6 +78,8 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> Callable[[HandlerT], HandlerT]:
     """Declare a method `async def handler(self, call: Call)` as an endpoint.
+
+    The documents show the first line of the handler's docstring unless `summary` says otherwise.
 
     The handler gives a msgspec struct (200, or 201 with `Created`), None (204) or a response.
     Raises `ValueError` for a declaration that would open an internal path, or hide a public one.
@@ -88,7 +90,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         method=method,
         path=path,
         access=access,
-        summary=summary,
+        summary=summary or "",
         body=body,
         answer=answer,
         query=query,
@@ -98,7 +100,8 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     )
 
     def declare(handler: HandlerT) -> HandlerT:
-        setattr(handler, _ATTRIBUTE, declared)
+        said = (handler.__doc__ or "").partition("\n")[0].strip()
+        setattr(handler, _ATTRIBUTE, replace(declared, summary=declared.summary or said))
         return handler
 
     return declare

@@ -3,7 +3,8 @@
 
 GRANT USAGE ON SCHEMA identity TO trading;
 
--- The list of tenants belongs to nobody's tenant.
+-- The list of tenants belongs to nobody's tenant: a login names its tenant, so nothing is ever
+-- looked up across tenants (docs/decisions/0011-a-login-names-its-tenant.md).
 CREATE TABLE identity.tenants (
     id uuid PRIMARY KEY,
     name text NOT NULL UNIQUE CHECK (name ~ '^[a-z][a-z0-9-]{1,62}$'),
@@ -14,23 +15,14 @@ CREATE TABLE identity.tenants (
 CREATE TABLE identity.users (
     tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
     id uuid NOT NULL,
-    email text NOT NULL CHECK (length(email) BETWEEN 3 AND 254),
+    name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9._@+-]{0,127}$'),
     display_name text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 128),
     role text NOT NULL CHECK (role IN ('owner', 'trader', 'viewer', 'auditor')),
     password_hash text NOT NULL,
     state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended')),
     created_at timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, id),
-    UNIQUE (tenant_id, email)
-);
-
--- The one look-up before a tenant is known: SHA-256 of the normalised e-mail address to its home.
--- It holds no address and no secret (docs/decisions/0011-one-login-directory.md).
-CREATE TABLE identity.login_names (
-    login_key bytea PRIMARY KEY CHECK (length(login_key) = 32),
-    home_tenant uuid NOT NULL,
-    user_id uuid NOT NULL,
-    FOREIGN KEY (home_tenant, user_id) REFERENCES identity.users (tenant_id, id) ON DELETE CASCADE
+    UNIQUE (tenant_id, name)
 );
 
 CREATE TABLE identity.sessions (
@@ -82,9 +74,10 @@ CREATE TABLE identity.devices (
     created_at timestamptz NOT NULL,
     enrolled_at timestamptz,
     revoked_at timestamptz,
-    PRIMARY KEY (tenant_id, id),
-    UNIQUE (tenant_id, name)
+    PRIMARY KEY (tenant_id, id)
 );
+-- A revoked device keeps its row and its id for ever; its name may be used again.
+CREATE UNIQUE INDEX device_names ON identity.devices (tenant_id, name) WHERE state <> 'revoked';
 
 CREATE TABLE identity.enrolment_codes (
     tenant_id uuid NOT NULL,

@@ -1,0 +1,1 @@
+"""Who may use the platform: login, sessions, devices, and their administration."""

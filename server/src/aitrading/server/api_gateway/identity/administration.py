@@ -1,0 +1,313 @@
+"""What the administrator of the host may do: organisations, people, accounts, subscriptions."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.errors import AitradingError, FieldValue
+from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.kit.randomness import Randomness
+from aitrading.core.kit.secret import Secret
+from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail
+from aitrading.server.api_gateway.identity.errors import (
+    IDENTITY_EXISTS,
+    IDENTITY_INVALID,
+    IDENTITY_UNKNOWN,
+)
+from aitrading.server.api_gateway.identity.login import Login, LoginName
+from aitrading.server.api_gateway.identity.model import LIST_LIMIT, Role, normalised_name
+from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
+from aitrading.server.authority.passwords import PasswordHasher, generate_password, require_strong
+from aitrading.server.kit.database_errors import (
+    DATABASE_ALREADY_EXISTS,
+    DATABASE_CONSTRAINT_VIOLATED,
+)
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import TenantTransaction
+
+_SQL: Final = Queries.load(PACKAGE, "sql/administration.sql")
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """One organisation."""
+
+    id: UUID
+    name: str
+    state: str
+    created_at: datetime
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A person to create; without a password one is generated."""
+
+    tenant: str
+    user: str
+    display_name: str
+    role: Role
+    password: str | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """One person of an organisation."""
+
+    id: UUID
+    name: str
+    display_name: str
+    role: Role
+    state: str
+    created_at: datetime
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """A login as it is told once; `password` is missing when the caller chose it."""
+
+    user: UUID
+    name: str
+    password: str | None
+
+
+class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """A broker account to create."""
+
+    tenant: str
+    name: str
+    broker_server: str
+    login: str
+    currency: str
+    margin_mode: Literal["hedging", "netting"] = "hedging"
+    simulated: bool = False
+    device: UUID | None = None
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """One broker account."""
+
+    id: UUID
+    name: str
+    broker_server: str
+    login: str
+    currency: str
+    margin_mode: str
+    simulated: bool
+    device: UUID | None
+
+
+class NewSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organisation is entitled to from now on."""
+
+    tenant: str
+    plan: str
+    features: tuple[str, ...] = ()
+    state: Literal["active", "paused", "ended"] = "active"
+    valid_to: datetime | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organisation is entitled to; the version grows with each change."""
+
+    plan: str
+    features: tuple[str, ...]
+    state: str
+    valid_from: datetime
+    valid_to: datetime | None
+    version: int
+
+
+class Administration:
+    """Changes that only the host may make; each is audited in its own transaction."""
+
+    def __init__(
+        self,
+        pool: PostgresPool,
+        *,
+        login: Login,
+        sessions: Sessions,
+        hasher: PasswordHasher,
+        audit: AuditTrail,
+        clock: Clock,
+        ids: IdFactory,
+        randomness: Randomness,
+    ) -> None:
+        self._pool = pool
+        self._login = login
+        self._sessions = sessions
+        self._hasher = hasher
+        self._audit = audit
+        self._clock = clock
+        self._ids = ids
+        self._randomness = randomness
+
+    async def create_tenant(self, name: str, *, actor: str) -> Tenant:
+        """A new organisation; raises `IDENTITY_EXISTS` or `IDENTITY_INVALID`."""
+        tenant = Tenant(
+            id=self._ids.new(), name=name, state="active", created_at=now_utc(self._clock)
+        )
+        with _refusals("organisation", name):
+            async with self._pool.platform_tx() as tx:
+                await tx.execute(_SQL["insert_tenant"], tenant.id, name, tenant.created_at)
+                async with tx.within(TenantId(tenant.id)) as inner:
+                    await self._note(inner, actor, "identity.tenant.created", tenant.id)
+        return tenant
+
+    async def tenants(self) -> list[Tenant]:
+        """Every organisation by name, at most `LIST_LIMIT`."""
+        async with self._pool.platform_tx() as tx:
+            rows = await tx.fetch(_SQL["list_tenants"], LIST_LIMIT)
+        return [Tenant(**dict(row)) for row in rows]
+
+    async def tenant(self, name_or_id: str) -> TenantId:
+        """The organisation with this name or id; raises `IDENTITY_UNKNOWN`."""
+        async with self._pool.platform_tx() as tx:
+            row = await tx.fetch_row(_SQL["find_tenant"], name_or_id)
+        if row is None:
+            raise IDENTITY_UNKNOWN.error(kind="organisation", name=name_or_id)
+        return TenantId(row["id"])
+
+    async def create_user(self, new: NewUser, *, actor: str) -> Credentials:
+        """A new person; tells a generated password once."""
+        name, user = normalised_name(new.user), self._ids.new()
+        password = self._password(new.password, name)
+        digest = await self._hasher.hash(password)
+        async with self._change(new.tenant, "user", name) as tx:
+            values = (user, name, new.display_name, new.role, digest, now_utc(self._clock))
+            await tx.execute(_SQL["insert_user"], *values)
+            await self._note(
+                tx, actor, "identity.user.created", user, details={"role": str(new.role)}
+            )
+        return Credentials(user=user, name=name, password=_told(new.password, password))
+
+    async def users(self, tenant: str) -> list[User]:
+        """The people of an organisation by name."""
+        async with self._pool.tenant_tx(await self.tenant(tenant)) as tx:
+            rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
+        return [msgspec.convert(dict(row), User) for row in rows]
+
+    async def reset_password(
+        self, name: LoginName, chosen: str | None, *, actor: str
+    ) -> Credentials:
+        """Give a new password and end every session of the person."""
+        account = await self._login.find(name)
+        password = self._password(chosen, name.user)
+        digest = await self._hasher.hash(password)
+        async with self._pool.tenant_tx(account.tenant) as tx:
+            await tx.execute(_SQL["set_password"], account.user, digest)
+            ended = await self._sessions.end_all(tx, account.user, "password")
+            await self._note(tx, actor, "identity.user.password_reset", account.user)
+        self._sessions.refuse_tokens(ended)
+        return Credentials(user=account.user, name=name.user, password=_told(chosen, password))
+
+    async def set_user_state(
+        self, name: LoginName, state: Literal["active", "suspended"], *, actor: str
+    ) -> None:
+        """Suspend a person, which ends every session at once, or let them in again."""
+        account = await self._login.find(name)
+        ended: list[UUID] = []
+        async with self._pool.tenant_tx(account.tenant) as tx:
+            await tx.execute(_SQL["set_user_state"], account.user, state)
+            if state == "suspended":
+                ended = await self._sessions.end_all(tx, account.user, "suspended")
+            await self._note(tx, actor, f"identity.user.{state}", account.user)
+        self._sessions.refuse_tokens(ended)
+
+    async def create_account(self, new: NewAccount, *, actor: str) -> Account:
+        """A new broker account."""
+        account = Account(
+            id=self._ids.new(),
+            name=new.name,
+            broker_server=new.broker_server,
+            login=new.login,
+            currency=new.currency,
+            margin_mode=new.margin_mode,
+            simulated=new.simulated,
+            device=new.device,
+        )
+        async with self._change(new.tenant, "account", new.login) as tx:
+            values = msgspec.structs.astuple(account)
+            await tx.execute(_SQL["insert_account"], *values, now_utc(self._clock))
+            await self._note(tx, actor, "identity.account.created", account.id)
+        return account
+
+    async def accounts(self, tenant: TenantId) -> list[Account]:
+        """The accounts of an organisation by name."""
+        async with self._pool.tenant_tx(tenant) as tx:
+            rows = await tx.fetch(_SQL["list_accounts"], LIST_LIMIT)
+        return [msgspec.convert(dict(row), Account) for row in rows]
+
+    async def subscribe(self, new: NewSubscription, *, actor: str) -> Subscription:
+        """Replace what an organisation is entitled to."""
+        begins = now_utc(self._clock)
+        async with self._change(new.tenant, "subscription", new.plan) as tx:
+            values = (new.plan, list(new.features), new.state, begins, new.valid_to)
+            version = await tx.fetch_value(_SQL["put_subscription"], *values)
+            await self._note(
+                tx, actor, "identity.subscription.changed", tx.tenant, details={"plan": new.plan}
+            )
+        return Subscription(
+            plan=new.plan,
+            features=new.features,
+            state=new.state,
+            valid_from=begins,
+            valid_to=new.valid_to,
+            version=version,
+        )
+
+    async def subscription(self, tenant: TenantId) -> Subscription | None:
+        """What an organisation is entitled to, or None before the first subscription."""
+        async with self._pool.tenant_tx(tenant) as tx:
+            row = await tx.fetch_row(_SQL["find_subscription"])
+        return msgspec.convert(dict(row), Subscription) if row else None
+
+    @asynccontextmanager
+    async def _change(
+        self, tenant: str, kind: str, name: str
+    ) -> AsyncGenerator[TenantTransaction]:
+        found = await self.tenant(tenant)
+        with _refusals(kind, name):
+            async with self._pool.tenant_tx(found) as tx:
+                yield tx
+
+    async def _note(
+        self,
+        tx: TenantTransaction,
+        actor: str,
+        action: str,
+        subject: UUID,
+        *,
+        details: dict[str, FieldValue] | None = None,
+    ) -> None:
+        kind = action.split(".")[1]
+        event = AuditEvent(
+            actor=actor, action=action, subject=f"{kind}:{subject}", details=details or {}
+        )
+        await self._audit.add(tx, event)
+
+    def _password(self, chosen: str | None, name: str) -> Secret[str]:
+        if chosen is None:
+            return generate_password(self._randomness)
+        password = Secret(chosen)
+        require_strong(password, login_name=name)
+        return password
+
+
+def _told(chosen: str | None, password: Secret[str]) -> str | None:
+    return None if chosen is not None else password.reveal()
+
+
+@contextmanager
+def _refusals(kind: str, name: str) -> Generator[None]:
+    """Say what a constraint of the database means to a person."""
+    try:
+        yield
+    except AitradingError as exc:
+        if exc.spec is DATABASE_ALREADY_EXISTS:
+            raise IDENTITY_EXISTS.error(kind=kind, name=name) from exc
+        if exc.spec is DATABASE_CONSTRAINT_VIOLATED:
+            reason = f"it breaks the rule {exc.fields.get('constraint')}"
+            raise IDENTITY_INVALID.error(field=kind, reason=reason) from exc
+        raise

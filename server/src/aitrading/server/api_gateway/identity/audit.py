@@ -1,0 +1,56 @@
+"""Audit events are written in the transaction of the change they describe, or not at all."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.errors import FieldValue
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.logging.optimized_log_router import current_context
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import Transaction
+
+_SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/audit.sql")
+
+
+class Outcome(StrEnum):
+    """How it ended."""
+
+    DONE = "done"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEvent:
+    """Something that must be provable later; holds ids, never names or addresses."""
+
+    actor: str
+    action: str
+    subject: str
+    outcome: Outcome = Outcome.DONE
+    details: dict[str, FieldValue] = field(default_factory=dict[str, FieldValue])
+
+
+class AuditTrail:
+    """Adds events to the running transaction."""
+
+    def __init__(self, *, clock: Clock, ids: IdFactory) -> None:
+        self._clock = clock
+        self._ids = ids
+
+    async def add(self, tx: Transaction, event: AuditEvent) -> None:
+        """Write one event; it becomes real when the transaction commits."""
+        await tx.execute(
+            _SQL["insert_event"],
+            self._ids.new(),
+            now_utc(self._clock),
+            event.actor,
+            event.action,
+            event.subject,
+            event.outcome,
+            current_context().trace_id or None,
+            msgspec.json.encode(event.details).decode(),
+        )

@@ -1,0 +1,258 @@
+"""Devices: invited with a one-time code, enrolled with a key of their own, renewed, revoked."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.kit.clock import Clock, datetime_of_ns, now_ms, now_utc
+from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
+from aitrading.core.kit.randomness import Randomness
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.crypto import public_key_of_csr, sha256
+from aitrading.core.security.enrolment import SECRET_BYTES, EnrolmentCode
+from aitrading.core.security.renewal import renewal_message, signed_by
+from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail
+from aitrading.server.api_gateway.identity.errors import (
+    CODE_REFUSED,
+    DEVICE_REVOKED,
+    IDENTITY_EXISTS,
+    IDENTITY_UNKNOWN,
+)
+from aitrading.server.api_gateway.identity.model import LIST_LIMIT, after
+from aitrading.server.api_gateway.identity.sessions import PACKAGE
+from aitrading.server.authority.ca import IssuedCertificate
+from aitrading.server.authority.installation import Authority
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import Row, TenantTransaction
+
+CODE_LIFETIME_S: Final = 24 * 3600
+_SQL: Final = Queries.load(PACKAGE, "sql/devices.sql")
+RENEWAL_WINDOW: Final = timedelta(days=30)
+"""How long after its end a certificate can still be renewed with the device's own key."""
+RENEWAL_CLOCK_SKEW_S: Final = 300
+Publish = Callable[[DeviceRevoked, TenantId], Awaitable[object]]
+
+
+class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
+    """What services ask about a device before they talk with it."""
+
+    device: UUID
+    tenant: UUID
+    name: str
+    state: str
+    certificate_sha256: str | None
+    certificate_ends_at: datetime | None
+
+
+class Invitation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an administrator hands over; the code is shown once."""
+
+    device: UUID
+    code: str
+    expires_at: datetime
+
+
+class EnrolledDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client keeps: its certificate and the authority of its server."""
+
+    device: UUID
+    tenant: UUID
+    certificate: str
+    edge_ca: str
+    expires_at: datetime
+
+
+class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A client asks for its next certificate, signed with the key of the present one."""
+
+    tenant: UUID
+    device: UUID
+    csr: str
+    issued_ms: int
+    signature: str
+
+
+class Devices:
+    """Everything about devices."""
+
+    def __init__(
+        self,
+        pool: PostgresPool,
+        *,
+        authority: Authority,
+        audit: AuditTrail,
+        publish: Publish,
+        clock: Clock,
+        ids: IdFactory,
+        randomness: Randomness,
+    ) -> None:
+        self._pool = pool
+        self._authority = authority
+        self._audit = audit
+        self._publish = publish
+        self._clock = clock
+        self._ids = ids
+        self._randomness = randomness
+
+    @property
+    def edge_ca_pem(self) -> str:
+        """The certificate that a code's pin belongs to; public."""
+        return self._authority.edge.certificate_pem.decode()
+
+    async def invite(self, tenant: TenantId, name: str, *, actor: str) -> Invitation:
+        """Create a device and its one-time code; inviting again replaces an unused code.
+
+        Raises `IDENTITY_EXISTS` when a device of that name is active.
+        """
+        code = EnrolmentCode(
+            tenant=tenant,
+            secret=Secret(self._randomness.token(SECRET_BYTES)),
+            ca_sha256=bytes.fromhex(self._authority.edge.fingerprint),
+        )
+        expires_at = after(self._clock, CODE_LIFETIME_S)
+        async with self._pool.tenant_tx(tenant) as tx:
+            device = await self._invited(tx, name)
+            digest = sha256(code.secret.reveal())
+            await tx.execute(_SQL["insert_enrolment_code"], digest, device, expires_at)
+            await self._note(tx, actor, "identity.device.invited", device)
+        return Invitation(device=device, code=code.text().reveal(), expires_at=expires_at)
+
+    async def enrol(self, code: EnrolmentCode, csr_pem: bytes) -> EnrolledDevice:
+        """Turn a code and a request into a certificate; exactly one of parallel callers succeeds.
+
+        Raises `CSR_INVALID` (the code stays usable) or `CODE_REFUSED`.
+        """
+        public_key = public_key_of_csr(csr_pem)
+        moment = now_utc(self._clock)
+        async with self._pool.tenant_tx(code.tenant) as tx:
+            digest = sha256(code.secret.reveal())
+            device = await tx.fetch_value(_SQL["use_enrolment_code"], digest, moment)
+            if device is None:
+                raise CODE_REFUSED.error()
+            issued = self._issue(code.tenant, device, csr_pem)
+            done = await tx.fetch_row(
+                _SQL["enrol_device"],
+                device,
+                public_key,
+                issued.fingerprint,
+                datetime_of_ns(issued.not_after_ns),
+                moment,
+            )
+            if done is None:
+                raise DEVICE_REVOKED.error()
+            await self._note(tx, f"device:{device}", "identity.device.enrolled", device)
+        return self._enrolled(code.tenant, device, issued)
+
+    async def renew(self, request: RenewalRequest) -> EnrolledDevice:
+        """Give the next certificate to who still holds the device's key.
+
+        Works until 30 days after the certificate's end. Raises `CSR_INVALID` or `CODE_REFUSED`.
+        """
+        tenant, csr_pem = TenantId(request.tenant), request.csr.encode()
+        public_key = public_key_of_csr(csr_pem)
+        async with self._pool.tenant_tx(tenant) as tx:
+            row = await tx.fetch_row(_SQL["find_device"], request.device)
+            if row is None or not self._may_renew(row, request):
+                raise CODE_REFUSED.error()
+            issued = self._issue(tenant, request.device, csr_pem)
+            done = await tx.fetch_row(
+                _SQL["renew_device"],
+                request.device,
+                row["public_key"],
+                public_key,
+                issued.fingerprint,
+                datetime_of_ns(issued.not_after_ns),
+            )
+            if done is None:
+                raise CODE_REFUSED.error()
+            actor = f"device:{request.device}"
+            await self._note(tx, actor, "identity.device.renewed", request.device)
+        return self._enrolled(tenant, request.device, issued)
+
+    async def state(self, tenant: TenantId, device: UUID) -> DeviceState:
+        """What is known of a device; raises `IDENTITY_UNKNOWN`."""
+        async with self._pool.tenant_tx(tenant) as tx:
+            row = await tx.fetch_row(_SQL["find_device"], device)
+        if row is None:
+            raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
+        return _state(row, tenant)
+
+    async def list(self, tenant: TenantId) -> list[DeviceState]:
+        """The tenant's devices by name, at most `LIST_LIMIT`."""
+        async with self._pool.tenant_tx(tenant) as tx:
+            rows = await tx.fetch(_SQL["list_devices"], LIST_LIMIT)
+        return [_state(row, tenant) for row in rows]
+
+    async def revoke(self, tenant: TenantId, device: UUID, *, actor: str, reason: str) -> None:
+        """End a device's right to connect, then tell everybody; repeating it tells again."""
+        await self.state(tenant, device)
+        moment = now_utc(self._clock)
+        async with self._pool.tenant_tx(tenant) as tx:
+            if await tx.fetch_row(_SQL["revoke_device"], device, moment):
+                await self._note(tx, actor, "identity.device.revoked", device)
+        event = DeviceRevoked(
+            device=DeviceId(device), reason=reason, revoked_ns=self._clock.now_ns()
+        )
+        await self._publish(event, tenant)
+
+    async def _invited(self, tx: TenantTransaction, name: str) -> UUID:
+        row = await tx.fetch_row(_SQL["find_device_by_name"], name)
+        if row is not None and row["state"] == "active":
+            raise IDENTITY_EXISTS.error(kind="device", name=name)
+        if row is not None:
+            await tx.execute(_SQL["forget_enrolment_codes"], row["id"])
+            return UUID(str(row["id"]))
+        device = self._ids.new()
+        await tx.execute(_SQL["insert_device"], device, name, now_utc(self._clock))
+        return device
+
+    def _issue(self, tenant: TenantId, device: UUID, csr_pem: bytes) -> IssuedCertificate:
+        identity = DeviceIdentity(tenant=tenant, device=DeviceId(device))
+        return self._authority.issue_device(csr_pem, identity)
+
+    def _may_renew(self, row: Row, request: RenewalRequest) -> bool:
+        if row["state"] != "active":
+            return False
+        if now_utc(self._clock) > row["certificate_ends_at"] + RENEWAL_WINDOW:
+            return False
+        if abs(now_ms(self._clock) - request.issued_ms) > RENEWAL_CLOCK_SKEW_S * 1000:
+            return False
+        message = renewal_message(
+            tenant=request.tenant,
+            device=request.device,
+            csr_pem=request.csr.encode(),
+            issued_ms=request.issued_ms,
+        )
+        return signed_by(row["public_key"], request.signature, message)
+
+    def _enrolled(
+        self, tenant: TenantId, device: UUID, issued: IssuedCertificate
+    ) -> EnrolledDevice:
+        return EnrolledDevice(
+            device=device,
+            tenant=tenant,
+            certificate=issued.certificate_pem.decode(),
+            edge_ca=self.edge_ca_pem,
+            expires_at=datetime_of_ns(issued.not_after_ns),
+        )
+
+    async def _note(self, tx: TenantTransaction, actor: str, action: str, device: UUID) -> None:
+        event = AuditEvent(actor=actor, action=action, subject=f"device:{device}")
+        await self._audit.add(tx, event)
+
+
+def _state(row: Row, tenant: TenantId) -> DeviceState:
+    return DeviceState(
+        device=row["id"],
+        tenant=tenant,
+        name=row["name"],
+        state=row["state"],
+        certificate_sha256=row["certificate_sha256"],
+        certificate_ends_at=row["certificate_ends_at"],
+    )

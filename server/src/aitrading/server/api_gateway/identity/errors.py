@@ -1,0 +1,76 @@
+"""Refusals of identity. A failed login has one answer, whatever the reason."""
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Severity
+
+LOGIN_REFUSED = ErrorSpec(
+    code="LOGIN_REFUSED",
+    category=Category.DENIED,
+    message="The login was refused.",
+    why="Organisation, user or password is wrong, or the user may not log in.",
+    remedy="Try again, or let an administrator run `aitrading user reset-password`.",
+    http_status=401,
+    severity=Severity.INFO,
+)
+LOGIN_THROTTLED = ErrorSpec(
+    code="LOGIN_THROTTLED",
+    category=Category.RETRYABLE,
+    message="Too many failed logins; the next try is accepted in {retry_after_s} s.",
+    why="Each failure makes the next wait longer, so that nobody can guess passwords.",
+    remedy="Wait, then try again. Nothing is locked: a correct login works after the wait.",
+    http_status=429,
+    severity=Severity.INFO,
+)
+CODE_REFUSED = ErrorSpec(
+    code="CODE_REFUSED",
+    category=Category.DENIED,
+    message="The one-time code was refused.",
+    why="It was used already, is too old, or was never given out.",
+    remedy="Ask for a new one: `aitrading login` or `aitrading device invite`.",
+    http_status=403,
+    severity=Severity.INFO,
+)
+REFRESH_RACED = ErrorSpec(
+    code="REFRESH_RACED",
+    category=Category.RETRYABLE,
+    message="The session was renewed by another request at the same moment.",
+    why="Two tabs of one browser renewed together; the other one got the new cookie.",
+    remedy="Repeat the request: the cookie is already the new one.",
+    http_status=409,
+    severity=Severity.DEBUG,
+)
+IDENTITY_UNKNOWN = ErrorSpec(
+    code="IDENTITY_UNKNOWN",
+    category=Category.DENIED,
+    message="There is no {kind} `{name}`.",
+    why="It is misspelt, or it belongs to another organisation.",
+    remedy="List what exists: `aitrading tenant list`, `user list`, `device list`.",
+    http_status=404,
+    severity=Severity.INFO,
+)
+IDENTITY_EXISTS = ErrorSpec(
+    code="IDENTITY_EXISTS",
+    category=Category.DENIED,
+    message="The {kind} `{name}` exists already.",
+    why="A name is unique: an organisation's on the platform, all others in the organisation.",
+    remedy="Use another name, or change the existing one.",
+    http_status=409,
+    severity=Severity.INFO,
+)
+IDENTITY_INVALID = ErrorSpec(
+    code="IDENTITY_INVALID",
+    category=Category.DENIED,
+    message="{field} is not accepted: {reason}.",
+    why="A value has another form than documented.",
+    remedy="Correct it and try again.",
+    http_status=422,
+    severity=Severity.DEBUG,
+)
+DEVICE_REVOKED = ErrorSpec(
+    code="DEVICE_REVOKED",
+    category=Category.DENIED,
+    message="The device was revoked.",
+    why="An administrator ended its right to connect.",
+    remedy="Invite it again: `aitrading device invite`.",
+    http_status=403,
+    severity=Severity.WARNING,
+)

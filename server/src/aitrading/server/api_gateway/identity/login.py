@@ -1,0 +1,199 @@
+"""Proving who somebody is: by password, by a one-time link, or by the host's administrator.
+
+A failed login looks the same and costs the same whether or not the person exists: the same
+statements, the same hashing, the same audit event, one answer.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.randomness import Randomness
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import Authentication
+from aitrading.core.security.crypto import sha256
+from aitrading.core.security.encoding import base64url_decode, base64url_encode
+from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail, Outcome
+from aitrading.server.api_gateway.identity.errors import (
+    CODE_REFUSED,
+    IDENTITY_INVALID,
+    IDENTITY_UNKNOWN,
+    LOGIN_REFUSED,
+)
+from aitrading.server.api_gateway.identity.model import (
+    PLATFORM_TENANT,
+    after,
+    normalised_name,
+)
+from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions, SessionTickets
+from aitrading.server.api_gateway.identity.throttle import LoginThrottle
+from aitrading.server.authority.passwords import PasswordHasher
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+
+LINK_LIFETIME_S: Final = 10 * 60
+LINK_KEPT: Final = timedelta(days=1)
+LINK_SECRET_BYTES: Final = 32
+UUID_BYTES: Final = 16
+_SQL: Final = Queries.load(PACKAGE, "sql/login.sql")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginName:
+    """What a person types besides the password."""
+
+    tenant: str
+    user: str
+
+    def key(self) -> bytes:
+        """Tells names apart in the throttle without keeping them."""
+        return sha256(f"{self.tenant}\0{self.user}".encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Where a login name leads; `NOBODY` for a name that nobody has."""
+
+    tenant: TenantId
+    user: UUID
+    password_hash: str | None
+
+
+NOBODY: Final = UUID(int=0)
+
+
+class Login:
+    """Turns a proof into a session."""
+
+    def __init__(
+        self,
+        pool: PostgresPool,
+        *,
+        sessions: Sessions,
+        hasher: PasswordHasher,
+        throttle: LoginThrottle,
+        audit: AuditTrail,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._pool = pool
+        self._sessions = sessions
+        self._hasher = hasher
+        self._throttle = throttle
+        self._audit = audit
+        self._clock = clock
+        self._randomness = randomness
+
+    async def by_password(
+        self, name: LoginName, password: Secret[str], *, network: str
+    ) -> SessionTickets:
+        """Open a session; raises `LOGIN_REFUSED` or `LOGIN_THROTTLED`, nothing more telling."""
+        key = name.key()
+        self._throttle.check(key, network)
+        account = await self._account(name)
+        matches = await self._hasher.verify(password, account.password_hash)
+        try:
+            tickets = await self._decide(account, matches=matches)
+        except AitradingError as exc:
+            if exc.spec is LOGIN_REFUSED:
+                self._throttle.failed(key, network)
+            raise
+        self._throttle.succeeded(key, network)
+        return tickets
+
+    async def by_link(self, code: Secret[str]) -> SessionTickets:
+        """Open a session for a one-time code; exactly one of parallel callers succeeds.
+
+        Raises `CODE_REFUSED`.
+        """
+        tenant, digest = _parse_link(code)
+        async with self._pool.tenant_tx(tenant) as tx:
+            row = await tx.fetch_row(_SQL["use_login_link"], digest, now_utc(self._clock))
+            if row is None:
+                raise CODE_REFUSED.error()
+            return await self._sessions.open(tx, row["user_id"], Authentication.LINK)
+
+    async def by_host(self, name: LoginName, *, actor: str) -> SessionTickets:
+        """Open a session because the administrator of the host asks for it."""
+        account = await self.find(name)
+        async with self._pool.tenant_tx(account.tenant) as tx:
+            event = AuditEvent(
+                actor=actor, action="identity.token.given", subject=f"user:{account.user}"
+            )
+            await self._audit.add(tx, event)
+            return await self._sessions.open(tx, account.user, Authentication.HOST)
+
+    async def create_link(self, name: LoginName, *, actor: str) -> Secret[str]:
+        """A one-time code that logs the person in within `LINK_LIFETIME_S`."""
+        account = await self.find(name)
+        secret = self._randomness.token(LINK_SECRET_BYTES)
+        async with self._pool.tenant_tx(account.tenant) as tx:
+            await tx.execute(_SQL["forget_login_links"], now_utc(self._clock) - LINK_KEPT)
+            await tx.execute(
+                _SQL["insert_login_link"],
+                sha256(secret),
+                account.user,
+                after(self._clock, LINK_LIFETIME_S),
+            )
+            event = AuditEvent(
+                actor=actor, action="identity.login_link.created", subject=f"user:{account.user}"
+            )
+            await self._audit.add(tx, event)
+        return Secret(base64url_encode(account.tenant.bytes + secret))
+
+    async def find(self, name: LoginName) -> Account:
+        """Where an existing login name leads; raises `IDENTITY_UNKNOWN`. For administrators."""
+        account = await self._account(name)
+        if account.user == NOBODY:
+            raise IDENTITY_UNKNOWN.error(kind="user", name=f"{name.tenant}/{name.user}")
+        return account
+
+    async def _account(self, name: LoginName) -> Account:
+        """The same two statements for every name, whether or not it leads anywhere."""
+        async with self._pool.platform_tx() as tx:
+            found = await tx.fetch_value(_SQL["find_tenant"], _cleaned(name.tenant))
+        tenant = TenantId(found or PLATFORM_TENANT)
+        async with self._pool.tenant_tx(tenant) as tx:
+            row = await tx.fetch_row(_SQL["find_user_by_name"], _cleaned(name.user))
+        if row is None:
+            return Account(tenant=tenant, user=NOBODY, password_hash=None)
+        return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])
+
+    async def _decide(self, account: Account, *, matches: bool) -> SessionTickets:
+        async with self._pool.tenant_tx(account.tenant) as tx:
+            if matches:
+                return await self._sessions.open(tx, account.user, Authentication.PASSWORD)
+            await self._audit.add(
+                tx,
+                AuditEvent(
+                    actor="unknown",
+                    action="identity.login.refused",
+                    subject=f"user:{account.user}",
+                    outcome=Outcome.DENIED,
+                ),
+            )
+        raise LOGIN_REFUSED.error()
+
+
+def _cleaned(text: str) -> str:
+    """The one spelling; what cannot be a name becomes one that nobody has."""
+    try:
+        return normalised_name(text)
+    except AitradingError as exc:
+        if exc.spec is not IDENTITY_INVALID:
+            raise
+        return ""
+
+
+def _parse_link(code: Secret[str]) -> tuple[TenantId, bytes]:
+    try:
+        raw = base64url_decode(code.reveal())
+    except ValueError as exc:
+        raise CODE_REFUSED.error() from exc
+    if len(raw) != UUID_BYTES + LINK_SECRET_BYTES:
+        raise CODE_REFUSED.error()
+    return TenantId(UUID(bytes=raw[:UUID_BYTES])), sha256(raw[UUID_BYTES:])

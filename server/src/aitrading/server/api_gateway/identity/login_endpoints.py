@@ -1,0 +1,172 @@
+"""`/api/v1/auth/…`: the browser gets cookies that no script can read, programs get tokens."""
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+from starlette.responses import Response
+
+from aitrading.core.infrastructure.resilience.errors import BULKHEAD_FULL
+from aitrading.core.kit.clock import datetime_of_ns
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S
+from aitrading.core.security.errors import TOKEN_MISSING, TOKEN_REFUSED
+from aitrading.server.api_gateway.identity.errors import (
+    CODE_REFUSED,
+    LOGIN_REFUSED,
+    LOGIN_THROTTLED,
+    REFRESH_RACED,
+)
+from aitrading.server.api_gateway.identity.login import Login, LoginName
+from aitrading.server.api_gateway.identity.model import Person
+from aitrading.server.api_gateway.identity.sessions import IDLE_LIMIT_S, Sessions, SessionTickets
+from aitrading.server.kit.authentication import ACCESS_COOKIE
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import LOGGED_IN, PUBLIC, endpoint
+from aitrading.server.kit.http_errors import ORIGIN_REFUSED
+from aitrading.server.kit.postgres import PostgresPool
+
+AUTH_PATH: Final = "/api/v1/auth"
+REFRESH_COOKIE: Final = "__Secure-aitrading-refresh"
+"""Sent to the refresh and logout addresses only; `__Host-` would send it everywhere."""
+BODY_LIMIT_BYTES: Final = 4096
+
+
+class LoginRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A login; `deliver` chooses cookies (browser) or tokens in the answer (programs)."""
+
+    tenant: str
+    username: str
+    password: str
+    deliver: Literal["cookie", "token"] = "cookie"
+
+
+class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A one-time code from a login link."""
+
+    code: str
+
+
+class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program's refresh token; a browser sends its cookie and no body."""
+
+    refresh_token: str
+
+
+class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who is logged in until when; the tokens only for a program that asked for them."""
+
+    person: Person
+    expires_at: datetime
+    access_token: str | None = None
+    refresh_token: str | None = None
+
+
+class LoginEndpoints:
+    """Login, renewal, logout."""
+
+    def __init__(self, pool: PostgresPool, login: Login, sessions: Sessions) -> None:
+        self._pool = pool
+        self._login = login
+        self._sessions = sessions
+
+    @endpoint(
+        "POST",
+        f"{AUTH_PATH}/login",
+        access=PUBLIC,
+        body=LoginRequest,
+        answer=SessionAnswer,
+        errors=(LOGIN_REFUSED, LOGIN_THROTTLED, BULKHEAD_FULL),
+        body_limit_bytes=BODY_LIMIT_BYTES,
+    )
+    async def login(self, call: Call) -> Response:
+        """Log in with organisation, user name and password."""
+        request = await call.json(LoginRequest)
+        if request.deliver == "token" and call.header("origin") is not None:
+            raise ORIGIN_REFUSED.error()
+        name = LoginName(tenant=request.tenant, user=request.username)
+        password = Secret(request.password)
+        tickets = await self._login.by_password(name, password, network=call.network)
+        return _delivered(tickets, cookies=request.deliver == "cookie")
+
+    @endpoint(
+        "POST",
+        f"{AUTH_PATH}/link",
+        access=PUBLIC,
+        body=LinkRequest,
+        answer=SessionAnswer,
+        errors=(CODE_REFUSED,),
+        body_limit_bytes=BODY_LIMIT_BYTES,
+    )
+    async def link(self, call: Call) -> Response:
+        """Log in with the one-time code of a login link."""
+        request = await call.json(LinkRequest)
+        tickets = await self._login.by_link(Secret(request.code))
+        return _delivered(tickets, cookies=True)
+
+    @endpoint(
+        "POST",
+        f"{AUTH_PATH}/refresh",
+        access=PUBLIC,
+        answer=SessionAnswer,
+        errors=(TOKEN_MISSING, TOKEN_REFUSED, REFRESH_RACED),
+        body_limit_bytes=BODY_LIMIT_BYTES,
+    )
+    async def refresh(self, call: Call) -> Response:
+        """Renew the access token; each refresh token works once."""
+        cookie = call.cookie(REFRESH_COOKIE)
+        if cookie is not None:
+            call.require_same_origin()
+            return _delivered(await self._sessions.refresh(Secret(cookie)), cookies=True)
+        if not (call.header("content-type") or "").startswith("application/json"):
+            raise TOKEN_MISSING.error()
+        request = await call.json(RefreshRequest)
+        tickets = await self._sessions.refresh(Secret(request.refresh_token))
+        return _delivered(tickets, cookies=False)
+
+    @endpoint(
+        "POST",
+        f"{AUTH_PATH}/logout",
+        access=LOGGED_IN,
+    )
+    async def logout(self, call: Call) -> Response:
+        """End the session; its tokens are refused from now on."""
+        token = call.token
+        await self._sessions.end(token.tenant, token.user, token.session)
+        response = Response(status_code=204)
+        _set_cookie(response, ACCESS_COOKIE, "", path="/", max_age_s=0)
+        _set_cookie(response, REFRESH_COOKIE, "", path=AUTH_PATH, max_age_s=0)
+        return response
+
+    @endpoint(
+        "GET",
+        f"{AUTH_PATH}/me",
+        access=LOGGED_IN,
+        answer=SessionAnswer,
+    )
+    async def me(self, call: Call) -> SessionAnswer:
+        """Who is logged in, and until when without renewal."""
+        async with self._pool.tenant_tx(call.token.tenant) as tx:
+            person, _ = await self._sessions.person(tx, call.token.user)
+        return SessionAnswer(person=person, expires_at=datetime_of_ns(call.token.expires_ns))
+
+
+def _delivered(tickets: SessionTickets, *, cookies: bool) -> Response:
+    access, refresh = tickets.access.token.reveal(), tickets.refresh.reveal()
+    answer = SessionAnswer(
+        person=tickets.person,
+        expires_at=datetime_of_ns(tickets.access.expires_ns),
+        access_token=None if cookies else access,
+        refresh_token=None if cookies else refresh,
+    )
+    response = Response(msgspec.json.encode(answer), media_type="application/json")
+    if cookies:
+        _set_cookie(response, ACCESS_COOKIE, access, path="/", max_age_s=USER_TOKEN_LIFETIME_S)
+        _set_cookie(response, REFRESH_COOKIE, refresh, path=AUTH_PATH, max_age_s=IDLE_LIMIT_S)
+    return response
+
+
+def _set_cookie(response: Response, name: str, value: str, *, path: str, max_age_s: int) -> None:
+    response.set_cookie(
+        name, value, max_age=max_age_s, path=path, secure=True, httponly=True, samesite="strict"
+    )

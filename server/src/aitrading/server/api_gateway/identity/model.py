@@ -1,0 +1,67 @@
+"""Roles, names and the shapes that identity takes and gives."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.kit.clock import Clock, datetime_of_ns
+from aitrading.core.security.claims import Scope
+from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID
+
+PLATFORM_TENANT: Final = UUID(int=0)
+"""Stands for "no tenant" in audit events and in look-ups that must look alike."""
+LIST_LIMIT: Final = 1000
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}")
+
+
+class Role(StrEnum):
+    """What a person is in the organisation."""
+
+    OWNER = "owner"
+    TRADER = "trader"
+    VIEWER = "viewer"
+    AUDITOR = "auditor"
+
+
+SCOPES: Final[dict[Role, frozenset[Scope]]] = {
+    Role.OWNER: frozenset(Scope),
+    Role.TRADER: frozenset({Scope.READ, Scope.TRADE, Scope.KILL}),
+    Role.VIEWER: frozenset({Scope.READ}),
+    Role.AUDITOR: frozenset({Scope.READ, Scope.AUDIT}),
+}
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is logged in."""
+
+    user: UUID
+    tenant: UUID
+    tenant_name: str
+    name: str
+    display_name: str
+    role: Role
+    scopes: tuple[Scope, ...]
+
+
+def normalised_name(text: str) -> str:
+    """One spelling per user name or e-mail address; raises `IDENTITY_INVALID`."""
+    name = unicodedata.normalize("NFC", text.strip()).casefold()
+    if not _NAME.fullmatch(name):
+        raise IDENTITY_INVALID.error(field="user", reason="use a-z, 0-9 and . _ @ + - only")
+    return name
+
+
+def after(clock: Clock, seconds: float) -> datetime:
+    """A moment from now on, for a column."""
+    return datetime_of_ns(clock.now_ns() + round(seconds * 1e9))
+
+
+def as_ns(moment: datetime) -> int:
+    """Nanoseconds since the epoch of a column's value."""
+    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1000

@@ -1,0 +1,43 @@
+-- name: insert_tenant
+INSERT INTO identity.tenants (id, name, created_at) VALUES ($1, $2, $3);
+
+-- name: list_tenants
+SELECT id, name, state, created_at FROM identity.tenants ORDER BY name LIMIT $1;
+
+-- name: find_tenant
+SELECT id, name, state, created_at FROM identity.tenants WHERE id::text = $1 OR name = $1;
+
+-- name: insert_user
+INSERT INTO identity.users (id, name, display_name, role, password_hash, created_at)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: list_users
+SELECT id, name, display_name, role, state, created_at
+  FROM identity.users ORDER BY name LIMIT $1;
+
+-- name: set_password
+UPDATE identity.users SET password_hash = $2 WHERE id = $1 RETURNING id;
+
+-- name: set_user_state
+UPDATE identity.users SET state = $2 WHERE id = $1 RETURNING id;
+
+-- name: insert_account
+INSERT INTO identity.accounts
+       (id, name, broker_server, login, currency, margin_mode, simulated, device_id, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: list_accounts
+SELECT id, name, broker_server, login, currency, margin_mode, simulated, device_id AS device
+  FROM identity.accounts ORDER BY name LIMIT $1;
+
+-- name: put_subscription
+INSERT INTO identity.subscriptions (plan, features, state, valid_from, valid_to, version)
+VALUES ($1, $2, $3, $4, $5, 1)
+ON CONFLICT (tenant_id) DO UPDATE
+   SET plan = excluded.plan, features = excluded.features, state = excluded.state,
+       valid_from = excluded.valid_from, valid_to = excluded.valid_to,
+       version = identity.subscriptions.version + 1
+RETURNING version;
+
+-- name: find_subscription
+SELECT plan, features, state, valid_from, valid_to, version FROM identity.subscriptions;

@@ -1,0 +1,3 @@
+-- name: insert_event
+INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id, details)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb);

@@ -1,0 +1,42 @@
+-- name: insert_device
+INSERT INTO identity.devices (id, name, created_at) VALUES ($1, $2, $3);
+
+-- name: insert_enrolment_code
+INSERT INTO identity.enrolment_codes (hash, device_id, expires_at) VALUES ($1, $2, $3);
+
+-- name: use_enrolment_code
+UPDATE identity.enrolment_codes SET used_at = $2
+ WHERE hash = $1 AND used_at IS NULL AND expires_at > $2
+RETURNING device_id;
+
+-- name: enrol_device
+UPDATE identity.devices
+   SET state = 'active', public_key = $2, certificate_sha256 = $3, certificate_ends_at = $4,
+       enrolled_at = $5
+ WHERE id = $1 AND state = 'invited'
+RETURNING name;
+
+-- name: renew_device
+UPDATE identity.devices
+   SET public_key = $3, certificate_sha256 = $4, certificate_ends_at = $5
+ WHERE id = $1 AND state = 'active' AND public_key = $2
+RETURNING name;
+
+-- name: find_device
+SELECT id, name, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
+  FROM identity.devices WHERE id = $1;
+
+-- name: list_devices
+SELECT id, name, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
+  FROM identity.devices ORDER BY name LIMIT $1;
+
+-- name: revoke_device
+UPDATE identity.devices SET state = 'revoked', revoked_at = $2
+ WHERE id = $1 AND state <> 'revoked'
+RETURNING id;
+
+-- name: find_device_by_name
+SELECT id, state FROM identity.devices WHERE name = $1 AND state <> 'revoked' FOR UPDATE;
+
+-- name: forget_enrolment_codes
+DELETE FROM identity.enrolment_codes WHERE device_id = $1;

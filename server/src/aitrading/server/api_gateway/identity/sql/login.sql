@@ -1,0 +1,24 @@
+-- name: find_tenant
+SELECT id FROM identity.tenants WHERE name = $1;
+
+-- name: find_user_by_name
+SELECT id, password_hash FROM identity.users WHERE name = $1;
+
+-- name: find_user
+SELECT u.id, u.name, u.display_name, u.role, u.state, t.name AS tenant_name,
+       t.state AS tenant_state, coalesce(s.version, 0) AS entitlement_version
+  FROM identity.users u
+  JOIN identity.tenants t ON t.id = u.tenant_id
+  LEFT JOIN identity.subscriptions s ON s.tenant_id = u.tenant_id
+ WHERE u.id = $1;
+
+-- name: insert_login_link
+INSERT INTO identity.login_links (hash, user_id, expires_at) VALUES ($1, $2, $3);
+
+-- name: use_login_link
+UPDATE identity.login_links SET used_at = $2
+ WHERE hash = $1 AND used_at IS NULL AND expires_at > $2
+RETURNING user_id;
+
+-- name: forget_login_links
+DELETE FROM identity.login_links WHERE expires_at < $1;
