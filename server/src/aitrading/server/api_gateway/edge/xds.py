@@ -1,17 +1,15 @@
 """Hand the resources to Envoy: each file replaced whole, by an atomic rename."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from aitrading.core.infrastructure.files import write_atomically
 from aitrading.server.api_gateway.edge.clusters import clusters
 from aitrading.server.api_gateway.edge.config import EdgeConfig
 from aitrading.server.api_gateway.edge.json_types import Resource
 from aitrading.server.api_gateway.edge.listener import listener, server_secret, token_filter
 from aitrading.server.api_gateway.edge.routes import route_file, route_tables
-
-_FILE_MODE = 0o600
 
 
 def resources(config: EdgeConfig) -> dict[str, list[Resource]]:
@@ -45,11 +43,5 @@ def _encode(listed: list[Resource]) -> bytes:
 def _replace(path: Path, content: bytes) -> bool:
     if path.is_file() and path.read_bytes() == content:
         return False
-    fresh = path.with_suffix(".tmp")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
+    write_atomically(path, content)
     return True

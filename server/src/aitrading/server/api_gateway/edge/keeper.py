@@ -1,0 +1,103 @@
+"""Keeps what Envoy reads true: its certificate, the keys of tokens, routes and listener."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Final
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.files import make_private_folder, write_atomically
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.server.api_gateway.edge.config import EdgeConfig
+from aitrading.server.api_gateway.edge.xds import write_resources
+from aitrading.server.authority.installation import EdgeCredentials
+
+LOOK_AGAIN_S: Final = 5.0
+RENEW_BEFORE_END_S: Final = 10 * 24 * 3600
+
+_log = get_logger(__name__)
+
+MakeConfig = Callable[[], EdgeConfig]
+IssueCertificate = Callable[[tuple[str, ...]], EdgeCredentials]
+
+
+class EdgeKeeper:
+    """A component: when `start` returns, Envoy finds everything it needs.
+
+    Token keys and the certificate are looked at again every `LOOK_AGAIN_S`; what changed is
+    written, the rest is left alone, and a failure leaves the last good files in force.
+    """
+
+    name: ClassVar[str] = "edge"
+
+    def __init__(
+        self,
+        make_config: MakeConfig,
+        issue: IssueCertificate,
+        *,
+        clock: Clock,
+        errors: ErrorHandler,
+    ) -> None:
+        self._make_config = make_config
+        self._issue = issue
+        self._clock = clock
+        self._errors = errors
+        self._certificate_ends_ns = 0
+        self._tasks = TaskSet(self.name, on_error=self._failed)
+        self.state = ComponentState.NEW
+
+    async def start(self) -> None:
+        """Write everything; raises what keeps the edge from being configured."""
+        self.state = ComponentState.STARTING
+        await asyncio.to_thread(self._refresh)
+        self._tasks.start(self._keep(), name="keep")
+        self.state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Leave the files: Envoy goes on serving what works."""
+        await self._tasks.close()
+        self.state = ComponentState.STOPPED
+
+    async def _keep(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_AGAIN_S)
+            try:
+                await asyncio.to_thread(self._refresh)
+            except Exception as exc:  # noqa: BLE001 - the last good files stay in force
+                self._errors.classify(exc)
+                self.state = ComponentState.DEGRADED
+            else:
+                self.state = ComponentState.HEALTHY
+
+    def _refresh(self) -> None:
+        config = self._make_config()
+        self._renew_certificate(config)
+        if written := write_resources(config):
+            _log.info("the edge's configuration changed", files=", ".join(written))
+
+    def _renew_certificate(self, config: EdgeConfig) -> None:
+        rest_ns = self._certificate_ends_ns - self._clock.now_ns()
+        if rest_ns > RENEW_BEFORE_END_S * NS_PER_S:
+            return
+        issued = self._issue(certificate_names(config))
+        make_private_folder(config.certificate.parent)
+        _replace(config.private_key, issued.private_key_pem.reveal())
+        _replace(config.certificate, issued.certificate_pem)
+        self._certificate_ends_ns = issued.not_after_ns
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._errors.classify(exc)
+        self.state = ComponentState.FAILED
+
+
+def certificate_names(config: EdgeConfig) -> tuple[str, ...]:
+    """Every name that a client may ask for; addresses without the brackets of a URL."""
+    names = (*config.hosts, *config.link_hosts)
+    return tuple(name.removeprefix("[").removesuffix("]") for name in names)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, content)

@@ -1,0 +1,111 @@
+"""Asks every service how it is, again and again, so that a request never has to wait for that."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from aitrading.core.infrastructure.central_hub import CentralHub
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.health import HealthRegistry
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.resilience import Known
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.server.api_gateway.call_sites import HEALTH_LAST_KNOWN, PEER_BREAKER
+from aitrading.server.api_gateway.health.build import Knowledge, build_report, chain_line
+from aitrading.server.api_gateway.health.peer_report import PeerReport
+from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
+from aitrading.server.dashboard.report import ChainLine, PlatformReport
+
+
+class PlatformHealth:
+    """A component; `report()` answers at once from what was learnt last."""
+
+    name: ClassVar[str] = "platform-health"
+    critical: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        peers: Sequence[PeerSource],
+        supervisor: SupervisorSource,
+        *,
+        own: HealthRegistry,
+        hub: CentralHub,
+        clock: Clock,
+        errors: ErrorHandler,
+        period_s: float,
+    ) -> None:
+        self._peers = peers
+        self._supervisor = supervisor
+        self._own = own
+        self._hub = hub
+        self._clock = clock
+        self._errors = errors
+        self._period_s = period_s
+        self._known: dict[str, Known[PeerReport] | None] = {peer.name: None for peer in peers}
+        self._tasks = TaskSet(self.name, on_error=self._failed)
+        self.state = ComponentState.NEW
+        errors.declare(PEER_BREAKER, HEALTH_LAST_KNOWN)
+
+    async def start(self) -> None:
+        """Begin to ask; returns before anybody answered."""
+        self._tasks.start(self._keep_asking(), name="ask")
+        self.state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        await self._tasks.close()
+        self.state = ComponentState.STOPPED
+
+    def report(self) -> PlatformReport:
+        """The whole house as it is known now."""
+        return build_report(
+            Knowledge(
+                now_ns=self._clock.now_ns(),
+                peers={**self._known, self._own.service: self._ourselves()},
+                supervisor=self._supervisor.look(),
+                chains=tuple(
+                    self._hub.chains.health(chain.name) for chain in self._hub.chains.definitions()
+                ),
+                registry_stale_since_ns=self._hub.stale_since_ns,
+            )
+        )
+
+    def chain(self, name: str) -> ChainLine:
+        """One chain; raises CHAIN_UNKNOWN with the name that was probably meant."""
+        return chain_line(self._hub.chains.health(name))
+
+    @property
+    def known(self) -> Mapping[str, Known[PeerReport] | None]:
+        """What each peer said last."""
+        return dict(self._known)
+
+    async def ask_once(self) -> None:
+        """Ask every peer, all at the same time."""
+        async with asyncio.TaskGroup() as group:
+            for peer in self._peers:
+                group.create_task(self._ask(peer), name=peer.name)
+
+    async def _keep_asking(self) -> None:
+        while True:
+            began_ns = self._clock.monotonic_ns()
+            await self.ask_once()
+            spent_s = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+            await self._clock.sleep(max(0.05, self._period_s - spent_s))
+
+    async def _ask(self, peer: PeerSource) -> None:
+        try:
+            self._known[peer.name] = await peer.look()
+        except AitradingError:
+            # Nothing was ever known: the report says so, and the breaker counts the failure.
+            return
+
+    def _ourselves(self) -> Known[PeerReport]:
+        report = msgspec.convert(self._own.report(), PeerReport)
+        return Known(value=report, known_at_ns=self._clock.now_ns(), stale_since_ns=None)
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._errors.classify(exc)
+        self.state = ComponentState.FAILED

@@ -1,0 +1,114 @@
+"""`/api/v1/health`, `/services` and `/chains`: how the house is."""
+
+import msgspec
+
+from aitrading.core.infrastructure.error_codes import CHAIN_UNKNOWN
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.claims import Scope
+from aitrading.server.api_gateway.health.collector import PlatformHealth
+from aitrading.server.dashboard.report import (
+    ChainLine,
+    GuardLine,
+    PartLine,
+    PlatformReport,
+    TradingLine,
+)
+from aitrading.server.kit.authentication import ACCESS_COOKIE, Authenticator
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import PUBLIC, endpoint, scope
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Who runs, and what guards them."""
+
+    now: str
+    items: tuple[PartLine, ...]
+    engines: tuple[PartLine, ...]
+    clients: tuple[PartLine, ...]
+    guards: tuple[GuardLine, ...]
+
+
+class Chains(msgspec.Struct, frozen=True, kw_only=True):
+    """Every chain with its hops."""
+
+    now: str
+    items: tuple[ChainLine, ...]
+
+
+class HealthEndpoints:
+    """What anybody may know is the status; the rest needs a token with scope `read`."""
+
+    def __init__(self, health: PlatformHealth, authenticator: Authenticator) -> None:
+        self._health = health
+        self._authenticator = authenticator
+
+    @endpoint(
+        "GET",
+        "/api/v1/health",
+        access=PUBLIC,
+        summary="How the platform is; with a token also its services, engines and chains.",
+        answer=PlatformReport,
+    )
+    async def health(self, call: Call) -> PlatformReport:
+        """Answer from what is known; parts that did not answer are marked with their age."""
+        report = self._health.report()
+        return report if self._may_read(call) else _outside(report)
+
+    @endpoint(
+        "GET",
+        "/api/v1/services",
+        access=scope(Scope.READ),
+        summary="Services, engines and clients with state, process and memory, and all guards.",
+        answer=Services,
+    )
+    async def services(self, _: Call) -> Services:
+        """Answer from what is known."""
+        report = self._health.report()
+        return Services(
+            now=report.now,
+            items=report.services,
+            engines=report.engines,
+            clients=report.clients,
+            guards=report.guards,
+        )
+
+    @endpoint(
+        "GET",
+        "/api/v1/chains",
+        access=scope(Scope.READ),
+        summary="Every chain: latency and health of each hop in the last minute.",
+        answer=Chains,
+    )
+    async def chains(self, _: Call) -> Chains:
+        """Answer from the merged measurements of all processes."""
+        report = self._health.report()
+        return Chains(now=report.now, items=report.chains)
+
+    @endpoint(
+        "GET",
+        "/api/v1/chains/{chain}",
+        access=scope(Scope.READ),
+        summary="One chain.",
+        answer=ChainLine,
+        errors=(CHAIN_UNKNOWN,),
+    )
+    async def chain(self, call: Call) -> ChainLine:
+        """Answer, or say which name was probably meant."""
+        return self._health.chain(call.path("chain"))
+
+    def _may_read(self, call: Call) -> bool:
+        headers = {"authorization": call.header("authorization") or ""}
+        if cookie := call.cookie(ACCESS_COOKIE):
+            headers["cookie"] = f"{ACCESS_COOKIE}={cookie}"
+        try:
+            return Scope.READ in self._authenticator.person(headers).scopes
+        except AitradingError:
+            return False
+
+
+def _outside(report: PlatformReport) -> PlatformReport:
+    return PlatformReport(
+        now=report.now,
+        status=report.status,
+        trading=TradingLine(state=report.trading.state, reason=""),
+    )
