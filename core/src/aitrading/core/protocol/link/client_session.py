@@ -92,6 +92,7 @@ class ClientSession(Machine[ClientEvent]):
         self._streams: dict[int, _Outbound] = {}
         self._undeclared: deque[StreamDeclaration] = deque()
         self._asked: deque[tuple[StreamDeclaration, ...]] = deque()
+        self._asked_ns = 0
         self._unacknowledged = 0
         self._progress_ns = 0
         self._dispatch[FrameType.HELLO_ACK] = self._on_hello_ack
@@ -161,11 +162,13 @@ class ClientSession(Machine[ClientEvent]):
     @override
     def _check_time(self, now_ns: int) -> None:
         super()._check_time(now_ns)
-        waited_ms = (now_ns - self._progress_ns) // NS_PER_MS
-        if self._unacknowledged and waited_ms >= self._profile.ack_timeout_ms:
-            raise LINK_NOT_ACKNOWLEDGED.error(
-                pending=self._unacknowledged, limit_ms=self._profile.ack_timeout_ms
-            )
+        limit_ms = self._profile.ack_timeout_ms
+        if self._unacknowledged and (now_ns - self._progress_ns) // NS_PER_MS >= limit_ms:
+            pending = f"{self._unacknowledged} ticks"
+            raise LINK_NOT_ACKNOWLEDGED.error(pending=pending, limit_ms=limit_ms)
+        if self._asked and (now_ns - self._asked_ns) // NS_PER_MS >= limit_ms:
+            pending = f"{len(self._asked)} requests for streams"
+            raise LINK_NOT_ACKNOWLEDGED.error(pending=pending, limit_ms=limit_ms)
 
     def _send_split(
         self, handle: int, stream: _Outbound, batch: TickBatch, *, jumped: bool
@@ -252,6 +255,7 @@ class ClientSession(Machine[ClientEvent]):
                 raise LINK_ORDER_VIOLATED.error(frame="OPEN", reason="a handle was used twice")
             self._streams[declaration.handle] = _Outbound(declaration)
         self._asked.append(declarations)
+        self._asked_ns = self._clock.monotonic_ns()
         return declarations
 
     def _declare_rest(self) -> None:

@@ -115,6 +115,17 @@ class ServerSession(Machine[ServerEvent]):
         """The id of a declared stream: tenant and device come from the certificate."""
         return self._inbound(handle).stream_id
 
+    def stream_id_of(self, declaration: StreamDeclaration) -> UUID:
+        """The id that a declaration of this device leads to; raises for an impossible name."""
+        return StreamKey(
+            tenant=self._profile.tenant,
+            device=self._profile.device,
+            broker=declaration.broker,
+            login=declaration.login,
+            symbol=declaration.symbol,
+            epoch=declaration.epoch,
+        ).stream_id()
+
     def declaration(self, handle: int) -> StreamDeclaration:
         """What the client declared about a stream."""
         return self._inbound(handle).declaration
@@ -265,7 +276,7 @@ class ServerSession(Machine[ServerEvent]):
             )
         known = {stream.stream_id for stream in self._streams.values()}
         for declaration in declarations:
-            stream_id = stream_key(self._profile.tenant, self._profile.device, declaration)
+            stream_id = self.stream_id_of(declaration)
             if declaration.handle in self._streams or stream_id in known:
                 raise LINK_ORDER_VIOLATED.error(frame="OPEN", reason="a stream was opened twice")
             known.add(stream_id)
@@ -297,15 +308,3 @@ class ServerSession(Machine[ServerEvent]):
         if stream is None:
             raise LINK_STREAM_UNKNOWN.error(handle=handle)
         return stream
-
-
-def stream_key(tenant: UUID, device: UUID, declaration: StreamDeclaration) -> UUID:
-    """The id of the stream that a device of a tenant declares."""
-    return StreamKey(
-        tenant=tenant,
-        device=device,
-        broker=declaration.broker,
-        login=declaration.login,
-        symbol=declaration.symbol,
-        epoch=declaration.epoch,
-    ).stream_id()
