@@ -10,6 +10,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -25,10 +26,16 @@ from aitrading.core.infrastructure.config_reference import reference_markdown
 from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.metrics import Metric
 from aitrading.core.kit.errors import ErrorSpec
-from aitrading.server.kit.asgi import declared_endpoints
+from aitrading.server.kit.openapi import (
+    access_text,
+    declared_endpoints,
+    openapi_document,
+    openapi_fragment,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+OPENAPI = ROOT / "server/src/aitrading/server/dashboard/openapi.json"
 SKIPPED = {"aitrading.core.testing"}
 NOTE = "<!-- Written by `make docs` from the code. Change the declaration, not this page. -->\n"
 
@@ -198,13 +205,11 @@ def endpoints() -> str:
         (
             endpoint.method,
             f"`{endpoint.path}`",
-            endpoint.access_text,
+            access_text(endpoint.access),
             endpoint.summary,
             room_of(module),
         )
-        for module, endpoint in sorted(
-            declared_endpoints(MODULES), key=lambda pair: (pair[1].path, pair[1].method)
-        )
+        for module, endpoint in declared_endpoints(MODULES)
     ]
     return (
         "# Endpoints\n\nEvery service also answers `/health/live`, `/health/ready`, `/health` and `/metrics`. "
@@ -296,13 +301,25 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+def openapi() -> str:
+    """The document that /docs and /openapi.json show."""
+    fragment = openapi_fragment([endpoint for _, endpoint in declared_endpoints(MODULES)])
+    document = openapi_document([fragment], version=version("aitrading-server"))
+    return msgspec.json.format(msgspec.json.encode(document, order="sorted")).decode() + "\n"
+
+
+def contents() -> Iterator[tuple[str, Path, str]]:
+    """Every generated file: its name, where it is, what belongs into it."""
+    for name, make in PAGES.items():
+        yield name, DOCS / name, NOTE + "\n" + make()
+    yield "openapi.json", OPENAPI, openapi()
+
+
 def main() -> int:
     """Write or check every page."""
     check = "--check" in sys.argv[1:]
     stale: list[str] = []
-    for name, make in PAGES.items():
-        text = NOTE + "\n" + make()
-        path = DOCS / name
+    for name, path, text in contents():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
             if not check:

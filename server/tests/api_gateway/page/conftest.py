@@ -71,7 +71,7 @@ class Backend:
     # --- the gateway ---
 
     def app(self) -> Starlette:
-        document = ApiDocument(title="aitrading", version="0", fragments=[FRAGMENT])
+        document = ApiDocument(DOCUMENT)
         pages = Pages(viewer=self._viewer, document=document, demo=True)
         return Starlette(
             routes=[
@@ -297,10 +297,10 @@ def example_view() -> TerminalView:
     )
 
 
-FRAGMENT = {
+DOCUMENT = {
     "paths": {
-        "/api/v1/quotes": {"get": {"summary": "The last quotes.", "x-access": "scope read"}},
-        "/api/v1/auth/login": {"post": {"summary": "Log in.", "x-access": "anybody"}},
+        "/api/v1/quotes": {"get": {"summary": "The last quotes.", "x-scope": "read"}},
+        "/api/v1/auth/login": {"post": {"summary": "Log in."}},
     }
 }
 

@@ -1,11 +1,17 @@
-"""The OpenAPI document of the whole installation, merged from what each service declares."""
+"""The OpenAPI document of the whole installation, as it was built with this release."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Self
 
+import msgspec
+
+DOCUMENT = Path(__file__).parent / "openapi.json"
+"""Written by `make docs` from the endpoints that all services declare."""
 OpenApi = dict[str, Any]
 _METHODS = ("get", "post", "put", "patch", "delete")
+_PREFIX = ("api", "v1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,41 +21,30 @@ class Operation:
     method: str
     path: str
     summary: str
-    description: str
     access: str
+    parameters: tuple[tuple[str, str], ...]
+    refusals: tuple[str, ...]
     anchor: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Operations that share the first part of their path."""
+    """Operations that are about the same thing."""
 
     name: str
     operations: tuple[Operation, ...]
 
 
 class ApiDocument:
-    """Merged paths and components; a path that two services claim is a mistake and raises."""
+    """The document for programs, and the same as groups of operations for people."""
 
-    def __init__(self, *, title: str, version: str, fragments: Iterable[OpenApi]) -> None:
-        paths: OpenApi = {}
-        schemas: OpenApi = {}
-        for fragment in fragments:
-            for path, item in _mapping(fragment.get("paths")).items():
-                _add_operations(paths.setdefault(path, {}), path, item)
-            schemas.update(_mapping(_mapping(fragment.get("components")).get("schemas")))
-        self.content: OpenApi = {
-            "openapi": "3.1.0",
-            "info": {"title": title, "version": version},
-            "paths": dict(sorted(paths.items())),
-            "components": {
-                "schemas": dict(sorted(schemas.items())),
-                "securitySchemes": {
-                    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                    "cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-aitrading"},
-                },
-            },
-        }
+    def __init__(self, content: OpenApi) -> None:
+        self.content = content
+
+    @classmethod
+    def load(cls, path: Path = DOCUMENT) -> Self:
+        """Read the document of this release."""
+        return cls(msgspec.json.decode(path.read_bytes(), type=OpenApi))
 
     def view(self) -> tuple[Group, ...]:
         """The operations for people, grouped by what they are about."""
@@ -66,27 +61,34 @@ class ApiDocument:
         )
 
 
-def _add_operations(known: OpenApi, path: str, item: Mapping[str, Any]) -> None:
-    if twice := known.keys() & item.keys():
-        raise ValueError(f"two services answer {sorted(twice)} {path}")
-    known.update(item)
-
-
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Operation:
+    refusals: dict[str, Mapping[str, Any]] = operation.get("responses", {})
     return Operation(
         method=method.upper(),
         path=path,
         summary=str(operation.get("summary", "")),
-        description=str(operation.get("description", "")),
-        access=str(operation.get("x-access", "")),
+        access=_access(operation),
+        parameters=tuple(
+            (str(each["name"]), str(each.get("description", "")))
+            for each in operation.get("parameters", [])
+        ),
+        refusals=tuple(
+            f"{status} {str(answer['description']).replace('`', '')}"
+            for status, answer in refusals.items()
+            if status.startswith(("4", "5"))
+        ),
         anchor=f"{method}{path.replace('/', '-').replace('{', '').replace('}', '')}",
     )
 
 
+def _access(operation: Mapping[str, Any]) -> str:
+    if "security" not in operation:
+        return "anybody"
+    scope = operation.get("x-scope")
+    return f"scope {scope}" if scope else "logged in"
+
+
 def _subject(path: str) -> str:
     parts = [part for part in path.split("/") if part]
-    return parts[2] if parts[:2] == ["api", "v1"] and len(parts) > 2 else "pages"  # noqa: PLR2004
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    in_api = tuple(parts[: len(_PREFIX)]) == _PREFIX and len(parts) > len(_PREFIX)
+    return parts[len(_PREFIX)] if in_api else "pages"

@@ -107,6 +107,12 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     return declare
 
 
+def endpoints_of_class(owner: type) -> list[Endpoint]:
+    """Every endpoint that a class declares, not bound to anything."""
+    attributes = (getattr(getattr(owner, name, None), _ATTRIBUTE, None) for name in dir(owner))
+    return [declared for declared in attributes if isinstance(declared, Endpoint)]
+
+
 def endpoints_of(*owners: object) -> list[Endpoint]:
     """Every endpoint that the objects' methods declare, bound to the objects, in path order."""
     found: list[Endpoint] = []

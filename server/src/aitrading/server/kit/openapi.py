@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
 from aitrading.core.kit.errors import ErrorSpec
-from aitrading.server.kit.endpoints import INTERNAL_PREFIX, Endpoint
+from aitrading.server.kit.endpoints import (
+    INTERNAL_PREFIX,
+    Access,
+    Endpoint,
+    endpoints_of_class,
+)
 from aitrading.server.kit.peer_errors import ErrorAnswer
 
 OPENAPI_VERSION: Final = "3.1.0"
@@ -45,6 +51,37 @@ def openapi_document(fragments: Iterable[Json], *, version: str) -> Json:
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": schemas, "securitySchemes": security},
     }
+
+
+def declared_endpoints(modules: Iterable[ModuleType]) -> list[tuple[str, Endpoint]]:
+    """Every endpoint that a class of these modules declares, with the module's name, by path.
+
+    Raises `ValueError` when two of them claim the same method and path.
+    """
+    found: dict[tuple[str, str], tuple[str, Endpoint]] = {}
+    for module in modules:
+        for owner in vars(module).values():
+            if not isinstance(owner, type) or owner.__module__ != module.__name__:
+                continue
+            for declared in endpoints_of_class(owner):
+                other = found.setdefault(
+                    (declared.path, declared.method), (module.__name__, declared)
+                )
+                if other[1] is not declared:
+                    raise ValueError(
+                        f"{declared.method} {declared.path} is claimed by {other[0]} "
+                        f"and {module.__name__}"
+                    )
+    return [found[key] for key in sorted(found)]
+
+
+def access_text(access: Access) -> str:
+    """Who may call, for people."""
+    if access.public:
+        return "anybody"
+    if access.peers:
+        return "services: " + ", ".join(sorted(access.peers))
+    return f"scope {access.scope}" if access.scope else "logged in"
 
 
 def _shapes(endpoints: Sequence[Endpoint]) -> list[type]:

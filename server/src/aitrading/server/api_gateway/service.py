@@ -1,0 +1,171 @@
+"""The composition root of the api-gateway: identity, the edge's files, health, pages."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from aitrading.core.infrastructure.central_hub import CentralHub
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.event_bus import EventBus
+from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.infrastructure.health import HealthRegistry
+from aitrading.core.infrastructure.import_manager import Container, ImportManager
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.kit.randomness import Randomness
+from aitrading.core.security.jwt_manager import JwtVerifier
+from aitrading.server.api_gateway.edge.assembly import GATEWAY, edge_of
+from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
+from aitrading.server.api_gateway.health.collector import PlatformHealth
+from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
+from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
+from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
+from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
+from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.api_gateway.viewer import TerminalViewer
+from aitrading.server.authority.installation import Authority, initialise
+from aitrading.server.authority.passwords import hashing_bulkhead
+from aitrading.server.dashboard.api_document import ApiDocument
+from aitrading.server.dashboard.pages import Pages
+from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.service_spec import ServiceSpec
+
+DATABASE_ROLE: Final = "identity"
+_MS_PER_S: Final = 1_000
+
+
+def providers(manager: ImportManager) -> None:
+    """What the api-gateway is made of."""
+    manager.provide(_pool)
+    manager.provide(_authority)
+    manager.provide(_identity)
+    manager.provide(_authenticator)
+    manager.provide(_login_endpoints)
+    manager.provide(_device_endpoints)
+    manager.provide(_admin_endpoints)
+    manager.provide(_edge)
+    manager.provide(_platform_health)
+    manager.provide(HealthEndpoints)
+
+
+async def pages(container: Container) -> Sequence[BaseRoute]:
+    """The terminal, the login, the API's description, and static files."""
+    identity = await container.get(Identity)
+    viewer = TerminalViewer(
+        await container.get(Authenticator),
+        identity.sessions,
+        await container.get(PostgresPool),
+        await container.get(PlatformHealth),
+    )
+    bundle = await container.get(ServiceBundle)
+    return Pages(viewer=viewer.view, document=ApiDocument.load(), demo=bundle.demo).routes()
+
+
+def _pool(bundle: ServiceBundle) -> PostgresPool:
+    return PostgresPool(bundle.postgres[DATABASE_ROLE], application=GATEWAY)
+
+
+def _authority(bundle: ServiceBundle, clock: Clock, ids: IdFactory) -> Authority:
+    return initialise(bundle.home, clock, ids, environment=bundle.environment)
+
+
+def _identity(
+    pool: PostgresPool,
+    authority: Authority,
+    bus: EventBus,
+    resilience: ResilienceRegistry,
+    clock: Clock,
+    ids: IdFactory,
+    randomness: Randomness,
+) -> Identity:
+    async def publish(event: DeviceRevoked, tenant: TenantId) -> None:
+        await bus.publish(event, tenant=tenant)
+
+    return Identity(
+        IdentityParts(
+            pool=pool,
+            authority=authority,
+            hashing=resilience.add(hashing_bulkhead()),
+            publish=publish,
+            clock=clock,
+            ids=ids,
+            randomness=randomness,
+        )
+    )
+
+
+def _authenticator(
+    bundle: ServiceBundle, verifier: JwtVerifier, identity: Identity
+) -> Authenticator:
+    return Authenticator(bundle.service, verifier, identity.ended)
+
+
+def _login_endpoints(pool: PostgresPool, identity: Identity) -> LoginEndpoints:
+    return LoginEndpoints(pool, identity.login, identity.sessions)
+
+
+def _device_endpoints(identity: Identity) -> DeviceEndpoints:
+    return DeviceEndpoints(identity.devices)
+
+
+def _admin_endpoints(identity: Identity) -> AdminEndpoints:
+    return AdminEndpoints(identity.administration, identity.login, identity.devices)
+
+
+def _edge(
+    bundle: ServiceBundle,
+    settings: GatewaySettings,
+    authority: Authority,
+    clock: Clock,
+    errors: ErrorHandler,
+) -> EdgeKeeper:
+    return EdgeKeeper(
+        lambda: edge_of(bundle, settings), authority.issue_edge, clock=clock, errors=errors
+    )
+
+
+async def _platform_health(
+    bundle: ServiceBundle,
+    settings: GatewaySettings,
+    own: HealthRegistry,
+    hub: CentralHub,
+    clock: Clock,
+    ids: IdFactory,
+    errors: ErrorHandler,
+    resilience: ResilienceRegistry,
+) -> AsyncIterator[PlatformHealth]:
+    async with AsyncExitStack() as stack:
+        peers: list[PeerSource] = []
+        for name in sorted(bundle.peers):
+            client = InternalClient.of(bundle, name, clock, ids)
+            stack.push_async_callback(client.close)
+            peers.append(PeerSource(name, client, clock=clock, resilience=resilience))
+        yield PlatformHealth(
+            peers,
+            SupervisorSource(bundle.home / "run" / "state.json"),
+            own=own,
+            hub=hub,
+            clock=clock,
+            errors=errors,
+            period_s=settings.health_period_ms / _MS_PER_S,
+        )
+
+
+SPEC: Final = ServiceSpec(
+    name=GATEWAY,
+    depends_on=("postgres", "nats", "database-service"),
+    sections=(GatewaySettings,),
+    providers=providers,
+    components=(PostgresPool, EdgeKeeper, PlatformHealth),
+    endpoints=(LoginEndpoints, DeviceEndpoints, AdminEndpoints, HealthEndpoints),
+    pages=pages,
+    merges_chains=True,
+)
