@@ -84,8 +84,10 @@ class ConfigManager:
         self._granted: dict[TenantId, dict[str, Any]] = {}
         self._subscribers: dict[type[Any], list[Callable[[Any], None]]] = {}
         self._changing = threading.Lock()
+        self._files: set[Path] = {sources.toml_path} if sources.toml_path else set()
         self._on_disk = self._signature()
         self._snapshot, self._file_tenants = self._read()
+        self._on_disk = self._signature() | self._on_disk
 
     @classmethod
     def load(
@@ -135,7 +137,7 @@ class ConfigManager:
         return dict(self._snapshot.provenance)
 
     def changed_on_disk(self) -> bool:
-        """The file is not the one that was read last."""
+        """The file, or that of a secret, is not the one that was read last."""
         return self._signature() != self._on_disk
 
     def reload(self) -> list[Change]:
@@ -193,6 +195,7 @@ class ConfigManager:
         provenance, tenants = resolver.resolve(gather(self._models, self._sources))
         snapshot = resolver.snapshot(provenance, tenants, self._granted)
         _raise_if_any(resolver.problems)
+        self._files |= resolver.files
         return snapshot, tenants
 
     def _resolver(self) -> Resolver:
@@ -234,13 +237,8 @@ class ConfigManager:
                 except Exception:  # noqa: BLE001 - the others must hear of the change too
                     _log.exception("a subscriber of [%s] failed", section.SECTION)
 
-    def _signature(self) -> tuple[int, int, int] | None:
-        path = self._sources.toml_path
-        try:
-            status = path.stat() if path is not None else None
-        except OSError:
-            return None
-        return status and (status.st_mtime_ns, status.st_size, status.st_ino)
+    def _signature(self) -> dict[Path, tuple[int, int, int] | None]:
+        return {path: _version_of(path) for path in self._files}
 
 
 @dataclass(frozen=True)
@@ -253,6 +251,14 @@ class TenantConfig:
     def get(self, section: type[T]) -> T:
         """The section with this tenant's overrides, as it is now."""
         return self.manager.get_for(self.tenant, section)
+
+
+def _version_of(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _raise_if_any(problems: Iterable[Problem]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from aitrading.core.infrastructure import config_values
@@ -45,6 +46,8 @@ class Resolver:
     models: Mapping[str, SectionModel]
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list[Problem])
+    files: set[Path] = field(default_factory=set[Path])
+    """Where secrets were read from."""
 
     def resolve(self, found: Gathered) -> tuple[dict[str, Provenance], dict[TenantId, Any]]:
         """Parse all layers: provenance by setting, override values by tenant."""
@@ -116,6 +119,8 @@ class Resolver:
         return dataclasses.replace(winner, shadowed=tuple(entry.source for entry in shadowed))
 
     def _parse(self, setting: FieldModel, raw: RawValue, accept: Callable[[Any], object]) -> None:
+        if setting.is_secret and (file := config_values.secret_file(raw.raw, self.environ)):
+            self.files.add(file)
         try:
             accept(config_values.parse(setting, raw.raw, self.environ))
         except ValueError as exc:

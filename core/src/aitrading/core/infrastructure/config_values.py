@@ -133,6 +133,18 @@ def split_reference(raw: object) -> tuple[str, str]:
     return kind, target
 
 
+def secret_file(raw: object, environ: Mapping[str, str]) -> Path | None:
+    """The file a reference leads to; None for the environment and for what is no reference."""
+    try:
+        kind, target = split_reference(raw)
+    except ValueError:
+        return None
+    if kind == "file":
+        return Path(target).expanduser()
+    folder = environ.get(CREDENTIALS_FOLDER)
+    return Path(folder) / target if kind == "cred" and folder else None
+
+
 def _secret(raw: object, environ: Mapping[str, str]) -> Secret[str]:
     kind, target = split_reference(raw)
     return Secret(_REFERENCES[kind](target, environ))
