@@ -38,6 +38,17 @@ class Part:
         self.state = state
 
 
+class Counts(msgspec.Struct):
+    published: int
+    last_error: str
+    nested: dict[str, int]
+
+
+class Telling(Part):
+    def statistics(self) -> Counts:
+        return Counts(published=5, last_error="none", nested={"a": 1})
+
+
 class House:
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -216,6 +227,16 @@ async def test_metrics_show_components_breakers_and_readiness() -> None:
     assert b'aitrading_breaker_state{breaker="database"} 0.0' in body
     assert b"aitrading_process_ready 1.0" in body
     assert b'kind="breaker",name="database",statistic="refused"} 0.0' in body
+
+
+def test_what_a_component_counts_is_in_health_and_metrics(house: House) -> None:
+    house.health.watch(Telling("bus"))
+    assert house.health.report()["components"]["bus"]["fields"] == {
+        "published": 5,
+        "last_error": "none",
+    }
+    line = b'aitrading_component_statistic{component="bus",statistic="published"} 5.0'
+    assert line in house.metrics.render()
 
 
 @async_test

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from aitrading.core.infrastructure.health.registry import HealthRegistry
+from aitrading.core.infrastructure.health.registry import ComponentHealth, HealthRegistry
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics, Reading
 
@@ -30,6 +30,12 @@ COMPONENT_STATE: Final = Metric(
     kind=MetricKind.GAUGE,
     help="1 for the state a component is in, 0 for the others.",
     labels=("component", "state"),
+)
+COMPONENT_STATISTIC: Final = Metric(
+    name="aitrading_component_statistic",
+    kind=MetricKind.GAUGE,
+    help="Numbers a component tells about itself, as in /health.",
+    labels=("component", "statistic"),
 )
 RESILIENCE_STATISTIC: Final = Metric(
     name="aitrading_resilience_statistic",
@@ -69,14 +75,21 @@ def _readings(health: HealthRegistry) -> Generator[Reading]:
     yield Reading(PROCESS_UPTIME, health.uptime_s)
     yield Reading(PROCESS_READY, float(health.ready()))
     for name, component in health.components().items():
-        for state in ComponentState:
-            yield Reading(COMPONENT_STATE, float(state is component.state), (name, state.value))
+        yield from _component_readings(name, component)
     for site, recovery in health.errors.recovery_report().items():
         yield Reading(RECOVERY_ACTIVE, float(recovery.active), (site, recovery.strategy))
     for capability in health.errors.halts:
         yield Reading(HALTED, 1.0, (capability,))
     for part in health.resilience.parts():
         yield from _part_readings(part.kind, part.name, msgspec.to_builtins(part.statistics()))
+
+
+def _component_readings(name: str, component: ComponentHealth) -> Generator[Reading]:
+    for state in ComponentState:
+        yield Reading(COMPONENT_STATE, float(state is component.state), (name, state.value))
+    for statistic, value in component.fields.items():
+        if isinstance(value, int | float):
+            yield Reading(COMPONENT_STATISTIC, float(value), (name, statistic))
 
 
 def _part_readings(kind: str, name: str, statistics: dict[str, Any]) -> Generator[Reading]:

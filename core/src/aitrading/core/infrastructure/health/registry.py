@@ -29,6 +29,7 @@ from aitrading.core.kit.errors import FieldValue
 MAX_COMPONENTS: Final = 1_000
 MAX_ERRORS_SHOWN: Final = 20
 
+_FIELD_TYPES: Final = (str, int, float, bool, type(None))
 _WORST_FIRST: Final = (
     ComponentState.FAILED,
     ComponentState.STOPPING,
@@ -104,9 +105,12 @@ class HealthRegistry:
         return max(0, self._clock.now_ns() - self._since_ns) / 1e9
 
     def watch(self, component: HasState, *, critical: bool = True) -> None:
-        """Include a component by its own state."""
+        """Include a component by its own state and, where it has them, its `statistics()`."""
         self.probe(
-            component.name, lambda: ComponentHealth(state=component.state, critical=critical)
+            component.name,
+            lambda: ComponentHealth(
+                state=component.state, critical=critical, fields=_statistics_of(component)
+            ),
         )
 
     def probe(self, name: str, probe: Probe) -> None:
@@ -167,6 +171,14 @@ class HealthRegistry:
         except Exception as exc:  # noqa: BLE001 - health must answer whatever a probe does
             record = self.errors.classify(exc)
             return ComponentHealth(state=ComponentState.FAILED, detail=record.message)
+
+
+def _statistics_of(component: HasState) -> dict[str, FieldValue]:
+    statistics: Callable[[], object] | None = getattr(component, "statistics", None)
+    if statistics is None:
+        return {}
+    fields: dict[str, Any] = msgspec.to_builtins(statistics())
+    return {name: value for name, value in fields.items() if isinstance(value, _FIELD_TYPES)}
 
 
 def _contribution(health: ComponentHealth) -> ComponentState:
