@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.infrastructure.files import make_private_folder, write_atomically
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.files import write_atomically
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.trading_engine.errors import KILL_SWITCH_FILE_DAMAGED
 
@@ -26,6 +26,7 @@ class KillSwitches:
     """The engaged switches of all tenants; an answer of `engage` means it is on disk."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
+        make_private_folder(folder)
         self._path = folder / FILE_NAME
         self._clock = clock
         self._writing = asyncio.Lock()
