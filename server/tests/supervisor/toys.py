@@ -117,7 +117,7 @@ def main(home: str, *modes: str) -> int:
     options = UpOptions(home=Path(home), settings=settings, began_ns=clock.monotonic_ns())
     platform = Platform(options, kit, LineReporter(), toy_assembly(modes))
     try:
-        asyncio.run(platform.run(lambda state: tell(sys.stdout, str(state.ready))))
+        asyncio.run(platform.run(lambda report: tell(sys.stdout, str(report.state.ready))))
     except AitradingError as exc:
         tell(sys.stderr, str(exc))
         return 3

@@ -14,6 +14,7 @@ from aitrading.core.kit.errors import AitradingError
 
 UNAVAILABLE: Final = 3
 COMMANDS: Final = {
+    "doctor": ("doctor:doctor", "Find what keeps the platform from working."),
     "down": ("down:down", "Stop the platform."),
     "status": ("status:status", "Show services and engines."),
     "up": ("up:up", "Start engines and services and watch over them."),

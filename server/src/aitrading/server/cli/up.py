@@ -16,10 +16,11 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.engines.proc import age_s
 from aitrading.server.supervisor.assembly import Kit
+from aitrading.server.supervisor.demo.report import DemoReport
 from aitrading.server.supervisor.detach import leave_terminal, run_detached
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.progress import LineReporter
-from aitrading.server.supervisor.state import PlatformState
+from aitrading.server.supervisor.state import ReadyReport
 from aitrading.server.supervisor.up import Platform, UpOptions
 
 UNAVAILABLE = 3
@@ -41,23 +42,23 @@ def up(*, demo: bool, detach: bool, settings: tuple[str, ...], as_json: bool, ho
         began_ns=clock.monotonic_ns() - round(age_s(os.getpid()) * NS_PER_S),
     )
     if not detach:
-        sys.exit(_run(options, lambda state: _announce(state, as_json=as_json)))
+        sys.exit(_run(options, lambda report: _announce(report, as_json=as_json)))
     code, report = run_detached(lambda ready: _run(options, _handing_over(options, ready)))
     if report:
-        _announce(msgspec.json.decode(report, type=PlatformState), as_json=as_json)
+        _announce(msgspec.json.decode(report, type=ReadyReport), as_json=as_json)
     sys.exit(code)
 
 
-def _run(options: UpOptions, on_ready: Callable[[PlatformState], None]) -> int:
+def _run(options: UpOptions, on_ready: Callable[[ReadyReport], None]) -> int:
     clock, randomness = SystemClock(), SystemRandomness()
     kit = Kit(clock=clock, randomness=randomness, ids=SystemIdFactory(clock, randomness))
     reporter = LineReporter()
     ready = False
 
-    def note_ready(state: PlatformState) -> None:
+    def note_ready(report: ReadyReport) -> None:
         nonlocal ready
         ready = True
-        on_ready(state)
+        on_ready(report)
 
     try:
         asyncio.run(Platform(options, kit, reporter).run(note_ready))
@@ -75,20 +76,32 @@ def _run(options: UpOptions, on_ready: Callable[[PlatformState], None]) -> int:
 
 def _handing_over(
     options: UpOptions, ready: Callable[[bytes], None]
-) -> Callable[[PlatformState], None]:
-    def hand_over(state: PlatformState) -> None:
-        ready(msgspec.json.encode(state))
+) -> Callable[[ReadyReport], None]:
+    def hand_over(report: ReadyReport) -> None:
+        ready(msgspec.json.encode(report))
         leave_terminal(Home(options.home).logs)
 
     return hand_over
 
 
-def _announce(state: PlatformState, *, as_json: bool) -> None:
+def _announce(report: ReadyReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(state)).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
         return
-    click.echo(f"{state.url}  ready in {state.started_in_s:.2f} s")
-    click.echo(f"certificate authority  SHA256 {state.ca_fingerprint}")
+    state = report.state
+    click.echo(f"\n  {state.url}  ready in {state.started_in_s:.2f} s")
+    click.echo(f"  certificate authority  SHA256 {state.ca_fingerprint}")
+    if report.demo is not None:
+        _announce_demo(report.demo, state.url or "")
+
+
+def _announce_demo(demo: DemoReport, url: str) -> None:
+    if demo.logins:
+        click.echo("\n  Logins of the demo, shown only this once:")
+    for login in demo.logins:
+        click.echo(f"    {login.tenant:<7} {login.user:<9} {login.password}")
+    click.echo(f"\n  Open the page logged in (works once, {demo.link_lifetime_s // 60} minutes):")
+    click.echo(f"    {url}/login#link={demo.link_code}")
 
 
 def _parse(settings: tuple[str, ...]) -> dict[str, str]:

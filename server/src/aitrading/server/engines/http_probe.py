@@ -12,7 +12,7 @@ LINE_LIMIT_BYTES = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class HttpTarget:
-    """A Unix socket, or host and port over TLS."""
+    """A Unix socket, or host and port, with or without TLS."""
 
     socket: Path | None = None
     host: str = ""

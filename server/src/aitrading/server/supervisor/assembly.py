@@ -24,6 +24,10 @@ from aitrading.server.supervisor.bundles import (
     service_socket,
     tls_files,
 )
+from aitrading.server.supervisor.choices import CLIENT
+from aitrading.server.supervisor.demo.program import NAME as DEMO_CLIENT
+from aitrading.server.supervisor.demo.program import DemoProgram, DemoSetup
+from aitrading.server.supervisor.demo.report import DemoReport
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
@@ -69,6 +73,10 @@ class Choices:
     settings: Mapping[str, str]
 
 
+def _no_demo() -> DemoReport | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assembly:
     """Everything one start consists of."""
@@ -78,6 +86,8 @@ class Assembly:
     """Writes certificates and keys of every child; runs while the first children start."""
     fingerprint: Callable[[], str | None]
     """Of the edge's certificate authority, once there is one."""
+    demo: Callable[[], DemoReport | None] = _no_demo
+    """What seeding the demo did, once it is done."""
 
 
 def assemble(choices: Choices, kit: Kit) -> Assembly:
@@ -111,6 +121,7 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
         ),
         kit.ids,
     )
+    demo_reports: list[DemoReport] = []
     plan = Plan(
         [
             ChildSpec(name="postgres", kind=Kind.ENGINE, program=postgres),
@@ -130,6 +141,7 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
                 port=choices.edge.port,
                 depends_on=("api-gateway",),
             ),
+            *([_demo_client(choices, demo_reports.append)] if choices.demo else []),
         ]
     )
 
@@ -141,6 +153,7 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
         plan=plan,
         issue_identities=issue_identities,
         fingerprint=identities.edge_fingerprint,
+        demo=lambda: demo_reports[-1] if demo_reports else None,
     )
 
 
@@ -189,4 +202,16 @@ def _service(
         starts_early=True,
         gate=identities.wait,
         port=choices.ports[needs.name],
+    )
+
+
+def _demo_client(choices: Choices, seeded: Callable[[DemoReport], None]) -> ChildSpec:
+    port = choices.ports[CLIENT]
+    setup = DemoSetup(home=choices.home, url=choices.edge.url, port=port)
+    return ChildSpec(
+        name=DEMO_CLIENT,
+        kind=Kind.CLIENT,
+        program=DemoProgram(setup, seeded),
+        depends_on=("envoy", "data-bridge"),
+        port=port,
     )

@@ -110,7 +110,6 @@ class Child:
         self._process, self._reason = None, ""
         self._become(ComponentState.STARTING)
         try:
-            await self.spec.program.prepare()
             await self._start(needs)
             if await self._reach_ready():
                 self._note_ready(began_ns)
@@ -125,17 +124,21 @@ class Child:
         self._note_exit()
 
     async def _start(self, needs: list["Child"]) -> None:
+        """An early starter waits for its dependencies while it loads, the others before."""
         if self.spec.starts_early:
-            self._spawn()
-        await self._unless_over(self._wait_for(needs))
-        if self._process is not None:
-            self._process.release()
-        elif not self._stopping.is_set():
-            self._spawn()
+            await self._prepare_and_spawn()
+            await self._unless_over(self._wait_for(needs))
+            if self._process is not None:
+                self._process.release()
+        else:
+            await self._unless_over(self._wait_for(needs))
+            await self._prepare_and_spawn()
 
-    def _spawn(self) -> None:
-        self._process = start_process(self.spec.program.launch(), self.log.write)
-        self._means.changed(self)
+    async def _prepare_and_spawn(self) -> None:
+        await self._unless_over(self.spec.program.prepare())
+        if not self._stopping.is_set():
+            self._process = start_process(self.spec.program.launch(), self.log.write)
+            self._means.changed(self)
 
     async def _wait_for(self, needs: list["Child"]) -> None:
         if self.spec.gate is not None:
@@ -229,9 +232,17 @@ class Child:
 
     async def _unless_over(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work, but leave it when we are stopped or the process ends."""
+        failures: list[Exception] = []
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as exc:  # noqa: BLE001 - raised below, outside of the group
+                failures.append(exc)
+
         async with asyncio.TaskGroup() as group:
             tasks: set[asyncio.Task[Any]] = {
-                group.create_task(work),
+                group.create_task(guarded()),
                 group.create_task(self._stopping.wait()),
             }
             if self._process is not None:
@@ -239,6 +250,8 @@ class Child:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
+        if failures:
+            raise failures[0]
 
 
 def _describe_exit(code: int | None) -> str:

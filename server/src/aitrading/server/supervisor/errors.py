@@ -99,3 +99,28 @@ ADMIN_COMMAND_UNKNOWN = ErrorSpec(
     http_status=404,
     severity=Severity.WARNING,
 )
+ADMIN_CALL_REFUSED = ErrorSpec(
+    code="ADMIN_CALL_REFUSED",
+    category=Category.DENIED,
+    message="The call to a service was refused: {reason}.",
+    why="Commands of the host may call the internal interface of a service, nothing else.",
+    remedy="Use a command of the same version as the running platform.",
+    http_status=400,
+    severity=Severity.WARNING,
+)
+DEMO_REFUSED = ErrorSpec(
+    code="DEMO_REFUSED",
+    category=Category.DENIED,
+    message="The demo does not mix with a real installation: this home has {tenants}.",
+    why="Demo logins and simulated accounts beside real ones would be mistaken for them.",
+    remedy="Start without --demo, or point AITRADING_HOME at another folder.",
+    severity=Severity.WARNING,
+)
+DEMO_FAILED = ErrorSpec(
+    code="DEMO_FAILED",
+    category=Category.RETRYABLE,
+    message="The demo could not be set up while {step}: {detail}",
+    why="A service refused or did not answer.",
+    remedy="Read logs/api-gateway.log in AITRADING_HOME; then start again with --demo.",
+    severity=Severity.WARNING,
+)

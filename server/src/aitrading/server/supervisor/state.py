@@ -3,6 +3,7 @@
 import msgspec
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.server.supervisor.demo.report import DemoReport
 
 
 class ChildState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -33,3 +34,10 @@ class PlatformState(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     pid: int | None = None
     ca_fingerprint: str | None = None
+
+
+class ReadyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `aitrading up` has to tell once the platform is ready."""
+
+    state: PlatformState
+    demo: DemoReport | None = None

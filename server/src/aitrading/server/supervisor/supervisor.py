@@ -23,6 +23,9 @@ from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.state import ChildState, PlatformState
 
 STAMP_INTERVAL_S = 60.0
+CLIENT_PATIENCE_S = 15.0
+POLL_S = 0.01
+_DECIDED = frozenset({ComponentState.HEALTHY, ComponentState.FAILED})
 
 _log = logging.getLogger(__name__)
 
@@ -143,8 +146,19 @@ class Supervisor:
         elapsed_ns = self._clock.monotonic_ns() - self._facts.began_ns
         self._started_in_s = round(elapsed_ns / NS_PER_S, 3)
         self._save()
-        on_ready()
+        await self._wait_for_clients()
+        if not self._stop.is_set():
+            on_ready()
         await self._stop.wait()
+
+    async def _wait_for_clients(self) -> None:
+        """Give clients a moment: a person wants to see quotes, but need not wait for them."""
+        clients = [child for child in self._children.values() if child.spec.kind is Kind.CLIENT]
+        deadline_ns = self._clock.monotonic_ns() + round(CLIENT_PATIENCE_S * NS_PER_S)
+        while not all(client.state in _DECIDED for client in clients):
+            if self._stop.is_set() or self._clock.monotonic_ns() > deadline_ns:
+                return
+            await asyncio.sleep(POLL_S)
 
     async def _until(self, event: asyncio.Event) -> None:
         """Wait for the event or for a request to stop."""

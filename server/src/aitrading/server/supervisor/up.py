@@ -15,6 +15,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.supervisor.admin import AdminServer
+from aitrading.server.supervisor.admin_calls import AdminCalls
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
 from aitrading.server.supervisor.bundles import LOOPBACK
 from aitrading.server.supervisor.choices import (
@@ -29,7 +30,7 @@ from aitrading.server.supervisor.logs import LogStream, RotatingLog
 from aitrading.server.supervisor.ports import resolve_port
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.settings import PlatformSettings
-from aitrading.server.supervisor.state import PlatformState
+from aitrading.server.supervisor.state import ReadyReport
 from aitrading.server.supervisor.supervisor import Facts, Supervisor
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Platform:
         self._reporter = reporter
         self._home = Home(options.home)
 
-    async def run(self, on_ready: Callable[[PlatformState], None]) -> None:
+    async def run(self, on_ready: Callable[[ReadyReport], None]) -> None:
         """Raises the reason, as an AitradingError, when the platform cannot start."""
         home = self._home
         home.create()
@@ -106,7 +107,7 @@ class Platform:
         )
 
     async def _run(
-        self, assembly: Assembly, choices: Choices, on_ready: Callable[[PlatformState], None]
+        self, assembly: Assembly, choices: Choices, on_ready: Callable[[ReadyReport], None]
     ) -> None:
         supervisor = Supervisor(
             assembly.plan,
@@ -116,9 +117,14 @@ class Platform:
             reporter=self._reporter,
             fingerprint=assembly.fingerprint,
         )
+        calls = AdminCalls(choices.home, self._kit)
         admin = AdminServer(
             choices.home.admin_socket,
-            {"status": _answer(supervisor.state), "stop": _answer(supervisor.request_stop)},
+            {
+                "status": _answer(supervisor.state),
+                "stop": _answer(supervisor.request_stop),
+                "call": calls.handle,
+            },
         )
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
@@ -131,6 +137,7 @@ class Platform:
             raise
         finally:
             await admin.stop()
+            await calls.close()
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
 
@@ -163,14 +170,16 @@ class Platform:
 
 
 async def _run_together(
-    supervisor: Supervisor, assembly: Assembly, on_ready: Callable[[PlatformState], None]
+    supervisor: Supervisor, assembly: Assembly, on_ready: Callable[[ReadyReport], None]
 ) -> None:
     """Issue identities while the children start; a refusal ends the start."""
     refusals: list[AitradingError] = []
 
     async def supervise() -> None:
         try:
-            await supervisor.run(lambda: on_ready(supervisor.state()))
+            await supervisor.run(
+                lambda: on_ready(ReadyReport(state=supervisor.state(), demo=assembly.demo()))
+            )
         except AitradingError as exc:
             refusals.append(exc)
 

@@ -1,0 +1,112 @@
+"""The demo client as the plan runs it: seeded and enrolled first, then a client like any other."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from aitrading.server.engines.http_probe import HttpTarget, http_status
+from aitrading.server.engines.process import Launch, run_to_end
+from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
+from aitrading.server.supervisor.demo.report import DemoReport
+from aitrading.server.supervisor.errors import DEMO_FAILED
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.services import inherited_environment
+
+NAME = "demo-client"
+SEED_TIMEOUT_S = 60.0
+ENROL_TIMEOUT_S = 30.0
+HTTP_OK = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSetup:
+    """Where the demo client lives and whom it talks to."""
+
+    home: Home
+    url: str
+    port: int
+    """Where the client itself answers about its health."""
+
+
+class DemoProgram:
+    """Seeds the demo through the APIs, enrols the client, runs it with the simulated terminal."""
+
+    def __init__(self, setup: DemoSetup, seeded: Callable[[DemoReport], None]) -> None:
+        self._setup = setup
+        self._seeded = seeded
+        self._done = False
+
+    async def prepare(self) -> None:
+        """Seed once per start; enrol when the client has no identity yet."""
+        if self._done:
+            return
+        folder = self._setup.home.demo_client
+        folder.mkdir(mode=0o700, exist_ok=True)
+        enrolled = (folder / "enrolled").exists()
+        report = await self._seed(enrol=not enrolled)
+        if report.enrolment_code is not None:
+            await self._enrol(report.enrolment_code)
+            (folder / "enrolled").touch(mode=0o600)
+        self._done = True
+        self._seeded(report)
+
+    def launch(self) -> Launch:
+        """The client with its simulated terminal."""
+        return self._client("run", "--terminal", "sim")
+
+    async def ready(self) -> bool:
+        """Ask the client itself: ready means linked to the server."""
+        target = HttpTarget(host="127.0.0.1", port=self._setup.port)
+        return await http_status(target, "/health/ready") == HTTP_OK
+
+    async def settle(self) -> None:
+        """Nothing to do."""
+
+    async def _seed(self, *, enrol: bool) -> DemoReport:
+        launch = Launch(
+            command=(
+                sys.executable,
+                "-I",
+                "-m",
+                "aitrading.server.supervisor.demo.seed",
+                str(self._setup.home.root),
+                "enrol" if enrol else "keep",
+            ),
+            environment=inherited_environment(os.environ),
+            folder=self._setup.home.root,
+        )
+        code, said = await run_to_end(launch, timeout_s=SEED_TIMEOUT_S)
+        try:
+            if code != 0:
+                raise rebuilt(msgspec.json.decode(said, type=AdminFailure))
+            return msgspec.json.decode(said, type=DemoReport)
+        except msgspec.MsgspecError:
+            raise DEMO_FAILED.error(step="seeding", detail=said.strip()[-500:]) from None
+
+    async def _enrol(self, enrolment_code: str) -> None:
+        launch = self._client("enroll", enrolment_code, "--server", self._setup.url)
+        code, said = await run_to_end(launch, timeout_s=ENROL_TIMEOUT_S)
+        if code != 0:
+            raise DEMO_FAILED.error(step="enrolling its client", detail=said.strip()[-500:])
+
+    def _client(self, *arguments: str) -> Launch:
+        folder = self._setup.home.demo_client
+        return Launch(
+            command=(
+                sys.executable,
+                "-I",
+                "-m",
+                "aitrading.client",
+                *arguments,
+                "--home",
+                str(folder),
+            ),
+            environment={
+                **inherited_environment(os.environ),
+                "AITRADING_CONNECTOR_PROBE_PORT": str(self._setup.port),
+            },
+            folder=folder,
+        )

@@ -1,0 +1,23 @@
+"""What a start with `--demo` tells the person in front of it."""
+
+import msgspec
+
+
+class DemoLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """One person's login; the password is told once, when the person is made."""
+
+    tenant: str
+    user: str
+    password: str | None
+
+
+class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What seeding did and how to get in now."""
+
+    logins: tuple[DemoLogin, ...] = ()
+    """New people only."""
+    link_code: str
+    """Opens the page logged in as the demo's owner, once."""
+    link_lifetime_s: int
+    enrolment_code: str | None = None
+    """For the demo client, when it has no identity yet."""
