@@ -1,6 +1,9 @@
 """RESIL-03: five strategies that act, each visible under its call site."""
 
 import asyncio
+import contextlib
+import io
+import json
 import logging
 
 import pytest
@@ -16,6 +19,7 @@ from aitrading.core.infrastructure.error_handler import (
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry, RetryPolicy
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
+from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock, settle
 from aitrading.core.testing.seeded import SeededRandomness
@@ -112,6 +116,25 @@ def test_repeats_are_logged_at_powers_of_ten_only(
         for _ in range(100):
             house.errors.classify(ConnectionError("down"))
     assert len(caplog.records) == 3
+
+
+def test_inf_12_a_classified_error_is_a_structured_line_with_code_tenant_and_trace(
+    house: House,
+) -> None:
+    stream = io.StringIO()
+    router = configure_logging(
+        service="test", instance="1", clock=house.clock, stream=stream, level="DEBUG"
+    )
+    with contextlib.closing(router):
+        house.errors.classify(ConnectionError("down"), tenant="t-1", trace_id="ab" * 16)
+        house.errors.classify(ValueError("odd"))
+    lost, unexpected = map(json.loads, stream.getvalue().splitlines())
+    assert (lost["error_code"], lost["tenant"]) == ("CONNECTION_LOST", "t-1")
+    assert (lost["trace_id"], lost["level"]) == ("ab" * 16, "WARNING")
+    assert len(lost["fields"]["fingerprint"]) == 16
+    assert "exception" not in lost
+    assert unexpected["error_code"] == "UNEXPECTED"
+    assert unexpected["exception"]
 
 
 @async_test

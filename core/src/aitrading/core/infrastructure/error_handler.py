@@ -4,14 +4,13 @@ One `ErrorHandler` per process. The five strategies are methods; each takes a `C
 its acts appear under that name in `/health` and in the metrics.
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
 
 from aitrading.core.infrastructure.call_sites import CallSite, Guard, RecoveryStrategy
-from aitrading.core.infrastructure.error_dna import ErrorRecord, dna_of, message_of, spec_of
+from aitrading.core.infrastructure.error_dna import UNEXPECTED, ErrorRecord, dna_of, message_of
 from aitrading.core.infrastructure.error_table import ErrorTable
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.infrastructure.recovery import Halt, RecoveryLedger, RecoveryStatistics
@@ -24,8 +23,9 @@ from aitrading.core.infrastructure.resilience import (
 )
 from aitrading.core.infrastructure.resilience.errors import ISOLATED
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.errors import AitradingError, Severity
 from aitrading.core.kit.randomness import Randomness
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 
 __all__ = [
     "RECONNECT_FOREVER",
@@ -55,7 +55,7 @@ ERRORS_TOTAL: Final = Metric(
     labels=("code", "severity"),
 )
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ErrorContext(msgspec.Struct, frozen=True):
@@ -297,14 +297,21 @@ def _is_power_of_ten(count: int) -> bool:
 
 
 def _write_log(record: ErrorRecord, exc: BaseException) -> None:
-    unexpected = spec_of(exc).code == "UNEXPECTED"
-    _log.log(
-        logging.getLevelNamesMapping()[record.severity.upper()],
-        "%s",
-        record.message,
-        extra={
-            "error_code": record.code,
-            "fields": {"fingerprint": record.fingerprint, "count": record.count},
-        },
-        exc_info=exc if unexpected else None,
-    )
+    """One line under the error's own code; a traceback only for what nobody foresaw."""
+    write = {
+        Severity.DEBUG: _log.debug,
+        Severity.INFO: _log.info,
+        Severity.WARNING: _log.warning,
+        Severity.ERROR: _log.error,
+        Severity.CRITICAL: _log.critical,
+    }[record.severity]
+    with bind_context(tenant=record.tenant, trace_id=record.trace_id):
+        write(
+            "%s",
+            record.message,
+            error=exc,
+            error_code=record.code,
+            fingerprint=record.fingerprint,
+            count=record.count,
+            exc_info=exc if record.code == UNEXPECTED.code else None,
+        )

@@ -154,10 +154,10 @@ class LogRouter(logging.Handler):
         """The record as one line of JSON, without the line end."""
         context = current_context()
         fields = {**context.fields, **_fields_of(record)}
-        code = ""
+        code = str(fields.pop("error_code", ""))
         error = fields.get("error")
         if isinstance(error, BaseException):
-            code = error.code if isinstance(error, AitradingError) else ""
+            code = code or (error.code if isinstance(error, AitradingError) else "")
             fields["error"] = render_error(error)
         raised = _raised(record)
         if raised and isinstance(raised[1], AitradingError):
