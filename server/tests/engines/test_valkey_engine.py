@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
 
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.engines.harness import running_valkey

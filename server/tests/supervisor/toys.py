@@ -97,7 +97,12 @@ def toy_assembly(modes: Iterable[str]) -> Callable[[Choices, Kit], Assembly]:
         async def issue_nothing() -> None:
             return
 
-        return Assembly(plan=Plan(specs), issue_identities=issue_nothing, fingerprint=lambda: None)
+        return Assembly(
+            plan=Plan(specs),
+            issue_identities=issue_nothing,
+            renew_identities=issue_nothing,
+            fingerprint=lambda: None,
+        )
 
     return assemble
 

@@ -94,7 +94,20 @@ class Authority:
         self, name: str, folder: Path, hosts: Iterable[str] = LOOPBACK_HOSTS
     ) -> ServiceFiles:
         """Issue a fresh identity for 24 hours, write it (0600) and publish its token key."""
-        tls_key, token_key = TlsKey.generate(), SigningKey.generate()
+        token_key = SigningKey.generate()
+        files = self.renew_service(name, folder, hosts)
+        write_file(files.signing_key, token_key.pem().reveal())
+        self._publish_service_key(name, token_key.public)
+        return files
+
+    def renew_service(
+        self, name: str, folder: Path, hosts: Iterable[str] = LOOPBACK_HOSTS
+    ) -> ServiceFiles:
+        """Issue and write the next certificate of a service; its token key stays as it is.
+
+        The certificate is written last: whoever watches it finds the key that belongs to it.
+        """
+        tls_key = TlsKey.generate()
         issued = self.internal.issue_service(name, tls_key.public_der(), hosts)
         files = ServiceFiles(
             certificate=folder / f"{name}.crt.pem",
@@ -102,11 +115,9 @@ class Authority:
             ca=folder / "internal-ca.pem",
             signing_key=folder / f"{name}.key",
         )
-        write_file(files.certificate, issued.certificate_pem)
-        write_file(files.private_key, tls_key.pem().reveal())
         write_file(files.ca, self.internal.certificate_pem)
-        write_file(files.signing_key, token_key.pem().reveal())
-        self._publish_service_key(name, token_key.public)
+        write_file(files.private_key, tls_key.pem().reveal())
+        write_file(files.certificate, issued.certificate_pem)
         return files
 
     def issue_edge(self, hosts: Iterable[str]) -> EdgeCredentials:

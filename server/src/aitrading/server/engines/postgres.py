@@ -161,6 +161,7 @@ class PostgresEngine:
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--data-checksums",
+                "--sync-method=syncfs",
                 "--no-instructions",
             ),
             timeout_s=INITDB_TIMEOUT_S,

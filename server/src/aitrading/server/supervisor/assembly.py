@@ -1,5 +1,6 @@
 """The composition root of `aitrading up`: from settings to a plan of children."""
 
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.services import ServiceProgram
 
 EDGE_PROBE_PATH = "/health/live"
+_IDENTITIES = (*SERVICE_NAMES, "nats", ADMIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,8 @@ class Assembly:
     plan: Plan
     issue_identities: Callable[[], Awaitable[None]]
     """Writes certificates and keys of every child; runs while the first children start."""
+    renew_identities: Callable[[], Awaitable[None]]
+    """Writes the next certificates, long before the present ones end."""
     fingerprint: Callable[[], str | None]
     """Of the edge's certificate authority, once there is one."""
     demo: Callable[[], DemoReport | None] = _no_demo
@@ -133,6 +137,7 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
                 program=nats,
                 port=choices.ports["nats"],
                 gate=identities.wait,
+                renew_signal=signal.SIGHUP,
             ),
             ChildSpec(
                 name="envoy",
@@ -146,12 +151,16 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
     )
 
     async def issue_identities() -> None:
-        await identities.issue((*SERVICE_NAMES, "nats", ADMIN))
+        await identities.issue(_IDENTITIES)
         bundles.write_admin()
+
+    async def renew_identities() -> None:
+        await identities.renew(_IDENTITIES)
 
     return Assembly(
         plan=plan,
         issue_identities=issue_identities,
+        renew_identities=renew_identities,
         fingerprint=identities.edge_fingerprint,
         demo=lambda: demo_reports[-1] if demo_reports else None,
     )

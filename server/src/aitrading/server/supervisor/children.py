@@ -99,6 +99,11 @@ class Child:
             self._become(ComponentState.STOPPING)
         await self._end_process()
 
+    def note_renewal(self) -> None:
+        """Tell the process that its certificates were renewed, if it has to be told."""
+        if self._process is not None and self.spec.renew_signal is not None:
+            self._process.send_signal(self.spec.renew_signal)
+
     def kill(self) -> None:
         """End the process now; for somebody who does not want to wait."""
         if self._process is not None:

@@ -34,12 +34,21 @@ class Identities:
 
     async def issue(self, names: tuple[str, ...]) -> None:
         """Write a fresh identity for each name; raises the authority's own errors."""
+        await self._run("start", names)
+        self._issued.set()
+
+    async def renew(self, names: tuple[str, ...]) -> None:
+        """Write the next certificate for each name; token keys stay."""
+        await self._run("renew", names)
+
+    async def _run(self, occasion: str, names: tuple[str, ...]) -> None:
         launch = Launch(
             command=(
                 sys.executable,
                 "-I",
                 "-m",
                 "aitrading.server.supervisor.issue",
+                occasion,
                 str(self._home.root),
                 self._environment,
                 *names,
@@ -50,7 +59,6 @@ class Identities:
         code, said = await run_to_end(launch, timeout_s=ISSUE_TIMEOUT_S)
         if code != 0:
             raise _refusal(said)
-        self._issued.set()
 
     def edge_fingerprint(self) -> str | None:
         """What a person compares before trusting the edge's authority; None before it exists."""

@@ -1,4 +1,4 @@
-"""Issues the identities of one start in a process of its own: `python -m ...issue HOME ENV NAME...`.
+"""Issues identities in a process of its own: `python -m ...issue start|renew HOME ENV NAME...`.
 
 A process of its own keeps the cryptography out of the supervisor's memory and lets it load beside
 the engines' start. A refusal is printed as JSON and the exit code is 1.
@@ -17,9 +17,12 @@ from aitrading.server.authority.installation import initialise
 from aitrading.server.supervisor.admin_client import failure_of
 from aitrading.server.supervisor.home import Home
 
+START = "start"
+RENEW = "renew"
 
-def main(home: str, environment: str, *names: str) -> int:
-    """Make the authority at the first start; write an identity of 24 hours for each name."""
+
+def main(occasion: str, home: str, environment: str, *names: str) -> int:
+    """Write an identity of 24 hours for each name; the first start makes the authority itself."""
     clock = SystemClock()
     place = Home(Path(home))
     try:
@@ -29,8 +32,9 @@ def main(home: str, environment: str, *names: str) -> int:
             SystemIdFactory(clock, SystemRandomness()),
             environment=environment,
         )
+        write = authority.renew_service if occasion == RENEW else authority.write_service
         for name in names:
-            authority.write_service(name, place.bundles)
+            write(name, place.bundles)
     except AitradingError as exc:
         sys.stdout.write(msgspec.json.encode(failure_of(exc)).decode())
         return 1

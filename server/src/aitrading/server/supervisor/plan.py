@@ -1,5 +1,6 @@
 """What runs, and who waits for whom: derived from what each part declares."""
 
+import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,6 +52,8 @@ class ChildSpec:
     """It is started at once and waits on its control pipe until its dependencies work."""
     gate: Callable[[], Awaitable[None]] | None = None
     """Something besides other children that must be there first."""
+    renew_signal: signal.Signals | None = None
+    """Sent when certificates were renewed, if the program does not watch its files itself."""
     port: int | None = None
     ready_timeout_s: float = READY_TIMEOUT_S
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.state import ChildState, PlatformState
 
 STAMP_INTERVAL_S = 60.0
+RENEW_INTERVAL_S = 8 * 3_600.0
 CLIENT_PATIENCE_S = 15.0
 POLL_S = 0.01
 _DECIDED = frozenset({ComponentState.HEALTHY, ComponentState.FAILED})
@@ -72,12 +73,14 @@ class Supervisor:
         randomness: Randomness,
         reporter: Reporter,
         fingerprint: Callable[[], str | None],
+        renew: Callable[[], Awaitable[None]],
     ) -> None:
         self._plan = plan
         self._facts = facts
         self._clock = clock
         self._reporter = reporter
         self._fingerprint = fingerprint
+        self._renew = renew
         self._since = rfc3339_of_ns(clock.now_ns())
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
@@ -99,12 +102,16 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 for child in self._children.values():
                     group.create_task(child.run(self._children), name=child.name)
-                keeper = group.create_task(self._keep_stamp())
+                keepers = [
+                    group.create_task(self._keep_stamp()),
+                    group.create_task(self._keep_certificates()),
+                ]
                 try:
                     await self._start_and_stay(on_ready)
                 except AitradingError as exc:
                     failure = exc
-                keeper.cancel()
+                for keeper in keepers:
+                    keeper.cancel()
                 await self._stop_all()
         finally:
             for child in self._children.values():
@@ -223,6 +230,18 @@ class Supervisor:
             except OSError as exc:
                 _log.warning("the home cannot be stamped: %s", exc)
             await self._clock.sleep(STAMP_INTERVAL_S)
+
+    async def _keep_certificates(self) -> None:
+        """Renew while two thirds of their life are left; a failure is tried again each time."""
+        while True:
+            await self._clock.sleep(RENEW_INTERVAL_S)
+            try:
+                await self._renew()
+            except (AitradingError, OSError, TimeoutError) as exc:
+                _log.error("certificates could not be renewed: %s", exc)
+                continue
+            for child in self._children.values():
+                child.note_renewal()
 
     def _states(self, kind: Kind) -> dict[str, ChildState]:
         return {

@@ -116,6 +116,7 @@ class Platform:
             randomness=self._kit.randomness,
             reporter=self._reporter,
             fingerprint=assembly.fingerprint,
+            renew=assembly.renew_identities,
         )
         calls = AdminCalls(choices.home, self._kit)
         admin = AdminServer(
