@@ -22,6 +22,7 @@ from aitrading.core.infrastructure.error_codes import (
     HUB_NOT_CREATED,
     REGISTRY_UNAVAILABLE,
 )
+from aitrading.core.infrastructure.error_dna import message_of, spec_of
 from aitrading.core.infrastructure.error_handler import (
     CallSite,
     ErrorHandler,
@@ -264,7 +265,9 @@ class CentralHub:
                 await self._put_own()
                 records = await self._store.list()
         except Exception as exc:
-            raise REGISTRY_UNAVAILABLE.error(reason=str(exc)) from exc
+            if spec_of(exc) is REGISTRY_UNAVAILABLE:
+                raise
+            raise REGISTRY_UNAVAILABLE.error(reason=message_of(exc)) from exc
         if self._view.stale_since_ns is not None:
             _log.info("the service registry answers again: %d services", len(records))
         for change in self._view.replace([*records, *self._own_records().values()]):
@@ -275,7 +278,7 @@ class CentralHub:
         if self._view.stale_since_ns is None:
             self._losses += 1
             self._view.freeze()
-            _log.warning("discovery answers with the last known services: %s", exc)
+            _log.warning("discovery answers with the last known services: %s", message_of(exc))
         return False
 
     async def _session(self) -> None:
@@ -342,7 +345,7 @@ class CentralHub:
                 await work
         except Exception as exc:  # noqa: BLE001 - a lost store never stops a caller
             self.errors.classify(exc)
-            _log.warning("could not %s: %s", what, exc)
+            _log.warning("could not %s: %s", what, message_of(exc))
 
     def _apply(self, change: RegistryChange) -> None:
         told = self._view.apply(change)
