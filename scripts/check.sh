@@ -29,7 +29,7 @@ own_rules() {
 
 dependencies() {
   local part
-  for part in core server client; do (cd "$part" && "$bin/deptry" --config ../pyproject.toml src) || return 1; done
+  for part in core server client; do (cd "$part" && "$bin/deptry" --no-ansi src) || return 1; done
 }
 
 secrets() {
