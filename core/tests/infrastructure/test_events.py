@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from aitrading.core.domain.market import FeedState
 from aitrading.core.infrastructure.event_bus import (
     EVERYWHERE,
     Event,
@@ -41,7 +42,7 @@ FEED = FeedStateChanged(
     device=DeviceId(UUID(int=3)),
     symbol="EURUSD",
     previous=None,
-    state="LIVE",
+    state=FeedState.LIVE,
     reason="first tick",
     last_event_ms=1,
 )

@@ -60,6 +60,7 @@ class Ask(Event, frozen=True, kw_only=True):
 
 class Answer(msgspec.Struct, frozen=True):
     doubled: int
+    text: str = ""
 
 
 REFUSED = ErrorSpec(
@@ -383,6 +384,8 @@ async def test_a_refusal_reaches_the_asker_under_its_own_code(world: Enter) -> N
         async def refuse(ask: Ask, _: EventEnvelope) -> Answer:
             if ask.number == 1:
                 raise REFUSED.error(number=1)
+            if ask.number == 3:
+                return Answer(0, "x" * MAX_EVENT_BYTES)
             raise RuntimeError("a detail that stays inside")
 
         await bus.respond(Ask, refuse)
@@ -391,6 +394,8 @@ async def test_a_refusal_reaches_the_asker_under_its_own_code(world: Enter) -> N
         assert refusal.value.code == "TEST_REFUSED"
         assert refusal.value.message == "The number 1 is refused."
         assert refusal.value.spec.http_status == 409
+        with pytest.raises(AitradingError, match="BUS_EVENT_TOO_LARGE"):
+            await bus.request(Ask(number=3), Answer)
         with pytest.raises(AitradingError, match="BUS_REQUEST_FAILED") as broken:
             await bus.request(Ask(number=2), Answer)
         assert "inside" not in str(broken.value)

@@ -12,7 +12,13 @@ import msgspec
 import pytest
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.event_bus import Event, EventEnvelope, seal, subject_of
+from aitrading.core.infrastructure.event_bus import (
+    EVERYWHERE,
+    Event,
+    EventEnvelope,
+    seal,
+    subject_of,
+)
 from aitrading.core.infrastructure.events import ALL_EVENTS
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.lifecycle import ComponentState
@@ -31,7 +37,7 @@ from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Process, start_process
 from aitrading.server.kit.bundle import NatsAccess
 from aitrading.server.kit.bus_nats import NatsBus
-from aitrading.server.kit.bus_nats_routes import STREAM
+from aitrading.server.kit.bus_nats_routes import STREAM, consumer_name
 from aitrading.server.kit.nats_connection import BUS_RECONNECT, NatsConnection
 
 pytestmark = pytest.mark.integration
@@ -323,6 +329,8 @@ async def test_a_stored_message_that_is_no_event_does_not_block_the_others(
         seen = Seen()
         await node.bus.subscribe(Kept, seen, durable="journal")
         await node.connection.client.publish(subject_of(Kept, ALPHA), b"garbage")
+        inbox = f"_INBOX.durable.{consumer_name('journal', subject_of(Kept, EVERYWHERE))}"
+        await node.connection.client.publish(inbox, b"not from the stream")
         await node.bus.publish(Kept(number=1), tenant=ALPHA)
         await seen.until(1)
 

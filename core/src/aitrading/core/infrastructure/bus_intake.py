@@ -12,9 +12,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from aitrading.core.infrastructure.bus_errors import BUS_REQUEST_FAILED
+from aitrading.core.infrastructure.bus_errors import BUS_EVENT_TOO_LARGE, BUS_REQUEST_FAILED
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import (
+    MAX_EVENT_BYTES,
     BusStatistics,
     Event,
     EventEnvelope,
@@ -151,24 +152,32 @@ class Answering(Generic[E, R]):
                 answer = await self._responder(event, envelope)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the asker must get an answer
             self._counters.handler_failed += 1
-            reply = Reply(error=self._remote_error(exc))
-        else:
-            reply = Reply(answer=msgspec.Raw(_encoder.encode(answer)))
-        return _encoder.encode(reply)
+            return self._refusal(exc)
+        reply = _encoder.encode(Reply(answer=msgspec.Raw(_encoder.encode(answer))))
+        if len(reply) > MAX_EVENT_BYTES:
+            return self._refusal(
+                BUS_EVENT_TOO_LARGE.error(
+                    event=f"answer to {self._event_type.NAME}",
+                    size_bytes=len(reply),
+                    limit_bytes=MAX_EVENT_BYTES,
+                )
+            )
+        return reply
 
-    def _remote_error(self, exc: Exception) -> RemoteError:
+    def _refusal(self, exc: Exception) -> bytes:
         record = self._errors.classify(exc)
         if not isinstance(exc, AitradingError):
             exc = BUS_REQUEST_FAILED.error(
                 command=self._event_type.NAME, fingerprint=record.fingerprint
             )
-        return RemoteError(
+        error = RemoteError(
             code=exc.code,
             category=exc.spec.category,
             message=exc.message,
             remedy=exc.spec.remedy,
             http_status=exc.spec.http_status,
         )
+        return _encoder.encode(Reply(error=error))
 
 
 def open_reply(data: bytes, reply_type: type[R], command: type[Event]) -> R:

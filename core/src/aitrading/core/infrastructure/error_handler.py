@@ -208,9 +208,8 @@ class ErrorHandler:
             refused = isinstance(exc, AitradingError) and exc.spec is ISOLATED
             if refused or isolation.times_isolated > before:
                 self._ledger.act(site, code)
+                self._ledger.begin_while(site, isolation.keeps_any_out)
             raise
-        finally:
-            self._mark(site, active=isolation.statistics().isolated > 0)
 
     async def halt(self, site: CallSite, reason: str) -> None:
         """Stop a capability: it is FAILED in health and its callbacks have run on return.
@@ -277,12 +276,6 @@ class ErrorHandler:
             )
             self._isolations[site.name] = self._resilience.add(isolation)
         return isolation
-
-    def _mark(self, site: CallSite, *, active: bool) -> None:
-        if active:
-            self._ledger.begin(site)
-        else:
-            self._ledger.end(site)
 
     def _expect(self, site: CallSite, strategy: RecoveryStrategy) -> None:
         if site.strategy is not strategy:

@@ -164,7 +164,7 @@ class EventBus(Protocol):
     async def respond(
         self, event_type: type[E], responder: Responder[E, R], *, scope: Scope = EVERYWHERE
     ) -> Subscription:
-        """Answer requests of one type; instances of a service share them between them."""
+        """Answer requests of one type, one at a time; instances share them between them."""
         ...
 
     def statistics(self) -> BusStatistics:

@@ -11,7 +11,9 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.domain.market import FeedState
 from aitrading.core.infrastructure.event_bus import Event
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.ids import AccountId, DeviceId
 
 
@@ -112,8 +114,8 @@ class FeedStateChanged(Event, frozen=True, kw_only=True):
 
     device: DeviceId
     symbol: str
-    previous: str | None
-    state: str
+    previous: FeedState | None
+    state: FeedState
     reason: str
     last_event_ms: int | None
 
@@ -125,8 +127,8 @@ class ServiceStateChanged(Event, frozen=True, kw_only=True):
 
     service: str
     instance: str
-    previous: str | None
-    state: str
+    previous: ComponentState | None
+    state: ComponentState
     reason: str | None = None
 
 

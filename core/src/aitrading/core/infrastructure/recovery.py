@@ -1,5 +1,6 @@
 """The ledger of recovery: what each call site did, and what is halted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,7 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
 class _Account:
     site: CallSite
     acts: int = 0
+    still_active: Callable[[], bool] | None = None
     active_since_ns: int | None = None
     last_act_ns: int | None = None
     last_error: str | None = None
@@ -82,13 +84,24 @@ class RecoveryLedger:
         if account.active_since_ns is None:
             account.active_since_ns = self._clock.now_ns()
 
+    def begin_while(self, site: CallSite, still_active: Callable[[], bool]) -> None:
+        """The site is acting from now on, until the function says no."""
+        self.begin(site)
+        self._accounts[site.name].still_active = still_active
+
     def end(self, site: CallSite) -> None:
         """The site acts no more."""
         self._accounts[site.name].active_since_ns = None
 
     def report(self) -> dict[str, RecoveryStatistics]:
         """Every site by name."""
-        return {name: _statistics(self._accounts[name]) for name in sorted(self._accounts)}
+        return {name: _statistics(self._refreshed(name)) for name in sorted(self._accounts)}
+
+    def _refreshed(self, name: str) -> _Account:
+        account = self._accounts[name]
+        if account.still_active is not None and not account.still_active():
+            account.active_since_ns = account.still_active = None
+        return account
 
 
 def _statistics(account: _Account) -> RecoveryStatistics:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import NotJSMessageError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from typing_extensions import override
 
@@ -158,7 +159,11 @@ class DurableRoute(Route):
 
     @override
     async def _work(self, message: Msg) -> None:
-        deliveries = message.metadata.num_delivered
+        try:
+            deliveries = message.metadata.num_delivered
+        except NotJSMessageError:  # published to our inbox by somebody, not by the stream
+            self._counters.rejected += 1
+            return
         self._counters.redelivered += deliveries > 1
         self._current = message
         try:

@@ -99,6 +99,10 @@ class Isolation:
         suspect = self._suspects.get(key)
         return suspect is not None and suspect.breaker.state is BreakerState.OPEN
 
+    def keeps_any_out(self) -> bool:
+        """Whether any key is isolated now."""
+        return any(self.is_isolated(key) for key in self._suspects)
+
     @property
     def times_isolated(self) -> int:
         """How often any key was isolated since the start of the process."""
