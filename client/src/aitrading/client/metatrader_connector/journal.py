@@ -15,12 +15,12 @@ from uuid import UUID
 
 import msgspec
 
-from aitrading.client.files import append_durably, write_atomically
 from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.error_codes import (
     JOURNAL_STATE_UNREADABLE,
     STREAMS_FULL,
 )
+from aitrading.client.metatrader_connector.gap_ledger import GapLedger
 from aitrading.client.metatrader_connector.stream_state import (
     STATE_VERSION,
     STREAMS_MAX,
@@ -31,8 +31,11 @@ from aitrading.client.metatrader_connector.stream_state import (
 )
 from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import ROW_BYTES, TickArray, TickBatch
+from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
+from aitrading.core.infrastructure.spool_errors import SPOOL_POSITION_UNKNOWN
 from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.protocol.ingest import IngestHeader, decode_record, encode_header
 
@@ -59,17 +62,6 @@ class JournalEntry:
     batch: TickBatch
 
 
-class GapRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Sequences the client no longer has; one line of the gap ledger."""
-
-    stream: UUID
-    symbol: str
-    first_missing: int
-    last_missing: int
-    reason: str
-    noticed_ns: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class JournalIdentity:
     """Whose ticks these are."""
@@ -92,13 +84,13 @@ class TickJournal:
     ) -> None:
         self.spool = spool
         self.broker_offset_s: int | None = None
+        self.gaps = GapLedger(folder)
         self._folder = folder
         self._identity = identity
         self._clock = clock
         self._ids = ids
         self._streams: dict[UUID, TickStream] = {}
         self._position = 0
-        self.gaps = 0
 
     @classmethod
     async def open(
@@ -185,8 +177,13 @@ class TickJournal:
         return sum(len(part.rows) for part in taken)
 
     async def read(self, position: int, max_bytes: int) -> list[JournalEntry]:
-        """Stored batches from a position on; damaged records were dropped at recovery."""
-        records = await self.spool.read(position, max_bytes)
+        """Stored batches from a position on; what was deleted or set aside is passed over."""
+        try:
+            records = await self.spool.read(max(position, self.spool.first_position), max_bytes)
+        except AitradingError as exc:
+            if exc.spec is not SPOOL_POSITION_UNKNOWN:
+                raise
+            return await self._read_behind_hole(position, max_bytes)
         return [JournalEntry(record.position, _batch(record.payload)) for record in records]
 
     async def release(self, position: int) -> None:
@@ -196,12 +193,6 @@ class TickJournal:
             return
         await self.save()
         await self.spool.delete_through(covered)
-
-    async def record_gap(self, gap: GapRecord) -> None:
-        """Write down what is lost; it is never lost silently."""
-        self.gaps += 1
-        line = msgspec.json.encode(gap) + b"\n"
-        await asyncio.to_thread(append_durably, self._folder / "gaps.jsonl", line)
 
     async def save(self) -> None:
         """Write the state file; the spool up to its position is no longer needed for it."""
@@ -217,6 +208,12 @@ class TickJournal:
         """Make the state current and close the spool."""
         await self.save()
         await self.spool.close()
+
+    async def _read_behind_hole(self, position: int, max_bytes: int) -> list[JournalEntry]:
+        later = [
+            one.first_position for one in self.spool.sealed() if one.first_position > position
+        ]
+        return await self.read(min(later), max_bytes) if later else []
 
     @property
     def _state_path(self) -> Path:

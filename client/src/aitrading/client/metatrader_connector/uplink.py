@@ -8,7 +8,8 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from aitrading.client.metatrader_connector.journal import GapRecord, JournalEntry, TickJournal
+from aitrading.client.metatrader_connector.gap_ledger import GapRecord
+from aitrading.client.metatrader_connector.journal import JournalEntry, TickJournal
 from aitrading.client.metatrader_connector.metrics import (
     TICKS_MISSING,
     TICKS_PENDING,
@@ -77,6 +78,7 @@ class TickUplink(LinkUser):
         self._journal.spool.on_durable = lambda _position: self._wake.set()
         self._tasks.start(self._run(), name="send")
         self._tasks.start(self._release(), name="release")
+        self._tasks.start(self._journal.spool.maintain(), name="seal")
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -249,7 +251,7 @@ class TickUplink(LinkUser):
     ) -> None:
         first, count = missing
         self._metrics.increment(TICKS_MISSING, count, reason=reason)
-        await self._journal.record_gap(
+        await self._journal.gaps.add(
             GapRecord(
                 stream=stream,
                 symbol=symbol,

@@ -45,19 +45,19 @@ SEGMENT_QUARANTINE: Final = CallSite(
     fault="A segment on disk is damaged, or the database service cannot read it.",
     description="The segment is renamed to *.corrupt and the next ones are handed over.",
 )
-QUOTE_CACHE_DEGRADE: Final = CallSite(
-    name="bridge-quote-cache",
+QUOTES_LAST_KNOWN: Final = CallSite(
+    name="bridge-last-known-quotes",
     strategy=RecoveryStrategy.DEGRADE,
     service=SERVICE,
-    fault="The cache with the last known quotes does not answer.",
-    description="Quotes of before the restart are missing until the feeds deliver new ones.",
+    fault="The database service does not answer while last known quotes are needed.",
+    description="The answer has no quotes until a feed delivers, and says `unavailable`.",
 )
 QUOTE_FALLBACK: Final = CallSite(
     name="bridge-quotes",
     strategy=Guard.FALLBACK,
     service=SERVICE,
-    fault="The bridge restarted and a feed has not delivered yet.",
-    description="Answers with the last known quote from the cache, marked with its own age.",
+    fault="The bridge restarted and no feed of the tenant has delivered yet.",
+    description="Answers with the last known quotes, marked DEAD and with their own time.",
 )
 ALL_CALL_SITES: Final = (
     SEGMENT_HANDOVER,
@@ -65,6 +65,6 @@ ALL_CALL_SITES: Final = (
     DEVICE_ISOLATION,
     SPOOL_HALT,
     SEGMENT_QUARANTINE,
-    QUOTE_CACHE_DEGRADE,
+    QUOTES_LAST_KNOWN,
     QUOTE_FALLBACK,
 )

@@ -65,3 +65,13 @@ SEGMENT_NOT_ACCEPTED: Final = ErrorSpec(
     http_status=422,
     impact=Impact.MARKET_DATA,
 )
+QUOTES_NOT_YET: Final = ErrorSpec(
+    code="QUOTES_NOT_YET",
+    category=Category.RETRYABLE,
+    message="No feed of this organisation has delivered since the data bridge started.",
+    why="The bridge restarted, or no device is connected.",
+    remedy="Look at /api/v1/feeds; start the client on the device.",
+    http_status=503,
+    severity=Severity.DEBUG,
+    impact=Impact.VISIBILITY,
+)

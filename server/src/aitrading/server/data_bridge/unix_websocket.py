@@ -6,7 +6,6 @@ stands in front of the connection's socket and passes over what only TCP has; by
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -36,14 +35,8 @@ async def serve_unix(
     path: Path, factory: ListenerFactory, *, frame_bytes_max: int
 ) -> asyncio.AbstractServer:
     """Listen; a stale socket file is replaced, and only the owner may connect."""
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening = _bind(path)
     try:
-        before = os.umask(0o777 & ~SOCKET_MODE)
-        try:
-            listening.bind(str(path))
-        finally:
-            os.umask(before)
         return await asyncio.get_running_loop().create_unix_server(
             lambda: _UnixProtocol(*_arguments(factory, frame_bytes_max)),
             sock=listening,
@@ -52,6 +45,19 @@ async def serve_unix(
     except BaseException:
         listening.close()
         raise
+
+
+def _bind(path: Path) -> socket.socket:
+    """A socket that nobody can reach before it has its mode: it does not listen yet."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(str(path))
+        path.chmod(SOCKET_MODE)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def refuse(status: int, code: str) -> WSUpgradeResponseWithListener:

@@ -1,0 +1,46 @@
+"""What is lost is written down: one line of JSON per gap, never removed."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.infrastructure.files import BINARY, PRIVATE_FILE_MODE, write_all
+
+LEDGER_NAME: Final = "gaps.jsonl"
+
+
+class GapRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Sequences of a stream that this client can no longer send."""
+
+    stream: UUID
+    symbol: str
+    first_missing: int
+    last_missing: int
+    reason: str
+    noticed_ns: int
+
+
+class GapLedger:
+    """The file of gaps in a journal's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LEDGER_NAME
+        self.added = 0
+
+    async def add(self, gap: GapRecord) -> None:
+        """Return when the gap is on disk."""
+        self.added += 1
+        await asyncio.to_thread(self._append, msgspec.json.encode(gap) + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY
+        descriptor = os.open(self._path, flags, PRIVATE_FILE_MODE)
+        try:
+            write_all(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

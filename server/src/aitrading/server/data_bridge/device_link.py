@@ -1,0 +1,211 @@
+"""One device's connection: frames in, batches to the ingest, acknowledgements out."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from typing_extensions import override
+
+from aitrading.core.kit.errors import AitradingError, ErrorSpec
+from aitrading.core.protocol.error_codes import (
+    LINK_FEATURE_UNKNOWN,
+    LINK_FRAME_CORRUPT,
+    LINK_FRAME_MALFORMED,
+    LINK_FRAME_TOO_LARGE,
+    LINK_LIMIT_EXCEEDED,
+    LINK_ORDER_VIOLATED,
+    LINK_SEQUENCE_JUMPED,
+    LINK_STREAM_UNKNOWN,
+    LINK_VERSION_UNSUPPORTED,
+)
+from aitrading.core.protocol.link.events import (
+    Failed,
+    Gap,
+    HelloReceived,
+    PeerClosed,
+    ServerEvent,
+    StreamsRequested,
+    TicksReceived,
+)
+from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.session import (
+    Refusal,
+    ServerSession,
+    SessionState,
+    StreamPosition,
+)
+from aitrading.core.security.certificates import ForwardedDevice
+from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.streams import BridgeStream
+
+FAULTS: Final = frozenset(
+    spec.code
+    for spec in (
+        LINK_FEATURE_UNKNOWN,
+        LINK_FRAME_CORRUPT,
+        LINK_FRAME_MALFORMED,
+        LINK_FRAME_TOO_LARGE,
+        LINK_LIMIT_EXCEEDED,
+        LINK_ORDER_VIOLATED,
+        LINK_SEQUENCE_JUMPED,
+        LINK_STREAM_UNKNOWN,
+        LINK_VERSION_UNSUPPORTED,
+    )
+)
+"""Ends of a link that are the device's fault and count against it."""
+Opened = BridgeStream | Refusal
+
+
+class DeviceLink(WSListener):
+    """A link of one device, from its upgrade to its end."""
+
+    def __init__(
+        self,
+        device: ForwardedDevice,
+        session: ServerSession,
+        ingest: TickIngest,
+        on_gap: Callable[[BridgeStream, Gap], None],
+    ) -> None:
+        self.device = device
+        self.reason = "connection cut"
+        self.fault: AitradingError | None = None
+        self._requests: asyncio.Queue[tuple[StreamDeclaration, ...] | None] = asyncio.Queue()
+        self.ended = asyncio.Event()
+        self._session = session
+        self._ingest = ingest
+        self._on_gap = on_gap
+        self._transport: WSTransport | None = None
+        self._streams: dict[int, BridgeStream] = {}
+
+    @override
+    def __repr__(self) -> str:
+        return f"DeviceLink({self.device.identity.device}, {self._session.state})"
+
+    @property
+    def is_open(self) -> bool:
+        """The greeting is finished and the link goes on."""
+        return self._session.state is SessionState.OPEN and not self.ended.is_set()
+
+    async def next_request(self) -> tuple[StreamDeclaration, ...] | None:
+        """The next streams the device declares; None when the link has ended."""
+        return await self._requests.get()
+
+    @property
+    def streams(self) -> tuple[BridgeStream, ...]:
+        """The streams this link feeds."""
+        return tuple(self._streams.values())
+
+    @override
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.BINARY and frame.fin:
+            for event in self._session.receive(frame.get_payload_as_memoryview()):
+                self._on_event(event)
+            if frame.last_in_buffer:
+                self._ingest.commit()
+                self.flush()
+        elif frame.msg_type is WSMsgType.CLOSE:
+            transport.disconnect()
+        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
+            self._fail(LINK_FRAME_MALFORMED.error(
+                field="message", expected="one binary message", actual=frame.msg_type.name
+            ))  # fmt: skip
+
+    @override
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._ingest.commit()
+        for stream in self._streams.values():
+            if stream.link is self:
+                stream.link = None
+        self.ended.set()
+        self._requests.put_nowait(None)
+
+    def accept(self, session_id: str, opened: dict[int, Opened]) -> None:
+        """Answer HELLO: the link is open and every granted stream is fed by it."""
+        if self._session.state is SessionState.GREETING and not self.ended.is_set():
+            self._session.accept(session_id, self._bind(opened))
+            self.flush()
+
+    def grant(self, opened: dict[int, Opened]) -> None:
+        """Answer a request for further streams."""
+        if self.is_open:
+            self._session.grant(self._bind(opened))
+            self.flush()
+
+    def acknowledge(self, stream: BridgeStream) -> None:
+        """Everything of the stream up to its durable position is safe; told with `flush`."""
+        if self.is_open and self._streams.get(stream.handle) is stream:
+            self._session.acknowledge(stream.handle, stream.durable)
+
+    def close(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:
+        """End in order: tell the device why and when to come back."""
+        self.reason = spec.code
+        self._session.close(spec, retry_after_ms=retry_after_ms)
+        self.flush()
+        self._disconnect()
+
+    def poll(self) -> None:
+        """Let time act on the session."""
+        for event in self._session.poll():
+            self._on_event(event)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the session has queued."""
+        transport = self._transport
+        for message in self._session.outgoing():
+            if transport is not None and not transport.is_disconnected:
+                transport.send(WSMsgType.BINARY, message)
+
+    def _bind(self, opened: dict[int, Opened]) -> dict[int, StreamPosition | Refusal]:
+        positions: dict[int, StreamPosition | Refusal] = {}
+        for handle, stream in opened.items():
+            if isinstance(stream, Refusal):
+                positions[handle] = stream
+                continue
+            stream.link, stream.handle = self, handle
+            self._streams[handle] = stream
+            positions[handle] = stream.position
+        return positions
+
+    def _on_event(self, event: ServerEvent) -> None:
+        match event:
+            case TicksReceived():
+                self._take(event)
+            case HelloReceived():
+                self._requests.put_nowait(event.hello.streams)
+            case StreamsRequested():
+                self._requests.put_nowait(event.declarations)
+            case Gap():
+                self._on_gap(self._streams[event.handle], event)
+            case Failed():
+                self._fail(event.error)
+            case PeerClosed():
+                self.reason = event.notice.code
+                self._disconnect()
+            case _:
+                pass
+
+    def _take(self, event: TicksReceived) -> None:
+        stream = self._streams[event.handle]
+        try:
+            self._ingest.take(stream, event)
+        except AitradingError as exc:
+            self._session.refuse_stream(event.handle, exc.code, exc.message)
+
+    def _fail(self, error: AitradingError) -> None:
+        self.reason = error.code
+        if error.code in FAULTS:
+            self.fault = error
+        self.flush()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()

@@ -1,0 +1,104 @@
+"""`GET /api/v1/quotes` and `GET /api/v1/feeds`."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from aitrading.core.security.claims import Scope
+from aitrading.core.security.encoding import base64url_decode, base64url_encode
+from aitrading.server.data_bridge.feeds import Feed, FeedWatch
+from aitrading.server.data_bridge.last_known import QuoteReader
+from aitrading.server.data_bridge.quotes import Quote
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import QueryField, endpoint, scope
+from aitrading.server.kit.http_errors import REQUEST_INVALID
+
+PAGE_DEFAULT: Final = 500
+PAGE_MAX: Final = 5_000
+T = TypeVar("T", Quote, Feed)
+
+PAGING: Final = (
+    QueryField(name="symbol", doc="Only this symbol, in the broker's spelling."),
+    QueryField(name="limit", doc=f"Entries per page, at most {PAGE_MAX}."),
+    QueryField(name="cursor", doc="`next_cursor` of the page before."),
+)
+
+
+class QuotesPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest quotes; `source` is `live`, or tells where the last known ones come from."""
+
+    items: list[Quote]
+    next_cursor: str | None
+    source: str
+
+
+class FeedsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Feeds and how far each can be trusted."""
+
+    items: list[Feed]
+    next_cursor: str | None
+
+
+class MarketDataEndpoints:
+    """What a tenant sees of its own market data."""
+
+    def __init__(self, quotes: QuoteReader, feeds: FeedWatch) -> None:
+        self._quotes = quotes
+        self._feeds = feeds
+
+    @endpoint(
+        "GET",
+        "/api/v1/quotes",
+        access=scope(Scope.READ),
+        answer=QuotesPage,
+        query=PAGING,
+    )
+    async def quotes(self, call: Call) -> QuotesPage:
+        """The newest quote of each symbol."""
+        known = await self._quotes.of_tenant(call.token.tenant)
+        items, cursor = _page(call, known.quotes)
+        return QuotesPage(items=items, next_cursor=cursor, source=known.source)
+
+    @endpoint(
+        "GET",
+        "/api/v1/feeds",
+        access=scope(Scope.READ),
+        answer=FeedsPage,
+        query=PAGING,
+    )
+    async def feeds(self, call: Call) -> FeedsPage:
+        """The state of each feed: LIVE, DELAYED, STALE, CLOSED or DEAD, and why."""
+        items, cursor = _page(call, self._feeds.of_tenant(call.token.tenant))
+        return FeedsPage(items=items, next_cursor=cursor)
+
+
+def _page(call: Call, entries: Sequence[T]) -> tuple[list[T], str | None]:
+    """The entries after the cursor; entries are ordered by symbol, then stream."""
+    symbol, limit, after = call.query_or("symbol", None), _limit(call), _after(call)
+    wanted = sorted(
+        (one for one in entries if symbol in (None, one.symbol)), key=lambda one: _place(one)
+    )
+    rest = [one for one in wanted if after is None or _place(one) > after]
+    page = rest[:limit]
+    more = len(rest) > len(page)
+    return page, base64url_encode(_place(page[-1]).encode()) if more else None
+
+
+def _place(entry: Quote | Feed) -> str:
+    return f"{entry.symbol}\0{entry.stream}"
+
+
+def _limit(call: Call) -> int:
+    text = call.query_or("limit", str(PAGE_DEFAULT))
+    if not text.isdecimal() or not 1 <= int(text) <= PAGE_MAX:
+        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {PAGE_MAX}")
+    return int(text)
+
+
+def _after(call: Call) -> str | None:
+    cursor = call.query_or("cursor", None)
+    try:
+        return None if cursor is None else base64url_decode(cursor).decode()
+    except ValueError as exc:
+        raise REQUEST_INVALID.error(reason="`cursor` is not one of ours") from exc

@@ -1,0 +1,237 @@
+"""Quotes and feed states to everybody who listens, each tenant its own."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
+from typing_extensions import override
+
+from aitrading.core.domain.market import FeedState, TickBatch
+from aitrading.core.infrastructure.chain_registry import ChainRegistry
+from aitrading.core.infrastructure.chains import BRIDGE_SUBSCRIBER, MARKET_DATA
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.claims import Scope
+from aitrading.core.security.errors import TOKEN_REFUSED
+from aitrading.core.security.jwt_manager import JwtVerifier, VerifiedToken
+from aitrading.server.data_bridge.errors import STREAM_SUBSCRIBERS_FULL, STREAM_TOKEN_EXPIRED
+from aitrading.server.data_bridge.feeds import Feed, FeedWatch
+from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
+from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
+from aitrading.server.data_bridge.settings import StreamSettings
+from aitrading.server.data_bridge.subscriber import Subscriber, SubscriberHub, WaitingQuote
+from aitrading.server.data_bridge.unix_websocket import refuse
+from aitrading.server.kit.authentication import Authenticator
+
+EXPIRY_CHECK_S: Final = 1.0
+_encoder: Final = msgspec.json.Encoder()
+
+
+class FanOut(SubscriberHub):
+    """All subscribers.
+
+    A quote goes out once per `conflation_ms`, the newest of its symbol; a subscriber whose socket
+    is slow gets the newest again as soon as it takes data. A stream ends with its token (4401).
+    """
+
+    def __init__(
+        self,
+        *,
+        board: QuoteBoard,
+        feeds: FeedWatch,
+        authenticator: Authenticator,
+        verifier: JwtVerifier,
+        settings: Callable[[], StreamSettings],
+        chains: ChainRegistry,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.name = "fan-out"
+        self._board = board
+        self._feeds = feeds
+        self._authenticator = authenticator
+        self._verifier = verifier
+        self._settings = settings
+        self._chains = chains
+        self._metrics = metrics
+        self._clock = clock
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+        self._tenants: dict[TenantId, set[Subscriber]] = {}
+        self._count = 0
+        self._dirty: set[Subscriber] = set()
+        self._wake = asyncio.Event()
+
+    @property
+    def state(self) -> ComponentState:
+        """What it is doing now."""
+        return self._state
+
+    def __len__(self) -> int:
+        return self._count
+
+    async def start(self) -> None:
+        """Send rounds, end expired streams, keep silent ones alive."""
+        self._tasks.start(self._rounds(), name="rounds")
+        self._tasks.start(self._expiry(), name="expiry")
+        self._tasks.start(self._heartbeat(), name="heartbeat")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Close every stream."""
+        self._state = ComponentState.STOPPING
+        for subscriber in self._everybody():
+            subscriber.close(STREAM_SUBSCRIBERS_FULL)
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """A listener for a person who proved to be one, or the refusal."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            token = self._authenticator.person(headers, websocket=True)
+            token.require(Scope.READ)
+            if self._state is not ComponentState.HEALTHY or self._is_full():
+                raise STREAM_SUBSCRIBERS_FULL.error(
+                    count=self._count, limit=self._settings().subscribers_max
+                )
+        except AitradingError as exc:
+            return refuse(exc.spec.http_status, exc.code)
+        return Subscriber(token, self)
+
+    def ticks(self, source: QuoteSource, batch: TickBatch, state: FeedState) -> None:
+        """Offer what is new of a stream to the subscribers of its tenant."""
+        stream = source.stream
+        interested = [
+            subscriber
+            for subscriber in self._tenants.get(stream.device.tenant, ())
+            if subscriber.wants(stream.symbol)
+        ]
+        if not interested:
+            return
+        newest = WaitingQuote(stream.symbol, source.received_ns, lambda: source.quote(state))
+        every: list[WaitingQuote] | None = None
+        for subscriber in interested:
+            if subscriber.every_tick:
+                every = every or _every_tick(source, batch, state)
+                for quote in every:
+                    subscriber.offer(quote)
+            else:
+                subscriber.offer(newest)
+        self._dirty.update(interested)
+        self._wake.set()
+
+    def feed_changed(self, tenant: TenantId, feed: Feed) -> None:
+        """Tell the tenant's subscribers at once."""
+        text = _encoder.encode(feed)
+        for subscriber in self._tenants.get(tenant, ()):
+            if subscriber.wants(feed.symbol):
+                subscriber.send(text)
+
+    @override
+    def joined(self, subscriber: Subscriber) -> None:
+        self._tenants.setdefault(subscriber.token.tenant, set()).add(subscriber)
+        self._count += 1
+        self._metrics.set(SUBSCRIBERS, self._count)
+        self._send_all_known(subscriber)
+
+    @override
+    def left(self, subscriber: Subscriber) -> None:
+        self._tenants.get(subscriber.token.tenant, set()).discard(subscriber)
+        self._dirty.discard(subscriber)
+        self._count -= 1
+        self._metrics.set(SUBSCRIBERS, self._count)
+
+    @override
+    def changed(self, subscriber: Subscriber) -> None:
+        self._dirty.add(subscriber)
+        self._wake.set()
+
+    @override
+    def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
+        fresh = self._verifier.verify_user(token)
+        if (fresh.tenant, fresh.user) != (old.tenant, old.user):
+            raise TOKEN_REFUSED.error()
+        fresh.require(Scope.READ)
+        return fresh
+
+    def _send_all_known(self, subscriber: Subscriber) -> None:
+        tenant = subscriber.token.tenant
+        for feed in self._feeds.of_tenant(tenant):
+            subscriber.send(_encoder.encode(feed))
+        for source in self._board.of_tenant(tenant):
+            subscriber.send(
+                _encoder.encode(source.quote(self._feeds.state(source.stream.feed_key)))
+            )
+
+    async def _rounds(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._round()
+            if pause_ms := self._settings().conflation_ms:
+                await self._clock.sleep(pause_ms / 1_000)
+
+    def _round(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        now_ns = self._clock.monotonic_ns()
+        sent = 0
+        oldest_ns = now_ns
+        for subscriber in dirty:
+            for quote in subscriber.send_waiting():
+                sent += 1
+                oldest_ns = min(oldest_ns, quote.received_ns)
+            if subscriber.has_waiting:
+                self._dirty.add(subscriber)
+            if subscriber.conflated:
+                self._metrics.increment(QUOTES_CONFLATED, subscriber.conflated)
+                subscriber.conflated = 0
+        if sent:
+            self._metrics.increment(QUOTES_SENT, sent)
+            self._chains.record(MARKET_DATA, BRIDGE_SUBSCRIBER, now_ns - oldest_ns, count=sent)
+
+    async def _expiry(self) -> None:
+        while True:
+            await self._clock.sleep(EXPIRY_CHECK_S)
+            now_ns = self._clock.now_ns()
+            for subscriber in self._everybody():
+                if subscriber.token.expires_ns <= now_ns:
+                    subscriber.close(STREAM_TOKEN_EXPIRED)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await self._clock.sleep(self._settings().heartbeat_s)
+            for subscriber in self._everybody():
+                subscriber.ping()
+
+    def _everybody(self) -> list[Subscriber]:
+        return [one for subscribers in self._tenants.values() for one in subscribers]
+
+    def _is_full(self) -> bool:
+        return self._count >= self._settings().subscribers_max
+
+
+def _every_tick(source: QuoteSource, batch: TickBatch, state: FeedState) -> list[WaitingQuote]:
+    """One quote per tick, for those who want them all."""
+    stream = source.stream
+    quotes: list[WaitingQuote] = []
+    offset_ms = batch.broker_offset_s * 1_000
+    for index, row in enumerate(batch.array().tolist()):
+        event_ms, bid, ask = row[0], row[1], row[2]
+        tick = QuoteSource(
+            stream,
+            batch.first_sequence + index,
+            bid or source.bid_points,
+            ask or source.ask_points,
+            event_ms - offset_ms,
+            source.received_ns,
+        )
+        quotes.append(
+            WaitingQuote(stream.symbol, source.received_ns, lambda tick=tick: tick.quote(state))
+        )
+    return quotes

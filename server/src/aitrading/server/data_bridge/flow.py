@@ -1,0 +1,79 @@
+"""Where a batch goes besides the disk: board, feed state, subscribers, bus."""
+
+from typing import Final
+
+from aitrading.core.domain.market import FeedState, TickBatch
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.kit.clock import Clock
+from aitrading.server.data_bridge.announcer import Announcer
+from aitrading.server.data_bridge.fanout import FanOut
+from aitrading.server.data_bridge.feeds import Feed, FeedWatch
+from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.metrics import FEEDS
+from aitrading.server.data_bridge.quotes import QuoteBoard
+from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
+
+JUDGE_S: Final = 0.25
+
+
+class TickFlow:
+    """Connects the parts; nothing here waits for anything."""
+
+    def __init__(
+        self,
+        *,
+        ingest: TickIngest,
+        streams: StreamDirectory,
+        board: QuoteBoard,
+        feeds: FeedWatch,
+        fan_out: FanOut,
+        announcer: Announcer,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.name = "tick-flow"
+        self._streams = streams
+        self._board = board
+        self._feeds = feeds
+        self._fan_out = fan_out
+        self._announcer = announcer
+        self._metrics = metrics
+        self._clock = clock
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+        ingest.on_batch = self._on_batch
+        feeds.on_change = self._on_feed_change
+
+    @property
+    def state(self) -> ComponentState:
+        """What it is doing now."""
+        return self._state
+
+    async def start(self) -> None:
+        """Judge the feeds from now on."""
+        self._tasks.start(self._judge(), name="judge")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Stop judging."""
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    def _on_batch(self, stream: BridgeStream, batch: TickBatch) -> None:
+        source = self._board.update(stream, batch, self._clock.monotonic_ns())
+        if source is not None:
+            state = self._feeds.ticked(source)
+            self._fan_out.ticks(source, batch, state)
+            self._announcer.ticks(source, batch)
+
+    def _on_feed_change(self, stream: BridgeStream, before: FeedState | None, feed: Feed) -> None:
+        del before
+        self._fan_out.feed_changed(stream.device.tenant, feed)
+
+    async def _judge(self) -> None:
+        while True:
+            await self._clock.sleep(JUDGE_S)
+            self._feeds.judge_all(self._streams)
+            for state, count in self._feeds.counts():
+                self._metrics.set(FEEDS, count, state=state)

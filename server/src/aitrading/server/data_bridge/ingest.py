@@ -1,0 +1,183 @@
+"""From a link to the disk: checked in bulk, appended, and acknowledged after the group sync."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from aitrading.core.domain.market import ROW_BYTES, TickBatch
+from aitrading.core.infrastructure.chain_registry import ChainRegistry
+from aitrading.core.infrastructure.chains import (
+    BRIDGE_SPOOL,
+    CONNECTOR_LINK,
+    LINK_BRIDGE,
+    MARKET_DATA,
+    TERMINAL_CONNECTOR,
+)
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.spool import Spool
+from aitrading.core.kit.clock import NS_PER_MS, Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.protocol.ingest import IngestHeader, encode_header
+from aitrading.core.protocol.link.events import TicksReceived
+from aitrading.server.data_bridge.errors import TICKS_IMPLAUSIBLE
+from aitrading.server.data_bridge.metrics import (
+    TICKS_DURABLE,
+    TICKS_IMPLAUSIBLE_TOTAL,
+    TICKS_RECEIVED,
+)
+from aitrading.server.data_bridge.streams import BridgeStream
+
+EARLIEST_EVENT_MS: Final = 946_684_800_000
+"""2000-01-01: before any MetaTrader 5 server."""
+FUTURE_MS: Final = 36 * 3_600 * 1_000
+"""A broker's clock and a wrong machine clock together stay below this."""
+US: Final = 1_000
+
+BatchListener = Callable[[BridgeStream, TickBatch], None]
+FailureListener = Callable[[AitradingError, "list[BridgeStream]"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A batch between append and sync."""
+
+    stream: BridgeStream
+    last_sequence: int
+    count: int
+    received_ns: int
+    trace_id: str
+
+
+class TickIngest:
+    """Takes batches of all links and makes them durable in groups.
+
+    `take` collects, `commit` appends what was collected; a link calls `commit` once per piece of
+    data from its socket. `on_failure` is told what was not stored; it must end the links.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        clock: Clock,
+        ids: IdFactory,
+        metrics: Metrics,
+        chains: ChainRegistry,
+    ) -> None:
+        self.on_batch: BatchListener = lambda _stream, _batch: None
+        self.on_failure: FailureListener = lambda _error, _streams: None
+        self._spool = spool
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._chains = chains
+        self._records: list[bytes] = []
+        self._collected: list[_Waiting] = []
+        self._waiting: deque[tuple[int, _Waiting]] = deque()
+        spool.on_durable = self._durable
+        spool.on_failure = self._failed
+
+    def take(self, stream: BridgeStream, event: TicksReceived) -> None:
+        """Collect a batch; raises `TICKS_IMPLAUSIBLE` and takes nothing of it."""
+        batch, now_ns = event.batch, self._clock.now_ns()
+        self._require_plausible(stream, batch, now_ns)
+        header = IngestHeader(
+            tenant=stream.device.tenant,
+            stream=stream.id,
+            first_sequence=batch.first_sequence,
+            count=batch.count,
+            receive_ns=now_ns,
+            broker_offset_s=batch.broker_offset_s,
+            trace_id=batch.trace_id,
+            span_id=bytes.fromhex(self._ids.span_id()),
+            row_bytes=ROW_BYTES,
+        )
+        self._records.append(encode_header(header) + bytes(batch.rows))
+        trace_id = batch.trace_id.hex()
+        self._collected.append(
+            _Waiting(
+                stream, batch.last_sequence, batch.count, self._clock.monotonic_ns(), trace_id
+            )
+        )
+        stream.received = batch.last_sequence
+        self._metrics.increment(TICKS_RECEIVED, batch.count)
+        self._measure(event, now_ns, trace_id)
+        self.on_batch(stream, batch)
+
+    def commit(self) -> None:
+        """Append what was collected; raises what the spool raises, with nothing taken."""
+        if not self._records:
+            return
+        records, self._records = self._records, []
+        collected, self._collected = self._collected, []
+        try:
+            last = self._spool.append_nowait(records)
+        except AitradingError as exc:
+            self._lose(exc, collected)
+            return
+        first = last - len(records) + 1
+        self._waiting.extend(enumerate(collected, start=first))
+
+    def _durable(self, position: int) -> None:
+        """Everything up to a position of the spool survives a crash: acknowledge it."""
+        touched: dict[int, BridgeStream] = {}
+        now_ns = self._clock.monotonic_ns()
+        ticks = 0
+        while self._waiting and self._waiting[0][0] <= position:
+            _, waiting = self._waiting.popleft()
+            stream = waiting.stream
+            stream.durable = max(stream.durable, waiting.last_sequence)
+            ticks += waiting.count
+            touched[id(stream)] = stream
+            self._chains.record(
+                MARKET_DATA,
+                BRIDGE_SPOOL,
+                now_ns - waiting.received_ns,
+                trace_id=waiting.trace_id,
+                count=waiting.count,
+            )
+        self._metrics.increment(TICKS_DURABLE, ticks)
+        links = {stream.link for stream in touched.values() if stream.link is not None}
+        for stream in touched.values():
+            if stream.link is not None:
+                stream.link.acknowledge(stream)
+        for link in links:
+            link.flush()
+
+    def _failed(self, error: AitradingError) -> None:
+        """The spool forgot what is not durable; so do we, and the devices send it again."""
+        lost = [waiting for _, waiting in self._waiting]
+        self._waiting.clear()
+        self._lose(error, lost)
+
+    def _lose(self, error: AitradingError, lost: list[_Waiting]) -> None:
+        for waiting in lost:
+            waiting.stream.received = waiting.stream.durable
+            self._chains.record(MARKET_DATA, BRIDGE_SPOOL, 0, ok=False, count=waiting.count)
+        self.on_failure(error, [waiting.stream for waiting in lost])
+
+    def _require_plausible(self, stream: BridgeStream, batch: TickBatch, now_ns: int) -> None:
+        times = batch.array()["event_ms"]
+        latest = now_ns // NS_PER_MS + FUTURE_MS
+        bad = int(np.count_nonzero((times < EARLIEST_EVENT_MS) | (times > latest)))
+        if bad:
+            self._metrics.increment(TICKS_IMPLAUSIBLE_TOTAL, bad)
+            raise TICKS_IMPLAUSIBLE.error(count=bad, symbol=stream.symbol)
+
+    def _measure(self, event: TicksReceived, now_ns: int, trace_id: str) -> None:
+        """The hops before the bridge, as far as three clocks agree."""
+        batch = event.batch
+        event_ms = int(batch.array()["event_ms"][-1]) - batch.broker_offset_s * 1_000
+        sent_ns = batch.receive_ns + event.link_delay_us * US
+        for hop, latency_ns in (
+            (TERMINAL_CONNECTOR, batch.receive_ns - event_ms * NS_PER_MS),
+            (CONNECTOR_LINK, event.link_delay_us * US),
+            (LINK_BRIDGE, now_ns - sent_ns),
+        ):
+            self._chains.record(
+                MARKET_DATA, hop, max(0, latency_ns), trace_id=trace_id, count=batch.count
+            )

@@ -1,0 +1,264 @@
+"""All device links: who may connect, one link per device, revocation, heartbeat."""
+
+from typing import Final
+
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler, IsolationPolicy
+from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
+from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience.errors import ISOLATED
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError, ErrorSpec
+from aitrading.core.kit.ids import DeviceId, IdFactory
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
+from aitrading.core.protocol.error_codes import (
+    LINK_DEVICE_REFUSED,
+    LINK_GOING_AWAY,
+    LINK_OVERLOADED,
+    LINK_SUPERSEDED,
+)
+from aitrading.core.protocol.link.events import Gap
+from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.session import LinkLimits, ServerProfile, ServerSession
+from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
+from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
+from aitrading.server.data_bridge.device_link import DeviceLink
+from aitrading.server.data_bridge.errors import BRIDGE_LINKS_FULL, LINK_IDENTITY_MISSING
+from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
+from aitrading.server.data_bridge.ports import DeviceRegister
+from aitrading.server.data_bridge.settings import BridgeSettings
+from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
+from aitrading.server.data_bridge.unix_websocket import refuse
+
+FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
+POLL_S: Final = 0.1
+RETRY_LATER_MS: Final = 2_000
+UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
+"""How long a connected device may stay while identity cannot be asked; new ones are refused."""
+SOFTWARE: Final = "aitrading-server"
+
+_log = get_logger(__name__)
+
+
+class DeviceLinks:
+    """The links of all devices.
+
+    A device's right to connect is asked before its greeting is answered, again every
+    `device_recheck_s`, and ends at once with `DeviceRevoked`. Whatever cannot be checked is
+    refused.
+    """
+
+    def __init__(  # noqa: PLR0913 - the meeting point of the link's parts
+        self,
+        *,
+        ingest: TickIngest,
+        streams: StreamDirectory,
+        register: DeviceRegister,
+        settings: BridgeSettings,
+        bus: EventBus,
+        errors: ErrorHandler,
+        metrics: Metrics,
+        clock: Clock,
+        ids: IdFactory,
+    ) -> None:
+        self.name = "device-links"
+        self._ingest = ingest
+        self._streams = streams
+        self._register = register
+        self._settings = settings
+        self._bus = bus
+        self._errors = errors
+        self._metrics = metrics
+        self._clock = clock
+        self._ids = ids
+        self._links: dict[DeviceId, DeviceLink] = {}
+        self._greeting: set[DeviceLink] = set()
+        self._checked_ns: dict[DeviceId, int] = {}
+        self._tasks = TaskSet(self.name)
+        self._subscription: Subscription | None = None
+        self._state = ComponentState.NEW
+        self._isolation = IsolationPolicy(
+            faults_limit=settings.faults_limit, isolate_s=settings.isolate_s
+        )
+        self._limits = LinkLimits(
+            window_ticks=settings.window_ticks,
+            ping_interval_ms=settings.ping_interval_s * 1_000,
+            idle_timeout_ms=settings.ping_interval_s * 2_500,
+        )
+
+    @property
+    def state(self) -> ComponentState:
+        """What it is doing now."""
+        return self._state
+
+    @property
+    def limits(self) -> LinkLimits:
+        """What a link may use."""
+        return self._limits
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def is_connected(self, device: DeviceId) -> bool:
+        """The device has an open link."""
+        return device in self._links
+
+    async def start(self) -> None:
+        """Listen for revocations and keep the links' time."""
+        self._errors.declare(DEVICE_ISOLATION, SPOOL_HALT)
+        self._subscription = await self._bus.subscribe(DeviceRevoked, self._on_revoked)
+        self._tasks.start(self._keep_time(), name="time")
+        self._tasks.start(self._recheck(), name="recheck")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Tell every device that the bridge goes away."""
+        self._state = ComponentState.STOPPING
+        self.close_all(LINK_GOING_AWAY)
+        if self._subscription is not None:
+            await self._subscription.close()
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """A listener for a new connection, or the refusal; identity is checked by its task."""
+        if self._state is not ComponentState.HEALTHY or self._errors.halts:
+            return refuse(LINK_OVERLOADED.http_status, LINK_OVERLOADED.code)
+        try:
+            device = parse_forwarded_device(request.headers.get(FORWARDED_CERTIFICATE, ""))
+        except AitradingError:
+            return refuse(LINK_IDENTITY_MISSING.http_status, LINK_IDENTITY_MISSING.code)
+        if len(self._links) + len(self._greeting) >= self._settings.links_max:
+            return refuse(BRIDGE_LINKS_FULL.http_status, BRIDGE_LINKS_FULL.code)
+        identity = device.identity
+        profile = ServerProfile(
+            tenant=identity.tenant,
+            device=identity.device,
+            software=SOFTWARE,
+            limits=self._limits,
+        )
+        link = DeviceLink(device, ServerSession(self._clock, profile), self._ingest, self._on_gap)
+        self._tasks.start(self._serve(link), name=f"link-{identity.device}")
+        return link
+
+    def close_all(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:
+        """End every link, those in their greeting too."""
+        for link in (*self._links.values(), *self._greeting):
+            link.close(spec, retry_after_ms=retry_after_ms)
+
+    async def _serve(self, link: DeviceLink) -> None:
+        """A link's whole life; its end by the device's own fault counts against the device."""
+        identity = link.device.identity
+        self._greeting.add(link)
+        with bind_context(tenant=str(identity.tenant)):
+            try:
+                await self._errors.isolate(
+                    DEVICE_ISOLATION,
+                    str(identity.device),
+                    lambda: self._live(link),
+                    self._isolation,
+                )
+            except AitradingError as exc:
+                self._refuse(link, exc)
+            finally:
+                self._greeting.discard(link)
+                self._forget(link)
+
+    async def _live(self, link: DeviceLink) -> None:
+        """Answer the link's requests until it ends; raises the fault that ended it, if any."""
+        while (declarations := await link.next_request()) is not None:
+            try:
+                await self._answer(link, declarations)
+            except AitradingError as exc:
+                self._refuse(link, exc)
+        if link.fault is not None:
+            raise link.fault
+
+    async def _answer(self, link: DeviceLink, declarations: tuple[StreamDeclaration, ...]) -> None:
+        if link.is_open:
+            link.grant(await self._streams.open(link.device.identity, declarations))
+            return
+        await self._require_active(link.device)
+        opened = await self._streams.open(link.device.identity, declarations)
+        if not link.ended.is_set():
+            self._take_over(link)
+            link.accept(str(self._ids.new()), opened)
+
+    async def _require_active(self, device: ForwardedDevice) -> None:
+        status = await self._register.find(device.identity)
+        known = status is not None and status.tenant == device.identity.tenant
+        if status is None or not known or not status.is_active:
+            raise LINK_DEVICE_REFUSED.error()
+        self._checked_ns[device.identity.device] = self._clock.monotonic_ns()
+
+    def _take_over(self, link: DeviceLink) -> None:
+        """One link per device: the newer one wins, the older one is probably dead."""
+        device = link.device.identity.device
+        older = self._links.get(device)
+        if older is not None:
+            older.close(LINK_SUPERSEDED)
+        self._greeting.discard(link)
+        self._links[device] = link
+        self._metrics.increment(LINKS_OPENED)
+        self._metrics.set(LINKS, len(self._links))
+        _log.info("link opened", device=str(device))
+
+    def _forget(self, link: DeviceLink) -> None:
+        device = link.device.identity.device
+        self._metrics.increment(LINKS_ENDED, reason=link.reason)
+        if self._links.get(device) is link:
+            del self._links[device]
+            self._checked_ns.pop(device, None)
+            self._metrics.set(LINKS, len(self._links))
+            _log.info("link ended", device=str(device), reason=link.reason)
+
+    def _refuse(self, link: DeviceLink, exc: AitradingError) -> None:
+        """Tell the device why, as far as it concerns the device; anything else is our trouble."""
+        if link.ended.is_set():
+            return
+        if exc.spec in (LINK_DEVICE_REFUSED, ISOLATED):
+            link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
+        else:
+            self._errors.classify(exc)
+            link.close(LINK_OVERLOADED, retry_after_ms=RETRY_LATER_MS)
+
+    def _on_gap(self, stream: BridgeStream, gap: Gap) -> None:
+        missing = gap.last_missing - gap.first_missing + 1
+        self._metrics.increment(TICKS_MISSING, missing)
+        _log.warning(
+            "ticks are missing for good",
+            symbol=stream.symbol,
+            stream=str(stream.id),
+            first=gap.first_missing,
+            last=gap.last_missing,
+        )
+
+    async def _on_revoked(self, event: DeviceRevoked, envelope: EventEnvelope) -> None:
+        link = self._links.get(event.device)
+        if link is not None and link.device.identity.tenant == envelope.tenant:
+            link.close(LINK_DEVICE_REFUSED)
+
+    async def _keep_time(self) -> None:
+        while True:
+            await self._clock.sleep(POLL_S)
+            for link in (*self._links.values(), *self._greeting):
+                link.poll()
+
+    async def _recheck(self) -> None:
+        while True:
+            await self._clock.sleep(self._settings.device_recheck_s)
+            for link in tuple(self._links.values()):
+                await self._check_again(link)
+
+    async def _check_again(self, link: DeviceLink) -> None:
+        try:
+            await self._require_active(link.device)
+        except AitradingError as exc:
+            last_ns = self._checked_ns.get(link.device.identity.device, 0)
+            unchecked_ns = self._clock.monotonic_ns() - last_ns
+            if exc.spec is LINK_DEVICE_REFUSED or unchecked_ns > UNCHECKED_GRACE_NS:
+                link.close(LINK_DEVICE_REFUSED)

@@ -1,0 +1,103 @@
+"""The other services as the bridge calls them: over mutual TLS, behind one breaker per peer."""
+
+from typing import Final, TypeVar
+
+import msgspec
+from typing_extensions import override
+
+from aitrading.core.infrastructure.resilience import CircuitBreaker, Timeouts
+from aitrading.core.kit.errors import AitradingError, Category
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
+from aitrading.server.kit.ingest_api import (
+    QUOTES_PATH,
+    SEGMENT_PATH,
+    STREAMS_PATH,
+    LastQuotes,
+    OpenStreams,
+    SegmentStored,
+    StreamMark,
+    StreamMarks,
+    StreamOpening,
+)
+from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.peer_errors import PEER_PROTOCOL
+
+DEVICE_PATH: Final = "/internal/v1/devices/{device}"
+UNKNOWN_STATUS: Final = 404
+T = TypeVar("T")
+
+
+class IdentityPeer(DeviceRegister):
+    """The api-gateway."""
+
+    def __init__(self, client: InternalClient, breaker: CircuitBreaker) -> None:
+        self._client = client
+        self._breaker = breaker
+
+    @override
+    async def find(self, identity: DeviceIdentity) -> DeviceStatus | None:
+        path = DEVICE_PATH.format(device=identity.device)
+        try:
+            return await self._breaker.run(
+                lambda: self._client.get(
+                    path,
+                    answer=DeviceStatus,
+                    query={"tenant": str(identity.tenant)},
+                    timeout_s=Timeouts.FAST,
+                )
+            )
+        except AitradingError as exc:
+            if exc.spec.category is Category.DENIED and exc.spec.http_status == UNKNOWN_STATUS:
+                return None
+            raise
+
+
+class DatabasePeer(TickStore):
+    """The database service."""
+
+    def __init__(self, client: InternalClient, breaker: CircuitBreaker) -> None:
+        self._client = client
+        self._breaker = breaker
+
+    @override
+    async def open_streams(
+        self, device: DeviceIdentity, streams: tuple[StreamOpening, ...]
+    ) -> tuple[StreamMark, ...]:
+        opening = OpenStreams(tenant=device.tenant, device=device.device, streams=streams)
+        answer = await self._breaker.run(lambda: self._put(STREAMS_PATH, opening, StreamMarks))
+        return answer.marks
+
+    @override
+    async def store(self, segment: str, data: bytes) -> SegmentStored:
+        path = SEGMENT_PATH.format(segment=segment)
+        return await self._breaker.run(
+            lambda: self._client.post(
+                path, body=data, answer=SegmentStored, timeout_s=Timeouts.NORMAL
+            )
+        )
+
+    @override
+    async def last_quotes(self, tenant: TenantId) -> LastQuotes:
+        return await self._breaker.run(
+            lambda: self._client.get(
+                QUOTES_PATH,
+                answer=LastQuotes,
+                query={"tenant": str(tenant)},
+                timeout_s=Timeouts.FAST,
+            )
+        )
+
+    async def _put(self, path: str, body: msgspec.Struct, answer: type[T]) -> T:
+        response = await self._client.request(
+            "PUT",
+            path,
+            body=msgspec.json.encode(body),
+            headers={"content-type": "application/json"},
+            timeout_s=Timeouts.FAST,
+        )
+        try:
+            return msgspec.json.decode(response.body, type=answer)
+        except (msgspec.ValidationError, msgspec.DecodeError) as exc:
+            raise PEER_PROTOCOL.error(peer="database-service", path=path, reason=str(exc)) from exc

@@ -1,0 +1,49 @@
+"""What the bridge needs from the other services; the adapters are in `peers.py`."""
+
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.server.kit.ingest_api import LastQuotes, SegmentStored, StreamMark, StreamOpening
+
+
+class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What identity knows about a device."""
+
+    device: UUID
+    tenant: UUID
+    state: str
+
+    @property
+    def is_active(self) -> bool:
+        """It may connect."""
+        return self.state == "active"
+
+
+class DeviceRegister(Protocol):
+    """Identity, as far as links need it."""
+
+    async def find(self, identity: DeviceIdentity) -> DeviceStatus | None:
+        """The device, or None when its tenant has no such device; raises when nobody knows now."""
+        ...
+
+
+class TickStore(Protocol):
+    """The database service, as far as the bridge needs it."""
+
+    async def open_streams(
+        self, device: DeviceIdentity, streams: tuple[StreamOpening, ...]
+    ) -> tuple[StreamMark, ...]:
+        """Make streams known and tell what is stored of each, in their order."""
+        ...
+
+    async def store(self, segment: str, data: bytes) -> SegmentStored:
+        """Store a sealed segment, each tick exactly once however often it is sent."""
+        ...
+
+    async def last_quotes(self, tenant: TenantId) -> LastQuotes:
+        """The newest stored quotes of a tenant."""
+        ...

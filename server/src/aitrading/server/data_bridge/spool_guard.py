@@ -1,0 +1,95 @@
+"""What happens when the spool takes no more: nothing is acknowledged, and everybody can see it."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.spool import Spool
+from aitrading.core.infrastructure.spool_errors import SPOOL_BACKLOG
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.protocol.error_codes import LINK_OVERLOADED
+from aitrading.server.data_bridge.call_sites import SPOOL_HALT
+from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.metrics import SPOOL_BYTES
+from aitrading.server.data_bridge.streams import BridgeStream
+
+CHECK_S: Final = 0.5
+COME_BACK_MS: Final = 3_000
+RESUME_BELOW: Final = 0.9
+"""Share of the spool's limit below which taking ticks goes on."""
+RESUME_FREE_BYTES: Final = 1024 * 1024
+"""Free space on the disk above which taking ticks goes on."""
+
+
+class SpoolGuard:
+    """Halts tick ingest when the spool fails or is full and resumes it when there is room.
+
+    A backlog, a disk that is merely slow, only sends back the devices whose ticks did not fit.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        folder: Path,
+        *,
+        ingest: TickIngest,
+        links: DeviceLinks,
+        errors: ErrorHandler,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.name = "spool-guard"
+        self._spool = spool
+        self._folder = folder
+        self._links = links
+        self._errors = errors
+        self._metrics = metrics
+        self._clock = clock
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+        ingest.on_failure = self._on_failure
+
+    @property
+    def state(self) -> ComponentState:
+        """FAILED after a disk error that only a restart can repair."""
+        return ComponentState.FAILED if self._spool.statistics().failed else self._state
+
+    async def start(self) -> None:
+        """Watch the spool."""
+        self._errors.declare(SPOOL_HALT)
+        self._tasks.start(self._watch(), name="watch")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    def _on_failure(self, error: AitradingError, lost: list[BridgeStream]) -> None:
+        self._errors.classify(error)
+        if error.spec is SPOOL_BACKLOG:
+            for link in {stream.link for stream in lost}:
+                if link is not None:
+                    link.close(LINK_OVERLOADED, retry_after_ms=COME_BACK_MS)
+            return
+        self._tasks.start(self._errors.halt(SPOOL_HALT, error.message), name="halt")
+        self._links.close_all(LINK_OVERLOADED, retry_after_ms=COME_BACK_MS)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(CHECK_S)
+            self._metrics.set(SPOOL_BYTES, self._spool.used_bytes)
+            if SPOOL_HALT.capability in self._errors.halts and self._has_room():
+                self._errors.resume(SPOOL_HALT)
+
+    def _has_room(self) -> bool:
+        statistics = self._spool.statistics()
+        if statistics.failed or statistics.used_bytes > statistics.limit_bytes * RESUME_BELOW:
+            return False
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize >= RESUME_FREE_BYTES

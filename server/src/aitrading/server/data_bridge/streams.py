@@ -1,0 +1,196 @@
+"""Every stream the bridge has heard of since its start, and how far each one is."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.infrastructure.spool import Spool
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
+from aitrading.core.kit.ids import DeviceId
+from aitrading.core.protocol.error_codes import LINK_LIMIT_EXCEEDED, LINK_STREAM_CONFLICT
+from aitrading.core.protocol.ingest import IngestHeader, decode_record
+from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.session import Refusal, StreamPosition
+from aitrading.core.protocol.segment import KIND_TICKS
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.server.data_bridge.ports import TickStore
+from aitrading.server.kit.ingest_api import StreamOpening
+
+RECOVERY_READ_BYTES: Final = 4 * 1024 * 1024
+STREAMS_PER_DEVICE_MAX: Final = 4_096
+"""Streams, old epochs included, that one device may open between two starts of the bridge."""
+
+
+class StreamLink(Protocol):
+    """The link that feeds a stream."""
+
+    def acknowledge(self, stream: "BridgeStream") -> None:
+        """Everything of the stream up to its durable position is safe; told with `flush`."""
+        ...
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        ...
+
+    def close(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:
+        """End in order."""
+        ...
+
+
+class FeedKey(NamedTuple):
+    """One symbol of one account on one device, whatever the epoch."""
+
+    symbol: str
+    device: DeviceId
+    broker: str
+    login: int
+
+
+@dataclass(eq=False)
+class BridgeStream:
+    """One stream: what it is, how far it is, and the link that feeds it now."""
+
+    id: UUID
+    device: DeviceIdentity
+    declaration: StreamDeclaration
+    durable: int = 0
+    """Everything up to here is on disk here or in the database."""
+    received: int = 0
+    """Everything up to here was taken; what is above `durable` waits for its sync."""
+    link: StreamLink | None = None
+    handle: int = 0
+
+    @property
+    def symbol(self) -> str:
+        """The broker's spelling."""
+        return self.declaration.symbol
+
+    @property
+    def feed_key(self) -> "FeedKey":
+        """What stays the same over the stream's epochs."""
+        said = self.declaration
+        return FeedKey(said.symbol, self.device.device, said.broker, said.login)
+
+    @property
+    def position(self) -> StreamPosition:
+        """What a client must know to go on."""
+        return StreamPosition(self.durable, self.received)
+
+
+class StreamDirectory:
+    """Streams by id.
+
+    A stream that is opened for the first time since the start is registered at the database
+    service; its position is the higher one of the stored mark and what the spool still holds.
+    """
+
+    def __init__(self, store: TickStore) -> None:
+        self._store = store
+        self._streams: dict[UUID, BridgeStream] = {}
+        self._recovered: dict[UUID, int] = {}
+        self._per_device: Counter[UUID] = Counter()
+
+    async def recover(self, spool: Spool) -> None:
+        """Learn from the spool what was acknowledged before the restart."""
+        position = spool.first_position
+        while records := await spool.read(position, RECOVERY_READ_BYTES):
+            self.learn(
+                decode_record(record.payload).header
+                for record in records
+                if record.kind == KIND_TICKS
+            )
+            position = records[-1].position + 1
+
+    def learn(self, headers: Iterable[IngestHeader]) -> None:
+        """Count these batches as durable."""
+        for header in headers:
+            known = self._recovered.get(header.stream, 0)
+            self._recovered[header.stream] = max(known, header.last_sequence)
+
+    def __iter__(self) -> Iterator[BridgeStream]:
+        return iter(tuple(self._streams.values()))
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    async def open(
+        self, device: DeviceIdentity, declarations: Iterable[StreamDeclaration]
+    ) -> dict[int, BridgeStream | Refusal]:
+        """Find or register the declared streams, by handle.
+
+        A refusal concerns one stream; when the database service cannot answer, its error is
+        raised and nothing is opened.
+        """
+        by_handle = {
+            declaration.handle: (_key(device, declaration), declaration)
+            for declaration in declarations
+        }
+        unknown = {key: said for key, said in by_handle.values() if key not in self._streams}
+        if self._per_device[device.device] + len(unknown) > STREAMS_PER_DEVICE_MAX:
+            refusals = dict.fromkeys(unknown, Refusal(LINK_LIMIT_EXCEEDED.code))
+        else:
+            refusals = await self._register(device, unknown) if unknown else {}
+        return {
+            handle: refusals.get(key) or self._known(key, said)
+            for handle, (key, said) in by_handle.items()
+        }
+
+    def _known(self, key: UUID, said: StreamDeclaration) -> BridgeStream | Refusal:
+        stream = self._streams[key]
+        if stream.declaration.digits != said.digits:
+            return Refusal(LINK_STREAM_CONFLICT.code)
+        return stream
+
+    async def _register(
+        self, device: DeviceIdentity, unknown: dict[UUID, StreamDeclaration]
+    ) -> dict[UUID, Refusal]:
+        """All at once; when one is refused, one by one to find out which."""
+        try:
+            await self._register_all(device, unknown)
+        except AitradingError as exc:
+            if exc.spec.category is not Category.DENIED:
+                raise
+            if len(unknown) == 1:
+                return dict.fromkeys(unknown, Refusal(exc.code))
+        else:
+            return {}
+        refusals: dict[UUID, Refusal] = {}
+        for key, said in unknown.items():
+            refusals |= await self._register(device, {key: said})
+        return refusals
+
+    async def _register_all(
+        self, device: DeviceIdentity, unknown: dict[UUID, StreamDeclaration]
+    ) -> None:
+        openings = tuple(_opening(said) for said in unknown.values())
+        marks = await self._store.open_streams(device, openings)
+        stored = {mark.stream: mark.last_sequence for mark in marks}
+        for key, said in unknown.items():
+            durable = max(stored.get(key, 0), self._recovered.pop(key, 0))
+            fresh = BridgeStream(key, device, said, durable=durable, received=durable)
+            self._per_device[device.device] += key not in self._streams
+            self._streams.setdefault(key, fresh)
+
+
+def _key(device: DeviceIdentity, said: StreamDeclaration) -> UUID:
+    return StreamKey(
+        tenant=device.tenant,
+        device=device.device,
+        broker=said.broker,
+        login=said.login,
+        symbol=said.symbol,
+        epoch=said.epoch,
+    ).stream_id()
+
+
+def _opening(said: StreamDeclaration) -> StreamOpening:
+    return StreamOpening(
+        broker=said.broker,
+        login=said.login,
+        symbol=said.symbol,
+        epoch=said.epoch,
+        digits=said.digits,
+    )

@@ -1,0 +1,200 @@
+"""One open quote stream: what it wants, what waits for it, how long it may live."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Protocol
+
+import msgspec
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from typing_extensions import override
+
+from aitrading.core.kit.errors import AitradingError, ErrorSpec
+from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.server.data_bridge.errors import STREAM_MESSAGE_INVALID
+
+SYMBOLS_MAX: Final = 1_024
+EVERY_TICK_QUEUE_MAX: Final = 2_000
+"""Quotes that may wait for a subscriber of every tick; beyond, older ones are conflated."""
+CLOSE_BASE: Final = 4_000
+
+Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class SubscribeMessage(msgspec.Struct, frozen=True, tag_field="type", tag="subscribe"):
+    """Choose symbols (null for all) and whether every tick is wanted or the newest ones."""
+
+    symbols: Annotated[tuple[Symbol, ...], msgspec.Meta(max_length=SYMBOLS_MAX)] | None = None
+    every_tick: bool = False
+
+
+class TokenMessage(msgspec.Struct, frozen=True, tag_field="type", tag="token"):
+    """A fresh access token of the same person: the stream goes on."""
+
+    token: Annotated[str, msgspec.Meta(max_length=4_096)]
+
+
+class PingMessage(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
+    """A sign of life; answered with `{"type":"pong"}`."""
+
+
+Message = SubscribeMessage | TokenMessage | PingMessage
+_decoder: Final = msgspec.json.Decoder(Message)
+_encoder: Final = msgspec.json.Encoder()
+PONG: Final = b'{"type":"pong"}'
+
+
+class WaitingQuote:
+    """A quote on its way to many: rendered once, at the first subscriber that takes it."""
+
+    __slots__ = ("_render", "_text", "received_ns", "symbol")
+
+    def __init__(self, symbol: str, received_ns: int, render: Callable[[], Any]) -> None:
+        self.symbol = symbol
+        self.received_ns = received_ns
+        self._render = render
+        self._text: bytes | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The message."""
+        if self._text is None:
+            self._text = _encoder.encode(self._render())
+        return self._text
+
+
+class SubscriberHub(Protocol):
+    """What a subscriber asks of its hub (see `fanout.py`)."""
+
+    def joined(self, subscriber: "Subscriber") -> None:
+        """The socket is open."""
+        ...
+
+    def left(self, subscriber: "Subscriber") -> None:
+        """The socket is closed."""
+        ...
+
+    def changed(self, subscriber: "Subscriber") -> None:
+        """It chose other symbols, or its socket takes data again."""
+        ...
+
+    def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
+        """Accept a fresh token of the same person and tenant, or raise."""
+        ...
+
+
+class Subscriber(WSListener):
+    """A browser or program that listens. Slow ones get fewer quotes, never old ones."""
+
+    def __init__(self, token: VerifiedToken, hub: SubscriberHub) -> None:
+        self.token = token
+        self.every_tick = False
+        self.conflated = 0
+        self.is_paused = False
+        self._hub = hub
+        self._symbols: frozenset[str] | None = None
+        self._newest: dict[str, WaitingQuote] = {}
+        self._queue: list[WaitingQuote] = []
+        self._transport: WSTransport | None = None
+
+    def wants(self, symbol: str) -> bool:
+        """The symbol was chosen, or nothing was."""
+        return self._symbols is None or symbol in self._symbols
+
+    @property
+    def has_waiting(self) -> bool:
+        """Something is to be sent."""
+        return bool(self._newest or self._queue)
+
+    def offer(self, quote: WaitingQuote) -> None:
+        """Take a quote; it replaces an older one of its symbol that still waits."""
+        if self.every_tick and len(self._queue) < EVERY_TICK_QUEUE_MAX:
+            self._queue.append(quote)
+            return
+        if quote.symbol in self._newest:
+            self.conflated += 1
+        self._newest[quote.symbol] = quote
+
+    def send_waiting(self) -> list[WaitingQuote]:
+        """Send everything that waits; gives what was sent. Nothing while the socket is slow."""
+        transport = self._transport
+        if transport is None or transport.is_disconnected or self.is_paused:
+            return []
+        sent = [*self._queue, *self._newest.values()]
+        self._queue.clear()
+        self._newest.clear()
+        for quote in sent:
+            transport.send(WSMsgType.TEXT, quote.text)
+        return sent
+
+    def send(self, text: bytes) -> None:
+        """Send one message that is never conflated."""
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send(WSMsgType.TEXT, text)
+
+    def ping(self) -> None:
+        """Make the other side, and what is in between, show a sign of life."""
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send_ping()
+
+    def close(self, spec: ErrorSpec) -> None:
+        """End with the close code of the error, for example 4401."""
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            code: Any = CLOSE_BASE + spec.http_status
+            transport.send_close(code, spec.code.encode())
+            transport.disconnect()
+
+    @override
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._hub.joined(self)
+
+    @override
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._hub.left(self)
+
+    @override
+    def pause_writing(self) -> None:
+        self.is_paused = True
+
+    @override
+    def resume_writing(self) -> None:
+        self.is_paused = False
+        self._hub.changed(self)
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        match frame.msg_type:
+            case WSMsgType.TEXT if frame.fin:
+                self._take(frame.get_payload_as_bytes())
+            case WSMsgType.CLOSE:
+                transport.disconnect()
+            case WSMsgType.PING | WSMsgType.PONG:
+                pass
+            case _:
+                transport.send_close(WSCloseCode.UNSUPPORTED_DATA)
+                transport.disconnect()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            message = _decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.close(STREAM_MESSAGE_INVALID)
+            return
+        match message:
+            case PingMessage():
+                self.send(PONG)
+            case SubscribeMessage():
+                chosen = message.symbols
+                self._symbols = None if chosen is None else frozenset(chosen)
+                self.every_tick = message.every_tick
+                self._hub.changed(self)
+            case TokenMessage():
+                self._renew(message.token)
+            case _:
+                pass
+
+    def _renew(self, token: str) -> None:
+        try:
+            self.token = self._hub.verify(token, self.token)
+        except AitradingError as exc:
+            self.close(exc.spec)

@@ -1,0 +1,59 @@
+"""The WebSocket listener behind the edge: `/link` for devices, `/api/v1/stream` for people."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
+
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.protocol.link.frames import FRAME_BYTES_MAX
+from aitrading.server.data_bridge.fanout import FanOut
+from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.unix_websocket import refuse, serve_unix
+
+NOT_FOUND: Final = 404
+
+
+class WebSocketServer:
+    """Starts last and stops first: a connection finds everything behind it running."""
+
+    depends_on: tuple[str, ...] = (
+        "device-links", "fan-out", "tick-flow", "spool-guard", "segment-handover",
+    )  # fmt: skip
+
+    def __init__(self, path: Path, links: DeviceLinks, fan_out: FanOut) -> None:
+        self.name = "websocket-server"
+        self._path = path
+        self._links = links
+        self._fan_out = fan_out
+        self._server: asyncio.AbstractServer | None = None
+        self._state = ComponentState.NEW
+
+    @property
+    def state(self) -> ComponentState:
+        """What it is doing now."""
+        return self._state
+
+    async def start(self) -> None:
+        """Listen on the socket that the bundle names."""
+        self._server = await serve_unix(self._path, self._route, frame_bytes_max=FRAME_BYTES_MAX)
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Take no more connections; those that are open are ended by their owners."""
+        self._state = ComponentState.STOPPING
+        if self._server is not None:
+            self._server.close()
+        self._state = ComponentState.STOPPED
+
+    def _route(
+        self, request: WSUpgradeRequest
+    ) -> WSListener | WSUpgradeResponseWithListener | None:
+        match request.path.partition(b"?")[0]:
+            case b"/link":
+                return self._links.upgrade(request)
+            case b"/api/v1/stream":
+                return self._fan_out.upgrade(request)
+            case _:
+                return refuse(NOT_FOUND, "NOT_FOUND")
