@@ -35,6 +35,7 @@ from aitrading.server.kit.openapi import (
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+ERROR_CATALOGUE = ROOT / "server/src/aitrading/server/cli/error_codes.json"
 OPENAPI = ROOT / "server/src/aitrading/server/dashboard/openapi.json"
 SKIPPED = {"aitrading.core.testing"}
 NOTE = "<!-- Written by `make docs` from the code. Change the declaration, not this page. -->\n"
@@ -308,11 +309,31 @@ def openapi() -> str:
     return msgspec.json.format(msgspec.json.encode(document, order="sorted")).decode() + "\n"
 
 
+def error_catalogue() -> str:
+    """Every error for `aitrading errors lookup`, which imports nothing."""
+    entries = [
+        {
+            "code": spec.code,
+            "category": str(spec.category),
+            "severity": str(spec.severity),
+            "impact": str(spec.impact),
+            "http_status": spec.http_status,
+            "origin": room_of(module),
+            "message": spec.message,
+            "why": spec.why,
+            "remedy": spec.remedy,
+        }
+        for module, spec in error_specs()
+    ]
+    return msgspec.json.format(msgspec.json.encode(entries)).decode() + "\n"
+
+
 def contents() -> Iterator[tuple[str, Path, str]]:
     """Every generated file: its name, where it is, what belongs into it."""
     for name, make in PAGES.items():
         yield name, DOCS / name, NOTE + "\n" + make()
     yield "openapi.json", OPENAPI, openapi()
+    yield "error_codes.json", ERROR_CATALOGUE, error_catalogue()
 
 
 def main() -> int:

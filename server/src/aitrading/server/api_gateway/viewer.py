@@ -6,6 +6,7 @@ from starlette.requests import Request
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.api_gateway.health.collector import PlatformHealth
+from aitrading.server.api_gateway.health.endpoints import for_users
 from aitrading.server.api_gateway.identity.model import Person
 from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.dashboard.report import TerminalView
@@ -34,7 +35,7 @@ class TerminalViewer:
         if token is None:
             return None
         person = await self._person(token)
-        report = msgspec.structs.asdict(self._health.report())
+        report = msgspec.structs.asdict(for_users(self._health.report()))
         return TerminalView(**report, tenant=person.tenant_name, user=person.name)
 
     def _token(self, request: Request) -> VerifiedToken | None:

@@ -4,20 +4,37 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 unavailable.
 """
 
 import importlib
+import os
 import sys
 from typing import Any, Final
 
 import click
 from typing_extensions import override
 
-from aitrading.core.kit.errors import AitradingError
-
-UNAVAILABLE: Final = 3
+TRACEBACK_VARIABLE: Final = "AITRADING_TRACEBACK"
 COMMANDS: Final = {
+    "account": ("administration:account", "Broker accounts of an organisation."),
+    "bench": ("bench:bench", "Run one benchmark."),
+    "ca": ("ca:ca", "The certificate authority: show, install."),
+    "chains": ("chains:chains", "Latency and health of the ways data takes."),
+    "config": ("config:config", "Settings: values, origins, reference."),
+    "device": ("device:device", "Installed clients: invite, list, revoke."),
     "doctor": ("doctor:doctor", "Find what keeps the platform from working."),
     "down": ("down:down", "Stop the platform."),
+    "errors": ("error_codes:errors", "What an error code means and what to do."),
+    "feed": ("feed:feed", "Quotes and the state of each feed."),
+    "kill": ("trading:kill", "Engage the kill switch of an organisation."),
+    "login": ("login:login", "Log in on this machine."),
+    "logout": ("login:logout", "End the login of this machine."),
+    "logs": ("logs:logs", "Logs of services and engines."),
+    "orders": ("trading:orders", "Orders of an organisation."),
     "status": ("status:status", "Show services and engines."),
+    "subscription": ("administration:subscription", "What an organisation is entitled to."),
+    "tenant": ("administration:tenant", "Organisations."),
+    "token": ("login:token", "A token of a person, for scripts on this host."),
+    "trace": ("logs:trace", "What every process logged about one trace."),
     "up": ("up:up", "Start engines and services and watch over them."),
+    "user": ("administration:user", "People of an organisation."),
 }
 """Name of a command: where it is, and one line about it; a module is imported when it is used."""
 
@@ -42,18 +59,26 @@ class _Commands(click.Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
 
     @override
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run; a refusal becomes a message with a remedy, Ctrl-C a quiet end."""
         try:
-            return super().invoke(ctx)
-        except AitradingError as exc:
-            click.echo(
-                f"{exc.message}\n  Why: {exc.spec.why}\n  Remedy: {exc.spec.remedy}\n  Code: {exc.code}",
-                err=True,
-            )
-            sys.exit(UNAVAILABLE)
+            return super().main(*args, **extra)
+        except Exception as exc:
+            if os.environ.get(TRACEBACK_VARIABLE):
+                raise
+            from aitrading.server.cli.output import end_with  # noqa: PLC0415 - rare
+
+            given = args[0] if args else extra.get("args") or sys.argv[1:]
+            end_with(exc, as_json="--json" in given)
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="aitrading-server")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Run and operate an aitrading installation."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

@@ -6,6 +6,7 @@ from aitrading.core.infrastructure.error_codes import CHAIN_UNKNOWN
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.claims import Scope
 from aitrading.server.api_gateway.health.collector import PlatformHealth
+from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.dashboard.report import (
     ChainLine,
     GuardLine,
@@ -15,7 +16,9 @@ from aitrading.server.dashboard.report import (
 )
 from aitrading.server.kit.authentication import ACCESS_COOKIE, Authenticator
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import PUBLIC, endpoint, scope
+from aitrading.server.kit.endpoints import PUBLIC, endpoint, peers, scope
+
+HOST = peers(ADMIN_SERVICE)
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,7 @@ class HealthEndpoints:
     async def health(self, call: Call) -> PlatformReport:
         """Answer from what is known; parts that did not answer are marked with their age."""
         report = self._health.report()
-        return report if self._may_read(call) else _outside(report)
+        return for_users(report) if self._may_read(call) else _outside(report)
 
     @endpoint(
         "GET",
@@ -81,7 +84,7 @@ class HealthEndpoints:
     )
     async def chains(self, _: Call) -> Chains:
         """Answer from the merged measurements of all processes."""
-        report = self._health.report()
+        report = for_users(self._health.report())
         return Chains(now=report.now, items=report.chains)
 
     @endpoint(
@@ -94,6 +97,25 @@ class HealthEndpoints:
     )
     async def chain(self, call: Call) -> ChainLine:
         """Answer, or say which name was probably meant."""
+        return without_traces(self._health.chain(call.path("chain")))
+
+    @endpoint(
+        "GET", "/internal/v1/admin/platform", access=HOST, answer=PlatformReport, timeout_s=5
+    )
+    async def platform(self, call: Call) -> PlatformReport:
+        """Everything that is known, for the host's administrator."""
+        del call
+        return self._health.report()
+
+    @endpoint(
+        "GET",
+        "/internal/v1/admin/chains/{chain}",
+        access=HOST,
+        answer=ChainLine,
+        errors=(CHAIN_UNKNOWN,),
+    )
+    async def chain_for_host(self, call: Call) -> ChainLine:
+        """One chain, for the host's administrator."""
         return self._health.chain(call.path("chain"))
 
     def _may_read(self, call: Call) -> bool:
@@ -112,3 +134,15 @@ def _outside(report: PlatformReport) -> PlatformReport:
         status=report.status,
         trading=TradingLine(state=report.trading.state, reason=""),
     )
+
+
+def for_users(report: PlatformReport) -> PlatformReport:
+    """What a person of any organisation may see: no trace of another organisation's data."""
+    chains = tuple(without_traces(chain) for chain in report.chains)
+    return msgspec.structs.replace(report, chains=chains)
+
+
+def without_traces(chain: ChainLine) -> ChainLine:
+    """A chain is shared by all organisations; the last trace belongs to one of them."""
+    hops = tuple(msgspec.structs.replace(hop, last_trace_id=None) for hop in chain.hops)
+    return msgspec.structs.replace(chain, hops=hops)

@@ -273,3 +273,10 @@ class AdminEndpoints:
     async def subscribe(self, call: Call) -> Subscription:
         """Replace what an organisation is entitled to."""
         return await self._administration.subscribe(await call.json(NewSubscription), actor=ACTOR)
+
+    @endpoint("GET", f"{ADMIN_PATH}/subscriptions", access=ADMIN, answer=list[Subscription])
+    async def subscriptions(self, call: Call) -> list[Subscription]:
+        """The subscription of the organisation `tenant`, if it has one."""
+        tenant = await self._administration.tenant(call.query("tenant"))
+        found = await self._administration.subscription(tenant)
+        return [found] if found else []

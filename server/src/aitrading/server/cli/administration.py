@@ -1,0 +1,264 @@
+"""`aitrading tenant|user|device|account|subscription`: administration from the host."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.host import Host
+from aitrading.server.cli.output import json_option, show_json, show_table
+
+ROLES = ("owner", "trader", "viewer", "auditor")
+
+
+class Tenant(msgspec.Struct):
+    """One organisation."""
+
+    id: UUID
+    name: str
+    state: str
+    created_at: datetime
+
+
+class User(msgspec.Struct):
+    """One person."""
+
+    id: UUID
+    name: str
+    display_name: str
+    role: str
+    state: str
+    created_at: datetime
+
+
+class Credentials(msgspec.Struct):
+    """A login, told once."""
+
+    user: UUID
+    name: str
+    password: str | None
+
+
+class Account(msgspec.Struct):
+    """One broker account."""
+
+    id: UUID
+    name: str
+    broker_server: str
+    login: str
+    currency: str
+    margin_mode: str
+    simulated: bool
+    device: UUID | None
+
+
+class Subscription(msgspec.Struct):
+    """What an organisation is entitled to."""
+
+    plan: str
+    features: tuple[str, ...]
+    state: str
+    valid_from: datetime
+    valid_to: datetime | None
+    version: int
+
+
+def tenant_option(command: Any) -> Any:
+    """Add `--tenant`."""
+    return click.option("--tenant", required=True, help="The organisation, by name or id.")(
+        command
+    )
+
+
+def _show(
+    answer: msgspec.Struct | Sequence[msgspec.Struct], *, as_json: bool, fields: tuple[str, ...]
+) -> None:
+    if as_json:
+        show_json(answer)
+        return
+    items = [answer] if isinstance(answer, msgspec.Struct) else answer
+    show_table(fields, [[_cell(getattr(item, name)) for name in fields] for item in items])
+
+
+def _cell(value: Any) -> object:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    return ", ".join(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType]
+
+
+@click.group()
+def tenant() -> None:
+    """Organisations."""
+
+
+@tenant.command("create")
+@click.argument("name")
+@json_option
+@home_option
+def create_tenant(*, name: str, as_json: bool, home: Path) -> None:
+    """Create an organisation; NAME is lower-case letters, digits and hyphens."""
+    made = Host(home).post("tenants", {"name": name}, Tenant)
+    _show(made, as_json=as_json, fields=("name", "id", "state"))
+
+
+@tenant.command("list")
+@json_option
+@home_option
+def list_tenants(*, as_json: bool, home: Path) -> None:
+    """List all organisations."""
+    found = Host(home).get("tenants", list[Tenant])
+    _show(found, as_json=as_json, fields=("name", "id", "state", "created_at"))
+
+
+@click.group()
+def user() -> None:
+    """People of an organisation."""
+
+
+@user.command("create")
+@click.argument("name")
+@tenant_option
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default="viewer",
+    show_default=True,
+    help="What the person may do.",
+)
+@click.option("--display-name", help="How the person is called; the login name by default.")
+@json_option
+@home_option
+def create_user(
+    *, name: str, tenant: str, role: str, display_name: str | None, as_json: bool, home: Path
+) -> None:
+    """Create a person; the password is generated and shown once."""
+    wanted = {"tenant": tenant, "user": name, "display_name": display_name or name, "role": role}
+    made = Host(home).post("users", wanted, Credentials)
+    _show(made, as_json=as_json, fields=("name", "password", "user"))
+
+
+@user.command("list")
+@tenant_option
+@json_option
+@home_option
+def list_users(*, tenant: str, as_json: bool, home: Path) -> None:
+    """List the people of an organisation."""
+    found = Host(home).get("users", list[User], tenant=tenant)
+    _show(found, as_json=as_json, fields=("name", "display_name", "role", "state", "created_at"))
+
+
+@user.command("reset-password")
+@click.argument("person", metavar="TENANT/USER")
+@json_option
+@home_option
+def reset_password(*, person: str, as_json: bool, home: Path) -> None:
+    """Give a person a new generated password and end all their sessions."""
+    host = Host(home)
+    made = host.post("users/password", host.person(person), Credentials)
+    _show(made, as_json=as_json, fields=("name", "password"))
+
+
+@user.command("suspend")
+@click.argument("person", metavar="TENANT/USER")
+@json_option
+@home_option
+def suspend_user(*, person: str, as_json: bool, home: Path) -> None:
+    """Keep a person out and end all their sessions at once."""
+    _set_state(home, person, "suspended", as_json=as_json)
+
+
+@user.command("activate")
+@click.argument("person", metavar="TENANT/USER")
+@json_option
+@home_option
+def activate_user(*, person: str, as_json: bool, home: Path) -> None:
+    """Let a suspended person in again."""
+    _set_state(home, person, "active", as_json=as_json)
+
+
+def _set_state(home: Path, person: str, state: str, *, as_json: bool) -> None:
+    host = Host(home)
+    host.post("users/state", {**host.person(person), "state": state}, msgspec.Raw)
+    if as_json:
+        show_json({"person": person, "state": state})
+    else:
+        click.echo(f"{person} is {state}.", err=True)
+
+
+@click.group()
+def account() -> None:
+    """Broker accounts of an organisation."""
+
+
+@account.command("list")
+@tenant_option
+@json_option
+@home_option
+def list_accounts(*, tenant: str, as_json: bool, home: Path) -> None:
+    """List the broker accounts of an organisation."""
+    found = Host(home).get("accounts", list[Account], tenant=tenant)
+    fields = ("name", "broker_server", "login", "currency", "margin_mode", "simulated", "id")
+    _show(found, as_json=as_json, fields=fields)
+
+
+@account.command("create")
+@click.argument("name")
+@tenant_option
+@click.option("--broker-server", required=True, help="The server as the terminal names it.")
+@click.option("--login", required=True, help="The account's number.")
+@click.option("--currency", required=True, help="The account's currency, three letters.")
+@click.option(
+    "--margin-mode",
+    type=click.Choice(("hedging", "netting")),
+    default="hedging",
+    show_default=True,
+    help="How positions of one symbol add up.",
+)
+@click.option("--device", help="The device whose terminal is logged in to it.")
+@json_option
+@home_option
+def create_account(*, as_json: bool, home: Path, **wanted: Any) -> None:
+    """Create a broker account."""
+    made = Host(home).post("accounts", wanted, Account)
+    _show(made, as_json=as_json, fields=("name", "broker_server", "login", "currency", "id"))
+
+
+@click.group()
+def subscription() -> None:
+    """What an organisation is entitled to."""
+
+
+@subscription.command("list")
+@tenant_option
+@json_option
+@home_option
+def show_subscription(*, tenant: str, as_json: bool, home: Path) -> None:
+    """Show the subscription of an organisation."""
+    found = Host(home).get("subscriptions", list[Subscription], tenant=tenant)
+    fields = ("plan", "features", "state", "valid_from", "valid_to", "version")
+    _show(found, as_json=as_json, fields=fields)
+
+
+@subscription.command("set")
+@click.argument("plan")
+@tenant_option
+@click.option("--feature", "features", multiple=True, help="A feature it includes; repeatable.")
+@click.option(
+    "--state",
+    type=click.Choice(("active", "paused", "ended")),
+    default="active",
+    show_default=True,
+    help="Whether it counts.",
+)
+@click.option("--valid-to", help="Until when, RFC 3339; without end by default.")
+@json_option
+@home_option
+def set_subscription(*, as_json: bool, home: Path, **wanted: Any) -> None:
+    """Replace the subscription of an organisation by PLAN."""
+    made = Host(home).post("subscriptions", wanted, Subscription)
+    _show(made, as_json=as_json, fields=("plan", "features", "state", "valid_from", "valid_to"))

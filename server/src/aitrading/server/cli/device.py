@@ -1,0 +1,78 @@
+"""`aitrading device`: invite, list and revoke installed clients."""
+
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import click
+import msgspec
+
+from aitrading.server.cli.administration import tenant_option
+from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.host import Host
+from aitrading.server.cli.output import json_option, show_json, show_table
+
+
+class Device(msgspec.Struct, kw_only=True):
+    """One installed client."""
+
+    device: UUID
+    name: str
+    state: str
+
+
+class Invitation(msgspec.Struct, kw_only=True):
+    """A device that may enrol once."""
+
+    device: UUID
+    code: str
+    expires_at: datetime | None = None
+
+
+@click.group()
+def device() -> None:
+    """Installed clients of an organisation."""
+
+
+@device.command("invite")
+@click.argument("name")
+@tenant_option
+@json_option
+@home_option
+def invite(*, name: str, tenant: str, as_json: bool, home: Path) -> None:
+    """Print a one-time enrolment code for a new device called NAME."""
+    made = Host(home).post("devices/invite", {"tenant": tenant, "name": name}, Invitation)
+    if as_json:
+        show_json(made)
+        return
+    click.echo(made.code)
+    click.echo("On the device: aitrading-client enroll CODE --server URL", err=True)
+
+
+@device.command("list")
+@tenant_option
+@json_option
+@home_option
+def list_devices(*, tenant: str, as_json: bool, home: Path) -> None:
+    """List the devices of an organisation."""
+    found = Host(home).get("devices", list[Device], tenant=tenant)
+    if as_json:
+        show_json(found)
+    else:
+        show_table(("name", "device", "state"), [(d.name, d.device, d.state) for d in found])
+
+
+@device.command("revoke")
+@click.argument("device_id", metavar="DEVICE", type=UUID)
+@tenant_option
+@click.option("--reason", help="Why, for the record.")
+@json_option
+@home_option
+def revoke(*, device_id: UUID, tenant: str, reason: str | None, as_json: bool, home: Path) -> None:
+    """End a device's right to connect; its open link is closed at once."""
+    wanted = {"tenant": tenant, "device": str(device_id), "reason": reason}
+    Host(home).post("devices/revoke", wanted, msgspec.Raw)
+    if as_json:
+        show_json({"device": device_id, "state": "revoked"})
+    else:
+        click.echo(f"{device_id} is revoked.", err=True)

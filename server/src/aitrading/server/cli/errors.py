@@ -1,0 +1,98 @@
+"""What the command line itself refuses."""
+
+from typing import Final
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Severity
+
+LOGIN_NEEDED: Final = ErrorSpec(
+    code="LOGIN_NEEDED",
+    category=Category.DENIED,
+    message="This command acts as a person, and nobody is logged in.",
+    why="Quotes, orders and the kill switch belong to an organisation and a person.",
+    remedy="On the host add `--for TENANT/USER`; elsewhere run `aitrading login` first.",
+    severity=Severity.INFO,
+)
+PERSON_AMBIGUOUS: Final = ErrorSpec(
+    code="PERSON_AMBIGUOUS",
+    category=Category.DENIED,
+    message="{given} does not say which organisation is meant; there are: {tenants}.",
+    why="A user name belongs to an organisation, and there is not exactly one.",
+    remedy="Write TENANT/USER, for example `demo/owner`.",
+    severity=Severity.INFO,
+)
+SERVER_UNREACHABLE: Final = ErrorSpec(
+    code="SERVER_UNREACHABLE",
+    category=Category.RETRYABLE,
+    message="{url} does not answer: {reason}",
+    why="It does not run, another address is right, or a firewall is between.",
+    remedy="Check `aitrading status` on the host and the address given with --server.",
+    http_status=503,
+)
+SERVER_NOT_TRUSTED: Final = ErrorSpec(
+    code="SERVER_NOT_TRUSTED",
+    category=Category.DENIED,
+    message="{url} does not prove, by the authority in {ca}, who it is: {reason}",
+    why="Its certificate is signed by another authority, or it is for another name.",
+    remedy="Give the right file with --ca; `aitrading ca show` on the host tells where it is.",
+)
+CODE_NOT_KNOWN: Final = ErrorSpec(
+    code="CODE_NOT_KNOWN",
+    category=Category.DENIED,
+    message="No error has the code {wanted}{suggestion}",
+    why="The code is misspelt or from another version.",
+    remedy="`aitrading errors list` shows all codes.",
+    severity=Severity.INFO,
+)
+SETTING_NOT_KNOWN: Final = ErrorSpec(
+    code="SETTING_NOT_KNOWN",
+    category=Category.DENIED,
+    message="There is no setting {wanted}{suggestion}",
+    why="Settings are named section.field.",
+    remedy="`aitrading config show` lists every setting.",
+    severity=Severity.INFO,
+)
+LOG_NOT_FOUND: Final = ErrorSpec(
+    code="LOG_NOT_FOUND",
+    category=Category.DENIED,
+    message="There is no log of {wanted} in {folder}; there are: {known}.",
+    why="Nothing of that name ran in this home.",
+    remedy="Name one of these, or give the right home with --home.",
+    severity=Severity.INFO,
+)
+BENCH_NOT_KNOWN: Final = ErrorSpec(
+    code="BENCH_NOT_KNOWN",
+    category=Category.DENIED,
+    message="There is no benchmark {wanted}; there are: {known}.",
+    why="The name is misspelt or from another version.",
+    remedy="Name one of these.",
+    severity=Severity.INFO,
+)
+CA_NOT_MADE: Final = ErrorSpec(
+    code="CA_NOT_MADE",
+    category=Category.DENIED,
+    message="There is no certificate authority in {home} yet.",
+    why="It is made by the first start.",
+    remedy="Run `aitrading up` once, or give the right home with --home.",
+    severity=Severity.INFO,
+)
+CA_NOT_INSTALLED: Final = ErrorSpec(
+    code="CA_NOT_INSTALLED",
+    category=Category.DENIED,
+    message="The certificate authority {certificate} was not installed: {reason}",
+    why="The system's list of trusted authorities belongs to root.",
+    remedy="Run the same command as root, or import that file into the browser.",
+)
+SESSION_FILE_DAMAGED: Final = ErrorSpec(
+    code="SESSION_FILE_DAMAGED",
+    category=Category.DENIED,
+    message="The stored login at {path} cannot be read.",
+    why="The file was edited, or written by another version.",
+    remedy="Run `aitrading login` again.",
+)
+CLI_FAILED: Final = ErrorSpec(
+    code="CLI_FAILED",
+    category=Category.FATAL,
+    message="The command failed unexpectedly ({kind}: {detail}).",
+    why="This is a defect of the command, not of what it was asked.",
+    remedy="Report it with the output of the same command under AITRADING_TRACEBACK=1.",
+)

@@ -1,0 +1,92 @@
+"""`aitrading login`, `logout`, `token`: be somebody."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from aitrading.server.cli.errors import CA_NOT_MADE
+from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.host import Host
+from aitrading.server.cli.output import json_option, show_json
+from aitrading.server.cli.session import AUTH, SessionFile, Tokens
+from aitrading.server.cli.web import Web
+from aitrading.server.supervisor.home import Home
+
+
+class FullToken(msgspec.Struct, kw_only=True):
+    """A token for a script."""
+
+    token: str
+    expires_at: str
+    refresh_token: str
+
+
+@click.command()
+@click.option("--server", default="https://localhost:8000", show_default=True, help="Where.")
+@click.option("--ca", type=click.Path(path_type=Path), help="The authority's certificate (PEM).")
+@click.option("--tenant", prompt="Organisation", help="The organisation.")
+@click.option("--user", prompt="User", help="The user name.")
+@click.option(
+    "--password",
+    prompt="Password",
+    hide_input=True,
+    envvar="AITRADING_PASSWORD",
+    help="Asked for when it is not given (AITRADING_PASSWORD).",
+)
+@json_option
+@home_option
+def login(
+    *,
+    server: str,
+    ca: Path | None,
+    tenant: str,
+    user: str,
+    password: str,
+    as_json: bool,
+    home: Path,
+) -> None:
+    """Log in; later commands act as this person until `logout`."""
+    authority = ca or Home(home).trust / "edge-ca.pem"
+    if not authority.is_file():
+        raise CA_NOT_MADE.error(home=str(authority.parent.parent))
+    wanted = {"tenant": tenant, "username": user, "password": password, "deliver": "token"}
+    tokens = Web(server, authority).post(f"{AUTH}/login", wanted, Tokens)
+    file = SessionFile()
+    file.save(server, authority, tokens)
+    if as_json:
+        show_json({"logged_in": True, "tenant": tenant, "user": user})
+    else:
+        click.echo(f"Logged in as {tenant}/{user}. Stored in {file.path}.", err=True)
+
+
+@click.command()
+@json_option
+def logout(*, as_json: bool) -> None:
+    """End the stored login, here and on the server."""
+    file = SessionFile()
+    try:
+        web = file.web()
+        if web is not None:
+            web.post(f"{AUTH}/logout", {}, msgspec.Raw)
+    finally:
+        file.forget()
+    if as_json:
+        show_json({"logged_in": False})
+    else:
+        click.echo("Logged out.", err=True)
+
+
+@click.command()
+@click.option("--for", "person", required=True, metavar="TENANT/USER", help="Whose token.")
+@json_option
+@home_option
+def token(*, person: str, as_json: bool, home: Path) -> None:
+    """Print an access token of a person, for scripts on this host; it lives 15 minutes."""
+    host = Host(home)
+    given = host.post("tokens", host.person(person), FullToken)
+    if as_json:
+        show_json(given)
+    else:
+        click.echo(given.token)
+        click.echo(f"valid until {given.expires_at}", err=True)
