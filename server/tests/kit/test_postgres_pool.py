@@ -24,8 +24,8 @@ SPACE = UUID(int=99)
 ALPHA = TenantId(uuid5(SPACE, "alpha"))
 BETA = TenantId(uuid5(SPACE, "beta"))
 INSERT_STREAM = """
-INSERT INTO market.streams (id, device_id, account_id, broker_server, symbol, epoch, digits)
-VALUES ($1, $1, $1, 'Demo', 'EURUSD', 1, 5)
+INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
 """
 COUNT = "SELECT count(*) FROM market.streams WHERE id = $1"
 
@@ -218,11 +218,10 @@ async def test_what_the_service_role_may_not_do(
 @async_test
 async def test_concurrent_changes_are_told_apart(postgres: PostgresServer) -> None:
     first, second = uuid5(SPACE, "one"), uuid5(SPACE, "two")
-    postgres.as_superuser(
+    postgres.as_superuser(  # noqa: S608 - ids made here
         "CREATE TABLE IF NOT EXISTS public.counter (id uuid PRIMARY KEY, n int);"
         ' GRANT ALL ON public.counter TO "database"; GRANT USAGE ON SCHEMA public TO "database";'
-        " INSERT INTO public.counter VALUES"
-        f" ('{first}', 0), ('{second}', 0);"
+        f" INSERT INTO public.counter VALUES ('{first}', 0), ('{second}', 0);"
     )
     raise_n = "UPDATE public.counter SET n = n + 1 WHERE id = $1"
     async with pool_of(postgres) as pool:

@@ -11,6 +11,7 @@
 * `GET /internal/v1/quotes?tenant=…` gives `LastQuotes`.
 """
 
+import re
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -24,6 +25,8 @@ SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Largest segment the database service takes."""
 STREAMS_PER_CALL_MAX: Final = 1_024
 GAPS_SHOWN_MAX: Final = 16
+SEGMENT_NAME: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}", re.ASCII)
+"""What `segment_name` makes."""
 
 
 class StreamOpening(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""The cache of last quotes: fast, optional, rebuilt by the next tick."""

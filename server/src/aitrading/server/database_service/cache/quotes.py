@@ -1,0 +1,146 @@
+"""The newest quote of each symbol, kept where it can be read without asking a store."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+from typing_extensions import override
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.call_sites import CACHE_DEGRADE
+from aitrading.server.database_service.ticks.blocks import Piece
+from aitrading.server.database_service.ticks.ledger import StreamId, StreamInfo
+from aitrading.server.database_service.ticks.reader import TickReader
+from aitrading.server.database_service.ticks.rendering import price_text, rfc3339_of_ms
+from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
+from aitrading.server.kit.valkey import ValkeyClient
+
+KEY_PREFIX: Final = "database-service:quotes:"
+LIFE_S: Final = 7 * 86_400
+FLUSH_EVERY_S: Final = 0.1
+MAX_WAITING: Final = 50_000
+FROM_CACHE: Final = "cache"
+FROM_STORE: Final = "store"
+
+
+class QuoteCache(Component):
+    """Writes behind the back of ingest; reads fall back to the store and say so."""
+
+    critical: ClassVar[bool] = False
+    depends_on: ClassVar[tuple[str, ...]] = ("cache",)
+
+    def __init__(
+        self, client: ValkeyClient, reader: TickReader, errors: ErrorHandler, clock: Clock
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._errors = errors
+        self._clock = clock
+        self._waiting: dict[tuple[TenantId, str], LastQuote] = {}
+        self._tasks = TaskSet("quote-cache", on_error=self._failed)
+        self._state = ComponentState.NEW
+
+    @property
+    @override
+    def name(self) -> str:
+        return "quote-cache"
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        self._tasks.start(self._flush_for_ever(), name="flush")
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    def offer(self, streams: Mapping[StreamId, StreamInfo], pieces: Iterable[Piece]) -> None:
+        """Remember the newest quote of each symbol soon; never blocks and never fails."""
+        newest: dict[StreamId, Piece] = {}
+        for piece in pieces:
+            key = (piece.header.tenant, piece.header.stream)
+            if key not in newest or piece.last > newest[key].last:
+                newest[key] = piece
+        for key, piece in newest.items():
+            quote = _quote(streams[key], piece)
+            if len(self._waiting) < MAX_WAITING or (key[0], quote.symbol) in self._waiting:
+                self._waiting[TenantId(key[0]), quote.symbol] = quote
+
+    async def last_quotes(self, tenant: TenantId) -> LastQuotes:
+        """The newest quotes of a tenant, by symbol."""
+
+        async def cached() -> LastQuotes:
+            raw = await self._client.call("HVALS", f"{KEY_PREFIX}{tenant}")
+            quotes = [msgspec.json.decode(each, type=LastQuote) for each in raw]
+            return _answer(FROM_CACHE, quotes)
+
+        async def stored(_: Exception) -> LastQuotes:
+            return _answer(FROM_STORE, await self._reader.newest_quotes(tenant))
+
+        answer = await self._errors.degrade(CACHE_DEGRADE, cached, stored)
+        if answer.quotes or answer.source == FROM_STORE:
+            return answer
+        return await self._refilled(tenant)
+
+    async def _refilled(self, tenant: TenantId) -> LastQuotes:
+        """An empty cache knows nothing: it may be new."""
+        quotes = await self._reader.newest_quotes(tenant)
+        for quote in quotes:
+            self._waiting.setdefault((tenant, quote.symbol), quote)
+        return _answer(FROM_STORE, quotes)
+
+    async def flush(self) -> None:
+        """Write what waits; what cannot be written is forgotten, the next tick brings it again."""
+        waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            return
+        commands: list[tuple[str | bytes | int, ...]] = []
+        for (tenant, symbol), quote in waiting.items():
+            key = f"{KEY_PREFIX}{tenant}"
+            commands.append(("HSET", key, symbol, msgspec.json.encode(quote)))
+            commands.append(("EXPIRE", key, LIFE_S))
+
+        async def write() -> None:
+            await self._client.calls(commands)
+
+        async def forget(_: Exception) -> None:
+            """The store has everything."""
+
+        await self._errors.degrade(CACHE_DEGRADE, write, forget)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(FLUSH_EVERY_S)
+            await self.flush()
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._errors.classify(exc)
+        self._state = ComponentState.FAILED
+
+
+def _answer(source: str, quotes: Iterable[LastQuote]) -> LastQuotes:
+    ordered = sorted(quotes, key=lambda quote: quote.symbol)
+    return LastQuotes(source=source, quotes=tuple(ordered))
+
+
+def _quote(info: StreamInfo, piece: Piece) -> LastQuote:
+    rows = piece.rows()[-1:]
+    row: Any = rows[0]
+    utc_ms = rows["event_ms"] - piece.header.broker_offset_s * 1_000
+    return LastQuote(
+        symbol=info.symbol,
+        stream=info.stream,
+        sequence=piece.last,
+        time=rfc3339_of_ms(utc_ms)[0],
+        bid=price_text(int(row["bid"]), info.digits),
+        ask=price_text(int(row["ask"]), info.digits),
+    )

@@ -1,0 +1,61 @@
+"""Where the database service recovers from faults."""
+
+from typing import Final
+
+from aitrading.core.infrastructure.call_sites import CallSite, Guard, RecoveryStrategy
+
+SERVICE: Final = "database-service"
+
+POSTGRES_BREAKER: Final = CallSite(
+    name="database-postgres",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="PostgreSQL is stopped, restarting or out of resources.",
+    description="Calls fail at once instead of queueing; one probes after a pause. Ticks wait "
+    "in the bridge's spool.",
+)
+CLICKHOUSE_BREAKER: Final = CallSite(
+    name="database-clickhouse",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="ClickHouse fails, or its disk is full.",
+    description="Calls fail at once instead of queueing; one probes after a pause. Ticks wait "
+    "in the bridge's spool.",
+)
+READ_BULKHEAD: Final = CallSite(
+    name="database-reads",
+    strategy=Guard.BULKHEAD,
+    service=SERVICE,
+    fault="Many or slow questions about ticks arrive at once.",
+    description="A few run, some wait, the rest is refused with 503; storing ticks is not touched.",
+)
+WRITE_BULKHEAD: Final = CallSite(
+    name="database-writes",
+    strategy=Guard.BULKHEAD,
+    service=SERVICE,
+    fault="Segments arrive faster than they can be stored.",
+    description="One is stored at a time, a few wait, the rest is refused and comes again.",
+)
+SEGMENT_ISOLATION: Final = CallSite(
+    name="database-segment",
+    strategy=RecoveryStrategy.ISOLATE,
+    service=SERVICE,
+    fault="A segment is damaged or belongs to nobody.",
+    description="A copy goes to the quarantine folder and the sender is told to go on without "
+    "it; the same segment is refused unread for a while.",
+)
+CACHE_DEGRADE: Final = CallSite(
+    name="database-quote-cache",
+    strategy=RecoveryStrategy.DEGRADE,
+    service=SERVICE,
+    fault="The cache is stopped or does not answer.",
+    description="Last quotes are read from the store instead, and the answer says so.",
+)
+ALL_CALL_SITES: Final = (
+    POSTGRES_BREAKER,
+    CLICKHOUSE_BREAKER,
+    READ_BULKHEAD,
+    WRITE_BULKHEAD,
+    SEGMENT_ISOLATION,
+    CACHE_DEGRADE,
+)

@@ -1,0 +1,98 @@
+"""Brings ClickHouse to the state of `migrations/clickhouse`, in the format of the runner.
+
+ClickHouse has no transactions: every statement is written so that it can be repeated, and a file
+counts as applied after its last statement.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from typing_extensions import override
+
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState
+from aitrading.server.database_service.clickhouse.port import ClickHouse
+from aitrading.server.kit.migrations import Migration, load_migrations
+from aitrading.server.kit.migrations.errors import MIGRATION_CHANGED, MIGRATION_UNKNOWN
+
+_LEDGER: Final = (
+    "CREATE DATABASE IF NOT EXISTS migrations ENGINE = Atomic",
+    """
+    CREATE TABLE IF NOT EXISTS migrations.applied (
+        number UInt32, name String, checksum FixedString(64), applied_at DateTime64(6, 'UTC')
+    ) ENGINE = MergeTree ORDER BY number SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+    """,
+)
+_READ: Final = "SELECT number, checksum FROM migrations.applied ORDER BY number"
+_READ_LAYOUT: Final = np.dtype([("number", "<u4"), ("checksum", "S64")])
+_RECORD: Final = """
+INSERT INTO migrations.applied
+SELECT {number:UInt32}, {name:String}, {checksum:String}, now64(6)
+"""
+
+
+class ClickHouseSchema(Component):
+    """Applies what is pending; raises as the runner for PostgreSQL does."""
+
+    def __init__(
+        self, clickhouse: ClickHouse, folder: Path, *, depends_on: tuple[str, ...] = ()
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._folder = folder
+        self._state = ComponentState.NEW
+        self.depends_on = depends_on
+
+    @property
+    @override
+    def name(self) -> str:
+        return "clickhouse-schema"
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        await self.apply()
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        self._state = ComponentState.STOPPED
+
+    async def apply(self) -> list[str]:
+        """Apply what is pending and give the names of the files."""
+        migrations = load_migrations(self._folder)
+        for statement in _LEDGER:
+            await self._clickhouse.execute(statement)
+        applied = await self._applied(migrations)
+        pending = [migration for migration in migrations if migration.number not in applied]
+        for migration in pending:
+            await self._apply_one(migration)
+        return [migration.file for migration in pending]
+
+    async def _applied(self, migrations: tuple[Migration, ...]) -> set[int]:
+        known = {migration.number: migration for migration in migrations}
+        numbers: set[int] = set()
+        for row in await self._clickhouse.select(_READ, _READ_LAYOUT):
+            number = int(row["number"])
+            if number not in known:
+                raise MIGRATION_UNKNOWN.error(name=f"{number:04d}")
+            if known[number].checksum != row["checksum"].decode():
+                raise MIGRATION_CHANGED.error(file=known[number].file)
+            numbers.add(number)
+        return numbers
+
+    async def _apply_one(self, migration: Migration) -> None:
+        for statement in migration.sql.split(";\n"):
+            if statement.strip():
+                await self._clickhouse.execute(statement)
+        await self._clickhouse.execute(
+            _RECORD,
+            {
+                "number": migration.number,
+                "name": migration.name,
+                "checksum": migration.checksum,
+            },
+        )

@@ -1,0 +1,212 @@
+"""The composition root: what the database service is made of."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import ClassVar, Final
+
+from typing_extensions import override
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.import_manager import ImportManager
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock
+from aitrading.server.database_service.cache.quotes import QuoteCache
+from aitrading.server.database_service.call_sites import ALL_CALL_SITES
+from aitrading.server.database_service.clickhouse.embedded import (
+    EmbeddedClickHouse,
+    EngineLimits,
+)
+from aitrading.server.database_service.clickhouse.port import ClickHouse
+from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
+from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.settings import (
+    ClickHouseSettings,
+    GuardSettings,
+    PoolSettings,
+    QuarantineSettings,
+)
+from aitrading.server.database_service.ticks import ledger
+from aitrading.server.database_service.ticks.endpoints import SegmentEndpoints, TickEndpoints
+from aitrading.server.database_service.ticks.intake import SegmentIntake
+from aitrading.server.database_service.ticks.quarantine import Quarantine
+from aitrading.server.database_service.ticks.reader import TickReader
+from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.streams import StreamBook
+from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.row_security import require_row_security
+from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.valkey import ValkeyClient
+
+NAME: Final = "database-service"
+WRITER_MAY_WAIT_MS: Final = 120_000
+"""A transaction stays open while ClickHouse writes; it may take as long as a request, twice."""
+TIDY_EVERY_S: Final = 3_600.0
+QUARANTINE_FOLDER: Final = "quarantine"
+
+
+class PostgresSchema(Component):
+    """Migrations of every room of the house, then the row-security gate over all of them."""
+
+    name: ClassVar[str] = "postgres-schema"
+
+    def __init__(self, bundle: ServiceBundle, pool: PostgresPool, clock: Clock) -> None:
+        self._bundle = bundle
+        self._pool = pool
+        self._clock = clock
+        self._state = ComponentState.NEW
+        self.depends_on = (pool.name,)
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        self._state = ComponentState.STARTING
+        runner = MigrationRunner(
+            self._bundle.postgres["migrator"],
+            migrations("postgres"),
+            clock=self._clock,
+            release=self._bundle.version,
+        )
+        await runner.apply()
+        async with self._pool.platform_tx() as tx:
+            await require_row_security(tx)
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        self._state = ComponentState.STOPPED
+
+
+class Tidier(Component):
+    """Forgets names of segments that nobody sends any more."""
+
+    name: ClassVar[str] = "tidier"
+    critical: ClassVar[bool] = False
+    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
+
+    def __init__(self, pool: PostgresPool, clock: Clock, errors: ErrorHandler) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc))
+        self._errors = errors
+        self._state = ComponentState.NEW
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        self._errors.declare(*ALL_CALL_SITES)
+        self._tasks.start(self._tidy_for_ever(), name="tidy")
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(TIDY_EVERY_S)
+            async with self._pool.platform_tx() as tx:
+                await ledger.forget_old_segments(tx)
+
+
+def migrations(engine: str) -> Path:
+    """The folder of this service's migrations for `postgres` or `clickhouse`."""
+    with as_file(files(__package__ or "").joinpath("migrations", engine)) as folder:
+        return folder
+
+
+def _providers(manager: ImportManager) -> None:
+    for source in (_pool, _clickhouse, _schema, _valkey, _quarantine):
+        manager.provide(source)
+    manager.provide(_port)
+    for part in (
+        PostgresSchema,
+        Guards,
+        TickStore,
+        TickWriter,
+        TickReader,
+        StreamBook,
+        SegmentIntake,
+        QuoteCache,
+        Tidier,
+        SegmentEndpoints,
+        TickEndpoints,
+    ):
+        manager.provide(part)
+
+
+def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:
+    return PostgresPool(
+        bundle.postgres["database"],
+        application=NAME,
+        limits=PoolLimits(
+            max_connections=settings.max_connections,
+            acquire_timeout_s=settings.acquire_timeout_s,
+            statement_timeout_ms=settings.statement_timeout_ms,
+            idle_in_transaction_timeout_ms=WRITER_MAY_WAIT_MS,
+        ),
+    )
+
+
+def _clickhouse(bundle: ServiceBundle, settings: ClickHouseSettings) -> EmbeddedClickHouse:
+    access = bundle.clickhouse
+    folder = access.path if access and access.path else bundle.home / "clickhouse"
+    return EmbeddedClickHouse(
+        folder,
+        limits=EngineLimits(
+            memory_mb=settings.memory_mb,
+            mark_cache_mb=settings.mark_cache_mb,
+            readers=settings.readers,
+            read_timeout_s=settings.read_timeout_s,
+            threads_per_query=settings.threads_per_query,
+        ),
+    )
+
+
+def _port(engine: EmbeddedClickHouse) -> ClickHouse:
+    return engine
+
+
+def _schema(engine: EmbeddedClickHouse) -> ClickHouseSchema:
+    return ClickHouseSchema(engine, migrations("clickhouse"), depends_on=(engine.name,))
+
+
+def _valkey(bundle: ServiceBundle) -> ValkeyClient:
+    assert bundle.valkey is not None  # noqa: S101 - the supervisor always writes it
+    return ValkeyClient(bundle.valkey)
+
+
+def _quarantine(bundle: ServiceBundle, settings: QuarantineSettings, clock: Clock) -> Quarantine:
+    return Quarantine(
+        bundle.home / QUARANTINE_FOLDER, limit_bytes=settings.limit_mb << 20, clock=clock
+    )
+
+
+SPEC: Final = ServiceSpec(
+    name=NAME,
+    depends_on=("postgres", "valkey", "nats"),
+    sections=(ClickHouseSettings, PoolSettings, GuardSettings, QuarantineSettings),
+    providers=_providers,
+    components=(
+        PostgresPool,
+        PostgresSchema,
+        EmbeddedClickHouse,
+        ClickHouseSchema,
+        ValkeyClient,
+        QuoteCache,
+        Tidier,
+    ),
+    endpoints=(SegmentEndpoints, TickEndpoints),
+    merges_chains=True,
+)

@@ -1,0 +1,225 @@
+"""Ticks over HTTP: segments in from the bridge, pages out to people."""
+
+from typing import Final
+from uuid import UUID
+
+from aitrading.core.infrastructure.chain_registry import ChainRegistry
+from aitrading.core.infrastructure.chains import DATABASE_CLICKHOUSE, MARKET_DATA
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import Timeouts
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.security.claims import Scope
+from aitrading.server.database_service.cache.quotes import QuoteCache
+from aitrading.server.database_service.errors import (
+    SEGMENT_QUARANTINED,
+    STREAM_DIGITS_CHANGED,
+    SYMBOL_UNKNOWN,
+    TOO_MANY_STREAMS,
+)
+from aitrading.server.database_service.metrics import (
+    PAGES_READ,
+    SEGMENT_SECONDS,
+    SEGMENTS_STORED,
+    TICKS_REPEATED,
+    TICKS_STORED,
+)
+from aitrading.server.database_service.ticks.intake import SegmentIntake
+from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
+from aitrading.server.database_service.ticks.rendering import (
+    LATEST_MS,
+    TicksPage,
+    ms_of_rfc3339,
+    position_of,
+)
+from aitrading.server.database_service.ticks.segments import TickSegment
+from aitrading.server.database_service.ticks.streams import StreamBook, mark_of
+from aitrading.server.database_service.ticks.writer import Outcome
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
+from aitrading.server.kit.http_errors import REQUEST_INVALID
+from aitrading.server.kit.ingest_api import (
+    MARKS_PATH,
+    QUOTES_PATH,
+    SEGMENT_BYTES_MAX,
+    SEGMENT_PATH,
+    STREAMS_PATH,
+    LastQuotes,
+    OpenStreams,
+    SegmentStored,
+    StreamMarks,
+)
+from aitrading.server.kit.tenancy import parse_tenant
+
+DEFAULT_LIMIT: Final = 1_000
+MAX_LIMIT: Final = 10_000
+BRIDGE: Final = peers("data-bridge")
+_TICKS_QUERY: Final = (
+    QueryField(name="symbol", doc="The symbol as the broker spells it.", required=True),
+    QueryField(name="from", doc="Earliest time, RFC 3339; default: the beginning."),
+    QueryField(name="to", doc="First time that is too late, RFC 3339; default: no end."),
+    QueryField(name="stream", doc="Only ticks of this stream (one device, account and epoch)."),
+    QueryField(name="limit", doc=f"Ticks per page, 1 to {MAX_LIMIT}; default {DEFAULT_LIMIT}."),
+    QueryField(name="cursor", doc="`next` of the page before."),
+)
+
+
+class SegmentEndpoints:
+    """What the data bridge calls."""
+
+    def __init__(
+        self,
+        intake: SegmentIntake,
+        book: StreamBook,
+        cache: QuoteCache,
+        chains: ChainRegistry,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._intake = intake
+        self._book = book
+        self._cache = cache
+        self._chains = chains
+        self._metrics = metrics
+        self._clock = clock
+
+    @endpoint(
+        "POST",
+        SEGMENT_PATH,
+        access=BRIDGE,
+        summary="Store a sealed segment; answers when every tick in it is durable.",
+        answer=SegmentStored,
+        errors=(SEGMENT_QUARANTINED,),
+        body_limit_bytes=SEGMENT_BYTES_MAX,
+        timeout_s=Timeouts.HEAVY,
+    )
+    async def store(self, call: Call) -> SegmentStored:
+        """Take the whole body, then store it."""
+        name, body = call.path("segment"), await call.body()
+        began_ns = self._clock.monotonic_ns()
+        try:
+            segment, outcome = await self._intake.take(name, body)
+        except Exception:
+            self._measure(began_ns, None)
+            raise
+        self._measure(began_ns, segment)
+        self._count(segment, outcome)
+        self._cache.offer(outcome.streams, outcome.pieces)
+        return SegmentStored(
+            segment=name,
+            repeated=outcome.repeated,
+            rows=segment.rows,
+            inserted=outcome.inserted,
+            marks=tuple(mark_of(info) for info in outcome.streams.values()),
+        )
+
+    @endpoint(
+        "PUT",
+        STREAMS_PATH,
+        access=BRIDGE,
+        summary="Open streams of a device and learn what is stored of them.",
+        body=OpenStreams,
+        answer=StreamMarks,
+        errors=(STREAM_DIGITS_CHANGED,),
+        body_limit_bytes=1 << 20,
+    )
+    async def open_streams(self, call: Call) -> StreamMarks:
+        """Repeating it is harmless."""
+        return await self._book.open(await call.json(OpenStreams))
+
+    @endpoint(
+        "GET",
+        MARKS_PATH,
+        access=BRIDGE,
+        summary="What is stored of every stream of a device.",
+        answer=StreamMarks,
+        query=(
+            QueryField(name="tenant", doc="The device's tenant.", required=True),
+            QueryField(name="device", doc="The device.", required=True),
+        ),
+    )
+    async def marks(self, call: Call) -> StreamMarks:
+        """By symbol and epoch."""
+        tenant = parse_tenant(call.query("tenant"))
+        return await self._book.marks(tenant, _uuid("device", call.query("device")))
+
+    @endpoint(
+        "GET",
+        QUOTES_PATH,
+        access=peers("data-bridge", "api-gateway"),
+        summary="The newest stored quote of each symbol of a tenant.",
+        answer=LastQuotes,
+        query=(QueryField(name="tenant", doc="The tenant.", required=True),),
+    )
+    async def quotes(self, call: Call) -> LastQuotes:
+        """From the cache, or from the store while the cache is away."""
+        return await self._cache.last_quotes(parse_tenant(call.query("tenant")))
+
+    def _measure(self, began_ns: int, segment: TickSegment | None) -> None:
+        """One hop of the chain `market-data`; a failure is one too."""
+        took_ns = self._clock.monotonic_ns() - began_ns
+        self._metrics.observe(SEGMENT_SECONDS, took_ns / NS_PER_S)
+        self._chains.record(
+            MARKET_DATA,
+            DATABASE_CLICKHOUSE,
+            took_ns,
+            ok=segment is not None,
+            trace_id=segment.trace_id if segment else None,
+        )
+
+    def _count(self, segment: TickSegment, outcome: Outcome) -> None:
+        self._metrics.increment(SEGMENTS_STORED)
+        self._metrics.increment(TICKS_STORED, outcome.inserted)
+        self._metrics.increment(TICKS_REPEATED, segment.rows - outcome.inserted)
+
+
+class TickEndpoints:
+    """What people and their programs call."""
+
+    def __init__(self, reader: TickReader, metrics: Metrics) -> None:
+        self._reader = reader
+        self._metrics = metrics
+
+    @endpoint(
+        "GET",
+        "/api/v1/ticks",
+        access=scope(Scope.READ),
+        summary="Ticks of a symbol by time, page by page.",
+        answer=TicksPage,
+        query=_TICKS_QUERY,
+        errors=(SYMBOL_UNKNOWN, TOO_MANY_STREAMS),
+    )
+    async def ticks(self, call: Call) -> TicksPage:
+        """The tenant comes from the token, never from the question."""
+        page = await self._reader.page(call.token.tenant, question_of(call))
+        self._metrics.increment(PAGES_READ)
+        return page
+
+
+def question_of(call: Call) -> TicksQuestion:
+    """Read the query completely; raises `REQUEST_INVALID` and names the parameter."""
+    stream, cursor = call.query_or("stream", None), call.query_or("cursor", None)
+    return TicksQuestion(
+        symbol=call.query("symbol"),
+        stream=_uuid("stream", stream) if stream is not None else None,
+        from_ms=max(0, ms_of_rfc3339("from", call.query_or("from", "1970-01-01T00:00:00Z"))),
+        to_ms=_to_ms(call.query_or("to", None)),
+        limit=_limit(call.query_or("limit", str(DEFAULT_LIMIT))),
+        after=position_of(cursor) if cursor is not None else None,
+    )
+
+
+def _to_ms(text: str | None) -> int:
+    return LATEST_MS if text is None else min(LATEST_MS, ms_of_rfc3339("to", text))
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def _uuid(name: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise REQUEST_INVALID.error(reason=f"`{name}` is not a UUID") from None

@@ -1,0 +1,175 @@
+"""PostgreSQL's side of ingest: which streams exist, and which of their ticks are stored."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.errors import (
+    SEGMENT_CONFLICT,
+    STREAM_DIGITS_CHANGED,
+    STREAM_UNKNOWN,
+)
+from aitrading.server.database_service.ticks.ranges import SequenceRanges
+from aitrading.server.database_service.ticks.segments import TickSegment
+from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import PlatformTransaction, TenantTransaction, Transaction
+
+SEGMENT_MEMORY_DAYS: Final = 30
+"""How long a stored segment is remembered by name; its ticks are remembered for ever."""
+_WRITER_LOCK: Final = 0x7469_636B_7301
+_SQL: Final = Queries.load(__package__ or "", "ledger.sql")
+
+StreamId = tuple[UUID, UUID]
+"""(tenant, stream): a stream's id alone never reaches another tenant's rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamInfo:
+    """A stream and what is stored of it."""
+
+    stream: UUID
+    symbol: str
+    digits: int
+    stored: SequenceRanges
+
+
+async def take_turn(tx: PlatformTransaction) -> None:
+    """Be the only writer of ticks until the end of the transaction, over all processes."""
+    await tx.execute(_SQL["take_turn"], _WRITER_LOCK)
+
+
+async def is_stored(tx: PlatformTransaction, segment: TickSegment) -> bool:
+    """Whether exactly this segment was stored; raises `SEGMENT_CONFLICT` for a namesake."""
+    row = await tx.fetch_row(_SQL["known_segment"], segment.spool, segment.segment_id)
+    if row is None:
+        return False
+    if row["checksum"] != segment.checksum:
+        raise SEGMENT_CONFLICT.error(segment=segment.name)
+    return True
+
+
+async def streams_of(
+    tx: PlatformTransaction, wanted: Collection[StreamId]
+) -> dict[StreamId, StreamInfo]:
+    """What is known of these streams; raises `STREAM_UNKNOWN` if one was never opened."""
+    found: dict[StreamId, StreamInfo] = {}
+    for tenant, streams in _by_tenant(wanted).items():
+        async with tx.within(tenant) as inner:
+            rows = await inner.fetch(_SQL["streams"], streams)
+        found |= {(tenant, row["id"]): _info(row) for row in rows}
+    unknown = sorted(stream for tenant, stream in wanted if (tenant, stream) not in found)
+    if unknown:
+        raise STREAM_UNKNOWN.error(count=len(unknown), stream=str(unknown[0]))
+    return found
+
+
+async def record(
+    tx: PlatformTransaction, segment: TickSegment, stored: Mapping[StreamId, SequenceRanges]
+) -> None:
+    """Note that the segment is stored and what its streams hold now."""
+    for tenant, streams in _by_tenant(stored).items():
+        texts = [stored[tenant, stream].bounded().render() for stream in streams]
+        async with tx.within(tenant) as inner:
+            await inner.execute(_SQL["write_marks"], streams, texts)
+    await tx.execute(
+        _SQL["record_segment"],
+        segment.spool,
+        segment.segment_id,
+        segment.checksum,
+        segment.rows,
+    )
+
+
+async def forget_old_segments(tx: PlatformTransaction) -> int:
+    """Drop names of segments nobody sends again; gives how many."""
+    return await tx.execute(_SQL["forget_segments"], SEGMENT_MEMORY_DAYS)
+
+
+async def open_streams(tx: TenantTransaction, request: OpenStreams) -> list[StreamInfo]:
+    """Create what does not exist and give all, in the order of the request.
+
+    Raises `STREAM_DIGITS_CHANGED` for an existing stream with other digits.
+    """
+    ids = [_stream_id(request, opening) for opening in request.streams]
+    await tx.execute_many(
+        _SQL["open_stream"],
+        [
+            (
+                stream,
+                request.device,
+                opening.broker,
+                opening.login,
+                opening.symbol,
+                opening.epoch,
+                opening.digits,
+            )
+            for stream, opening in zip(ids, request.streams, strict=True)
+        ],
+    )
+    infos = {info.stream: info for info in await _select(tx, "streams", ids)}
+    for stream, opening in zip(ids, request.streams, strict=True):
+        _require_digits(infos[stream], opening)
+    return [infos[stream] for stream in ids]
+
+
+async def streams_of_device(tx: TenantTransaction, device: UUID) -> list[StreamInfo]:
+    """Every stream of a device."""
+    return await _select(tx, "streams_of_device", device)
+
+
+async def streams_of_symbol(tx: TenantTransaction, symbol: str) -> list[StreamInfo]:
+    """Every stream of the tenant that has ticks of the symbol."""
+    return await _select(tx, "streams_of_symbol", symbol)
+
+
+async def newest_streams(tx: TenantTransaction) -> list[StreamInfo]:
+    """For each symbol the stream that was stored to last."""
+    return await _select(tx, "streams_newest")
+
+
+async def _select(tx: Transaction, query: str, *arguments: Any) -> list[StreamInfo]:
+    return [_info(row) for row in await tx.fetch(_SQL[query], *arguments)]
+
+
+def _info(row: Any) -> StreamInfo:
+    return StreamInfo(
+        stream=row["id"],
+        symbol=row["symbol"],
+        digits=row["digits"],
+        stored=SequenceRanges.parse(row["stored"]),
+    )
+
+
+def _stream_id(request: OpenStreams, opening: StreamOpening) -> UUID:
+    """The id is derived here again, so that nobody can open a stream under another's id."""
+    key = StreamKey(
+        tenant=request.tenant,
+        device=request.device,
+        broker=opening.broker,
+        login=opening.login,
+        symbol=opening.symbol,
+        epoch=opening.epoch,
+    )
+    return key.stream_id()
+
+
+def _require_digits(info: StreamInfo, opening: StreamOpening) -> None:
+    if info.digits != opening.digits:
+        raise STREAM_DIGITS_CHANGED.error(
+            symbol=opening.symbol,
+            epoch=opening.epoch,
+            expected=info.digits,
+            actual=opening.digits,
+        )
+
+
+def _by_tenant(streams: Iterable[StreamId]) -> dict[TenantId, list[UUID]]:
+    grouped: dict[TenantId, list[UUID]] = defaultdict(list)
+    for tenant, stream in streams:
+        grouped[TenantId(tenant)].append(stream)
+    return grouped

@@ -1,0 +1,61 @@
+"""Setting aside what can never be stored, so that everything behind it goes on."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from aitrading.core.kit.clock import Clock, rfc3339_of_ns
+from aitrading.core.kit.errors import AitradingError
+
+FILES_MAX: Final = 1_000
+"""Most segments kept; a folder with more is a sign that nobody looks."""
+
+
+class Quarantine:
+    """A bounded folder of segments with a note of what is wrong with each."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int, clock: Clock) -> None:
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._clock = clock
+
+    async def keep(self, name: str, body: bytes, cause: AitradingError) -> bool:
+        """Keep a copy and say whether there was room; keeping one again changes nothing.
+
+        The sender has the original: a copy that cannot be written is not a reason to fail.
+        """
+        try:
+            return await asyncio.to_thread(self._write, name, body, cause)
+        except OSError:
+            return False
+
+    def _write(self, name: str, body: bytes, cause: AitradingError) -> bool:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self._folder / f"{name}.segment"
+        kept = [path for path in self._folder.iterdir() if path.suffix == ".segment"]
+        if target in kept:
+            return True
+        used = sum(path.stat().st_size for path in kept)
+        if len(kept) >= FILES_MAX or used + len(body) > self._limit_bytes:
+            return False
+        note = {
+            "segment": name,
+            "cause": cause.code,
+            "message": cause.message,
+            "fields": cause.fields,
+            "set_aside": rfc3339_of_ns(self._clock.now_ns()),
+        }
+        _write_private(self._folder / f"{name}.json", msgspec.json.encode(note))
+        _write_private(target, body)
+        return True
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    fresh = path.with_suffix(path.suffix + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    fresh.rename(path)

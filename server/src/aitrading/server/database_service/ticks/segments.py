@@ -1,0 +1,65 @@
+"""Taking a sealed segment apart; pure, so that it can run in any thread."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from aitrading.core.domain.market import ROW_BYTES
+from aitrading.core.protocol.ingest import IngestRecord, decode_record
+from aitrading.core.protocol.segment import KIND_TICKS, read_segment
+from aitrading.server.database_service.errors import SEGMENT_MISNAMED, SEGMENT_RECORD_UNKNOWN
+from aitrading.server.kit.ingest_api import segment_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickSegment:
+    """A segment whose every record is readable."""
+
+    name: str
+    spool: UUID
+    segment_id: int
+    checksum: bytes
+    sealed_ns: int
+    records: tuple[IngestRecord, ...]
+
+    @property
+    def rows(self) -> int:
+        """Ticks in it, repeats included."""
+        return sum(record.header.count for record in self.records)
+
+    @property
+    def streams(self) -> set[tuple[UUID, UUID]]:
+        """(tenant, stream) of every record."""
+        return {(record.header.tenant, record.header.stream) for record in self.records}
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace of its newest batch that has one."""
+        traces = (record.header.trace_id for record in reversed(self.records))
+        return next((trace.hex() for trace in traces if any(trace)), None)
+
+
+def decode_segment(name: str, body: bytes) -> TickSegment:
+    """Read a segment completely, or raise what is wrong with it.
+
+    `SEGMENT_CORRUPT`, `SEGMENT_VERSION_UNSUPPORTED`, `SEGMENT_MISNAMED`,
+    `SEGMENT_RECORD_UNKNOWN` or `INGEST_RECORD_MALFORMED`: none gets better by a repeat.
+    """
+    segment = read_segment(body)
+    actual = segment_name(segment.header.spool, segment.header.segment_id)
+    if actual != name:
+        raise SEGMENT_MISNAMED.error(actual=actual, expected=name[:64])
+    records: list[IngestRecord] = []
+    for raw in segment.records:
+        record = decode_record(raw.payload) if raw.kind == KIND_TICKS else None
+        if record is None or record.header.row_bytes != ROW_BYTES:
+            row_bytes = record.header.row_bytes if record else 0
+            raise SEGMENT_RECORD_UNKNOWN.error(kind=raw.kind, row_bytes=row_bytes)
+        records.append(record)
+    return TickSegment(
+        name=name,
+        spool=segment.header.spool,
+        segment_id=segment.header.segment_id,
+        checksum=segment.seal.sha256,
+        sealed_ns=segment.seal.sealed_ns,
+        records=tuple(records),
+    )

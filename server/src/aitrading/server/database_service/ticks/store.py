@@ -1,0 +1,147 @@
+"""ClickHouse's side of ticks: every statement about `market.ticks` is in this file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.clickhouse.port import ClickHouse, Parameter, Rows
+from aitrading.server.database_service.ticks.blocks import (
+    BATCHES_INTO,
+    TICKS_INTO,
+    Piece,
+    batch_block,
+    in_storage_order,
+    tick_block,
+)
+from aitrading.server.database_service.ticks.ledger import StreamId
+from aitrading.server.database_service.ticks.ranges import SequenceRanges, runs_of
+
+_SEQUENCE: Final = np.dtype([("sequence", "<u8")])
+_ORPHANS: Final = """
+SELECT sequence FROM market.ticks
+ WHERE tenant = {tenant:UUID} AND stream = {stream:UUID} AND sequence > {known:UInt64}
+   AND NOT arrayExists((low, high) -> sequence BETWEEN low AND high,
+                       {lows:Array(UInt64)}, {highs:Array(UInt64)})
+ ORDER BY sequence
+"""
+TICK_LAYOUT: Final = np.dtype(
+    [
+        ("event_ms", "<i8"),
+        ("stream", "<u8", 2),
+        ("sequence", "<u8"),
+        ("bid", "<i4"),
+        ("spread", "<i4"),
+        ("last", "<i4"),
+        ("flags", "<u2"),
+    ]
+)
+"""A row as a page gives it; the ask is `bid + spread` in 32 bits."""
+_COLUMNS: Final = "event_ms, stream, sequence, bid, spread, last, flags"
+_PAGE_OF_STREAM: Final = """
+(SELECT {columns} FROM market.ticks
+  WHERE tenant = {{tenant:UUID}} AND stream = {{stream_{number}:UUID}}
+    AND event_ms >= {{from_ms:Int64}} AND event_ms < {{to_ms:Int64}}
+    AND (event_ms, stream, sequence)
+        > ({{after_ms:Int64}}, {{after_stream:UUID}}, {{after_sequence:UInt64}})
+  ORDER BY event_ms, sequence LIMIT {{limit:UInt32}})
+"""
+_PAGE: Final = """
+SELECT {columns} FROM ({streams}) ORDER BY event_ms, stream, sequence LIMIT {{limit:UInt32}}
+"""
+_NEWEST: Final = """
+SELECT {columns} FROM market.ticks
+ WHERE tenant = {{tenant:UUID}} AND stream IN {{streams:Array(UUID)}}
+   AND sequence IN {{sequences:Array(UInt64)}}
+ ORDER BY stream, sequence DESC LIMIT 1 BY stream
+"""
+NOWHERE: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a page ended; the next one starts right behind."""
+
+    event_ms: int
+    stream: UUID
+    sequence: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageQuestion:
+    """A page of one tenant's ticks: from ≤ time < to, behind a position, at most `limit`."""
+
+    tenant: TenantId
+    streams: Sequence[UUID]
+    from_ms: int
+    to_ms: int
+    limit: int
+    after: Position | None = None
+
+
+class TickStore:
+    """Ticks in ClickHouse; knows nothing of PostgreSQL, of people and of decimals."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
+        """Store the rows durably; the batches go first, because repeating them is harmless."""
+        ordered = in_storage_order(pieces)
+        await self._clickhouse.insert(BATCHES_INTO, batch_block(ordered), token=f"{token}:b")
+        await self._clickhouse.insert(TICKS_INTO, tick_block(ordered), token=token)
+
+    async def orphans(self, stream: StreamId, stored: SequenceRanges) -> list[tuple[int, int]]:
+        """Ranges that are in ClickHouse although the ledger does not say so.
+
+        An insert leaves some when the process dies, or stops waiting, before it is recorded.
+        """
+        rows = await self._clickhouse.select(
+            _ORPHANS,
+            _SEQUENCE,
+            {
+                "tenant": stream[0],
+                "stream": stream[1],
+                "known": stored.pairs[0][1] if stored.pairs and stored.pairs[0][0] <= 1 else 0,
+                "lows": [low for low, _ in stored.pairs],
+                "highs": [high for _, high in stored.pairs],
+            },
+            after_writes=True,
+        )
+        return runs_of(int(sequence) for sequence in rows["sequence"])
+
+    async def page(self, question: PageQuestion) -> Rows:
+        """Rows by time, stream and sequence."""
+        after = question.after or Position(
+            event_ms=question.from_ms - 1, stream=NOWHERE, sequence=0
+        )
+        parameters: dict[str, Parameter] = {
+            "tenant": question.tenant,
+            "from_ms": question.from_ms,
+            "to_ms": question.to_ms,
+            "limit": question.limit,
+            "after_ms": after.event_ms,
+            "after_stream": after.stream,
+            "after_sequence": after.sequence,
+        }
+        parts: list[str] = []
+        for number, stream in enumerate(question.streams):
+            parts.append(_PAGE_OF_STREAM.format(columns=_COLUMNS, number=number))
+            parameters[f"stream_{number}"] = stream
+        sql = _PAGE.format(columns=_COLUMNS, streams=" UNION ALL ".join(parts))
+        return await self._clickhouse.select(sql, TICK_LAYOUT, parameters)
+
+    async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
+        """The rows with these sequence numbers, one per stream."""
+        return await self._clickhouse.select(
+            _NEWEST.format(columns=_COLUMNS),
+            TICK_LAYOUT,
+            {
+                "tenant": tenant,
+                "streams": list(lasts),
+                "sequences": sorted(set(lasts.values())),
+            },
+        )
