@@ -1,19 +1,15 @@
 """The composition root of `aitrading up`: from settings to a plan of children."""
 
-import signal
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
+from aitrading.core.security.db_security_manager import Store, StoreTarget
 from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
-from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
 from aitrading.server.engines.passwords import PasswordStore
-from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
-from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
-from aitrading.server.kit.bundle import ClickHouseAccess
 from aitrading.server.supervisor.bundles import (
     ADMIN,
     SERVICE_NAMES,
@@ -21,11 +17,9 @@ from aitrading.server.supervisor.bundles import (
     BundleWriter,
     Installation,
     ServiceNeeds,
-    Stores,
     service_socket,
-    tls_files,
 )
-from aitrading.server.supervisor.choices import CLIENT
+from aitrading.server.supervisor.choices import CLIENT, NATS
 from aitrading.server.supervisor.demo.program import NAME as DEMO_CLIENT
 from aitrading.server.supervisor.demo.program import DemoProgram, DemoSetup
 from aitrading.server.supervisor.demo.report import DemoReport
@@ -33,6 +27,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.services import ServiceProgram
+from aitrading.server.supervisor.stores import StorePlan
 
 EDGE_PROBE_PATH = "/health/live"
 _IDENTITIES = (*SERVICE_NAMES, "nats", ADMIN)
@@ -73,6 +68,8 @@ class Choices:
     """By name of the service, and `nats`."""
     edge: EdgePlace
     settings: Mapping[str, str]
+    servers: Mapping[Store, StoreTarget] = field(default_factory=dict[Store, StoreTarget])
+    """Servers given by URL; the engine each replaces is not started."""
 
 
 def _no_demo() -> DemoReport | None:
@@ -99,15 +96,8 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
     home = choices.home
     identities = Identities(home, choices.environment)
     passwords = PasswordStore(home.keys / "passwords", kit.randomness)
-    postgres = PostgresEngine(
-        PostgresFolders(data_root=home.postgres, socket_folder=home.run / "pg"), passwords
-    )
-    valkey = ValkeyEngine(
-        ValkeyFolders(data_root=home.valkey, run_folder=home.run),
-        passwords,
-        services=SERVICE_NAMES,
-    )
-    nats = _nats(choices, passwords)
+    stores = StorePlan(home, passwords, identities, choices.servers)
+    keeping = stores.keeping(choices.ports[NATS])
     bundles = BundleWriter(
         Installation(
             home=home,
@@ -117,28 +107,15 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
             ports={name: choices.ports[name] for name in SERVICE_NAMES},
             settings=choices.settings,
         ),
-        Stores(
-            postgres=postgres.access,
-            valkey=valkey.access,
-            nats=nats.access,
-            clickhouse=ClickHouseAccess(path=home.clickhouse),
-        ),
+        keeping.access,
         kit.ids,
     )
+    present = {*SERVICE_NAMES, *(engine.name for engine in keeping.engines)}
     demo_reports: list[DemoReport] = []
     plan = Plan(
         [
-            ChildSpec(name="postgres", kind=Kind.ENGINE, program=postgres),
-            ChildSpec(name="valkey", kind=Kind.ENGINE, program=valkey),
-            *(_service(needs, choices, bundles, identities) for needs in SERVICES),
-            ChildSpec(
-                name="nats",
-                kind=Kind.ENGINE,
-                program=nats,
-                port=choices.ports["nats"],
-                gate=identities.wait,
-                renew_signal=signal.SIGHUP,
-            ),
+            *keeping.engines,
+            *(_service(needs, choices, bundles, identities, present) for needs in SERVICES),
             ChildSpec(
                 name="envoy",
                 kind=Kind.ENGINE,
@@ -166,21 +143,6 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
     )
 
 
-def _nats(choices: Choices, passwords: PasswordStore) -> NatsEngine:
-    home = choices.home
-    return NatsEngine(
-        NatsSetup(
-            data_root=home.nats,
-            run_folder=home.run,
-            port=choices.ports["nats"],
-            server_tls=tls_files(home, "nats"),
-            probe_tls=tls_files(home, ADMIN),
-            users={name: SubjectRights() for name in SERVICE_NAMES},
-        ),
-        passwords,
-    )
-
-
 def _envoy(choices: Choices) -> EnvoyEngine:
     home, edge = choices.home, choices.edge
     return EnvoyEngine(
@@ -198,7 +160,11 @@ def _envoy(choices: Choices) -> EnvoyEngine:
 
 
 def _service(
-    needs: ServiceNeeds, choices: Choices, bundles: BundleWriter, identities: Identities
+    needs: ServiceNeeds,
+    choices: Choices,
+    bundles: BundleWriter,
+    identities: Identities,
+    present: set[str],
 ) -> ChildSpec:
     home = choices.home
     return ChildSpec(
@@ -207,7 +173,7 @@ def _service(
         program=ServiceProgram(
             needs, home=home, socket=service_socket(home, needs.name), bundles=bundles
         ),
-        depends_on=needs.depends_on,
+        depends_on=tuple(name for name in needs.depends_on if name in present),
         starts_early=True,
         gate=identities.wait,
         port=choices.ports[needs.name],

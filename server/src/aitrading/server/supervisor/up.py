@@ -31,6 +31,7 @@ from aitrading.server.supervisor.ports import resolve_port
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.settings import PlatformSettings
 from aitrading.server.supervisor.state import ReadyReport
+from aitrading.server.supervisor.stores import given_servers
 from aitrading.server.supervisor.supervisor import Facts, Supervisor
 
 _log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Platform:
             name=gateway.hosts[0],
             workers=platform.envoy_workers,
         )
+        servers = given_servers(os.environ)
         home.prepare()
         return Choices(
             home=home,
@@ -104,6 +106,7 @@ class Platform:
             ports=ports,
             edge=edge,
             settings={**self._options.settings, "gateway.port": str(edge.port)},
+            servers=servers,
         )
 
     async def _run(

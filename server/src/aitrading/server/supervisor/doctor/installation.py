@@ -17,6 +17,7 @@ from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, u
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import read_children
 from aitrading.server.supervisor.ports import resolve_port
+from aitrading.server.supervisor.stores import given_servers
 
 EXPIRES_SOON_S = 2 * 3600
 _MAJORS = {"postgres": POSTGRES_MAJOR, "valkey": VALKEY_MAJOR, "nats": NATS_MAJOR}
@@ -129,6 +130,16 @@ def _leftovers(home: Home) -> Iterator[Finding]:
         )
 
 
+def _servers() -> Iterator[Finding]:
+    try:
+        servers = given_servers(os.environ)
+    except AitradingError as exc:
+        yield wrong("servers by URL", exc)
+        return
+    for target in servers.values():
+        yield unverified("servers by URL", f"{target.shown} is used instead of the engine here.")
+
+
 def _configuration(home: Home, *, running: bool) -> Iterator[Finding]:
     try:
         config = load_configuration(home, os.environ, {})
@@ -136,6 +147,7 @@ def _configuration(home: Home, *, running: bool) -> Iterator[Finding]:
         yield wrong("configuration", exc)
         return
     yield fine("configuration", "Every setting of the platform is valid.")
+    yield from _servers()
     if running:
         return
     for request in port_requests(config, demo=True):

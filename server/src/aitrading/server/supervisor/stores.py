@@ -1,0 +1,153 @@
+"""Where services keep things: embedded engines, or servers given by URL, in any mixture."""
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aitrading.core.security.db_security_manager import Store, StoreTarget, accept_url
+from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
+from aitrading.server.engines.passwords import PasswordStore
+from aitrading.server.engines.postgres import NAME as POSTGRES
+from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
+from aitrading.server.engines.valkey import NAME as VALKEY
+from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
+from aitrading.server.kit.bundle import (
+    ClickHouseAccess,
+    NatsAccess,
+    PostgresAccess,
+    ValkeyAccess,
+)
+from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.identities import Identities
+from aitrading.server.supervisor.plan import ChildSpec, Kind
+
+SERVER_VARIABLES: Final[Mapping[str, Store]] = {
+    "POSTGRES_URL": Store.POSTGRES,
+    "CLICKHOUSE_URL": Store.CLICKHOUSE,
+    "DRAGONFLYDB_URL": Store.CACHE,
+    "WEAVIATE_URL": Store.VECTORS,
+    "ARANGODB_URL": Store.GRAPH,
+    "NATS_URL": Store.BUS,
+}
+"""Environment variables that replace an embedded engine by a server."""
+MIGRATOR: Final = "migrator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """Which engines run here, and how services reach every store."""
+
+    engines: tuple[ChildSpec, ...]
+    access: Stores
+
+
+def given_servers(environ: Mapping[str, str]) -> dict[Store, StoreTarget]:
+    """Accept the servers named in the environment; raises for plaintext or a malformed URL."""
+    return {
+        store: accept_url(store, environ[variable])
+        for variable, store in SERVER_VARIABLES.items()
+        if environ.get(variable)
+    }
+
+
+class StorePlan:
+    """Chooses, store by store, between the embedded engine and a given server."""
+
+    def __init__(
+        self,
+        home: Home,
+        passwords: PasswordStore,
+        identities: Identities,
+        servers: Mapping[Store, StoreTarget],
+    ) -> None:
+        self._home = home
+        self._passwords = passwords
+        self._identities = identities
+        self._servers = servers
+
+    def keeping(self, nats_port: int) -> Keeping:
+        """Engines to run and access for bundles."""
+        engines: list[ChildSpec] = []
+        access = Stores(
+            postgres=self._postgres(engines),
+            valkey=self._valkey(engines),
+            nats=self._nats(engines, nats_port),
+            clickhouse=self._clickhouse(),
+        )
+        return Keeping(engines=tuple(engines), access=access)
+
+    def _postgres(self, engines: list[ChildSpec]) -> Callable[[str], PostgresAccess]:
+        target = self._servers.get(Store.POSTGRES)
+        if target is not None:
+            return lambda role: _postgres_server(target, role, self._passwords)
+        folders = PostgresFolders(
+            data_root=self._home.postgres, socket_folder=self._home.run / "pg"
+        )
+        engine = PostgresEngine(folders, self._passwords)
+        engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
+        return engine.access
+
+    def _valkey(self, engines: list[ChildSpec]) -> Callable[[str], ValkeyAccess]:
+        target = self._servers.get(Store.CACHE)
+        if target is not None:
+            return lambda service: ValkeyAccess(
+                user=service,
+                password=self._passwords.get(VALKEY, service).reveal(),
+                url=f"rediss://{target.host}:{target.port}/{target.database or 0}",
+            )
+        folders = ValkeyFolders(data_root=self._home.valkey, run_folder=self._home.run)
+        engine = ValkeyEngine(folders, self._passwords, services=SERVICE_NAMES)
+        engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
+        return engine.access
+
+    def _nats(self, engines: list[ChildSpec], port: int) -> Callable[[str], NatsAccess]:
+        target = self._servers.get(Store.BUS)
+        if target is not None:
+            return lambda service: NatsAccess(
+                url=f"tls://{target.host}:{target.port}",
+                user=service,
+                password=self._passwords.get("nats", service).reveal(),
+            )
+        setup = NatsSetup(
+            data_root=self._home.nats,
+            run_folder=self._home.run,
+            port=port,
+            server_tls=tls_files(self._home, "nats"),
+            probe_tls=tls_files(self._home, ADMIN),
+            users={name: SubjectRights() for name in SERVICE_NAMES},
+        )
+        engine = NatsEngine(setup, self._passwords)
+        engines.append(
+            ChildSpec(
+                name=engine.name,
+                kind=Kind.ENGINE,
+                program=engine,
+                port=port,
+                gate=self._identities.wait,
+                renew_signal=signal.SIGHUP,
+            )
+        )
+        return engine.access
+
+    def _clickhouse(self) -> ClickHouseAccess:
+        target = self._servers.get(Store.CLICKHOUSE)
+        if target is None:
+            return ClickHouseAccess(path=self._home.clickhouse)
+        return ClickHouseAccess(url=f"https://{target.host}:{target.port}")
+
+
+def _postgres_server(target: StoreTarget, role: str, passwords: PasswordStore) -> PostgresAccess:
+    """The URL's own login is the migrator's; every other role logs in as itself."""
+    own = role == MIGRATOR and target.user is not None and target.password is not None
+    password = target.password if own and target.password else passwords.get(POSTGRES, role)
+    return PostgresAccess(
+        host=target.host,
+        port=target.port,
+        database=target.database or "aitrading",
+        user=target.user if own and target.user else role,
+        password=password.reveal(),
+        tls=True,
+        ca=target.ca_file,
+    )

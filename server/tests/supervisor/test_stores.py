@@ -1,0 +1,99 @@
+"""Servers by URL: the engine stays away, the bundle carries the address, plaintext is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import SystemIdFactory
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.async_test import async_test
+from aitrading.server.kit.bundle import ServiceBundle, load_bundle
+from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
+from aitrading.server.supervisor.bundles import SERVICE_NAMES
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.stores import given_servers
+
+
+def assembled(home: Home, environ: dict[str, str]) -> Assembly:
+    home.create()
+    home.prepare()
+    choices = Choices(
+        home=home,
+        environment="development",
+        demo=False,
+        ports={name: number for number, name in enumerate((*SERVICE_NAMES, "nats"), start=1)},
+        edge=EdgePlace(host="127.0.0.1", port=9, name="localhost", workers=1),
+        settings={},
+        servers=given_servers(environ),
+    )
+    clock, randomness = SystemClock(), SystemRandomness()
+    kit = Kit(clock=clock, randomness=randomness, ids=SystemIdFactory(clock, randomness))
+    return assemble(choices, kit)
+
+
+async def bundle_of(assembly: Assembly, home: Home, service: str) -> ServiceBundle:
+    await assembly.plan.specs[service].program.prepare()
+    return load_bundle(home.bundles / f"{service}.json")
+
+
+@async_test
+async def test_everything_is_embedded_by_default(short_folder: Path) -> None:
+    home = Home(short_folder / "home")
+    assembly = assembled(home, {})
+    assert {"postgres", "valkey", "nats"} < set(assembly.plan.specs)
+    bundle = await bundle_of(assembly, home, "database-service")
+    assert set(bundle.postgres) == {"migrator", "database"}
+    assert bundle.postgres["database"].host == str(home.run / "pg")
+    assert bundle.clickhouse is not None
+    assert bundle.clickhouse.path == home.clickhouse
+
+
+@async_test
+async def test_a_server_by_url_replaces_one_engine_and_leaves_the_others(
+    short_folder: Path,
+) -> None:
+    home = Home(short_folder / "home")
+    url = "postgresql://chief:geheim@db.example.com:5433/firm?sslmode=verify-full"
+    assembly = assembled(home, {"POSTGRES_URL": url})
+    assert "postgres" not in assembly.plan.specs
+    assert "postgres" not in assembly.plan.specs["database-service"].depends_on
+    assert "nats" in assembly.plan.specs["database-service"].depends_on
+    bundle = await bundle_of(assembly, home, "database-service")
+    migrator, database = bundle.postgres["migrator"], bundle.postgres["database"]
+    assert (migrator.host, migrator.port, migrator.database) == ("db.example.com", 5433, "firm")
+    assert migrator.tls
+    assert (migrator.user, migrator.password) == ("chief", "geheim")
+    assert database.user == "database"
+    assert database.password != "geheim"  # noqa: S105 - that it differs is the point
+
+
+@async_test
+async def test_a_service_is_told_only_what_it_needs(short_folder: Path) -> None:
+    home = Home(short_folder / "home")
+    assembly = assembled(home, {})
+    bridge = await bundle_of(assembly, home, "data-bridge")
+    assert bridge.postgres == {}
+    assert bridge.clickhouse is None
+    assert bridge.websocket_socket == home.run / "data-bridge-ws.sock"
+    gateway = await bundle_of(assembly, home, "api-gateway")
+    assert set(gateway.postgres) == {"identity"}
+    assert gateway.websocket_socket is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("POSTGRES_URL", "postgresql://db.example.com/x?sslmode=disable"),
+        ("CLICKHOUSE_URL", "http://clickhouse.example.com:8123"),
+        ("DRAGONFLYDB_URL", "redis://cache.example.com:6379"),
+        ("WEAVIATE_URL", "http://weaviate.example.com"),
+        ("ARANGODB_URL", "http://arango.example.com:8529"),
+        ("NATS_URL", "nats://nats.example.com:4222"),
+    ],
+)
+def test_plaintext_to_a_host_is_refused(variable: str, url: str) -> None:
+    with pytest.raises(AitradingError) as refusal:
+        given_servers({variable: url})
+    assert refusal.value.code == "DATABASE_PLAINTEXT_REFUSED"
