@@ -46,8 +46,8 @@ from aitrading.server.kit.service_tokens import ServiceTokenSource
 DEFAULT_TIMEOUT_S: Final = 5.0
 MAX_CONNECTIONS: Final = 16
 MAX_WAITING_CALLS: Final = 64
-IDLE_LIMIT_S: Final = 4
-"""Shorter than a server keeps an idle connection (5 s), so that a kept one is rarely stale."""
+IDLE_LIMIT_S: Final = 60
+"""Shorter than a server keeps an idle connection (75 s), so that a kept one is rarely stale."""
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 T = TypeVar("T")

@@ -51,6 +51,7 @@ class PeerConnection:
         self._writer = writer
         self._protocol = h11.Connection(our_role=h11.CLIENT)
         self._exchanges = 0
+        self._answered = False
         self.idle_since_ns = 0
 
     @classmethod
@@ -77,6 +78,7 @@ class PeerConnection:
         """Send a request and read its whole answer."""
         reused = self._exchanges > 0
         self._exchanges += 1
+        self._answered = False
         try:
             await self._send(request)
             response = await self._event()
@@ -135,6 +137,7 @@ class PeerConnection:
 
     async def _receive(self) -> None:
         data = await self._reader.read(READ_BYTES)
-        if not data and self._protocol.their_state is h11.IDLE:
+        if not data and not self._answered:
             raise EOFError
+        self._answered = True
         self._protocol.receive_data(data)
