@@ -1,0 +1,84 @@
+"""Kill each process in turn: the platform comes back, and no tick is lost or doubled."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.platform import Platform, running_platform, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+VICTIMS = (
+    "data-bridge",
+    "database-service",
+    "api-gateway",
+    "trading-engine",
+    "envoy",
+    "nats",
+    "valkey",
+    "postgres",
+    "demo-client",
+)
+
+
+def history(platform: Platform, symbol: str) -> list[int]:
+    """Sequences of a symbol's stored ticks, page after page."""
+    found: list[int] = []
+    cursor = ""
+    while True:
+        page = platform.get(f"/api/v1/ticks?symbol={symbol}&limit=1000&cursor={cursor}")
+        found += [tick["sequence"] for tick in page["items"]]
+        cursor = page.get("next_cursor") or ""
+        if not cursor:
+            return found
+
+
+def grows(platform: Platform, symbol: str, over: int) -> Any:
+    return lambda: (found := history(platform, symbol)) and found[-1] > over and found
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_killed_process_comes_back_and_no_tick_is_lost(
+    own_platform: Platform, victim: str
+) -> None:
+    platform = own_platform
+    before = wait_until(grows(platform, "EURUSD", 5), what="ticks being stored")
+    old_pid = platform.kill(victim)
+    platform.wait_back(victim, old_pid)
+    after = wait_until(
+        grows(platform, "EURUSD", before[-1] + 10), what="new ticks being stored", timeout_s=90
+    )
+    assert after == list(range(1, len(after) + 1))
+    assert platform.process.poll() is None
+
+
+def test_nothing_outlives_a_killed_supervisor_and_the_next_start_recovers(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    with running_platform(home) as platform:
+        before = wait_until(grows(platform, "EURUSD", 5), what="ticks being stored")
+        state = platform.status()
+        pids = [
+            child["pid"]
+            for kind in ("services", "engines", "clients")
+            for child in state[kind].values()
+        ]
+        os.kill(platform.process.pid, signal.SIGKILL)
+        platform.process.wait()
+        for pid in pids:
+            wait_until(lambda pid=pid: not alive(pid), what=f"the end of {pid}")
+    with running_platform(home) as platform:
+        after = wait_until(
+            grows(platform, "EURUSD", before[-1] + 5), what="ticks after the restart", timeout_s=90
+        )
+        assert after == list(range(1, len(after) + 1))
+
+
+def alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,99 @@
+"""From a simulated terminal to the API: the line that everything later stands on."""
+
+from typing import Any
+
+import pytest
+from harness.platform import Platform, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+SYMBOLS = {"EURUSD", "GBPUSD", "USDJPY", "XAUUSD"}
+
+
+def live_quotes(platform: Platform) -> dict[str, Any]:
+    quotes = platform.get("/api/v1/quotes")["items"]
+    return {quote["symbol"]: quote for quote in quotes}
+
+
+def test_status_says_ready_and_everything_is_healthy(platform: Platform) -> None:
+    state = platform.status()
+    assert state["ready"]
+    named = {"data-bridge", "database-service", "trading-engine", "api-gateway"}
+    assert named <= set(state["services"])
+    assert {child["state"] for child in state["services"].values()} == {"HEALTHY"}
+    assert {child["state"] for child in state["engines"].values()} == {"HEALTHY"}
+
+
+def test_quotes_of_all_four_symbols_move(platform: Platform) -> None:
+    first = wait_until(
+        lambda: quotes if set(quotes := live_quotes(platform)) >= SYMBOLS else None,
+        what="quotes of four symbols",
+    )
+
+    def moved() -> bool:
+        now = live_quotes(platform)
+        return all(now[symbol]["time"] > first[symbol]["time"] for symbol in SYMBOLS)
+
+    wait_until(moved, what="every symbol moving")
+    for quote in live_quotes(platform).values():
+        assert isinstance(quote["bid"], str)
+        assert float(quote["bid"]) <= float(quote["ask"])
+
+
+def test_ticks_become_history_without_holes_or_doubles(platform: Platform) -> None:
+    def enough() -> list[dict[str, Any]] | None:
+        page = platform.get("/api/v1/ticks?symbol=EURUSD&limit=1000")
+        return page["items"] if len(page["items"]) >= 20 else None
+
+    ticks = wait_until(enough, what="twenty ticks in the history")
+    sequences = [tick["sequence"] for tick in ticks]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+
+
+def test_another_tenant_sees_nothing_of_it(platform: Platform) -> None:
+    assert platform.get("/api/v1/quotes", person="other/owner")["items"] == []
+    assert platform.get("/api/v1/feeds", person="other/owner")["items"] == []
+    assert platform.get("/api/v1/accounts", person="other/owner")["items"] == []
+    status, answer = platform.request("GET", "/api/v1/ticks?symbol=EURUSD", person="other/owner")
+    assert (status, answer.get("items", [])) in {(200, ()), (404, ())} or answer.get("items") in (
+        None,
+        [],
+    )
+
+
+def test_an_order_is_refused_with_a_reason(platform: Platform) -> None:
+    status, answer = platform.request("POST", "/api/v1/orders", body={"symbol": "EURUSD"})
+    assert status == 409
+    assert answer["error"]["code"] == "TRADING_NOT_AVAILABLE"
+    assert answer["error"]["remedy"]
+    assert platform.get("/api/v1/risk")["trading"] == "HALTED"
+
+
+def test_the_demo_account_is_there_and_halted(platform: Platform) -> None:
+    (account,) = platform.get("/api/v1/accounts")["items"]
+    assert account["simulated"] is True
+    assert account["margin_mode"] == "hedging"
+    assert account["trading"] == "HALTED"
+
+
+def test_one_chain_shows_every_hop(platform: Platform) -> None:
+    def measured() -> dict[str, Any] | None:
+        chain = platform.cli_json("chains", "show", "market-data")
+        seen = [hop for hop in chain["hops"] if hop.get("last_seen")]
+        return chain if len(seen) == len(chain["hops"]) else None
+
+    chain = wait_until(measured, what="every hop being measured")
+    assert len(chain["hops"]) >= 6
+
+
+def test_without_a_token_nothing_is_told(platform: Platform) -> None:
+    for path in ("/api/v1/quotes", "/api/v1/ticks?symbol=EURUSD", "/api/v1/risk", "/metrics"):
+        status, _ = platform.request("GET", path, person=None)
+        assert status in {401, 404}, path
+    status, _ = platform.request("GET", "/internal/v1/admin/tenants")
+    assert status == 404
+
+
+def test_a_token_of_a_viewer_cannot_trade_or_kill(platform: Platform) -> None:
+    for path in ("/api/v1/orders", "/api/v1/kill"):
+        status, _ = platform.request("POST", path, person="demo/viewer", body={})
+        assert status == 403, path

@@ -1,0 +1,221 @@
+"""`aitrading up --demo` as a child of the test run, on free ports, in a home of its own."""
+
+import ctypes
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+BIN = Path(sys.executable).parent
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.05
+PORTS = ("data_bridge", "api_gateway", "trading_engine", "database_service", "nats", "client")
+FREE_PORTS = tuple(
+    argument
+    for name in (*(f"ports.{port}" for port in PORTS), "gateway.port")
+    for argument in ("--set", f"{name}=0")
+)
+_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def die_with_the_test_run() -> None:
+    """In the child: a killed test run leaves no platform behind."""
+    _libc.prctl(_PDEATHSIG, signal.SIGTERM)
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours, without settings of a person's own installation."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AITRADING_")}
+
+
+def run_cli(
+    *arguments: str, home: Path, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [str(BIN / "aitrading"), *arguments, "--home", str(home)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=clean_environment(),
+    )
+
+
+def wait_until(probe: Callable[[], Any], *, what: str, timeout_s: float = 30.0) -> Any:
+    """Poll until the probe gives something true; exceptions count as not yet."""
+    deadline = time.monotonic() + timeout_s
+    last: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            if value := probe():
+                return value
+        except Exception as exc:  # noqa: BLE001 - a probe may fail in any way until it succeeds
+            last = exc
+        time.sleep(POLL_S)
+    raise AssertionError(f"{what} did not happen within {timeout_s} s") from last
+
+
+@dataclass
+class Platform:
+    """A running platform and the ways a person has to it."""
+
+    home: Path
+    process: "subprocess.Popen[str]"
+    report: dict[str, Any]
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return str(self.report["state"]["url"])
+
+    @property
+    def login_link(self) -> str:
+        return f"{self.url}/login#link={self.report['demo']['link_code']}"
+
+    def password(self, user: str, tenant: str = "demo") -> str:
+        """As the first start told it."""
+        for login in self.report["demo"]["logins"]:
+            if (login["tenant"], login["user"]) == (tenant, user):
+                return str(login["password"])
+        raise LookupError(user)
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_cli(*arguments, home=self.home)
+
+    def cli_json(self, *arguments: str) -> Any:
+        done = self.cli(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def status(self) -> dict[str, Any]:
+        return self.cli_json("status")
+
+    def pid_of(self, name: str) -> int:
+        state = json.loads((self.home / "run" / "state.json").read_text())
+        for kind in ("services", "engines", "clients"):
+            if name in state[kind]:
+                return int(state[kind][name]["pid"])
+        raise LookupError(name)
+
+    def token(self, person: str = "demo/trader") -> str:
+        if person not in self._tokens:
+            self._tokens[person] = self.cli_json("token", "--for", person)["token"]
+        return self._tokens[person]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        person: str | None = "demo/trader",
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """One request through the edge; gives the status and the decoded JSON."""
+        place = urlsplit(self.url)
+        context = ssl.create_default_context(cafile=self.home / "trust" / "edge-ca.pem")
+        connection = http.client.HTTPSConnection(
+            place.hostname or "", place.port, timeout=30, context=context
+        )
+        sent = dict(headers or {})
+        if person is not None:
+            sent["authorization"] = f"Bearer {self.token(person)}"
+        if body is not None:
+            sent["content-type"] = "application/json"
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, body=content, headers=sent)
+            answer = connection.getresponse()
+            raw = answer.read()
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(raw) if raw else None
+        except ValueError:
+            return answer.status, raw.decode(errors="replace")
+
+    def get(self, path: str, *, person: str | None = "demo/trader") -> Any:
+        """GET that must succeed."""
+        status, answer = self.request("GET", path, person=person)
+        assert status == http.HTTPStatus.OK, (path, status, answer)
+        return answer
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Kill one process of the platform and give the pid it had."""
+        pid = self.pid_of(name)
+        os.kill(pid, number)
+        return pid
+
+    def wait_back(self, name: str, old_pid: int, *, timeout_s: float = 60.0) -> None:
+        """Wait until a new process has taken over and everything is ready again."""
+
+        def back() -> bool:
+            state = self.status()
+            return bool(state["ready"]) and self.pid_of(name) != old_pid
+
+        wait_until(back, what=f"{name} coming back", timeout_s=timeout_s)
+
+    def stop(self) -> int:
+        """Ctrl-C, as a person does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+
+@contextmanager
+def running_platform(home: Path, *arguments: str, demo: bool = True) -> Iterator[Platform]:
+    """Start, hand over when ready, stop; what it said is in `home`/../said.txt."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    said = home.parent / "said.txt"
+    with said.open("a", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [
+                *(str(BIN / "aitrading"), "up", "--json", "--home", str(home)),
+                *(["--demo"] if demo else []),
+                *FREE_PORTS,
+                *arguments,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=clean_environment(),
+            preexec_fn=die_with_the_test_run,  # noqa: PLW1509 - one system call runs in it
+        )
+    try:
+        yield Platform(home=home, process=process, report=_read_report(process, said))
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _read_report(process: "subprocess.Popen[str]", said: Path) -> dict[str, Any]:
+    """The JSON that `up --json` prints once it is ready; an early end tells why."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line.rstrip() == "}":
+            return dict(json.loads(text))
+    raise AssertionError(f"up ended with {process.wait()}:\n{said.read_text()[-4000:]}")
