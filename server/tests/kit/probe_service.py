@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,12 +108,13 @@ def providers(manager: ImportManager) -> None:
 
 
 SPEC = ServiceSpec(
-    name="probe",
+    name=sys.argv[1] if len(sys.argv) > 1 else "probe",
     depends_on=("nats",),
     sections=(ProbeSettings,),
     providers=providers,
     components=(Worker,),
     endpoints=(Desk,),
+    merges_chains=True,
 )
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import signal
 import socket
 import stat
 import sys
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.engines.harness import free_port, running_nats
 from aitrading.server.kit.bundle import HttpListener
 from aitrading.server.kit.service_harness import RunningService, ServiceWorld
 
@@ -226,6 +229,50 @@ async def test_running_requests_end_before_components_stop(world: ServiceWorld) 
         assert request.result()[0] == 204
         assert await running.ended() == 0
         assert diary(running)[-3:] == ["request ends", "worker stops", "closed"]
+
+
+@async_test
+async def test_services_find_each_other_over_nats_and_outlive_it(world: ServiceWorld) -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        async with running_nats(world.home, port=port) as nats:
+            one, two = [
+                stack.enter_context(
+                    world.start(
+                        world.bundle(name, nats=nats.access(name), tls=nats.tls(name)),
+                        PROGRAM,
+                        name,
+                    )
+                )
+                for name in ("data-bridge", "trading-engine")
+            ]
+            for service in (one, two):
+                await service.until_ready()
+                await eventually(partial(sees, service, "data-bridge", "trading-engine"))
+        for service in (one, two):
+            await eventually(partial(hub_state, service, "DEGRADED"))
+            assert await service.is_ready()
+            assert await sees(service, "data-bridge", "trading-engine")
+        async with running_nats(world.home, port=port) as nats:
+            for service in (one, two):
+                nats.tls(service.bundle.service)
+            for service in (one, two):
+                await eventually(partial(hub_state, service, "HEALTHY"), timeout_s=20)
+            one.signal(signal.SIGTERM)
+            assert await one.ended() == 0
+            await eventually(lambda: sees(two, "trading-engine"))
+            two.signal(signal.SIGTERM)
+            assert await two.ended() == 0
+
+
+async def sees(service: RunningService, *names: str) -> bool:
+    _, answer = await service.get("/api/v1/greeting")
+    return answer["peers"] == list(names)
+
+
+async def hub_state(service: RunningService, state: str) -> bool:
+    _, health = await service.get("/health")
+    return health["components"]["central-hub"]["state"] == state
 
 
 @async_test

@@ -1,7 +1,7 @@
 """Who runs where: the record of a service, and the port to the store that shares it.
 
-Adapters: memory (one process, below) and NATS key-value (`server.kit.registry_nats`). They pass
-one contract suite, `aitrading.core.testing.registry_contract`.
+Adapters: memory (one process, below) and NATS key-value (`server.kit.registry_nats`); one contract
+suite runs over both.
 """
 
 import asyncio
