@@ -79,7 +79,7 @@ class Backend:
                 Route("/health/live", lambda _: Response("ok")),
                 Route("/api/v1/health", self._health),
                 Route("/api/v1/quotes", self._nothing),
-                Route("/api/v1/ticks", self._nothing),
+                Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/auth/login", self._login, methods=["POST"]),
                 Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
                 Route("/api/v1/auth/logout", self._logout, methods=["POST"]),
@@ -97,6 +97,9 @@ class Backend:
     async def _nothing(self, _: Request) -> Response:
         return _json({"items": []})
 
+    async def _no_ticks(self, _: Request) -> Response:
+        return _json({"ticks": [], "next": None})
+
     async def _login(self, request: Request) -> Response:
         body = await request.json()
         if body["password"] != "right":  # noqa: S105 - a test's password
@@ -108,8 +111,8 @@ class Backend:
         )
         return answer
 
-    async def _refresh(self, _: Request) -> Response:
-        return Response(status_code=204)
+    async def _refresh(self, request: Request) -> Response:
+        return Response(status_code=204 if request.cookies.get(COOKIE) else 401)
 
     async def _logout(self, _: Request) -> Response:
         answer = Response(status_code=204)

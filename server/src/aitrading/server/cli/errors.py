@@ -20,16 +20,16 @@ PERSON_AMBIGUOUS: Final = ErrorSpec(
     remedy="Write TENANT/USER, for example `demo/owner`.",
     severity=Severity.INFO,
 )
-SERVER_UNREACHABLE: Final = ErrorSpec(
-    code="SERVER_UNREACHABLE",
+CLI_SERVER_UNREACHABLE: Final = ErrorSpec(
+    code="CLI_SERVER_UNREACHABLE",
     category=Category.RETRYABLE,
     message="{url} does not answer: {reason}",
     why="It does not run, another address is right, or a firewall is between.",
     remedy="Check `aitrading status` on the host and the address given with --server.",
     http_status=503,
 )
-SERVER_NOT_TRUSTED: Final = ErrorSpec(
-    code="SERVER_NOT_TRUSTED",
+CLI_SERVER_NOT_TRUSTED: Final = ErrorSpec(
+    code="CLI_SERVER_NOT_TRUSTED",
     category=Category.DENIED,
     message="{url} does not prove, by the authority in {ca}, who it is: {reason}",
     why="Its certificate is signed by another authority, or it is for another name.",

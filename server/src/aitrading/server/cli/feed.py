@@ -20,8 +20,8 @@ class Quote(msgspec.Struct, kw_only=True):
     """One symbol's last quote."""
 
     symbol: str
-    bid: str
-    ask: str
+    bid: str | None
+    ask: str | None
     time: str
     state: str = ""
     provisional: bool = False

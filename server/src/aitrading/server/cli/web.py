@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
-from aitrading.server.cli.errors import SERVER_NOT_TRUSTED, SERVER_UNREACHABLE
+from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 30.0
@@ -68,11 +68,11 @@ class Web:
             response = connection.getresponse()
             raw = response.read(ANSWER_LIMIT_BYTES)
         except ssl.SSLCertVerificationError as exc:
-            raise SERVER_NOT_TRUSTED.error(
+            raise CLI_SERVER_NOT_TRUSTED.error(
                 url=self.url, reason=exc.verify_message, ca=str(self._ca)
             ) from exc
         except (OSError, http.client.HTTPException) as exc:
-            raise SERVER_UNREACHABLE.error(url=self.url, reason=str(exc)) from exc
+            raise CLI_SERVER_UNREACHABLE.error(url=self.url, reason=str(exc)) from exc
         if response.status >= _BAD_REQUEST:
             raise _refusal(raw, response.status)
         return msgspec.json.decode(raw or b"null", type=answer)

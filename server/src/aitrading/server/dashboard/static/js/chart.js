@@ -2,12 +2,15 @@
 
 import { get } from "./api.js";
 import { decimalsOf, points } from "./format.js";
+import { keyOf } from "./quotes.js";
 import { nowMs } from "./server_time.js";
 
 const SPANS_S = [1, 5, 60];
-const HISTORY_BARS = 300;
-const HISTORY_TICKS = 5_000;
+const HISTORY_BARS = { 1: 300, 5: 240, 60: 90 };
+const HISTORY_TICKS = 10_000;
+const HISTORY_PAGES = 4;
 const MAX_BARS = 3_000;
+const KEPT_BARS = 1_500;
 
 export class ChartPanel {
   #host = document.querySelector("#chart");
@@ -17,7 +20,7 @@ export class ChartPanel {
   #library = null;
   #chart = null;
   #bars = null;
-  #symbol = null;
+  #quote = null;
   #spanS = 5;
   #last = null;
   #count = 0;
@@ -30,14 +33,14 @@ export class ChartPanel {
     addEventListener("themechange", () => this.#theme());
   }
 
-  async show(symbol) {
-    this.#symbol = symbol;
-    this.#title.textContent = symbol;
+  async show(quote) {
+    this.#quote = quote;
+    this.#title.textContent = quote.symbol;
     this.#legend.textContent = "";
     const generation = ++this.#generation;
     this.#library ??= await import("../vendor/lightweight-charts/lightweight-charts.mjs");
     this.#build();
-    const history = await this.#history(symbol);
+    const history = await this.#history(quote);
     if (generation !== this.#generation) return;
     const live = this.#last;
     this.#last = null;
@@ -50,7 +53,7 @@ export class ChartPanel {
     for (const button of this.#buttons) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.span) === seconds));
     }
-    if (this.#symbol) this.show(this.#symbol);
+    if (this.#quote) this.show(this.#quote);
   }
 
   step(direction) {
@@ -61,7 +64,8 @@ export class ChartPanel {
   fit() { this.#chart?.timeScale().fitContent(); }
 
   take(message) {
-    if (message.symbol !== this.#symbol || !this.#bars) return;
+    if (!this.#bars || message.bid === null || message.ask === null) return;
+    if (keyOf(message) !== keyOf(this.#quote)) return;
     const decimals = decimalsOf(message.bid);
     this.#precision(decimals);
     const mid = (points(message.bid) + points(message.ask)) / 2 / 10 ** decimals;
@@ -79,7 +83,7 @@ export class ChartPanel {
     if (bar.time !== this.#last?.time) this.#count += 1;
     this.#last = bar;
     this.#bars.update(bar);
-    if (this.#count > MAX_BARS) this.#set(this.#bars.data().slice(-HISTORY_BARS));
+    if (this.#count > MAX_BARS) this.#set(this.#bars.data().slice(-KEPT_BARS));
     this.#describe();
   }
 
@@ -110,20 +114,26 @@ export class ChartPanel {
     this.#bars.applyOptions({ priceFormat });
   }
 
-  async #history(symbol) {
-    const from = new Date(nowMs() - HISTORY_BARS * this.#spanS * 1000).toISOString();
+  async #history({ symbol, stream }) {
+    const from = new Date(nowMs() - HISTORY_BARS[this.#spanS] * this.#spanS * 1000).toISOString();
     const query = new URLSearchParams({ symbol, from, limit: String(HISTORY_TICKS) });
+    if (stream) query.set("stream", stream);
+    const ticks = [];
     try {
-      const page = await get(`/api/v1/ticks?${query}`);
-      return this.#barsOf(page.ticks ?? page.items ?? []);
-    } catch {
-      return [];
-    }
+      for (let page = 0; page < HISTORY_PAGES; page += 1) {
+        const answer = await get(`/api/v1/ticks?${query}`);
+        ticks.push(...answer.ticks);
+        if (answer.next === null) break;
+        query.set("cursor", answer.next);
+      }
+    } catch { /* what is not stored yet, or cannot be had now, is missing from the left */ }
+    return this.#barsOf(ticks);
   }
 
   #barsOf(ticks) {
     const bars = [];
     for (const tick of ticks) {
+      if (tick.bid === null || tick.ask === null) continue;
       const decimals = decimalsOf(tick.bid);
       this.#precision(decimals);
       const mid = (points(tick.bid) + points(tick.ask)) / 2 / 10 ** decimals;

@@ -33,8 +33,18 @@ form.addEventListener("submit", (event) => {
   enter(form.getAttribute("action"), { tenant, username, password });
 });
 
+/** A session that only lacks a fresh token needs no login. */
+async function resume() {
+  try {
+    await post("/api/v1/auth/refresh");
+    location.replace("/");
+  } catch { /* nobody is logged in here */ }
+}
+
 const code = new URLSearchParams(location.hash.slice(1)).get("link");
 if (code) {
   history.replaceState(null, "", location.pathname);
   enter("/api/v1/auth/link", { code });
+} else {
+  resume();
 }

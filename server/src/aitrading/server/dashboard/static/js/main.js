@@ -6,7 +6,7 @@ import { log } from "./events.js";
 import { age, clock } from "./format.js";
 import { bindKeys } from "./keys.js";
 import { Platform } from "./platform.js";
-import { QuotesTable } from "./quotes.js";
+import { QuotesTable, keyOf } from "./quotes.js";
 import { nowMs } from "./server_time.js";
 import { keepAlive, logout, refresh } from "./session.js";
 import { Stream } from "./stream.js";
@@ -19,7 +19,7 @@ const chart = new ChartPanel();
 const strip = new Strip();
 const platform = new Platform();
 const stream = new Stream(`wss://${location.host}/api/v1/stream`, {
-  beforeRetry: () => refresh({ force: true }),
+  renewSession: () => refresh({ force: true }),
 });
 let status = { state: "connecting", since: null, retryAt: null };
 const feeds = new Map();
@@ -29,18 +29,20 @@ const handlers = {
     quotes.take(message);
     chart.take(message);
     strip.take(message);
-    feed(message.symbol, message.state);
+    feed(message);
   },
   feed(message) {
-    quotes.feed(message.symbol, message.state);
-    feed(message.symbol, message.state, message.reason);
+    quotes.feed(message);
+    feed(message);
   },
 };
 
-function feed(symbol, state, reason = "") {
-  const before = feeds.get(symbol);
+function feed(message) {
+  const { symbol, state, reason } = message;
+  const key = keyOf(message);
+  const before = feeds.get(key);
   if (!state || before === state) return;
-  feeds.set(symbol, state);
+  feeds.set(key, state);
   if (before !== undefined) log(symbol, `feed ${before} → ${state}${reason ? ` · ${reason}` : ""}`, LEVELS[state]);
   const live = [...feeds.values()].filter((value) => value === "LIVE").length;
   document.querySelector("#feeds-live").textContent = `${live}/${feeds.size}`;
@@ -72,8 +74,9 @@ function showLink() {
 async function firstQuotes() {
   try {
     const answer = await get("/api/v1/quotes");
-    for (const quote of answer.quotes ?? answer.items ?? []) {
-      if (quotes.quote(quote.symbol) === undefined) handlers.quote({ type: "quote", ...quote });
+    for (const quote of answer.items) {
+      if (quotes.quote(keyOf(quote)) === undefined) quotes.take(quote);
+      feed(quote);
     }
   } catch { /* the stream brings them, or the banner tells why not */ }
 }
@@ -86,7 +89,7 @@ bindKeys({
 });
 document.querySelector("#logout").addEventListener("click", () => logout());
 setInterval(showLink, 500);
-keepAlive();
+keepAlive(() => stream.renew());
 platform.start();
 stream.open();
 firstQuotes();

@@ -10,10 +10,17 @@ const RATE_WINDOW_S = 10;
 const OLD_MS = 10_000;
 const FLASH_MS = 350;
 
-/** What is known about one symbol; `book` keeps one for each. */
+/** One row: a symbol of one account, since two accounts may quote it differently. */
+export function keyOf(message) {
+  return message.account ? `${message.symbol} ${message.account}` : message.symbol;
+}
+
+/** What is known about one row; `book` keeps one for each. */
 class Quote {
-  constructor(symbol) {
+  constructor({ symbol, account }) {
     this.symbol = symbol;
+    this.account = account ?? "";
+    this.stream = null;
     this.bid = null;
     this.ask = null;
     this.state = "";
@@ -29,6 +36,7 @@ class Quote {
 
   take(message) {
     for (const side of ["bid", "ask"]) {
+      if (message[side] === null) continue;
       if (this[side] !== null && this[side] !== message[side]) {
         this.ticked[side] = points(message[side]) > points(this[side]) ? "up" : "down";
         this.tickedAt = performance.now();
@@ -39,9 +47,11 @@ class Quote {
     this.state = message.state ?? this.state;
     this.sequence = message.sequence ?? this.sequence;
     this.provisional = message.provisional === true;
+    this.stream = message.stream ?? this.stream;
+    this.arrivals[0] += 1;
+    if (this.bid === null || this.ask === null) return;
     const mid = (points(this.bid) + points(this.ask)) / 2;
     this.firstMid ??= mid;
-    this.arrivals[0] += 1;
     const last = this.mids.at(-1);
     if (last && this.timeMs - last[0] < HISTORY_STEP_MS) last[1] = mid;
     else this.mids.push([this.timeMs, mid]);
@@ -75,12 +85,12 @@ export class QuotesTable extends EventTarget {
     addEventListener("themechange", () => this.#repaint());
   }
 
-  get symbols() {
-    return [...this.#rows.keys()].filter((symbol) => !this.#rows.get(symbol).row.hidden);
+  get shown() {
+    return [...this.#rows.keys()].filter((key) => !this.#rows.get(key).row.hidden);
   }
 
   get selected() { return this.#selected; }
-  quote(symbol) { return this.#book.get(symbol); }
+  quote(key) { return this.#book.get(key); }
 
   set live(live) {
     this.#live = live;
@@ -88,27 +98,27 @@ export class QuotesTable extends EventTarget {
   }
 
   take(message) {
-    this.#of(message.symbol).take(message);
-    this.#mark(message.symbol);
+    this.#of(message).take(message);
+    this.#mark(keyOf(message));
   }
 
-  feed(symbol, state) {
-    this.#of(symbol).state = state;
-    this.#mark(symbol);
+  feed(message) {
+    this.#of(message).state = message.state;
+    this.#mark(keyOf(message));
   }
 
-  select(symbol) {
-    if (!this.#rows.has(symbol) || symbol === this.#selected) return;
+  select(key) {
+    if (!this.#rows.has(key) || key === this.#selected) return;
     this.#rows.get(this.#selected)?.row.setAttribute("aria-selected", "false");
-    this.#selected = symbol;
-    const { row } = this.#rows.get(symbol);
+    this.#selected = key;
+    const { row } = this.#rows.get(key);
     row.setAttribute("aria-selected", "true");
     row.scrollIntoView({ block: "nearest" });
-    this.dispatchEvent(new CustomEvent("select", { detail: symbol }));
+    this.dispatchEvent(new CustomEvent("select", { detail: this.#book.get(key) }));
   }
 
   move(step) {
-    const shown = this.symbols;
+    const { shown } = this;
     if (!shown.length) return;
     const at = shown.indexOf(this.#selected);
     this.select(shown[Math.min(shown.length - 1, Math.max(0, at + step))]);
@@ -116,56 +126,66 @@ export class QuotesTable extends EventTarget {
 
   filter(text) {
     this.#filter = text.trim().toLowerCase();
-    for (const [symbol, { row }] of this.#rows) row.hidden = !this.#matches(symbol);
-    const none = this.#rows.size > 0 && this.symbols.length === 0;
+    for (const [key, { row }] of this.#rows) row.hidden = !this.#matches(key);
+    const none = this.#rows.size > 0 && this.shown.length === 0;
     this.#empty.hidden = this.#rows.size > 0 && !none;
     if (none) this.#empty.textContent = `No symbol contains “${text}”.`;
-    if (!this.symbols.includes(this.#selected)) this.move(-Infinity);
+    if (!this.shown.includes(this.#selected)) this.move(-Infinity);
   }
 
-  #matches(symbol) { return symbol.toLowerCase().includes(this.#filter); }
+  #matches(key) { return key.toLowerCase().includes(this.#filter); }
 
-  #of(symbol) {
-    let quote = this.#book.get(symbol);
+  #of(message) {
+    const key = keyOf(message);
+    let quote = this.#book.get(key);
     if (!quote) {
-      quote = new Quote(symbol);
-      this.#book.set(symbol, quote);
-      this.#add(symbol);
+      quote = new Quote(message);
+      this.#book.set(key, quote);
+      this.#add(key, quote);
     }
     return quote;
   }
 
-  #add(symbol) {
+  #add(key, quote) {
     const row = this.#template.content.firstElementChild.cloneNode(true);
-    row.dataset.key = symbol;
-    row.hidden = !this.#matches(symbol);
+    row.dataset.key = key;
+    row.hidden = !this.#matches(key);
+    row.title = quote.account;
     row.setAttribute("aria-selected", "false");
     const fields = Object.fromEntries(
       [...row.querySelectorAll("[data-field]")].map((cell) => [cell.dataset.field, cell]),
     );
-    fields.symbol.textContent = symbol;
-    const after = [...this.#rows.keys()].find((known) => known > symbol);
+    fields.symbol.textContent = quote.symbol;
+    const after = [...this.#rows.keys()].find((known) => known > key);
     this.#body.insertBefore(row, after ? this.#rows.get(after).row : null);
-    this.#rows.set(symbol, { row, fields });
+    this.#rows.set(key, { row, fields });
     this.#rows = new Map([...this.#rows].sort(([a], [b]) => (a < b ? -1 : 1)));
+    this.#nameAccounts(quote.symbol);
     this.#empty.hidden = true;
-    if (this.#selected === null) this.select(symbol);
+    if (this.#selected === null) this.select(key);
   }
 
-  #mark(symbol) {
+  /** The account is shown where the symbol alone does not tell rows apart. */
+  #nameAccounts(symbol) {
+    const same = [...this.#book].filter(([, quote]) => quote.symbol === symbol);
+    if (same.length < 2) return;
+    for (const [key, quote] of same) this.#rows.get(key).fields.account.textContent = quote.account;
+  }
+
+  #mark(key) {
     if (this.#dirty.size === 0) requestAnimationFrame(() => this.#paint());
-    this.#dirty.add(symbol);
+    this.#dirty.add(key);
   }
 
   #repaint() {
-    for (const symbol of this.#rows.keys()) this.#mark(symbol);
+    for (const key of this.#rows.keys()) this.#mark(key);
   }
 
   #paint() {
-    for (const symbol of this.#dirty) {
-      const { fields } = this.#rows.get(symbol);
-      const quote = this.#book.get(symbol);
-      if (quote.bid !== null) this.#paintPrices(quote, fields);
+    for (const key of this.#dirty) {
+      const { fields } = this.#rows.get(key);
+      const quote = this.#book.get(key);
+      this.#paintPrices(quote, fields);
       fields.state.textContent = quote.state;
       fields.state.dataset.state = quote.state;
       fields.sequence.textContent = quote.sequence;
@@ -177,11 +197,13 @@ export class QuotesTable extends EventTarget {
 
   #paintPrices(quote, fields) {
     for (const side of ["bid", "ask"]) {
+      if (quote[side] === null) continue;
       paintPrice(fields[side], quote[side]);
       const fresh = performance.now() - quote.tickedAt < FLASH_MS;
       fields[side].dataset.last = quote.ticked[side] ?? "";
       if (fresh && quote.ticked[side]) flash(fields[side], quote.ticked[side]);
     }
+    if (quote.bid === null || quote.ask === null) return;
     fields.spread.textContent = points(quote.ask) - points(quote.bid);
     const move = Math.round((points(quote.bid) + points(quote.ask)) / 2 - quote.firstMid);
     fields.move.textContent = signed(move);
@@ -190,8 +212,8 @@ export class QuotesTable extends EventTarget {
   }
 
   #second() {
-    for (const [symbol, quote] of this.#book) {
-      this.#rows.get(symbol).fields.rate.textContent = quote.rate.toFixed(1);
+    for (const [key, quote] of this.#book) {
+      this.#rows.get(key).fields.rate.textContent = quote.rate.toFixed(1);
       quote.arrivals.pop();
       quote.arrivals.unshift(0);
     }
@@ -199,8 +221,8 @@ export class QuotesTable extends EventTarget {
 
   #ages() {
     const now = nowMs();
-    for (const [symbol, { row, fields }] of this.#rows) {
-      const quote = this.#book.get(symbol);
+    for (const [key, { row, fields }] of this.#rows) {
+      const quote = this.#book.get(key);
       if (quote.timeMs === null) continue;
       const ms = now - quote.timeMs;
       fields.age.textContent = age(ms);

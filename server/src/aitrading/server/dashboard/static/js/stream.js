@@ -5,24 +5,25 @@ const MAX_RETRY_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const PROBE_MS = 5_000;
 const SILENCE_MS = 15_000;
+const TOKEN_ENDED = 4401;
 
 /**
  * Emits `status` ({state: connecting|live|lost, since, retryAt}) and `message`.
- * A connection that stays silent although it was asked for a sign of life counts as lost.
+ * Silence is answered with a ping; a connection that does not answer that counts as lost.
  */
 export class Stream extends EventTarget {
   #url;
+  #renewSession;
   #socket = null;
   #attempt = 0;
   #lostAt = null;
   #heardAt = 0;
-  #answersProbes = false;
   #timer = null;
 
-  constructor(url, { beforeRetry }) {
+  constructor(url, { renewSession }) {
     super();
     this.#url = url;
-    this.beforeRetry = beforeRetry;
+    this.#renewSession = renewSession;
     setInterval(() => this.#probe(), PROBE_MS);
     addEventListener("online", () => this.#now());
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#now(); });
@@ -30,20 +31,34 @@ export class Stream extends EventTarget {
 
   open() {
     this.#status("connecting");
+    this.#connect();
+  }
+
+  /** Take over to a new connection with the present session before the old one's token ends. */
+  renew() {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#connect();
+  }
+
+  #connect() {
     const socket = new WebSocket(this.#url);
-    this.#socket = socket;
     const patience = setTimeout(() => socket.close(), CONNECT_TIMEOUT_MS);
+    this.#socket ??= socket;
     socket.addEventListener("open", () => {
       clearTimeout(patience);
+      const before = this.#socket;
+      this.#socket = socket;
+      if (before !== socket) before?.close();
       this.#heardAt = performance.now();
       this.#attempt = 0;
       this.#lostAt = null;
       this.#status("live");
     });
-    socket.addEventListener("message", (event) => this.#heard(event.data));
-    socket.addEventListener("close", () => {
+    socket.addEventListener("message", (event) => {
+      if (this.#socket === socket) this.#heard(event.data);
+    });
+    socket.addEventListener("close", (event) => {
       clearTimeout(patience);
-      if (this.#socket === socket) this.#lost();
+      if (this.#socket === socket) this.#lost(event.code);
     });
   }
 
@@ -51,7 +66,6 @@ export class Stream extends EventTarget {
     this.#heardAt = performance.now();
     let message;
     try { message = JSON.parse(text); } catch { return; }
-    if (message.type === "pong") this.#answersProbes = true;
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
   }
 
@@ -59,8 +73,7 @@ export class Stream extends EventTarget {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) return;
     const silentMs = performance.now() - this.#heardAt;
-    if (this.#answersProbes && silentMs > SILENCE_MS) {
-      this.#socket = null;
+    if (silentMs > SILENCE_MS) {
       socket.close();
       this.#lost();
     } else if (silentMs > PROBE_MS / 2) {
@@ -68,20 +81,20 @@ export class Stream extends EventTarget {
     }
   }
 
-  #lost() {
+  #lost(code) {
     this.#socket = null;
     this.#lostAt ??= Date.now();
     const ceiling = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#attempt);
-    const wait = 250 + Math.random() * ceiling;
+    const wait = code === TOKEN_ENDED ? 0 : 250 + Math.random() * ceiling;
     this.#attempt += 1;
     this.#status("lost", Date.now() + wait);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#retry(), wait);
+    this.#timer = setTimeout(() => this.#retry(code === TOKEN_ENDED), wait);
   }
 
-  async #retry() {
-    if (this.#attempt > 1) await this.beforeRetry();
-    if (this.#socket === null) this.open();
+  async #retry(tokenEnded = false) {
+    if (tokenEnded || this.#attempt > 1) await this.#renewSession();
+    if (this.#socket === null) this.#connect();
   }
 
   #now() {
