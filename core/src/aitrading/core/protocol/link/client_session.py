@@ -82,6 +82,11 @@ class _Outbound:
     usable: bool = False
     in_flight: InFlight = field(default_factory=InFlight)
 
+    @property
+    def last_known(self) -> int:
+        """What can be acknowledged: sent now, or sent on an earlier link and synced since."""
+        return max(self.sent, self.declaration.last_sequence)
+
 
 class ClientSession(Machine[ClientEvent]):
     """Greets, declares streams, sends ticks inside the window, reports what became durable."""
@@ -209,11 +214,12 @@ class ClientSession(Machine[ClientEvent]):
         self._require_open(FrameType.ACK)
         for handle, sequence in decode_acks(frame):
             stream = self._streams.get(handle)
-            if stream is None or sequence > stream.sent:
+            if stream is None or sequence > stream.last_known:
                 reason = f"{sequence} was never sent on stream {handle}"
                 raise LINK_ORDER_VIOLATED.error(frame="ACK", reason=reason)
             if stream.usable and sequence > stream.acknowledged:
                 stream.acknowledged = sequence
+                stream.sent = max(stream.sent, sequence)
                 self._unacknowledged -= stream.in_flight.settle(sequence)
                 self._progress_ns = self._clock.monotonic_ns()
                 events.append(Acknowledged(handle, sequence))

@@ -240,7 +240,6 @@ class ServerSession(Machine[ServerEvent]):
             events.append(Gap(handle, received + 1, first - 1))
         self._statistics.duplicate_ticks += max(0, min(received, last) - first + 1)
         if last <= received:
-            self._acks.setdefault(handle, stream.durable)
             return
         batch = TickBatch(
             stream=stream.stream_id,
