@@ -60,14 +60,16 @@ class LocalKeyProvider(KeyProvider):
     def load(self, name: str) -> Secret[bytes]:
         path = self._folder / name
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError as exc:
             raise KEY_MISSING.error(name=name, folder=str(self._folder)) from exc
         except OSError as exc:
             raise KEY_EXPOSED.error(path=str(path), found=exc.strerror) from exc
-        with os.fdopen(descriptor, "rb") as file:
-            _require_private(path, os.fstat(file.fileno()), stat.S_ISREG)
-            return Secret(file.read(MAX_KEY_BYTES))
+        try:
+            _require_private(path, os.fstat(descriptor), stat.S_ISREG)
+            return Secret(os.read(descriptor, MAX_KEY_BYTES))
+        finally:
+            os.close(descriptor)
 
     @override
     def store(self, name: str, value: Secret[bytes]) -> None:

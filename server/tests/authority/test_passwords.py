@@ -1,0 +1,101 @@
+"""Passwords: the same work for nobody, bounded room, weak ones refused."""
+
+import asyncio
+import time
+
+import pytest
+
+from aitrading.core.infrastructure.resilience.bulkhead import Bulkhead
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.kit.secret import Secret
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.authority.passwords import (
+    Argon2Cost,
+    PasswordHasher,
+    generate_password,
+    hashing_bulkhead,
+    require_strong,
+)
+
+CHEAP = Argon2Cost(memory_kib=64, passes=1)
+GOOD = Secret("correct horse battery staple")
+
+
+@async_test
+async def test_only_the_right_password_matches() -> None:
+    hasher = PasswordHasher(hashing_bulkhead(), CHEAP)
+    stored = await hasher.hash(GOOD)
+    assert stored.startswith("$argon2id$v=19$m=64,t=1,p=1$")
+    assert stored != await hasher.hash(GOOD)
+    assert await hasher.verify(GOOD, stored)
+    for wrong in ("correct horse battery stapl", "", "x" * 10_000, "Correct horse battery staple"):
+        assert not await hasher.verify(Secret(wrong), stored)
+    assert not await hasher.verify(GOOD, "nonsense")
+
+
+@async_test
+async def test_letters_typed_in_another_way_match() -> None:
+    hasher = PasswordHasher(hashing_bulkhead(), CHEAP)
+    stored = await hasher.hash(Secret("caf\u00e9 au lait deluxe"))
+    assert await hasher.verify(Secret("cafe\u0301 au lait deluxe"), stored)
+
+
+@async_test
+async def test_nobody_has_no_password_and_costs_the_same() -> None:
+    hasher = PasswordHasher(hashing_bulkhead(), Argon2Cost(memory_kib=16 * 1024, passes=2))
+    stored = await hasher.hash(GOOD)
+
+    async def fastest_s(of: str | None) -> float:
+        times: list[float] = []
+        for _round in range(7):
+            began = time.perf_counter()
+            assert not await hasher.verify(Secret("wrong"), of)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    somebody, nobody = await fastest_s(stored), await fastest_s(None)
+    assert nobody == pytest.approx(somebody, rel=0.3)
+
+
+@async_test
+async def test_a_flood_is_refused_and_leaves_the_loop_free() -> None:
+    bulkhead = Bulkhead("hashing", limit=1, queue_limit=1)
+    hasher = PasswordHasher(bulkhead, Argon2Cost(memory_kib=32 * 1024, passes=8))
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(hasher.hash(GOOD)) for _ in range(2)]
+        await eventually(lambda: bulkhead.statistics().waiting == 1)
+        began = time.perf_counter()
+        with pytest.raises(AitradingError) as caught:
+            await hasher.hash(GOOD)
+        assert time.perf_counter() - began < 0.05
+    assert caught.value.code == "BULKHEAD_FULL"
+    assert all(task.result() for task in running)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "tiny",
+        "fourteen chars",
+        "aaaaaaaaaaaaaaaaaaaa",
+        "abababababababababab",
+        "x" * 257,
+        "my name is Trader, hello",
+    ],
+)
+def test_a_weak_password_is_refused(password: str) -> None:
+    with pytest.raises(AitradingError) as caught:
+        require_strong(Secret(password), login_name="trader@example.com")
+    assert caught.value.code == "PASSWORD_TOO_WEAK"
+    assert password not in str(caught.value) or not password
+
+
+def test_good_passwords_are_accepted() -> None:
+    require_strong(GOOD, login_name="owner")
+    made = {generate_password(SystemRandomness()).reveal() for _ in range(100)}
+    assert len(made) == 100
+    for password in made:
+        require_strong(Secret(password), login_name="demo-owner")
