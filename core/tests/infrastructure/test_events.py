@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from aitrading.core.domain.market import FeedState
+from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.event_bus import (
     EVERYWHERE,
     Event,

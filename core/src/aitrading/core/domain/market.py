@@ -1,6 +1,6 @@
-"""Ticks in bulk: the row, a batch of consecutive rows, and how fresh a feed is."""
+"""Ticks in bulk: the row, and a batch of consecutive rows."""
 
-from enum import IntFlag, StrEnum
+from enum import IntFlag
 from typing import Any, Final
 from uuid import UUID
 
@@ -39,19 +39,6 @@ class TickFlag(IntFlag):
     VOLUME = 16
     BUY = 32
     SELL = 64
-
-
-class FeedState(StrEnum):
-    """How far a symbol's prices can be trusted; risk listens to it.
-
-    An unknown trading session is never CLOSED, and a feed nobody has heard from is DEAD.
-    """
-
-    LIVE = "LIVE"
-    DELAYED = "DELAYED"
-    STALE = "STALE"
-    CLOSED = "CLOSED"
-    DEAD = "DEAD"
 
 
 class TickBatch(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from aitrading.core.domain.market import FeedState
+from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.ids import AccountId, DeviceId

@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from aitrading.core.domain.market import FeedState, TickBatch
+from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.domain.market import TickBatch
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import FeedStateChanged, MarketDataReceived
@@ -43,7 +44,8 @@ class Announcer:
         errors: ErrorHandler,
         clock: Clock,
     ) -> None:
-        self.name = "announcer"
+        self.name = "market-announcer"
+        self.depends_on = ("bus",)
         self._bus = bus
         self._feeds = feeds
         self._interval_ns = settings.event_interval_ms * 1_000_000

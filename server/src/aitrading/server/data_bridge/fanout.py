@@ -8,7 +8,8 @@ import msgspec
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from typing_extensions import override
 
-from aitrading.core.domain.market import FeedState, TickBatch
+from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.domain.market import TickBatch
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.chains import BRIDGE_SUBSCRIBER, MARKET_DATA
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from aitrading.core.domain.market import FeedState
+from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.data_bridge.quotes import QuoteSource

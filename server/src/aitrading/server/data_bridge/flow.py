@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from aitrading.core.domain.market import FeedState, TickBatch
+from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.domain.market import TickBatch
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock

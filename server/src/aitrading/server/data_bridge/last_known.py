@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from aitrading.core.domain.market import FeedState
+from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.resilience import Fallback
 from aitrading.core.kit.clock import NS_PER_S, Clock

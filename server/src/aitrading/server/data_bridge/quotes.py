@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 import numpy as np
 
-from aitrading.core.domain.market import FeedState, TickBatch
+from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.domain.market import TickBatch
 from aitrading.core.domain.price import decimal_text
 from aitrading.core.kit.clock import NS_PER_MS, rfc3339_of_ns
 from aitrading.core.kit.ids import TenantId
