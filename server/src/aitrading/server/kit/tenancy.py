@@ -29,9 +29,9 @@ TENANT_MALFORMED: Final = ErrorSpec(
 
 def tenant_setting(tenant: TenantId) -> str:
     """The value of `app.tenant`; anything but a real UUID is a mistake and never gets there."""
-    if type(tenant) is not UUID:
+    if not isinstance(tenant, UUID):  # pyright: ignore[reportUnnecessaryIsInstance] - the last guard
         raise TypeError(f"a tenant is a UUID, not {type(tenant).__name__}")
-    return str(tenant)
+    return str(UUID(int=tenant.int))  # the driver's own subclass included
 
 
 def parse_tenant(text: str) -> TenantId:
