@@ -76,9 +76,7 @@ class MarketDataEndpoints:
 def _page(call: Call, entries: Sequence[T]) -> tuple[list[T], str | None]:
     """The entries after the cursor; entries are ordered by symbol, then stream."""
     symbol, limit, after = call.query_or("symbol", None), _limit(call), _after(call)
-    wanted = sorted(
-        (one for one in entries if symbol in (None, one.symbol)), key=lambda one: _place(one)
-    )
+    wanted = sorted((one for one in entries if symbol in (None, one.symbol)), key=_place)
     rest = [one for one in wanted if after is None or _place(one) > after]
     page = rest[:limit]
     more = len(rest) > len(page)

@@ -66,6 +66,7 @@ class DeviceLinks:
         ids: IdFactory,
     ) -> None:
         self.name = "device-links"
+        self.depends_on = ("bus",)
         self._ingest = ingest
         self._streams = streams
         self._register = register

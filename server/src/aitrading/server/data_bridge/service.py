@@ -1,13 +1,11 @@
 """The composition root of the data bridge."""
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Final
 
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback, ResilienceRegistry
@@ -29,7 +27,7 @@ from aitrading.server.data_bridge.peers import DatabasePeer, IdentityPeer
 from aitrading.server.data_bridge.ports import DeviceRegister, TickStore
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.settings import BridgeSettings, FeedSettings, StreamSettings
-from aitrading.server.data_bridge.spool_guard import SpoolGuard
+from aitrading.server.data_bridge.spool_guard import SpoolFolder, SpoolGuard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.websocket_server import WebSocketServer
 from aitrading.server.kit.authentication import Authenticator
@@ -47,25 +45,26 @@ def providers(manager: ImportManager) -> None:
     """What the data bridge is made of."""
     manager.provide(_database, provides=TickStore)
     manager.provide(_identity, provides=DeviceRegister)
+    manager.provide(_spool_folder)
     manager.provide(_spool)
     manager.provide(_streams)
     manager.provide(TickIngest)
-    manager.provide(_links)
-    manager.provide(_spool_guard)
-    manager.provide(_handover)
+    manager.provide(DeviceLinks)
+    manager.provide(SpoolGuard)
+    manager.provide(SegmentHandover)
     manager.provide(QuoteBoard)
     manager.provide(_feeds)
     manager.provide(_fan_out)
-    manager.provide(_announcer)
+    manager.provide(Announcer)
     manager.provide(TickFlow)
-    manager.provide(_reader)
+    manager.provide(_fallback)
+    manager.provide(QuoteReader)
     manager.provide(MarketDataEndpoints)
     manager.provide(_websocket_server)
 
 
-def spool_folder(bundle: ServiceBundle) -> Path:
-    """Where acknowledged ticks wait for the database service."""
-    return bundle.home / "spool" / bundle.service
+def _spool_folder(bundle: ServiceBundle) -> SpoolFolder:
+    return SpoolFolder(bundle.home / "spool" / bundle.service)
 
 
 async def _database(
@@ -87,16 +86,14 @@ async def _identity(
 
 
 async def _spool(
-    bundle: ServiceBundle, settings: BridgeSettings, clock: Clock, ids: IdFactory
+    folder: SpoolFolder, settings: BridgeSettings, clock: Clock, ids: IdFactory
 ) -> AsyncGenerator[Spool]:
     limits = SpoolLimits(
         limit_bytes=settings.spool_limit_mb * MIB,
         segment_bytes=settings.segment_mb * MIB,
         segment_age_ms=settings.segment_age_ms,
     )
-    async with await Spool.open(
-        spool_folder(bundle), limits=limits, clock=clock, ids=ids
-    ) as spool:
+    async with await Spool.open(folder, limits=limits, clock=clock, ids=ids) as spool:
         yield spool
 
 
@@ -107,61 +104,8 @@ async def _streams(store: TickStore, spool: Spool, errors: ErrorHandler) -> Stre
     return streams
 
 
-def _links(  # noqa: PLR0913 - the meeting point of the link's parts
-    ingest: TickIngest,
-    streams: StreamDirectory,
-    register: DeviceRegister,
-    settings: BridgeSettings,
-    bus: EventBus,
-    errors: ErrorHandler,
-    metrics: Metrics,
-    clock: Clock,
-    ids: IdFactory,
-) -> DeviceLinks:
-    return DeviceLinks(
-        ingest=ingest,
-        streams=streams,
-        register=register,
-        settings=settings,
-        bus=bus,
-        errors=errors,
-        metrics=metrics,
-        clock=clock,
-        ids=ids,
-    )
-
-
-def _spool_guard(
-    bundle: ServiceBundle,
-    spool: Spool,
-    ingest: TickIngest,
-    links: DeviceLinks,
-    errors: ErrorHandler,
-    metrics: Metrics,
-    clock: Clock,
-) -> SpoolGuard:
-    return SpoolGuard(
-        spool,
-        spool_folder(bundle),
-        ingest=ingest,
-        links=links,
-        errors=errors,
-        metrics=metrics,
-        clock=clock,
-    )
-
-
-def _handover(
-    spool: Spool,
-    store: TickStore,
-    errors: ErrorHandler,
-    metrics: Metrics,
-    chains: ChainRegistry,
-    clock: Clock,
-) -> SegmentHandover:
-    return SegmentHandover(
-        spool, store, errors=errors, metrics=metrics, chains=chains, clock=clock
-    )
+def _fallback(resilience: ResilienceRegistry, clock: Clock) -> Fallback:
+    return resilience.add(Fallback(QUOTE_FALLBACK.name, clock=clock))
 
 
 def _feeds(clock: Clock, config: ConfigManager) -> FeedWatch:
@@ -188,28 +132,6 @@ def _fan_out(
         metrics=metrics,
         clock=clock,
     )
-
-
-def _announcer(
-    bus: EventBus,
-    feeds: FeedWatch,
-    settings: BridgeSettings,
-    errors: ErrorHandler,
-    clock: Clock,
-) -> Announcer:
-    return Announcer(bus, feeds, settings, errors=errors, clock=clock)
-
-
-def _reader(
-    board: QuoteBoard,
-    feeds: FeedWatch,
-    store: TickStore,
-    resilience: ResilienceRegistry,
-    errors: ErrorHandler,
-    clock: Clock,
-) -> QuoteReader:
-    fallback = resilience.add(Fallback(QUOTE_FALLBACK.name, clock=clock))
-    return QuoteReader(board, feeds, store, fallback=fallback, errors=errors, clock=clock)
 
 
 def _websocket_server(

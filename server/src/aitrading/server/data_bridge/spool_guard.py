@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NewType
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
@@ -26,6 +26,10 @@ RESUME_FREE_BYTES: Final = 1024 * 1024
 """Free space on the disk above which taking ticks goes on."""
 
 
+SpoolFolder = NewType("SpoolFolder", Path)
+"""Where acknowledged ticks wait for the database service."""
+
+
 class SpoolGuard:
     """Halts tick ingest when the spool fails or is full and resumes it when there is room.
 
@@ -35,7 +39,7 @@ class SpoolGuard:
     def __init__(
         self,
         spool: Spool,
-        folder: Path,
+        folder: SpoolFolder,
         *,
         ingest: TickIngest,
         links: DeviceLinks,

@@ -24,6 +24,7 @@ HANDSHAKE_TIMEOUT_S: Final = 5.0
 READ_BUFFER_BYTES: Final = 64 * 1024
 SOCKET_MODE: Final = 0o600
 BACKLOG: Final = 1_024
+CLIENT_FRAME_BYTES_MAX: Final = 1024 * 1024
 
 ListenerFactory = Callable[[WSUpgradeRequest], WSListener | WSUpgradeResponseWithListener | None]
 
@@ -38,7 +39,7 @@ async def serve_unix(
     listening = _bind(path)
     try:
         return await asyncio.get_running_loop().create_unix_server(
-            lambda: _UnixProtocol(*_arguments(factory, frame_bytes_max)),
+            lambda: _server_protocol(factory, frame_bytes_max),
             sock=listening,
             backlog=BACKLOG,
         )
@@ -68,13 +69,22 @@ def refuse(status: int, code: str) -> WSUpgradeResponseWithListener:
     return WSUpgradeResponseWithListener(response, None)
 
 
-def _arguments(factory: ListenerFactory, frame_bytes_max: int) -> tuple[Any, ...]:
-    """The constructor of `WSProtocol` takes its arguments by position."""
+def client_protocol(
+    path: str, factory: Callable[[], WSListener], headers: list[tuple[str, str]]
+) -> asyncio.BaseProtocol:
+    """The client's side of a connection over a Unix socket."""
+    end = ("localhost", path, True)
+    return _UnixProtocol(*end, factory, *_behaviour(CLIENT_FRAME_BYTES_MAX, headers))
+
+
+def _server_protocol(factory: ListenerFactory, frame_bytes_max: int) -> asyncio.BaseProtocol:
+    end = (None, None, False)
+    return _UnixProtocol(*end, factory, *_behaviour(frame_bytes_max, None))
+
+
+def _behaviour(frame_bytes_max: int, headers: list[tuple[str, str]] | None) -> tuple[Any, ...]:
+    """The rest of the constructor's arguments, which it takes by position."""
     return (
-        None,  # host of the request: server side
-        None,  # path of the request: server side
-        False,  # client side
-        factory,
         _log,
         True,  # disconnect when a listener raises
         HANDSHAKE_TIMEOUT_S,
@@ -84,7 +94,7 @@ def _arguments(factory: ListenerFactory, frame_bytes_max: int) -> tuple[Any, ...
         WSAutoPingStrategy.PING_WHEN_IDLE,
         True,  # automatic pong
         frame_bytes_max,
-        None,  # extra headers
+        headers,
         READ_BUFFER_BYTES,
     )
 

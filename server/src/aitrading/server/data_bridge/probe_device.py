@@ -1,0 +1,150 @@
+"""A device that speaks the link directly, as the edge forwards it: for tests and benchmarks."""
+
+import asyncio
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import UUID
+
+import numpy as np
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from typing_extensions import override
+
+from aitrading.core.domain.market import TICK_DTYPE, TickArray, make_batch
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.protocol.link.events import (
+    Acknowledged,
+    ClientEvent,
+    Established,
+    StreamOpened,
+)
+from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.session import ClientProfile, ClientSession
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge.harness import connect_as_edge
+
+CLOCK: Final = SystemClock()
+OFFSET_S: Final = 7_200
+E = TypeVar("E")
+
+
+def declared(handle: int = 1, symbol: str = "EURUSD", **changes: int) -> StreamDeclaration:
+    """A stream of the simulated account."""
+    return StreamDeclaration(
+        handle=handle,
+        broker="Simulated-Demo",
+        login=50_000_001,
+        symbol=symbol,
+        epoch=changes.get("epoch", 1_700_000_000),
+        digits=changes.get("digits", 5),
+        last_sequence=changes.get("last_sequence", 1 << 40),
+    )
+
+
+def ticks(count: int, *, first: int = 1, age_ms: int = 0) -> TickArray:
+    """Rows with the time of now and prices that tell their place."""
+    rows = np.zeros(count, TICK_DTYPE)
+    now_ms = CLOCK.now_ns() // 1_000_000 - age_ms + OFFSET_S * 1_000
+    rows["event_ms"] = now_ms
+    rows["bid"] = 108_000 + np.arange(first, first + count)
+    rows["ask"] = rows["bid"] + 7
+    rows["flags"] = 6
+    return rows
+
+
+def forwarded(identity: DeviceIdentity) -> dict[str, str]:
+    """The header with which the edge vouches for a device."""
+    return {"x-forwarded-client-cert": f"Hash={'ab' * 32};URI={identity.uri}"}
+
+
+class Device(WSListener):
+    """One connection of one device."""
+
+    def __init__(self, identity: DeviceIdentity) -> None:
+        self.identity = identity
+        self.session = ClientSession(CLOCK, ClientProfile(software="test"))
+        self.events: list[ClientEvent] = []
+        self.acknowledged: dict[int, int] = {}
+        self.ended = asyncio.Event()
+        self.transport: WSTransport | None = None
+
+    async def connect(self, socket: Path, *declarations: StreamDeclaration) -> None:
+        """Open the socket and greet."""
+        self.transport = await connect_as_edge(socket, "/link", self, forwarded(self.identity))
+        self.session.start(declarations)
+        self.flush()
+
+    async def open(self, socket: Path, *declarations: StreamDeclaration) -> None:
+        """Open the socket and wait for the answer to the greeting."""
+        await self.connect(socket, *declarations)
+        await eventually(lambda: self.of(Established), what="greeting")
+
+    def of(self, kind: type[E]) -> list[E]:
+        """The events of one kind so far."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def durable(self, handle: int = 1) -> int:
+        """What the greeting said is stored."""
+        for event in self.of(StreamOpened):
+            if event.declaration.handle == handle:
+                return event.grant.durable_sequence
+        raise LookupError(handle)
+
+    def send(self, rows: TickArray, *, handle: int = 1, stream: UUID | None = None) -> int:
+        """Send rows of a stream; gives the sequence of the last one."""
+        first = self.session.next_sequence(handle)
+        batch = make_batch(
+            stream or UUID(int=1),
+            first,
+            rows,
+            receive_ns=CLOCK.now_ns(),
+            broker_offset_s=OFFSET_S,
+            trace_id=b"\x11" * 16,
+            span_id=b"\x22" * 8,
+        )
+        self.session.send_ticks(handle, batch)
+        self.flush()
+        return batch.last_sequence
+
+    async def until_acknowledged(self, sequence: int, handle: int = 1) -> None:
+        """Wait until the server has stored everything up to a sequence."""
+        await eventually(
+            lambda: self.acknowledged.get(handle, 0) >= sequence, what=f"ACK of {sequence}"
+        )
+
+    def raw(self, message: bytes) -> None:
+        """Send any bytes as one message."""
+        if self.transport is None:
+            raise LookupError("not connected")
+        self.transport.send(WSMsgType.BINARY, message)
+
+    def flush(self) -> None:
+        """Send what the session has queued."""
+        for message in self.session.outgoing():
+            self.raw(message)
+
+    def cut(self) -> None:
+        """End the connection without a word."""
+        if self.transport is None:
+            raise LookupError("not connected")
+        self.transport.disconnect(graceful=False)
+
+    @override
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.BINARY:
+            events = self.session.receive(frame.get_payload_as_bytes())
+            self.events += events
+            for event in events:
+                if isinstance(event, Acknowledged):
+                    self.acknowledged[event.handle] = event.sequence
+            self.flush()
+        elif frame.msg_type is WSMsgType.CLOSE:
+            transport.disconnect()
+
+    @override
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.ended.set()

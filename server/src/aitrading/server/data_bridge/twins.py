@@ -1,0 +1,139 @@
+"""Stand-ins for the services behind the bridge, for tests and benchmarks.
+
+They keep the promises of the ports: what was stored stays stored over any restart, a segment is
+stored once however often it comes, and a mark never runs ahead of the data.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from typing_extensions import override
+
+from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.domain.market import ROW_BYTES
+from aitrading.core.kit.ids import DeviceId, TenantId
+from aitrading.core.protocol.ingest import IngestRecord, decode_record
+from aitrading.core.protocol.segment import read_segment
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
+from aitrading.server.kit.ingest_api import (
+    LastQuotes,
+    SegmentStored,
+    StreamMark,
+    StreamOpening,
+)
+
+
+class FolderTickStore(TickStore):
+    """Keeps whole segments as files; `failure`, when set, is raised by every call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.failure: Exception | None = None
+        self.quotes = LastQuotes(source="store", quotes=())
+        self.calls = 0
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @override
+    async def open_streams(
+        self, device: DeviceIdentity, streams: tuple[StreamOpening, ...]
+    ) -> tuple[StreamMark, ...]:
+        self._call()
+        marks = self._marks()
+        ids = [_stream_id(device, opening) for opening in streams]
+        return tuple(
+            StreamMark(stream=stream, last_sequence=marks.get(stream, 0), missing=0)
+            for stream in ids
+        )
+
+    @override
+    async def store(self, segment: str, data: bytes) -> SegmentStored:
+        self._call()
+        path = self._folder / segment
+        repeated = path.exists()
+        rows = sum(record.header.count for record in _records(data))
+        if not repeated:
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(data)
+            fresh.replace(path)
+        inserted = 0 if repeated else rows
+        return SegmentStored(segment=segment, repeated=repeated, rows=rows, inserted=inserted)
+
+    @override
+    async def last_quotes(self, tenant: TenantId) -> LastQuotes:
+        self._call()
+        return self.quotes
+
+    def rows(self) -> dict[UUID, dict[int, bytes]]:
+        """What is stored: row bytes by stream and sequence.
+
+        Raises `ValueError` when one sequence stands for two different rows.
+        """
+        found: dict[UUID, dict[int, bytes]] = {}
+        for record in self._all_records():
+            stream = found.setdefault(record.header.stream, {})
+            for index in range(record.header.count):
+                row = bytes(record.rows[index * ROW_BYTES : (index + 1) * ROW_BYTES])
+                sequence = record.header.first_sequence + index
+                if stream.setdefault(sequence, row) != row:
+                    raise ValueError(f"sequence {sequence} has two different rows")
+        return found
+
+    def copies(self) -> int:
+        """How many rows were sent more than once, in segments of their own."""
+        total = sum(record.header.count for record in self._all_records())
+        return total - sum(len(rows) for rows in self.rows().values())
+
+    def _marks(self) -> dict[UUID, int]:
+        marks: dict[UUID, int] = {}
+        for record in self._all_records():
+            header = record.header
+            marks[header.stream] = max(marks.get(header.stream, 0), header.last_sequence)
+        return marks
+
+    def _all_records(self) -> Iterator[IngestRecord]:
+        for path in sorted(self._folder.iterdir()):
+            if path.suffix != ".new":
+                yield from _records(path.read_bytes())
+
+    def _call(self) -> None:
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+
+
+class MemoryDeviceRegister(DeviceRegister):
+    """Devices by id; `failure`, when set, is raised by every question."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self._devices: dict[DeviceId, DeviceStatus] = {}
+
+    def add(self, identity: DeviceIdentity, state: str = "active") -> None:
+        """Know a device, or change its state."""
+        self._devices[identity.device] = DeviceStatus(
+            device=identity.device, tenant=identity.tenant, state=state
+        )
+
+    @override
+    async def find(self, identity: DeviceIdentity) -> DeviceStatus | None:
+        if self.failure is not None:
+            raise self.failure
+        status = self._devices.get(identity.device)
+        return status if status and status.tenant == identity.tenant else None
+
+
+def _records(data: bytes) -> list[IngestRecord]:
+    return [decode_record(record.payload) for record in read_segment(data).records]
+
+
+def _stream_id(device: DeviceIdentity, opening: StreamOpening) -> UUID:
+    return StreamKey(
+        tenant=device.tenant,
+        device=device.device,
+        broker=opening.broker,
+        login=opening.login,
+        symbol=opening.symbol,
+        epoch=opening.epoch,
+    ).stream_id()
