@@ -254,28 +254,20 @@ def describe(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 TABLE = re.compile(
-    r"create table (?:if not exists )?([\w.]+)\s*\((.*?)\n\)", re.DOTALL | re.IGNORECASE
+    r"((?:^--[^\n]*\n)*)^create table (?:if not exists )?([\w.]+)", re.MULTILINE | re.IGNORECASE
 )
-COMMENT = re.compile(r"comment on table ([\w.]+) is\s*'((?:[^']|'')*)'", re.IGNORECASE)
 
 
 def tables() -> str:
-    """Every table of the migrations with its comment."""
+    """Every table of the migrations with the comment above it."""
     folder = ROOT / "server/src/aitrading/server/database_service/migrations"
     rows: list[tuple[str, ...]] = []
     for path in sorted(folder.rglob("*.sql")):
-        text = path.read_text(encoding="utf-8")
-        comments = dict(COMMENT.findall(text))
-        for name, body in TABLE.findall(text):
-            inline = re.search(
-                r"comment '((?:[^']|'')*)'\s*$",
-                text[text.find(body) + len(body) :].split(";")[0],
-                re.IGNORECASE,
-            )
-            meaning = comments.get(name) or (inline.group(1) if inline else "")
+        for comment, name in TABLE.findall(path.read_text(encoding="utf-8")):
+            meaning = " ".join(line.removeprefix("--").strip() for line in comment.splitlines())
             if not meaning:
-                raise SystemExit(f"{path.name}: table {name} has no comment")
-            rows.append((f"`{name}`", path.parent.name, path.stem, meaning.replace("''", "'")))
+                raise SystemExit(f"{path.name}: table {name} has no comment above it")
+            rows.append((f"`{name}`", path.parent.name, path.stem, meaning))
     return "# Tables\n\n" + table(("table", "store", "since migration", "meaning"), sorted(rows))
 
 

@@ -12,6 +12,8 @@ CREATE TABLE identity.tenants (
     created_at timestamptz NOT NULL
 );
 
+-- A person of an organisation. The password is an Argon2id hash; the name is unique within the
+-- organisation only.
 CREATE TABLE identity.users (
     tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
     id uuid NOT NULL,
@@ -25,6 +27,7 @@ CREATE TABLE identity.users (
     UNIQUE (tenant_id, name)
 );
 
+-- A login of a person; ends by idling, by age, or with a reason.
 CREATE TABLE identity.sessions (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -41,6 +44,7 @@ CREATE TABLE identity.sessions (
 CREATE INDEX sessions_of_user ON identity.sessions (tenant_id, user_id) WHERE ended_at IS NULL;
 CREATE INDEX sessions_ended ON identity.sessions (tenant_id, ended_at) WHERE ended_at IS NOT NULL;
 
+-- The chain of refresh tokens of a session, as hashes: one is live, the used ones reveal a theft.
 CREATE TABLE identity.refresh_tokens (
     tenant_id uuid NOT NULL,
     session_id uuid NOT NULL,
@@ -53,6 +57,7 @@ CREATE TABLE identity.refresh_tokens (
 CREATE UNIQUE INDEX one_live_refresh_token
     ON identity.refresh_tokens (tenant_id, session_id) WHERE state = 'live';
 
+-- One-time links that open the page logged in, as hashes.
 CREATE TABLE identity.login_links (
     tenant_id uuid NOT NULL,
     hash bytea NOT NULL CHECK (length(hash) = 32),
@@ -63,6 +68,7 @@ CREATE TABLE identity.login_links (
     FOREIGN KEY (tenant_id, user_id) REFERENCES identity.users (tenant_id, id) ON DELETE CASCADE
 );
 
+-- An installed client: its key and its newest certificate.
 CREATE TABLE identity.devices (
     tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
     id uuid NOT NULL,
@@ -79,6 +85,7 @@ CREATE TABLE identity.devices (
 -- A revoked device keeps its row and its id for ever; its name may be used again.
 CREATE UNIQUE INDEX device_names ON identity.devices (tenant_id, name) WHERE state <> 'revoked';
 
+-- One-time codes with which a device asks for its first certificate, as hashes.
 CREATE TABLE identity.enrolment_codes (
     tenant_id uuid NOT NULL,
     hash bytea NOT NULL CHECK (length(hash) = 32),
@@ -89,6 +96,7 @@ CREATE TABLE identity.enrolment_codes (
     FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id) ON DELETE CASCADE
 );
 
+-- A broker account of an organisation, and the device that may execute it.
 CREATE TABLE identity.accounts (
     tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
     id uuid NOT NULL,
@@ -105,6 +113,7 @@ CREATE TABLE identity.accounts (
     FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id)
 );
 
+-- What an organisation is entitled to; the version grows with every change.
 CREATE TABLE identity.subscriptions (
     tenant_id uuid NOT NULL REFERENCES identity.tenants (id),
     plan text NOT NULL CHECK (plan ~ '^[a-z][a-z0-9-]{1,30}$'),
