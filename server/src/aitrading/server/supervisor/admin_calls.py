@@ -25,7 +25,7 @@ class AdminCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     path: str
     method: str = "GET"
     query: dict[str, str] = {}
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = msgspec.Raw()
 
 
 class AdminCalls:
@@ -45,8 +45,8 @@ class AdminCalls:
         response = await self._client(call.peer).request(
             call.method,
             target,
-            body=bytes(call.body or b""),
-            headers={"content-type": "application/json"} if call.body else None,
+            body=bytes(call.body),
+            headers={"content-type": "application/json"} if bytes(call.body) else None,
             timeout_s=CALL_TIMEOUT_S,
         )
         return msgspec.Raw(response.body or b"null")
