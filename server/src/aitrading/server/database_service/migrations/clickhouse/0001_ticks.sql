@@ -1,8 +1,8 @@
+CREATE DATABASE IF NOT EXISTS market ENGINE = Atomic;
+
 -- Ticks in the order they are asked for. Prices are points of the stream's digits; the ask is
 -- kept as its distance from the bid, which compresses to half. Times are UTC. Nothing is merged
 -- away here: a tick gets in once (see ticks/writer.py), so no engine that drops rows is needed.
-CREATE DATABASE IF NOT EXISTS market ENGINE = Atomic;
-
 CREATE TABLE IF NOT EXISTS market.ticks (
     tenant      UUID   CODEC(ZSTD(1)),
     stream      UUID   CODEC(ZSTD(1)),
