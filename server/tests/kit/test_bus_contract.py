@@ -79,6 +79,10 @@ class World(Protocol):
 
     def connect(self, service: str) -> AbstractAsyncContextManager[EventBus]: ...
 
+    async def stop(self) -> None: ...
+
+    async def start(self) -> None: ...
+
 
 def error_handler() -> ErrorHandler:
     return ErrorHandler(
@@ -109,6 +113,12 @@ class MemoryWorld:
         finally:
             await bus.stop()
 
+    async def stop(self) -> None:
+        self._broker.stop()
+
+    async def start(self) -> None:
+        self._broker.start()
+
 
 class NatsWorld:
     def __init__(self, nats: RunningNats) -> None:
@@ -134,6 +144,12 @@ class NatsWorld:
             await bus.start()
             stack.push_async_callback(bus.stop)
             yield bus
+
+    async def stop(self) -> None:
+        await self._nats.kill()
+
+    async def start(self) -> None:
+        await self._nats.start()
 
 
 Enter = Callable[[], AbstractAsyncContextManager[World]]
@@ -533,3 +549,32 @@ async def test_event_05_a_trading_event_keeps_its_exact_amounts(world: Enter) ->
         await eventually(lambda: received)
         assert received == [sent]
         assert received[0].volume.compare_total(Decimal("0.10")) == 0
+
+
+@async_test
+async def test_event_02_while_the_bus_is_lost_nothing_waits_in_silence_and_all_comes_back(
+    world: Enter,
+) -> None:
+    async with world() as server, server.connect("data-bridge") as bus:
+        passing, kept, late = Seen(), Seen(), Seen()
+        await bus.subscribe(Noted, passing)
+        await bus.subscribe(Kept, kept, durable="journal")
+        await server.stop()
+        await eventually(lambda: not bus.statistics().connected)
+        for event in (Noted(number=1), Kept(number=1)):
+            with pytest.raises(AitradingError, match="BUS_UNAVAILABLE"):
+                await bus.publish(event)
+        with pytest.raises(AitradingError, match="BUS_UNAVAILABLE"):
+            await bus.request(Ask(number=1), Answer)
+        await bus.subscribe(Noted, late)
+        await server.start()
+        await eventually(lambda: bus.statistics().connected)
+        await bus.publish(Noted(number=2))
+        await bus.publish(Kept(number=2))
+        assert await passing.until(1) == [2]
+        assert await late.until(1) == [2]
+        assert await kept.until(1) == [2]
+        statistics = bus.statistics()
+        assert statistics.reconnects == 1
+        assert statistics.subscriptions == 3
+        assert statistics.publish_failed == 3

@@ -85,7 +85,11 @@ Responder = Callable[[E, EventEnvelope], Awaitable[R]]
 
 
 class BusStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts since the start of the process; shown in health and metrics."""
+    """Counts since the start of the process; shown in health and metrics.
+
+    `published` includes requests, `publish_failed` what was refused because the bus was lost,
+    `rejected` messages that were no honest events, `dropped` those an overfull inbox refused.
+    """
 
     connected: bool
     connected_since_ns: int | None

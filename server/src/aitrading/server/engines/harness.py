@@ -9,10 +9,11 @@ Works as root and as an ordinary user. Each manager yields how to reach its engi
         access, files = nats.access("data-bridge"), nats.tls("data-bridge")
 """
 
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from aitrading.server.engines.files import write_private
 from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
-from aitrading.server.engines.process import start_process
+from aitrading.server.engines.process import Process, start_process
 from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
 
@@ -42,7 +43,7 @@ SERVICES = ("api-gateway", "data-bridge", "database-service", "trading-engine")
 
 
 @asynccontextmanager
-async def running(engine: Engine, folder: Path) -> AsyncGenerator[None]:
+async def running(engine: Engine, folder: Path) -> AsyncGenerator[Process]:
     """Run any engine for the time of the block; its output goes to `folder/<name>.log`."""
     await engine.prepare()
     with (folder / f"{engine.name}.log").open("ab", buffering=0) as log:
@@ -50,7 +51,7 @@ async def running(engine: Engine, folder: Path) -> AsyncGenerator[None]:
         try:
             await wait_until_ready(engine, process, SystemClock(), timeout_s=START_TIMEOUT_S)
             await engine.settle()
-            yield
+            yield process
         finally:
             await process.stop()
 
@@ -83,11 +84,32 @@ async def running_valkey(
 
 
 class RunningNats:
-    """A NATS server together with the authority its users get certificates from."""
+    """A NATS server together with the authority its users get certificates from.
 
-    def __init__(self, engine: NatsEngine, authority: "ThrowawayAuthority") -> None:
+    It can be killed and started again on the same port and data.
+    """
+
+    def __init__(self, engine: NatsEngine, authority: "ThrowawayAuthority", folder: Path) -> None:
         self.engine = engine
         self._authority = authority
+        self._folder = folder
+        self._block = AsyncExitStack()
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Start it, or start it again; returns when clients can log in."""
+        self._process = await self._block.enter_async_context(running(self.engine, self._folder))
+
+    async def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End it orderly; harmless when it has ended."""
+        self._process = None
+        await self._block.aclose()
 
     def access(self, user: str) -> NatsAccess:
         """URL, user and password."""
@@ -115,8 +137,12 @@ async def running_nats(
         ),
         _passwords(folder),
     )
-    async with running(engine, folder):
-        yield RunningNats(engine, authority)
+    nats = RunningNats(engine, authority, folder)
+    await nats.start()
+    try:
+        yield nats
+    finally:
+        await nats.stop()
 
 
 class ThrowawayAuthority:

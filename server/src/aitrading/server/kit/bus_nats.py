@@ -127,8 +127,8 @@ class NatsBus(EventBus):
         now_ns = self._clock.now_ns()
         data = seal(event, event_id=event_id, tenant=tenant, trace=trace, now_ns=now_ns)
         subject = subject_of(type(event), tenant)
+        client = self._live_client()
         try:
-            client = self._connection.client
             if event.DURABLE:
                 await _store(client, subject, data, event_id)
             else:
@@ -168,7 +168,7 @@ class NatsBus(EventBus):
         require_transient(type(command))
         now_ns = self._clock.now_ns()
         data = seal(command, event_id=self._ids.new(), tenant=tenant, trace=trace, now_ns=now_ns)
-        client = self._connection.client
+        client = self._live_client()
         self._counters.published += 1
         try:
             reply = await client.request(
@@ -198,6 +198,11 @@ class NatsBus(EventBus):
         self._counters.connected_since_ns = self._connection.connected_since_ns
         self._counters.reconnects = self._connection.reconnects
         return self._counters.snapshot(subscriptions=len(self._routes))
+
+    def _live_client(self) -> Client:
+        if not self._connection.is_connected:
+            self._counters.publish_failed += 1
+        return self._connection.client
 
     async def _open(self, route: Route) -> Subscription:
         self._routes.add(route)

@@ -136,6 +136,7 @@ class NatsConnection:
             self.reconnects += 1
 
     async def _connect(self) -> None:
+        _insist_on_cancellation()
         client = Client()
         self._problem = None
         try:
@@ -198,6 +199,17 @@ def unavailable(exc: BaseException) -> AitradingError:
     if "permissions violation" in text.lower():
         return BUS_FORBIDDEN.error(problem=text.removeprefix("nats: "))
     return BUS_UNAVAILABLE.error(problem=text.removeprefix("nats: "))
+
+
+def _insist_on_cancellation() -> None:
+    """End a cancelled task for good.
+
+    The library connects with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
+    arrives together with the awaited result.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _close(client: Client) -> None:
