@@ -164,7 +164,7 @@ def decode_frame(message: Buffer, frame_bytes_max: int = FRAME_BYTES_MAX) -> Fra
 
 def unknown_flags(frame: Frame) -> int:
     """Flags of a frame that must be understood and are not."""
-    known = FrameFlag.AFTER_GAP if frame.type == FrameType.TICKS else 0
+    known = int(FrameFlag.AFTER_GAP) if frame.type == FrameType.TICKS else 0
     return frame.flags & MUST_UNDERSTAND & ~known
 
 
