@@ -26,6 +26,7 @@ from aitrading.core.infrastructure.central_hub import (
     tenant_scope,
 )
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
+from aitrading.core.infrastructure.chains import ALL_CHAINS, BRIDGE_SPOOL, MARKET_DATA
 from aitrading.core.infrastructure.config_manager import ConfigManager, Setting
 from aitrading.core.infrastructure.error_codes import REGISTRY_UNAVAILABLE
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -154,7 +155,7 @@ def names(hub: CentralHub, service: str = "bridge") -> list[str]:
     return [found.instance for found in hub.discover(service)]
 
 
-def test_there_is_one_hub_per_process() -> None:
+def test_inf_04_there_is_one_hub_per_process() -> None:
     with pytest.raises(AitradingError) as refused:
         CentralHub.instance()
     assert refused.value.code == "HUB_NOT_CREATED"
@@ -165,7 +166,7 @@ def test_there_is_one_hub_per_process() -> None:
     assert refused.value.code == "HUB_ALREADY_EXISTS"
 
 
-def test_of_many_threads_exactly_one_makes_the_hub() -> None:
+def test_inf_04_of_many_threads_exactly_one_makes_the_hub() -> None:
     barrier = threading.Barrier(8)
     made: list[CentralHub] = []
     refused: list[str] = []
@@ -187,12 +188,12 @@ def test_of_many_threads_exactly_one_makes_the_hub() -> None:
     assert CentralHub.instance() is made[0]
 
 
-def test_serves_typed_configuration() -> None:
+def test_inf_07_serves_typed_configuration() -> None:
     assert make_hub().config.get(SomeSettings).value == 3
 
 
 @async_test
-async def test_services_register_and_are_discovered_by_others() -> None:
+async def test_inf_06_services_register_and_are_discovered_by_others() -> None:
     store, clock = MemoryRegistryStore(), ManualClock()
     here, there = make_hub(store, clock), make_hub(store, clock, another=True)
     async with running(here), running(there):
@@ -208,6 +209,17 @@ async def test_services_register_and_are_discovered_by_others() -> None:
         await settle()
         assert names(there) == ["2"]
     assert await store.list() == []
+
+
+@async_test
+async def test_inf_13_the_chains_of_the_hub_track_services() -> None:
+    async with running(make_hub()) as hub:
+        hub.chains.define(*ALL_CHAINS)
+        await hub.register(record("data-bridge"))
+        hub.chains.record(MARKET_DATA, BRIDGE_SPOOL, 1_000)
+        (hop,) = [hop for hop in hub.chains.health(MARKET_DATA).hops if hop.name == BRIDGE_SPOOL]
+        assert hop.count == 1
+        assert names(hub, hop.service) == ["1"]
 
 
 @async_test
@@ -352,7 +364,7 @@ async def test_a_store_that_is_down_at_the_start_stops_nobody() -> None:
 
 
 @async_test
-async def test_errors_reach_the_log_with_tenant_and_code() -> None:
+async def test_inf_08_errors_reach_the_log_with_tenant_and_code() -> None:
     stream = io.StringIO()
     clock = ManualClock()
     router = configure_logging(
@@ -373,7 +385,7 @@ async def test_errors_reach_the_log_with_tenant_and_code() -> None:
     assert any("last known services" in line["msg"] for line in lines)
 
 
-def test_many_threads_and_the_event_loop_share_the_hub() -> None:
+def test_inf_05_many_threads_and_the_event_loop_share_the_hub() -> None:
     rounds, workers = 25, 8
     hub = make_hub(clock=SystemClock())
     ready, failures = threading.Event(), list[BaseException]()

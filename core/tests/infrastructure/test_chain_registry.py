@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitrading.core.infrastructure import latency
+from aitrading.core.infrastructure.chain_metrics import publish_chains
 from aitrading.core.infrastructure.chain_registry import (
     ChainDefinition,
     ChainHealth,
@@ -90,7 +91,7 @@ def test_merging_is_the_same_as_measuring_in_one_place(here: list[int], there: l
     )
 
 
-def test_an_unused_chain_is_new_and_a_busy_one_healthy() -> None:
+def test_inf_15_an_unused_chain_is_new_and_a_busy_one_healthy() -> None:
     clock = ManualClock()
     registry = make(clock)
     assert registry.health("orders").state is ComponentState.NEW
@@ -218,8 +219,23 @@ def test_many_threads_record_at_once() -> None:
     assert registry.health("orders").hops[0].count == 8000
 
 
+def test_every_scrape_shows_the_chains() -> None:
+    registry, metrics = make(ManualClock()), Metrics()
+    publish_chains(registry, metrics)
+    registry.record("orders", "api-engine", 500 * NS_PER_MS, ok=True)
+    registry.record("orders", "api-engine", 500 * NS_PER_MS, ok=False)
+    text = metrics.render().decode()
+    assert 'aitrading_chain_hop_window_failed{chain="orders",hop="api-engine"} 1.0' in text
+    assert 'aitrading_chain_state{chain="orders",state="FAILED"} 1.0' in text
+    assert (
+        'aitrading_chain_hop_latency_s{chain="orders",hop="api-engine",quantile="0.99"} 0.' in text
+    )
+
+
 @async_test
-async def test_processes_share_their_measurements_over_the_bus_and_survive_its_loss() -> None:
+async def test_inf_15_processes_share_their_measurements_over_the_bus_and_survive_its_loss() -> (
+    None
+):
     clock, broker = ManualClock(), MemoryBroker()
     randomness = SeededRandomness()
     errors = ErrorHandler(

@@ -85,7 +85,7 @@ def problems_of(**options: Any) -> str:
     return str(refused.value)
 
 
-def test_each_layer_wins_over_the_weaker_ones(tmp_path: Path) -> None:
+def test_inf_11_each_layer_wins_over_the_weaker_ones(tmp_path: Path) -> None:
     file = write(
         tmp_path / "aitrading.toml", "[spool]\nlimit_mb = 2\nwindow_ms = 3\nmode = 'each'"
     )
@@ -111,7 +111,7 @@ def test_each_layer_wins_over_the_weaker_ones(tmp_path: Path) -> None:
     assert set(manager.explain_all()) >= {"spool.limit_mb", "store.url"}
 
 
-def test_an_explicit_environment_name_replaces_the_derived_one() -> None:
+def test_inf_19_an_explicit_environment_name_replaces_the_derived_one() -> None:
     manager = load(environ={"STORE_URL": "postgresql://db"})
     assert manager.get(StoreSettings).url == "postgresql://db"
     assert "AITRADING_STORE_URL" in problems_of(environ={"AITRADING_STORE_URL": "x"})

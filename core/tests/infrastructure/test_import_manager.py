@@ -87,7 +87,7 @@ def refusal(manager: ImportManager) -> AitradingError:
 
 
 @async_test
-async def test_makes_what_is_asked_for_with_its_dependencies_once() -> None:
+async def test_inf_09_makes_what_is_asked_for_with_its_dependencies_once() -> None:
     async with platform().build() as container:
         service = await container.get(Service)
         assert isinstance(service.repository.store, DiskStore)
@@ -132,7 +132,7 @@ async def test_scopes_nest_and_tenants_do_not_share() -> None:
 
 
 @pytest.mark.parametrize("order", [(Service, Repository), (Repository, Service)])
-def test_a_missing_dependency_is_told_with_the_whole_path(order: tuple[type, ...]) -> None:
+def test_inf_16_a_missing_dependency_is_told_with_the_whole_path(order: tuple[type, ...]) -> None:
     manager = ImportManager()
     for kind in order:
         manager.provide(kind)

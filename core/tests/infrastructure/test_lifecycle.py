@@ -66,7 +66,7 @@ class Trio:
 
 
 @async_test
-async def test_starts_in_dependency_order_and_stops_in_reverse() -> None:
+async def test_inf_16_starts_in_dependency_order_and_stops_in_reverse() -> None:
     trio = Trio()
     async with trio.manager:
         assert trio.diary == ["+a", "+b", "+c"]
@@ -139,7 +139,7 @@ async def test_stopping_twice_is_harmless() -> None:
     assert trio.diary.count("-a") == 1
 
 
-def test_a_missing_dependency_is_told_with_its_path() -> None:
+def test_inf_16_a_missing_dependency_is_told_with_its_path() -> None:
     diary: list[str] = []
     parts = [Part("api", diary, depends_on=("pool",)), Part("pool", diary, depends_on=("pg",))]
     with pytest.raises(AitradingError) as refused:

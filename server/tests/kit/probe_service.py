@@ -88,6 +88,10 @@ class Desk:
         await asyncio.sleep(0.5)
         self._diary.note("request ends")
 
+    @endpoint("GET", "/api/v1/broken", access=PUBLIC, summary="Has a defect.")
+    async def broken(self, _call: Call) -> None:
+        raise LookupError("nobody foresaw this")
+
     @endpoint("GET", "/internal/v1/greeting", access=peers("friend"), summary="Greets a friend.")
     async def greet_friend(self, call: Call) -> Greeting:
         assert call.caller is not None

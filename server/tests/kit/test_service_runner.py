@@ -41,7 +41,9 @@ def diary(running: RunningService) -> list[str]:
 
 
 @async_test
-async def test_serves_the_edge_and_its_peers_and_stops_in_order(world: ServiceWorld) -> None:
+async def test_serves_the_edge_and_its_peers_and_stops_in_order(
+    world: ServiceWorld,
+) -> None:
     with world.start(world.bundle("probe"), PROGRAM) as running:
         await running.until_ready()
         listener = running.bundle.listener
@@ -69,6 +71,25 @@ async def test_serves_the_edge_and_its_peers_and_stops_in_order(world: ServiceWo
         assert await running.ended() == 0
         assert diary(running)[1:] == ["worker starts", "worker stops", "closed"]
         assert not listener.socket.exists()
+
+
+@async_test
+async def test_inf_12_hub_injection_errors_and_log_work_together(world: ServiceWorld) -> None:
+    with world.start(world.bundle("probe"), PROGRAM) as running:
+        await running.until_ready()
+        for _ in range(3):
+            status, body = await running.get("/api/v1/broken")
+            assert (status, body["error"]["code"]) == (500, "INTERNAL_ERROR")
+        _, health = await running.get("/health")
+        (folded,) = health["errors"]
+        assert (folded["code"], folded["count"]) == ("UNEXPECTED", 3)
+        logged = [line for line in running.lines() if line.get("error_code") == "UNEXPECTED"]
+        assert logged[0]["fields"]["fingerprint"] == folded["fingerprint"]
+        assert logged[0]["trace_id"]
+        assert await running.get("/api/v1/greeting") == (
+            200,
+            {"greeting": "hello", "peers": ["probe"]},
+        )
 
 
 @async_test
@@ -118,7 +139,7 @@ async def test_a_component_that_fails_ends_the_process_with_one_line(world: Serv
 
 
 @async_test
-async def test_lists_every_configuration_error_and_exits_78(world: ServiceWorld) -> None:
+async def test_inf_07_lists_every_configuration_error_and_exits_78(world: ServiceWorld) -> None:
     config = world.home / "aitrading.toml"
     config.write_text('[probe]\nsize = 70\ngreetign = "x"\n[other]\nunknown = 1\n')
     bundle = world.bundle("probe", config_file=config, settings={"probe.start": "never"})
@@ -232,7 +253,9 @@ async def test_running_requests_end_before_components_stop(world: ServiceWorld) 
 
 
 @async_test
-async def test_services_find_each_other_over_nats_and_outlive_it(world: ServiceWorld) -> None:
+async def test_inf_06_services_find_each_other_over_nats_and_outlive_it(
+    world: ServiceWorld,
+) -> None:
     port = free_port()
     async with AsyncExitStack() as stack:
         async with running_nats(world.home, port=port) as nats:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from aitrading.core.infrastructure.central_hub import CentralHub, HubSettings
+from aitrading.core.infrastructure.chain_metrics import publish_chains
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.chain_reporter import ChainReporter
 from aitrading.core.infrastructure.chains import ALL_CHAINS
@@ -91,9 +92,10 @@ def _health(
     return health
 
 
-def _chains(bundle: ServiceBundle, clock: Clock) -> ChainRegistry:
+def _chains(bundle: ServiceBundle, clock: Clock, metrics: Metrics) -> ChainRegistry:
     registry = ChainRegistry(clock=clock, service=bundle.service, instance=bundle.instance)
     registry.define(*ALL_CHAINS)
+    publish_chains(registry, metrics)
     return registry
 
 
