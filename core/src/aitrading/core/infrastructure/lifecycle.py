@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol, Self, TypeVar
 
 from aitrading.core.infrastructure.error_codes import (
@@ -76,7 +75,7 @@ class StopFailure:
 
 
 class LifecycleManager:
-    """Starts components in dependency order and stops them in reverse.
+    """Starts components in dependency order, else in the order given, and stops them in reverse.
 
     A start that fails or is cancelled stops what already ran and raises the reason.
     """
@@ -245,23 +244,33 @@ class TaskSet:
 
 
 def dependency_order(graph: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """Names so that each follows what it needs; stable for equal input.
+    """Names so that each follows what it needs, otherwise in the order given.
 
     Raises `LIFECYCLE_DEPENDENCY_MISSING` or `LIFECYCLE_DEPENDENCY_CYCLE` with the path.
     """
-    for name, needs in graph.items():
-        for needed in needs:
-            if needed not in graph:
-                raise LIFECYCLE_DEPENDENCY_MISSING.error(
-                    path=" → ".join([*path_to(graph, name), needed]),
-                    missing=needed,
-                    known=", ".join(sorted(graph)),
-                )
-    try:
-        return tuple(TopologicalSorter(graph).static_order())
-    except CycleError as exc:
-        path: list[str] = exc.args[1]
-        raise LIFECYCLE_DEPENDENCY_CYCLE.error(path=" → ".join(reversed(path))) from exc
+    order: dict[str, None] = {}
+    for name in graph:
+        _visit(graph, name, [], order)
+    return tuple(order)
+
+
+def _visit(
+    graph: Mapping[str, Collection[str]], name: str, path: list[str], order: dict[str, None]
+) -> None:
+    if name in order:
+        return
+    if name in path:
+        cycle = [*path[path.index(name) :], name]
+        raise LIFECYCLE_DEPENDENCY_CYCLE.error(path=" → ".join(cycle))
+    if name not in graph:
+        raise LIFECYCLE_DEPENDENCY_MISSING.error(
+            path=" → ".join([*path_to(graph, path[0])[:-1], *path, name]),
+            missing=name,
+            known=", ".join(sorted(graph)),
+        )
+    for needed in graph[name]:
+        _visit(graph, needed, [*path, name], order)
+    order[name] = None
 
 
 def path_to(graph: Mapping[str, Collection[str]], name: str) -> list[str]:

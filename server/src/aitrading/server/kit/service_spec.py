@@ -19,9 +19,10 @@ class ServiceSpec:
     """One service, declared.
 
     `depends_on` names engines and services that must work before this one starts; `providers`
-    registers what the service is made of; `components` are started in the order of their own
-    `depends_on`; `endpoints` are classes with `@endpoint` methods. `merges_chains` makes this
-    process know the chain measurements of all.
+    registers what the service is made of. `components` are started in this order, after those
+    that every service has, unless their own `depends_on` says otherwise, and stopped in reverse.
+    `endpoints` are classes with `@endpoint` methods; `pages` gives further routes.
+    `merges_chains` makes this process know the chain measurements of all.
 
     Every service can ask its container for: `ServiceBundle`, `ConfigManager` and each of its
     `sections`, `Clock`, `IdFactory`, `Randomness`, `Metrics`, `ResilienceRegistry`,
