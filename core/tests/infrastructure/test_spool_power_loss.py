@@ -1,0 +1,75 @@
+"""The spool on a real ext4 whose power is cut; the long campaign is AITRADING_PROVE_POINTS."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUNNER = Path(__file__).with_name("power_loss.py")
+QUICK_POINTS = 40
+CONTROL_POINTS = 10
+SECONDS_PER_POINT = 2
+NEEDED = ("unshare", "mount", "umount", "mkfs.ext4")
+
+
+def why_not() -> str:
+    """Why the power cannot be cut here; empty when it can."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return "cutting the power of a file system needs root (mount, FS_IOC_SHUTDOWN)"
+    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
+    if missing:
+        return f"these tools are missing: {', '.join(missing)}"
+    trial = subprocess.run(
+        ["unshare", "-m", "--propagation", "private", "losetup", "-f"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return f"no loop device: {trial.stderr.strip()}" if trial.returncode else ""
+
+
+REASON = why_not()
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(bool(REASON), reason=REASON or "it can"),
+]
+
+
+def campaign(folder: Path, points: int, mode: str) -> dict[str, int]:
+    seed = os.environ.get("AITRADING_PROVE_SEED", "1")
+    done = subprocess.run(
+        [
+            *("unshare", "-m", "--propagation", "private"),
+            *(sys.executable, str(RUNNER), str(folder), str(points), seed, mode),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60 + points * SECONDS_PER_POINT,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return json.loads(done.stdout)
+
+
+def points_wanted() -> int:
+    return int(os.environ.get("AITRADING_PROVE_POINTS", QUICK_POINTS))
+
+
+@pytest.mark.timeout(60 + points_wanted() * SECONDS_PER_POINT)
+def test_a_power_cut_loses_doubles_and_changes_nothing_acknowledged(tmp_path: Path) -> None:
+    points = points_wanted()
+    tally = campaign(tmp_path, points, "sync")
+    harm = ("lost", "doubled", "wrong", "returned_from_deletion", "quarantined")
+    assert {name: tally[name] for name in harm} == dict.fromkeys(harm, 0), tally
+    assert tally["points"] == points
+    assert tally["acknowledged"] > points * 10, tally
+    assert tally["mid_write"] > 0, tally
+
+
+def test_the_same_without_sync_loses_so_the_test_can_see_it(tmp_path: Path) -> None:
+    tally = campaign(tmp_path, CONTROL_POINTS, "control")
+    assert tally["lost"] > 0, tally
