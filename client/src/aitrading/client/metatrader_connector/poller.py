@@ -4,10 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock
-from aitrading.client.metatrader_connector.error_codes import (
-    TERMINAL_SYMBOL_UNKNOWN,
-    TERMINAL_UNAVAILABLE,
-)
 from aitrading.client.metatrader_connector.journal import Taken, TickJournal
 from aitrading.client.metatrader_connector.metrics import (
     HISTORY_CHANGED,
@@ -18,6 +14,10 @@ from aitrading.client.metatrader_connector.metrics import (
 from aitrading.client.metatrader_connector.rows import Conversion, to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.terminal.errors import (
+    TERMINAL_SYMBOL_UNKNOWN,
+    TERMINAL_UNAVAILABLE,
+)
 from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo, Terminal
 from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.domain.market import TickArray
@@ -25,7 +25,7 @@ from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, 
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, now_ms
-from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 
 TERMINAL_RECONNECT: Final = CallSite(
@@ -103,6 +103,17 @@ class TickPoller:
     def broker_offset_s(self) -> int | None:
         """Broker time minus UTC, as far as it is known."""
         return self._broker_clock.offset_s
+
+    def statistics(self) -> dict[str, FieldValue]:
+        """For health."""
+        account = self.account
+        return {
+            "account": f"{account.server}:{account.login}" if account else None,
+            "symbols": len(self._symbols),
+            "broker_offset_s": self.broker_offset_s,
+            "last_tick_ms": self.last_tick_ms or None,
+            "paused_by": self.paused_by,
+        }
 
     async def start(self) -> None:
         """Connect to the terminal and ask for ticks, from now on."""

@@ -84,18 +84,3 @@ class ClientSpoolSettings:
     segment_mb: Annotated[
         int, Setting(doc="Size at which a spool file is closed.", unit="MB", minimum=1, maximum=64)
     ] = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class SimulatedTerminalSettings:
-    """The simulated terminal."""
-
-    SECTION: ClassVar[str] = "terminal_sim"
-
-    seed: Annotated[int, Setting(doc="The same seed gives the same market.", minimum=0)] = 1
-    ticks_per_s: Annotated[
-        float,
-        Setting(
-            doc="Average ticks per second and symbol.", unit="1/s", minimum=0.01, maximum=100_000
-        ),
-    ] = 4.0

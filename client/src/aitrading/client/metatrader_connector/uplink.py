@@ -20,6 +20,7 @@ from aitrading.client.security.secure_websocket_client import LinkUser, SecureWe
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.link.events import (
     Acknowledged,
@@ -72,6 +73,24 @@ class TickUplink(LinkUser):
     def released(self) -> int:
         """The journal position up to which the server has everything."""
         return self._released
+
+    def statistics(self) -> dict[str, FieldValue]:
+        """For health."""
+        return {
+            "pending_ticks": self.pending_ticks,
+            "released_position": self._released,
+            "refused_streams": ", ".join(f"{name}: {code}" for name, code in self.refused.items()),
+        }
+
+    @property
+    def pending_ticks(self) -> int:
+        """Ticks stored here that the server has not confirmed."""
+        return sum(self._behind(stream) for stream in self._journal.streams)
+
+    def _behind(self, stream: TickStream) -> int:
+        if stream.id in self._dropped:
+            return 0
+        return max(0, stream.next_sequence - 1 - self._acknowledged.get(stream.id, 0))
 
     async def start(self) -> None:
         """Send whatever the journal holds, from now on."""
@@ -266,10 +285,7 @@ class TickUplink(LinkUser):
         while True:
             await self._clock.sleep(RELEASE_EVERY_S)
             await self._journal.release(self._released)
-            pending = 0
             for stream in self._journal.streams:
-                behind = stream.next_sequence - 1 - self._acknowledged.get(stream.id, 0)
-                pending += behind
-                if not stream.active and (behind <= 0 or stream.id in self._dropped):
+                if not stream.active and not self._behind(stream):
                     await self._journal.forget_stream(stream)
-            self._metrics.set(TICKS_PENDING, pending)
+            self._metrics.set(TICKS_PENDING, self.pending_ticks)

@@ -73,14 +73,13 @@ DEVICE_CERTIFICATE_EXPIRED: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.MARKET_DATA,
 )
-ENROLMENT_REFUSED: Final = ErrorSpec(
-    code="ENROLMENT_REFUSED",
-    category=Category.DENIED,
-    message="The server did not accept the enrolment: {reason}.",
-    why="The code was used before, is older than its life, or was withdrawn.",
-    remedy="Ask for a new code: `aitrading device invite`.",
-    http_status=403,
-    severity=Severity.INFO,
+SERVER_ANSWER_UNEXPECTED: Final = ErrorSpec(
+    code="SERVER_ANSWER_UNEXPECTED",
+    category=Category.FATAL,
+    message="The server answered with status {status} and something this client cannot use.",
+    why="Client and server are of different versions, or something else listens there.",
+    remedy="Check the address and compare the versions of both sides.",
+    http_status=502,
 )
 ENROLMENT_ADDRESS_INVALID: Final = ErrorSpec(
     code="ENROLMENT_ADDRESS_INVALID",

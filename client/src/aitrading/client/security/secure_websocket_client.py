@@ -38,8 +38,8 @@ from aitrading.core.infrastructure.error_handler import (
 )
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.resilience import Timeouts, time_limit
-from aitrading.core.kit.clock import NS_PER_S, Clock
-from aitrading.core.kit.errors import AitradingError, ErrorSpec
+from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError, ErrorSpec, FieldValue
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.error_codes import LINK_GOING_AWAY
@@ -125,6 +125,7 @@ class SecureWebSocketClient:
         errors: ErrorHandler,
     ) -> None:
         self.name = "link"
+        self.depends_on = ("certificate", "uplink")
         self.address = address
         self.round_trip_ns: int | None = None
         self.connected_since_ns: int | None = None
@@ -145,7 +146,7 @@ class SecureWebSocketClient:
 
     @property
     def state(self) -> ComponentState:
-        """HEALTHY while CONNECTED, DEGRADED otherwise: ticks wait on disk meanwhile."""
+        """STARTING until CONNECTED for the first time, DEGRADED after a loss: ticks wait on disk."""
         return self._state
 
     @property
@@ -165,6 +166,18 @@ class SecureWebSocketClient:
         """The socket keeps up; otherwise more would only fill memory."""
         return self._connection is not None and not self._connection.is_paused
 
+    def statistics(self) -> dict[str, FieldValue]:
+        """For health."""
+        round_trip = self.round_trip_ns
+        return {
+            "link": self._link_state,
+            "server": f"{self.address.host}:{self.address.port}",
+            "connections": self.connections,
+            "connected_since_ns": self.connected_since_ns,
+            "round_trip_ms": None if round_trip is None else round_trip / NS_PER_MS,
+            "last_error": self.last_error,
+        }
+
     def flush(self) -> None:
         """Send what the session has queued."""
         if self._connection is not None:
@@ -177,7 +190,7 @@ class SecureWebSocketClient:
 
     async def start(self) -> None:
         """Connect, and connect again, from now on; returns at once."""
-        self._state = ComponentState.DEGRADED
+        self._state = ComponentState.STARTING
         self._errors.declare(LINK_RECONNECT)
         self._tasks.start(self._run(), name="link")
 
@@ -280,7 +293,7 @@ class SecureWebSocketClient:
         self._connection = None
         self._link_state = LinkState.DISCONNECTED
         self.connected_since_ns = None
-        if self._state is not ComponentState.STOPPING:
+        if self._state is ComponentState.HEALTHY:
             self._state = ComponentState.DEGRADED
         if was_connected:
             _log.warning("link lost", reason=self.last_error or "connection cut")

@@ -40,7 +40,7 @@ US_PER_MS: Final = 1_000
 HISTORY_S: Final = 7 * 24 * 3_600
 """How far back the simulated broker keeps ticks."""
 DEFAULT_TICKS_PER_S: Final = 4.0
-SIMULATED_LOGIN: Final = 50_000_001
+SIMULATED_LOGIN: Final = 1_000_001
 SIMULATED_SERVER: Final = "Simulated-Demo"
 
 T = TypeVar("T")

@@ -1,0 +1,131 @@
+"""Finds what keeps a client from working, with cause and remedy."""
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from aitrading.client.security.certificate_keeper import due_ns
+from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
+from aitrading.client.security.server_api import ServerApi
+from aitrading.client.status import client_status
+from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
+from aitrading.core.kit.errors import AitradingError
+
+FREE_BYTES_WANTED: Final = 1024**3
+PROBE_PATH: Final = "/api/v1/devices/trust"
+
+
+class Verdict(StrEnum):
+    """What a finding means."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BROKEN = "broken"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return {name: str(value) for name, value in asdict(self).items()}
+
+
+class _Anything(msgspec.Struct, frozen=True):
+    """An answer whose content does not matter."""
+
+
+def examine(home: Path, clock: Clock) -> list[Finding]:
+    """Look at everything; what depends on something broken is left out or unverified."""
+    files = DeviceFiles(home)
+    try:
+        record = files.load()
+        certificate = _certificate(files, clock)
+    except AitradingError as exc:
+        return [_broken("identity", exc), _disk(home), _terminal()]
+    identity = Finding("identity", Verdict.OK, f"device {record.device}")
+    return [
+        identity,
+        certificate,
+        _server(record),
+        _link_name(record),
+        _disk(home),
+        _terminal(),
+        _running(home, record),
+    ]
+
+
+def _certificate(files: DeviceFiles, clock: Clock) -> Finding:
+    validity, now_ns = files.certificate().validity, clock.now_ns()
+    ends = rfc3339_of_ns(validity.not_after_ns)
+    if now_ns < validity.not_before_ns:
+        begins = rfc3339_of_ns(validity.not_before_ns)
+        return Finding("certificate", Verdict.BROKEN, f"valid from {begins}: this clock is behind",
+                       "Set the machine's clock.")  # fmt: skip
+    if now_ns >= validity.not_after_ns:
+        return Finding("certificate", Verdict.BROKEN, f"ended {ends}",
+                       "Start the client: it renews for 30 days; then enrol again.")  # fmt: skip
+    if now_ns >= due_ns(validity) + 3_600 * NS_PER_S:
+        return Finding("certificate", Verdict.WARNING, f"ends {ends}, renewal is overdue",
+                       "Start the client and look at its log.")  # fmt: skip
+    return Finding("certificate", Verdict.OK, f"ends {ends}")
+
+
+def _server(record: DeviceRecord) -> Finding:
+    try:
+        ServerApi(record.server, record.trust).get(PROBE_PATH, _Anything)
+    except AitradingError as exc:
+        return _broken("server", exc)
+    return Finding("server", Verdict.OK, f"{record.server.url} proved to be the enrolled one")
+
+
+def _link_name(record: DeviceRecord) -> Finding:
+    return Finding(
+        "link", Verdict.UNVERIFIED, f"the name {record.server.link_name} is used when connecting"
+    )
+
+
+def _disk(home: Path) -> Finding:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    found = f"{free // 1024**2} MiB free"
+    if free < FREE_BYTES_WANTED:
+        return Finding("disk", Verdict.WARNING, found, "Free space: unsent ticks wait here.")
+    return Finding("disk", Verdict.OK, found)
+
+
+def _terminal() -> Finding:
+    if find_spec("MetaTrader5") is not None:
+        return Finding("terminal", Verdict.UNVERIFIED, "the package MetaTrader5 is installed")
+    return Finding(
+        "terminal",
+        Verdict.WARNING,
+        f"the package MetaTrader5 is not installed ({sys.platform})",
+        "Only `run --terminal sim` works here.",
+    )
+
+
+def _running(home: Path, record: DeviceRecord) -> Finding:
+    report: dict[str, Any] | None = client_status(home, record)
+    if report is None:
+        return Finding("client", Verdict.WARNING, "not running", "aitrading-client run")
+    verdict = Verdict.OK if report["ready"] else Verdict.BROKEN
+    remedy = "" if report["ready"] else "See `aitrading-client status`."
+    return Finding("client", verdict, f"running, {report['state']}", remedy)
+
+
+def _broken(what: str, exc: AitradingError) -> Finding:
+    return Finding(what, Verdict.BROKEN, exc.message, exc.spec.remedy)

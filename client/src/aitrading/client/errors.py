@@ -1,0 +1,32 @@
+"""What the client as a program refuses."""
+
+from typing import Final
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Severity
+
+PROBE_PORT_TAKEN: Final = ErrorSpec(
+    code="PROBE_PORT_TAKEN",
+    category=Category.DENIED,
+    message="Port {port} of this machine is taken.",
+    why="Another client runs here, or another program uses the port.",
+    remedy="Stop it, or set `connector.probe_port` (0 takes a free one).",
+    http_status=409,
+    severity=Severity.ERROR,
+)
+CLIENT_NOT_RUNNING: Final = ErrorSpec(
+    code="CLIENT_NOT_RUNNING",
+    category=Category.RETRYABLE,
+    message="No client runs with the home {home}.",
+    why="It was not started, or it stopped.",
+    remedy="Start it: `aitrading-client run`.",
+    http_status=503,
+    severity=Severity.INFO,
+)
+CLIENT_HOME_IN_USE: Final = ErrorSpec(
+    code="CLIENT_HOME_IN_USE",
+    category=Category.DENIED,
+    message="Another client uses the home {home}.",
+    why="Two clients with one identity would take each other's link away.",
+    remedy="Stop the other one, or give this one a home and a device of its own.",
+    http_status=409,
+)

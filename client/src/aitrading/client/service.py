@@ -1,0 +1,294 @@
+"""The composition root of the running client."""
+
+import asyncio
+import os
+import signal
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from aitrading.client.errors import CLIENT_HOME_IN_USE
+from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
+from aitrading.client.metatrader_connector.metrics import LINK_CONNECTED, LINK_ROUND_TRIP
+from aitrading.client.metatrader_connector.poller import TickPoller
+from aitrading.client.metatrader_connector.settings import (
+    ClientSpoolSettings,
+    ConnectorSettings,
+)
+from aitrading.client.metatrader_connector.uplink import TickUplink
+from aitrading.client.probe_server import ProbeServer
+from aitrading.client.run_record import RUN_FILE, RunRecord
+from aitrading.client.security.certificate_keeper import CertificateKeeper
+from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
+from aitrading.client.security.secure_websocket_client import (
+    LinkAddress,
+    LinkState,
+    SecureWebSocketClient,
+)
+from aitrading.client.security.trust import client_context
+from aitrading.client.terminal.select import TerminalKind, open_terminal
+from aitrading.client.terminal.settings import SimulatedTerminalSettings
+from aitrading.client.terminal.worker import TerminalThread
+from aitrading.core.infrastructure.config_manager import ConfigManager
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.files import make_private_folder, try_lock, write_atomically
+from aitrading.core.infrastructure.health import ComponentHealth, HealthRegistry, publish_health
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState, LifecycleManager
+from aitrading.core.infrastructure.metrics import Metrics, Reading
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.spool import SpoolLimits
+from aitrading.core.infrastructure.tenant_context import current_error_context
+from aitrading.core.kit.clock import NS_PER_S, Clock, SystemClock
+from aitrading.core.kit.errors import FieldValue
+from aitrading.core.kit.ids import IdFactory, SystemIdFactory
+from aitrading.core.kit.randomness import Randomness, SystemRandomness
+from aitrading.core.logging.optimized_log_router import configure_logging, get_logger
+from aitrading.core.protocol.link.session import ClientProfile
+
+SERVICE: Final = "metatrader-connector"
+CONFIG_NAME: Final = "aitrading.toml"
+MIB: Final = 1024 * 1024
+SEGMENT_AGE_MS: Final = 5_000
+SECTIONS: Final = (ConnectorSettings, ClientSpoolSettings, SimulatedTerminalSettings)
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What comes from outside of the client: the machine, or a test."""
+
+    clock: Clock
+    ids: IdFactory
+    randomness: Randomness
+
+    @classmethod
+    def of_machine(cls) -> "Surroundings":
+        """The machine's clock and randomness."""
+        clock, randomness = SystemClock(), SystemRandomness()
+        return cls(clock=clock, ids=SystemIdFactory(clock, randomness), randomness=randomness)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningClient:
+    """The parts of a client that runs."""
+
+    link: SecureWebSocketClient
+    uplink: TickUplink
+    poller: TickPoller
+    journal: TickJournal
+    probes: ProbeServer
+    health: HealthRegistry
+    errors: ErrorHandler
+
+
+def load_config(home: Path, environ: Mapping[str, str]) -> ConfigManager:
+    """The client's settings: defaults, `HOME/aitrading.toml`, environment."""
+    path = home / CONFIG_NAME
+    return ConfigManager.load(
+        SECTIONS, toml_path=path if path.exists() else None, environ=environ, strict=False
+    )
+
+
+def software() -> str:
+    """How the client introduces itself."""
+    return f"aitrading-client/{version('aitrading-client')}"
+
+
+async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT; raises what keeps it from starting."""
+    surroundings = Surroundings.of_machine()
+    record = DeviceFiles(home).load()
+    configure_logging(
+        service=SERVICE, instance=str(record.device), clock=surroundings.clock, level="INFO"
+    )
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    config = load_config(home, environ)
+    async with running_client(home, kind, config, surroundings) as client:
+        _log.info("client runs", port=client.probes.port, terminal=kind.value)
+        await ended.wait()
+    _log.info("client stopped")
+
+
+@asynccontextmanager
+async def running_client(
+    home: Path, kind: TerminalKind, config: ConfigManager, surroundings: Surroundings
+) -> AsyncGenerator[RunningClient]:
+    """The whole client over one home, for the time of the block."""
+    async with AsyncExitStack() as stack:
+        lock = try_lock(home / "client.lock")
+        if lock is None:
+            raise CLIENT_HOME_IN_USE.error(home=str(home))
+        stack.callback(os.close, lock)
+        files = DeviceFiles(home)
+        client, components = await _build(stack, home, files, kind, config, surroundings)
+        await stack.enter_async_context(LifecycleManager(components))
+        run = RunRecord(pid=os.getpid(), port=client.probes.port)
+        write_atomically(home / RUN_FILE, msgspec.json.encode(run))
+        stack.callback((home / RUN_FILE).unlink, missing_ok=True)
+        yield client
+
+
+async def _build(
+    stack: AsyncExitStack,
+    home: Path,
+    files: DeviceFiles,
+    kind: TerminalKind,
+    config: ConfigManager,
+    surroundings: Surroundings,
+) -> tuple[RunningClient, list[Component]]:
+    record = files.load()
+    core = _Core.make(record, surroundings)
+    journal = await _open_journal(stack, home, record, config, surroundings)
+    connector = config.get(ConnectorSettings)
+    terminal = TerminalThread(
+        open_terminal(kind, config.get(SimulatedTerminalSettings), surroundings.clock)
+    )
+    stack.push_async_callback(terminal.close)
+    keeper = CertificateKeeper(files, record, clock=surroundings.clock, errors=core.errors)
+    poller = TickPoller(
+        terminal,
+        journal,
+        connector,
+        clock=surroundings.clock,
+        errors=core.errors,
+        metrics=core.metrics,
+    )
+    uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
+    link = _link(files, record, uplink, core.errors, surroundings)
+    uplink.link = link
+    probes = ProbeServer(connector.probe_port, core.health, core.metrics)
+    client = RunningClient(
+        link=link,
+        uplink=uplink,
+        poller=poller,
+        journal=journal,
+        probes=probes,
+        health=core.health,
+        errors=core.errors,
+    )
+    _show(client, keeper, core.metrics)
+    return client, [probes, keeper, uplink, poller, link]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Core:
+    """What every process has."""
+
+    metrics: Metrics
+    errors: ErrorHandler
+    health: HealthRegistry
+
+    @classmethod
+    def make(cls, record: DeviceRecord, surroundings: Surroundings) -> "_Core":
+        metrics, resilience = Metrics(), ResilienceRegistry()
+        errors = ErrorHandler(
+            clock=surroundings.clock,
+            randomness=surroundings.randomness,
+            metrics=metrics,
+            resilience=resilience,
+            context=current_error_context,
+        )
+        health = HealthRegistry(
+            service=SERVICE,
+            instance=str(record.device),
+            version=version("aitrading-client"),
+            clock=surroundings.clock,
+            resilience=resilience,
+            errors=errors,
+        )
+        publish_health(health, metrics)
+        return cls(metrics=metrics, errors=errors, health=health)
+
+
+async def _open_journal(
+    stack: AsyncExitStack,
+    home: Path,
+    record: DeviceRecord,
+    config: ConfigManager,
+    surroundings: Surroundings,
+) -> TickJournal:
+    settings = config.get(ClientSpoolSettings)
+    folder = home / "journal" / str(record.device)
+    make_private_folder(folder)
+    journal = await TickJournal.open(
+        folder,
+        identity=JournalIdentity(tenant=record.identity.tenant, device=record.identity.device),
+        limits=SpoolLimits(
+            limit_bytes=settings.limit_mb * MIB,
+            segment_bytes=settings.segment_mb * MIB,
+            segment_age_ms=SEGMENT_AGE_MS,
+        ),
+        clock=surroundings.clock,
+        ids=surroundings.ids,
+    )
+    stack.push_async_callback(journal.close)
+    return journal
+
+
+def _link(
+    files: DeviceFiles,
+    record: DeviceRecord,
+    uplink: TickUplink,
+    errors: ErrorHandler,
+    surroundings: Surroundings,
+) -> SecureWebSocketClient:
+    def context() -> ssl.SSLContext:
+        files.require_valid(surroundings.clock.now_ns())
+        return client_context(record.trust, files.tls)
+
+    server = record.server
+    return SecureWebSocketClient(
+        LinkAddress(host=server.host, port=server.port, server_name=server.link_name),
+        uplink,
+        context=context,
+        profile=ClientProfile(software=software()),
+        clock=surroundings.clock,
+        randomness=surroundings.randomness,
+        errors=errors,
+    )
+
+
+def _show(client: RunningClient, keeper: CertificateKeeper, metrics: Metrics) -> None:
+    """Everything a person or a probe may want to know."""
+    health = client.health
+    health.watch(client.probes)
+    health.watch(keeper)
+    health.watch(client.link)
+    health.watch(client.poller)
+    health.watch(client.uplink)
+    spool = client.journal.spool
+    health.probe(
+        "journal",
+        lambda: ComponentHealth(
+            state=ComponentState.FAILED if spool.statistics().failed else ComponentState.HEALTHY,
+            fields=_spool_fields(client.journal),
+        ),
+    )
+    metrics.add_source(lambda: _readings(client.link))
+
+
+def _spool_fields(journal: TickJournal) -> dict[str, FieldValue]:
+    statistics = journal.spool.statistics()
+    return {
+        "used_bytes": statistics.used_bytes,
+        "limit_bytes": statistics.limit_bytes,
+        "streams": len(journal.streams),
+        "gaps": journal.gaps.added,
+    }
+
+
+def _readings(link: SecureWebSocketClient) -> list[Reading]:
+    readings = [Reading(LINK_CONNECTED, float(link.link_state is LinkState.CONNECTED))]
+    if link.round_trip_ns is not None:
+        readings.append(Reading(LINK_ROUND_TRIP, link.round_trip_ns / NS_PER_S))
+    return readings

@@ -1,0 +1,31 @@
+"""Asks the client that uses a home how it is."""
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from aitrading.client.run_record import RUN_FILE, RunRecord
+from aitrading.client.security.device_files import DeviceRecord
+
+TIMEOUT_S: Final = 3.0
+LOOPBACK: Final = "127.0.0.1"
+
+
+def client_status(home: Path, record: DeviceRecord) -> dict[str, Any] | None:
+    """The `/health` report of the running client; None when none answers for this device."""
+    try:
+        run = msgspec.json.decode((home / RUN_FILE).read_bytes(), type=RunRecord)
+    except (OSError, msgspec.DecodeError):
+        return None
+    connection = http.client.HTTPConnection(LOOPBACK, run.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/health")
+        report: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return report if report.get("instance") == str(record.device) else None

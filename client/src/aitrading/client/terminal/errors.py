@@ -1,0 +1,36 @@
+"""What can be wrong with a terminal."""
+
+from typing import Final
+
+from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+
+TERMINAL_UNAVAILABLE: Final = ErrorSpec(
+    code="TERMINAL_UNAVAILABLE",
+    category=Category.RETRYABLE,
+    message="The terminal does not answer: {text} ({number}).",
+    why="The terminal is not running, not logged in, or still starting.",
+    remedy="Start the terminal and log in; the client connects again by itself.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
+TERMINAL_SYMBOL_UNKNOWN: Final = ErrorSpec(
+    code="TERMINAL_SYMBOL_UNKNOWN",
+    category=Category.DENIED,
+    message="The broker does not know the symbol {symbol}.",
+    why="The name is spelt differently at this broker; suffixes and case count.",
+    remedy="Compare with Market Watch in the terminal and correct `connector.symbols`.",
+    http_status=404,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
+TERMINAL_NOT_AVAILABLE: Final = ErrorSpec(
+    code="TERMINAL_NOT_AVAILABLE",
+    category=Category.DENIED,
+    message="The package MetaTrader5 is not installed, or does not exist for {platform}.",
+    why="MetaQuotes publishes it for Windows only.",
+    remedy="Run the client on Windows or under Wine, or use `--terminal sim`.",
+    http_status=501,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)

@@ -1,0 +1,34 @@
+"""Which terminal to use."""
+
+import importlib
+import sys
+from enum import StrEnum
+from typing import Any, Final
+
+from aitrading.client.terminal.errors import TERMINAL_NOT_AVAILABLE
+from aitrading.client.terminal.port import Terminal
+from aitrading.client.terminal.settings import SimulatedTerminalSettings
+from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.core.kit.clock import Clock
+
+PACKAGE: Final = "MetaTrader5"
+
+
+class TerminalKind(StrEnum):
+    """What stands behind the port."""
+
+    SIM = "sim"
+    MT5 = "mt5"
+
+
+def open_terminal(
+    kind: TerminalKind, settings: SimulatedTerminalSettings, clock: Clock
+) -> Terminal:
+    """The terminal, not connected yet; raises `TERMINAL_NOT_AVAILABLE`."""
+    if kind is TerminalKind.SIM:
+        return SimulatedTerminal(clock, seed=settings.seed, ticks_per_s=settings.ticks_per_s)
+    try:
+        package: Any = importlib.import_module(PACKAGE)
+    except ImportError as exc:
+        raise TERMINAL_NOT_AVAILABLE.error(platform=sys.platform) from exc
+    return package
