@@ -28,7 +28,7 @@ from aitrading.core.infrastructure.central_hub import (
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.chains import ALL_CHAINS, BRIDGE_SPOOL, MARKET_DATA
 from aitrading.core.infrastructure.config_manager import ConfigManager, Setting
-from aitrading.core.infrastructure.error_codes import REGISTRY_UNAVAILABLE
+from aitrading.core.infrastructure.error_codes import HUB_NOT_CREATED, REGISTRY_UNAVAILABLE
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
@@ -346,6 +346,66 @@ async def test_a_lost_store_degrades_to_the_last_known_services_and_comes_back()
         assert there.statistics().store_losses == 1
         await clock.advance(LEASE_S + 1)
         assert names(there) == ["2"]
+
+
+class OddStore(MemoryRegistryStore):
+    """Fails as no adapter should, or stops telling changes."""
+
+    fault: Exception | None = None
+    watches = 0
+
+    @override
+    async def list(self) -> list[ServiceRecord]:
+        if self.fault is not None:
+            raise self.fault
+        return await super().list()
+
+    @override
+    async def watch(self) -> AsyncIterator[RegistryChange]:
+        self.watches += 1
+        for change in ():
+            yield change
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("odd"), HUB_NOT_CREATED.error()], ids=["foreign", "denied"]
+)
+@async_test
+async def test_whatever_a_store_raises_is_a_lost_registry(fault: Exception) -> None:
+    store, clock = OddStore(), ManualClock()
+    store.fault = fault
+    async with running(make_hub(store, clock)) as hub:
+        await hub.register(record())
+        assert hub.state is ComponentState.DEGRADED
+        assert names(hub) == ["1"]
+        assert hub.errors.latest()[0].code == "REGISTRY_UNAVAILABLE"
+
+
+@async_test
+async def test_a_store_that_stops_telling_changes_is_asked_again() -> None:
+    store, clock = OddStore(), ManualClock()
+    async with running(make_hub(store, clock)):
+        await clock.advance(3)
+        assert store.watches == 4
+
+
+class BrokenClock(ManualClock):
+    @override
+    async def sleep(self, seconds: float) -> None:
+        raise OverflowError("no such time")
+
+
+@async_test
+async def test_a_hub_that_cannot_follow_says_so_and_keeps_what_it_knows() -> None:
+    store = FragileStore()
+    async with running(make_hub(store, BrokenClock())) as hub:
+        await hub.register(record())
+        store.lose()
+        await settle()
+        assert hub.state is ComponentState.FAILED
+        assert hub.stale_since_ns is not None
+        assert names(hub) == ["1"]
+        store.regain()
 
 
 @async_test
