@@ -12,6 +12,7 @@ import msgspec
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table
+from aitrading.server.cli.session import local_web
 
 ROLES = ("owner", "trader", "viewer", "auditor")
 
@@ -42,6 +43,13 @@ class Credentials(msgspec.Struct):
     user: UUID
     name: str
     password: str | None
+
+
+class LoginLink(msgspec.Struct):
+    """The code of a one-time link."""
+
+    code: str
+    lifetime_s: int
 
 
 class Account(msgspec.Struct):
@@ -161,6 +169,22 @@ def reset_password(*, person: str, as_json: bool, home: Path) -> None:
     host = Host(home)
     made = host.post("users/password", host.person(person), Credentials)
     _show(made, as_json=as_json, fields=("name", "password"))
+
+
+@user.command("link")
+@click.argument("person", metavar="TENANT/USER")
+@json_option
+@home_option
+def login_link(*, person: str, as_json: bool, home: Path) -> None:
+    """Print a link that opens the page logged in as this person; it works once and soon ends."""
+    host = Host(home)
+    made = host.post("login-link", host.person(person), LoginLink)
+    url = f"{local_web(home, None).url}/login#link={made.code}"
+    if as_json:
+        show_json({"url": url, "lifetime_s": made.lifetime_s})
+    else:
+        click.echo(url)
+        click.echo(f"valid for {made.lifetime_s} s, once", err=True)
 
 
 @user.command("suspend")

@@ -112,7 +112,3 @@ def _parse(settings: tuple[str, ...]) -> dict[str, str]:
             raise click.BadParameter(f"{setting!r} is not SECTION.FIELD=VALUE", param_hint="--set")
         parsed[name] = value
     return parsed
-
-
-if __name__ == "__main__":
-    up()

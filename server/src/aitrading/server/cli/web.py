@@ -9,7 +9,10 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
+from aitrading.core.kit.ids import SystemIdFactory
+from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
 
 T = TypeVar("T")
@@ -40,6 +43,7 @@ class Web:
         self.url = url.rstrip("/")
         self._ca = ca
         self._token = token
+        self._ids = SystemIdFactory(SystemClock(), SystemRandomness())
 
     def get(self, path: str, answer: type[T], **query: str) -> T:
         """GET and decode; raises the server's own error."""
@@ -81,6 +85,7 @@ class Web:
         headers = {"accept": "application/json"}
         if content is not None:
             headers["content-type"] = "application/json"
+            headers["idempotency-key"] = str(self._ids.new())
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
         return headers

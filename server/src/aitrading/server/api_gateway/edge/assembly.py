@@ -37,6 +37,7 @@ ROUTES = (
     Route(path="/api/v1/auth/link", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/auth/refresh", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/auth", upstream=GATEWAY),
+    Route(path="/api/v1/devices/trust", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/devices/enroll", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/devices/renew", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/devices", upstream=GATEWAY),

@@ -20,7 +20,12 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_UNKNOWN,
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
-from aitrading.server.api_gateway.identity.model import LIST_LIMIT, Role, normalised_name
+from aitrading.server.api_gateway.identity.model import (
+    LIST_LIMIT,
+    Role,
+    normalised_name,
+    tenant_of_row,
+)
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
 from aitrading.server.authority.passwords import PasswordHasher, generate_password, require_strong
 from aitrading.server.kit.database_errors import (
@@ -167,7 +172,7 @@ class Administration:
             row = await tx.fetch_row(_SQL["find_tenant"], name_or_id)
         if row is None:
             raise IDENTITY_UNKNOWN.error(kind="organisation", name=name_or_id)
-        return TenantId(row["id"])
+        return tenant_of_row(row["id"])
 
     async def create_user(self, new: NewUser, *, actor: str) -> Credentials:
         """A new person; tells a generated password once."""

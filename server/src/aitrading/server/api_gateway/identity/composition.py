@@ -87,10 +87,14 @@ class Identity:
         )
         self._pool = parts.pool
 
-    def endpoints(self) -> list[Endpoint]:
-        """Everything identity answers."""
-        return endpoints_of(
+    def owners(self) -> tuple[object, ...]:
+        """The objects whose methods are endpoints."""
+        return (
             LoginEndpoints(self._pool, self.login, self.sessions),
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
         )
+
+    def endpoints(self) -> list[Endpoint]:
+        """Everything identity answers."""
+        return endpoints_of(*self.owners())

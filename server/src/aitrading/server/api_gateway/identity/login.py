@@ -25,15 +25,16 @@ from aitrading.server.api_gateway.identity.errors import (
     LOGIN_REFUSED,
 )
 from aitrading.server.api_gateway.identity.model import (
-    PLATFORM_TENANT,
     after,
     normalised_name,
+    tenant_of_row,
 )
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions, SessionTickets
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.passwords import PasswordHasher
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.tenancy import PLATFORM
 
 LINK_LIFETIME_S: Final = 10 * 60
 LINK_KEPT: Final = timedelta(days=1)
@@ -156,7 +157,7 @@ class Login:
         """The same two statements for every name, whether or not it leads anywhere."""
         async with self._pool.platform_tx() as tx:
             found = await tx.fetch_value(_SQL["find_tenant"], _cleaned(name.tenant))
-        tenant = TenantId(found or PLATFORM_TENANT)
+        tenant = tenant_of_row(found) if found else PLATFORM
         async with self._pool.tenant_tx(tenant) as tx:
             row = await tx.fetch_row(_SQL["find_user_by_name"], _cleaned(name.user))
         if row is None:

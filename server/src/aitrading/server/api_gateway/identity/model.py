@@ -10,11 +10,10 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.kit.clock import Clock, datetime_of_ns
+from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID
 
-PLATFORM_TENANT: Final = UUID(int=0)
-"""Stands for "no tenant" in audit events and in look-ups that must look alike."""
 LIST_LIMIT: Final = 1000
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}")
 
@@ -54,6 +53,11 @@ def normalised_name(text: str) -> str:
     if not _NAME.fullmatch(name):
         raise IDENTITY_INVALID.error(field="user", reason="use a-z, 0-9 and . _ @ + - only")
     return name
+
+
+def tenant_of_row(value: UUID) -> TenantId:
+    """A column's value as the id that opens a tenant transaction; the driver has its own type."""
+    return TenantId(UUID(int=value.int))
 
 
 def after(clock: Clock, seconds: float) -> datetime:

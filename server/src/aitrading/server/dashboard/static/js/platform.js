@@ -102,7 +102,7 @@ class KeyedTable {
       const [key, values] = this.#fields(item);
       const row = known.get(key) ?? this.#template.content.firstElementChild.cloneNode(true);
       row.dataset.key = key;
-      row.title = item.detail ?? "";
+      row.title = item.detail || item.reason || item.name;
       for (const cell of row.querySelectorAll("[data-field]")) fill(cell, values[cell.dataset.field]);
       return row;
     });
@@ -128,7 +128,8 @@ function serviceFields(item) {
 }
 
 function hopFields(item) {
-  const values = { ...item, p50_ms: number(item.p50_ms, 2), p99_ms: number(item.p99_ms, 2), age: item.last_seen };
+  const ill = item.state === "FAILED" || item.state === "DEGRADED";
+  const values = { ...item, reason: ill ? item.reason : "", p50_ms: number(item.p50_ms, 2), p99_ms: number(item.p99_ms, 2), age: item.last_seen };
   return [`${item.chain}/${item.name}`, values];
 }
 

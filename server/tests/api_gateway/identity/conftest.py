@@ -1,0 +1,150 @@
+"""A whole api-gateway identity: real PostgreSQL, real listeners, a clock that tests move."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
+from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
+from aitrading.server.engines.harness import socket_folder
+from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.http_harness import EdgeAnswer, InProcessServer, serving
+from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+
+ORIGIN = "https://localhost:8000"
+PASSWORD = "correct horse battery staple"  # noqa: S105
+CHEAP = Argon2Cost(memory_kib=64, passes=1)
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Gateway:
+    """A running identity and everything to look behind it."""
+
+    server: InProcessServer
+    identity: Identity
+    pool: PostgresPool
+    clock: ManualClock
+    admin: InternalClient
+    postgres: PostgresServer
+    revoked: list[tuple[TenantId, UUID]] = field(default_factory=list)
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> EdgeAnswer:
+        raw = b"" if body is None else msgspec.json.encode(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.server.edge("POST", f"/api/v1{path}", headers=named, body=raw)
+
+    async def get(self, path: str, **headers: str) -> EdgeAnswer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.server.edge("GET", f"/api/v1{path}", headers=named)
+
+    async def command(self, path: str, **body: Any) -> Any:
+        """One administrative call."""
+        raw = msgspec.json.encode(body)
+        response = await self.admin.request(
+            "POST",
+            f"/internal/v1/admin/{path}",
+            body=raw,
+            headers={"content-type": "application/json"},
+        )
+        return msgspec.json.decode(response.body)
+
+    async def listing(self, path: str, **query: str) -> Any:
+        return await self.admin.get(f"/internal/v1/admin/{path}", answer=Any, query=query)
+
+    async def tenant(self) -> str:
+        """A new organisation's name."""
+        name = f"tenant-{next(_numbers)}"
+        await self.command("tenants", name=name)
+        return name
+
+    async def user(self, tenant: str, user: str = "trader", role: str = "trader") -> UUID:
+        """A new person with `PASSWORD`."""
+        made = await self.command(
+            "users", tenant=tenant, user=user, display_name="T", role=role, password=PASSWORD
+        )
+        return UUID(made["user"])
+
+    async def login(
+        self, tenant: str, user: str = "trader", password: str = PASSWORD, **more: Any
+    ) -> EdgeAnswer:
+        body = {"tenant": tenant, "username": user, "password": password, **more}
+        return await self.post("/auth/login", body)
+
+    async def browser(self, tenant: str, user: str = "trader") -> dict[str, str]:
+        """Log in and give the two cookies."""
+        answer = await self.login(tenant, user)
+        assert answer.status == 200, answer.body
+        return cookies_of(answer)
+
+    def audit(self, action: str) -> list[Any]:
+        """Audit events of one kind, above every row policy."""
+        return self.postgres.as_superuser(
+            f"SELECT * FROM audit.pending WHERE action = '{action}' ORDER BY id"  # noqa: S608
+        )
+
+
+def cookies_of(answer: EdgeAnswer) -> dict[str, str]:
+    return {name: value.partition(";")[0] for name, value in answer.cookies.items()}
+
+
+async def all_of(calls: list[Any]) -> list[Any]:
+    """The results of calls that run at the same time."""
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(call) for call in calls]
+    return [task.result() for task in started]
+
+
+@pytest.fixture
+def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManager[Gateway]]:
+    @asynccontextmanager
+    async def running() -> AsyncIterator[Gateway]:
+        clock = ManualClock(SystemClock().now_ns())
+        pool = PostgresPool(
+            postgres.access("identity"),
+            application="test-identity",
+            limits=PoolLimits(max_connections=16),
+        )
+        revoked: list[tuple[TenantId, UUID]] = []
+
+        async def publish(event: DeviceRevoked, tenant: TenantId) -> None:
+            revoked.append((tenant, event.device))
+
+        await pool.start()
+        try:
+            with socket_folder() as home:
+                server = InProcessServer(Path(home), "api-gateway", clock)
+                identity = Identity(
+                    IdentityParts(
+                        pool=pool,
+                        authority=server.authority,
+                        hashing=hashing_bulkhead(),
+                        publish=publish,
+                        clock=clock,
+                        ids=server.ids,
+                        randomness=SystemRandomness(),
+                        hashing_cost=CHEAP,
+                    )
+                )
+                async with serving(server, identity.owners(), identity.ended):
+                    yield Gateway(
+                        server, identity, pool, clock, server.client("admin"), postgres, revoked
+                    )
+        finally:
+            await pool.stop()
+
+    return running
