@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.resilience import (
     Bulkhead,
     CircuitBreaker,
@@ -10,6 +11,7 @@ from aitrading.core.infrastructure.resilience import (
 )
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
+from aitrading.server.database_service.call_sites import ALL_CALL_SITES
 from aitrading.server.database_service.settings import GuardSettings
 
 
@@ -17,8 +19,14 @@ class Guards:
     """The breakers and bulkheads of this process, visible in its health."""
 
     def __init__(
-        self, settings: GuardSettings, clock: Clock, resilience: ResilienceRegistry
+        self,
+        settings: GuardSettings,
+        clock: Clock,
+        resilience: ResilienceRegistry,
+        errors: ErrorHandler,
     ) -> None:
+        errors.declare(*ALL_CALL_SITES)
+
         def breaker(name: str, prefix: str) -> CircuitBreaker:
             return resilience.add(
                 CircuitBreaker(

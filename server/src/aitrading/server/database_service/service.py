@@ -2,16 +2,11 @@
 
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
-from typing_extensions import override
-
-from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.import_manager import ImportManager
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock
 from aitrading.server.database_service.cache.quotes import QuoteCache
-from aitrading.server.database_service.call_sites import ALL_CALL_SITES
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
@@ -19,105 +14,31 @@ from aitrading.server.database_service.clickhouse.embedded import (
 from aitrading.server.database_service.clickhouse.port import ClickHouse
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.postgres_schema import PostgresSchema
 from aitrading.server.database_service.settings import (
     ClickHouseSettings,
     GuardSettings,
     PoolSettings,
     QuarantineSettings,
 )
-from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.reader import TickReader
 from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
+from aitrading.server.database_service.ticks.tidier import Tidier
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
-from aitrading.server.kit.row_security import require_row_security
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.kit.valkey import ValkeyClient
 
 NAME: Final = "database-service"
 WRITER_MAY_WAIT_MS: Final = 120_000
 """A transaction stays open while ClickHouse writes; it may take as long as a request, twice."""
-TIDY_EVERY_S: Final = 3_600.0
 QUARANTINE_FOLDER: Final = "quarantine"
-
-
-class PostgresSchema(Component):
-    """Migrations of every room of the house, then the row-security gate over all of them."""
-
-    name: ClassVar[str] = "postgres-schema"
-
-    def __init__(self, bundle: ServiceBundle, pool: PostgresPool, clock: Clock) -> None:
-        self._bundle = bundle
-        self._pool = pool
-        self._clock = clock
-        self._state = ComponentState.NEW
-        self.depends_on = (pool.name,)
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._state
-
-    @override
-    async def start(self) -> None:
-        self._state = ComponentState.STARTING
-        runner = MigrationRunner(
-            self._bundle.postgres["migrator"],
-            migrations("postgres"),
-            clock=self._clock,
-            release=self._bundle.version,
-        )
-        await runner.apply()
-        async with self._pool.platform_tx() as tx:
-            await require_row_security(tx)
-        self._state = ComponentState.HEALTHY
-
-    @override
-    async def stop(self) -> None:
-        self._state = ComponentState.STOPPED
-
-
-class Tidier(Component):
-    """Forgets names of segments that nobody sends any more."""
-
-    name: ClassVar[str] = "tidier"
-    critical: ClassVar[bool] = False
-    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
-
-    def __init__(self, pool: PostgresPool, clock: Clock, errors: ErrorHandler) -> None:
-        self._pool = pool
-        self._clock = clock
-        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc))
-        self._errors = errors
-        self._state = ComponentState.NEW
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._state
-
-    @override
-    async def start(self) -> None:
-        self._errors.declare(*ALL_CALL_SITES)
-        self._tasks.start(self._tidy_for_ever(), name="tidy")
-        self._state = ComponentState.HEALTHY
-
-    @override
-    async def stop(self) -> None:
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
-
-    async def _tidy_for_ever(self) -> None:
-        while True:
-            await self._clock.sleep(TIDY_EVERY_S)
-            async with self._pool.platform_tx() as tx:
-                await ledger.forget_old_segments(tx)
 
 
 def migrations(engine: str) -> Path:
@@ -127,9 +48,8 @@ def migrations(engine: str) -> Path:
 
 
 def _providers(manager: ImportManager) -> None:
-    for source in (_pool, _clickhouse, _schema, _valkey, _quarantine):
+    for source in (_pool, _runner, _clickhouse, _port, _schema, _valkey, _quarantine):
         manager.provide(source)
-    manager.provide(_port)
     for part in (
         PostgresSchema,
         Guards,
@@ -156,6 +76,12 @@ def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:
             statement_timeout_ms=settings.statement_timeout_ms,
             idle_in_transaction_timeout_ms=WRITER_MAY_WAIT_MS,
         ),
+    )
+
+
+def _runner(bundle: ServiceBundle, clock: Clock) -> MigrationRunner:
+    return MigrationRunner(
+        bundle.postgres["migrator"], migrations("postgres"), clock=clock, release=bundle.version
     )
 
 

@@ -62,24 +62,29 @@ class SegmentIntake:
         if not SEGMENT_NAME.fullmatch(name):
             raise REQUEST_INVALID.error(reason="this is not the name of a segment")
 
-        async def attempt() -> tuple[TickSegment, Outcome] | AitradingError:
-            try:
-                segment = await asyncio.to_thread(decode_segment, name, body)
-                return segment, await self._writer.store(segment)
-            except AitradingError as exc:
-                if exc.spec in HOPELESS:
-                    await self._set_aside(name, body, exc)
-                return exc
-
         try:
-            answer = await self._errors.isolate(SEGMENT_ISOLATION, name, attempt, _AT_ONCE)
+            answer = await self._errors.isolate(
+                SEGMENT_ISOLATION, name, lambda: self._attempt(name, body), _AT_ONCE
+            )
         except AitradingError as exc:
             if exc.spec is not ISOLATED:
                 raise
             raise SEGMENT_QUARANTINED.error(segment=name, cause=exc.code, kept=True) from exc
-        if isinstance(answer, AitradingError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def _attempt(self, name: str, body: bytes) -> tuple[TickSegment, Outcome] | Exception:
+        """Only a hopeless segment counts against its name; other errors are handed through."""
+        try:
+            segment = await asyncio.to_thread(decode_segment, name, body)
+            return segment, await self._writer.store(segment)
+        except AitradingError as exc:
+            if exc.spec in HOPELESS:
+                await self._set_aside(name, body, exc)
+            return exc
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the segment is not to blame
+            return exc
 
     async def _set_aside(self, name: str, body: bytes, cause: AitradingError) -> NoReturn:
         kept = await self._quarantine.keep(name, body, cause)

@@ -1,0 +1,54 @@
+"""Keeping the ledger's memory of segments short."""
+
+from typing import ClassVar, Final
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.server.database_service.ticks import ledger
+from aitrading.server.kit.postgres import PostgresPool
+
+TIDY_EVERY_S: Final = 3_600.0
+
+
+class Tidier:
+    """Forgets, every hour, names of segments that nobody sends any more."""
+
+    name: ClassVar[str] = "tidier"
+    critical: ClassVar[bool] = False
+    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
+
+    def __init__(self, pool: PostgresPool, clock: Clock, errors: ErrorHandler) -> None:
+        self.state = ComponentState.NEW
+        self._pool = pool
+        self._clock = clock
+        self._errors = errors
+        self._tasks = TaskSet(self.name, on_error=self._failed)
+
+    async def start(self) -> None:
+        """Tidy from now on."""
+        self._tasks.start(self._tidy_for_ever(), name="tidy")
+        self.state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Tidy no more."""
+        await self._tasks.close()
+        self.state = ComponentState.STOPPED
+
+    async def tidy(self) -> int:
+        """Tidy once; gives how many names were forgotten."""
+        async with self._pool.platform_tx() as tx:
+            return await ledger.forget_old_segments(tx)
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(TIDY_EVERY_S)
+            try:
+                await self.tidy()
+            except AitradingError as exc:
+                self._errors.classify(exc)
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._errors.classify(exc)
+        self.state = ComponentState.FAILED

@@ -1,0 +1,179 @@
+"""The database service's parts over real engines, without its HTTP."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import numpy as np
+import pytest
+
+from aitrading.core.domain.market import TICK_DTYPE, TickArray
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.health import HealthRegistry
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.kit.clock import Clock, SystemClock
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.segments import ingest_payload, sealed_segment
+from aitrading.server.database_service.clickhouse.embedded import EmbeddedClickHouse
+from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
+from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.service import migrations
+from aitrading.server.database_service.settings import GuardSettings
+from aitrading.server.database_service.ticks.intake import SegmentIntake
+from aitrading.server.database_service.ticks.quarantine import Quarantine
+from aitrading.server.database_service.ticks.reader import TickReader
+from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.streams import StreamBook
+from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
+from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+
+SPACE = UUID(int=4711)
+COUNT_LAYOUT = np.dtype([("rows", "<u8"), ("distinct", "<u8"), ("low", "<u8"), ("high", "<u8")])
+COUNT_SQL = """
+SELECT count() AS rows, uniqExact(sequence), min(sequence), max(sequence)
+  FROM market.ticks WHERE tenant = {tenant:UUID} AND stream = {stream:UUID}
+"""
+
+
+def rows_of(first: int, number: int, *, bid: int = 108_345, ask: int = 108_351) -> TickArray:
+    """Ticks one second apart; row n of the day is the same whoever sends it."""
+    rows = np.zeros(number, TICK_DTYPE)
+    sequences = np.arange(first, first + number)
+    rows["event_ms"] = 1_700_000_000_000 + sequences * 1_000
+    rows["bid"], rows["ask"], rows["flags"] = bid + sequences % 7, ask + sequences % 7, 6
+    return rows
+
+
+@dataclass
+class World:
+    """Everything of one test: the engines, the parts under test, and short ways to use them."""
+
+    pool: PostgresPool
+    clickhouse: EmbeddedClickHouse
+    guards: Guards
+    store: TickStore
+    writer: TickWriter
+    reader: TickReader
+    book: StreamBook
+    intake: SegmentIntake
+    errors: ErrorHandler
+    health: HealthRegistry
+    metrics: Metrics
+    folder: Path
+    spool: UUID
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def open(self, tenant: TenantId, symbol: str = "EURUSD", *, digits: int = 5) -> UUID:
+        opening = StreamOpening(broker="Demo", login=7, symbol=symbol, epoch=1, digits=digits)
+        request = OpenStreams(tenant=tenant, device=uuid5(tenant, "device"), streams=(opening,))
+        return (await self.book.open(request)).marks[0].stream
+
+    def segment(self, *payloads: bytes) -> tuple[str, bytes]:
+        number = next(self.numbers)
+        return segment_name(self.spool, number), sealed_segment(self.spool, number, payloads)
+
+    async def send(self, tenant: TenantId, stream: UUID, first: int, number: int) -> int:
+        """Store a fresh segment of one batch; gives how many rows were new."""
+        payload = ingest_payload(
+            rows_of(first, number), tenant=tenant, stream=stream, first_sequence=first
+        )
+        _, outcome = await self.intake.take(*self.segment(payload))
+        return outcome.inserted
+
+    async def counts(self, tenant: TenantId, stream: UUID) -> tuple[int, int, int, int]:
+        """Rows, distinct sequences, lowest and highest sequence in ClickHouse."""
+        rows = await self.clickhouse.select(
+            COUNT_SQL, COUNT_LAYOUT, {"tenant": tenant, "stream": stream}, after_writes=True
+        )
+        row = rows[0]
+        return int(row["rows"]), int(row["distinct"]), int(row["low"]), int(row["high"])
+
+
+WorldFactory = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@asynccontextmanager
+async def open_world(
+    postgres: PostgresServer,
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    settings: GuardSettings | None = None,
+    limits: PoolLimits | None = None,
+    database: str = "aitrading",
+) -> AsyncIterator[World]:
+    clock = clock or SystemClock()
+    resilience, metrics = ResilienceRegistry(), Metrics()
+    errors = ErrorHandler(
+        clock=clock, randomness=SystemRandomness(), metrics=metrics, resilience=resilience
+    )
+    pool = PostgresPool(postgres.access("database", database), application="test", limits=limits)
+    clickhouse = EmbeddedClickHouse(folder / "clickhouse")
+    guards = Guards(settings or GuardSettings(), clock, resilience, errors)
+    store = TickStore(clickhouse)
+    writer = TickWriter(pool, store, guards)
+    quarantine = Quarantine(folder / "quarantine", limit_bytes=1 << 20, clock=clock)
+    await pool.start()
+    try:
+        await clickhouse.start()
+        await ClickHouseSchema(clickhouse, migrations("clickhouse")).apply()
+        yield World(
+            pool=pool,
+            clickhouse=clickhouse,
+            guards=guards,
+            store=store,
+            writer=writer,
+            reader=TickReader(pool, store, guards),
+            book=StreamBook(pool, guards),
+            intake=SegmentIntake(writer, quarantine, errors, metrics),
+            errors=errors,
+            health=HealthRegistry(
+                service="database-service",
+                instance="test",
+                version="0",
+                clock=clock,
+                resilience=resilience,
+                errors=errors,
+            ),
+            metrics=metrics,
+            folder=folder,
+            spool=uuid5(SPACE, str(folder)),
+        )
+    finally:
+        await clickhouse.stop()
+        await pool.stop()
+
+
+@pytest.fixture
+def world(postgres: PostgresServer, tmp_path: Path) -> WorldFactory:
+    """Opens a world over the shared PostgreSQL and a ClickHouse folder of this test alone."""
+
+    def factory(**options: object) -> AbstractAsyncContextManager[World]:
+        return open_world(postgres, tmp_path, **options)
+
+    return factory
+
+
+@pytest.fixture
+def tenants(request: pytest.FixtureRequest) -> tuple[TenantId, TenantId]:
+    """Two tenants nobody else uses."""
+    name = request.node.nodeid
+    return TenantId(uuid5(SPACE, f"{name}/a")), TenantId(uuid5(SPACE, f"{name}/b"))
+
+
+@pytest.fixture
+def payload() -> Callable[..., bytes]:
+    """Makes the ingest record of consecutive ticks."""
+
+    def make(tenant: TenantId, stream: UUID, first: int, number: int, **header: int) -> bytes:
+        rows = rows_of(first, number)
+        return ingest_payload(rows, tenant=tenant, stream=stream, first_sequence=first, **header)
+
+    return make

@@ -1,0 +1,122 @@
+"""A writer that is killed: stores the segments of a folder, in order, and dies where it is told.
+
+Run as `python kill_child.py <instructions.json>`; prints the name of each stored segment.
+"""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+from aitrading.server.database_service.ticks import ledger
+from aitrading.server.database_service.ticks.blocks import Piece
+from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.kit.bundle import PostgresAccess
+
+
+class Instructions(msgspec.Struct):
+    """What the parent wants."""
+
+    postgres: PostgresAccess
+    folder: str
+    segments: list[str]
+    die: str
+    """Where, at the last segment; empty to live."""
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyStore(TickStore):
+    """Dies around its insert when armed."""
+
+    armed = ""
+
+    @override
+    async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
+        if self.armed == "before insert":
+            die()
+        if self.armed == "between the tables":
+            self._clickhouse = OneInsert(self._clickhouse)
+        if self.armed == "half inserted":
+            await super().insert(pieces[::2], token=f"{token}-half")
+            die()
+        await super().insert(pieces, token=token)
+        if self.armed == "after insert":
+            die()
+
+
+class OneInsert:
+    """Lets one insert through and dies at the second."""
+
+    def __init__(self, clickhouse: Any) -> None:
+        self._clickhouse = clickhouse
+        self._done = False
+
+    async def insert(self, into: str, block: bytes, *, token: str) -> None:
+        if self._done:
+            die()
+        self._done = True
+        await self._clickhouse.insert(into, block, token=token)
+
+
+class Access:
+    """What the fixtures ask for a login."""
+
+    def __init__(self, access: PostgresAccess) -> None:
+        self._access = access
+
+    def access(self, _role: str, _database: str) -> PostgresAccess:
+        return self._access
+
+
+async def run(instructions: Instructions) -> None:
+    fixtures = load_fixtures()
+    async with fixtures.open_world(
+        Access(instructions.postgres), Path(instructions.folder)
+    ) as world:
+        store = DeadlyStore(world.clickhouse)
+        world.intake._writer = TickWriter(world.pool, store, world.guards)
+        for number, path in enumerate(map(Path, instructions.segments), 1):
+            if number == len(instructions.segments):
+                arm(store, instructions.die)
+            await world.intake.take(path.stem, path.read_bytes())
+            if instructions.die == "after commit" and number == len(instructions.segments):
+                die()
+            print(path.stem, flush=True)  # noqa: T201 - this is how the parent learns of it
+
+
+def arm(store: DeadlyStore, where: str) -> None:
+    store.armed = where
+    if where == "before commit":
+        written = ledger.record
+
+        async def record_and_die(*arguments: Any) -> None:
+            await written(*arguments)
+            die()
+
+        ledger.record = record_and_die
+
+
+def load_fixtures() -> Any:
+    spec = importlib.util.spec_from_file_location(
+        "fixtures", Path(__file__).with_name("conftest.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fixtures"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    raw = Path(sys.argv[1]).read_bytes()
+    asyncio.run(run(msgspec.json.decode(raw, type=Instructions)))

@@ -1,0 +1,237 @@
+"""Segments come again, overlap, arrive in any order and fail half-way: each tick is there once."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.testing.async_test import async_test
+from aitrading.server.database_service.ticks.blocks import Piece
+from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.engines.shared import PostgresServer
+
+pytestmark = pytest.mark.integration
+Tenants = tuple[TenantId, TenantId]
+Payload = Callable[..., bytes]
+SPACE = UUID(int=815)
+END_OF_NOVEMBER_NS = 1_701_388_799_000_000_000
+BATCHES = st.lists(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(1, 30)), min_size=1, max_size=4),
+    min_size=1,
+    max_size=6,
+)
+
+
+@async_test
+async def test_a_segment_sent_again_stores_nothing(
+    world: Any, tenants: Tenants, payload: Payload
+) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        name, body = w.segment(payload(alpha, stream, 1, 100))
+        _, first = await w.intake.take(name, body)
+        _, second = await w.intake.take(name, body)
+        assert (first.repeated, first.inserted) == (False, 100)
+        assert (second.repeated, second.inserted) == (True, 0)
+        assert await w.counts(alpha, stream) == (100, 100, 1, 100)
+
+
+@async_test
+async def test_overlapping_segments_add_only_what_is_new(world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        assert await w.send(alpha, stream, 1, 100) == 100
+        assert await w.send(alpha, stream, 51, 100) == 50
+        assert await w.send(alpha, stream, 1, 150) == 0
+        assert await w.counts(alpha, stream) == (150, 150, 1, 150)
+
+
+@async_test
+async def test_a_hole_is_told_and_may_be_filled_later(world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        await w.send(alpha, stream, 1, 10)
+        await w.send(alpha, stream, 21, 10)
+        device = uuid5(alpha, "device")
+        mark = (await w.book.marks(alpha, device)).marks[0]
+        assert (mark.last_sequence, mark.missing) == (30, 10)
+        assert [(gap.first, gap.last) for gap in mark.gaps] == [(11, 20)]
+        assert await w.send(alpha, stream, 5, 20) == 10
+        mark = (await w.book.marks(alpha, device)).marks[0]
+        assert (mark.last_sequence, mark.missing, mark.gaps) == (30, 0, ())
+        assert await w.counts(alpha, stream) == (30, 30, 1, 30)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(batches=BATCHES, repeats=st.lists(st.integers(0, 5), max_size=6))
+def test_any_segments_in_any_order_store_their_union_once(
+    batches: list[list[tuple[int, int]]], repeats: list[int], world: Any, payload: Payload
+) -> None:
+    digest = hashlib.sha256(repr((batches, repeats)).encode()).hexdigest()
+    alpha = TenantId(uuid5(SPACE, digest))
+
+    @async_test
+    async def scenario() -> None:
+        async with world() as w:
+            w.spool = uuid5(SPACE, f"spool {digest}")
+            stream = await w.open(alpha)
+            segments = [
+                w.segment(*(payload(alpha, stream, first, number) for first, number in batch))
+                for batch in batches
+            ]
+            for index in (*range(len(segments)), *repeats):
+                await w.intake.take(*segments[index % len(segments)])
+            union = {s for batch in batches for low, n in batch for s in range(low, low + n)}
+            expected = (len(union), len(union), min(union), max(union))
+            assert await w.counts(alpha, stream) == expected
+
+    scenario()
+
+
+@async_test
+async def test_several_tenants_and_months_in_one_segment(
+    world: Any, tenants: Tenants, payload: Payload
+) -> None:
+    alpha, beta = tenants
+    async with world() as w:
+        streams = {tenant: await w.open(tenant) for tenant in tenants}
+        parts = [
+            payload(tenant, streams[tenant], first, 10, receive_ns=END_OF_NOVEMBER_NS + later)
+            for first, later in ((1, 0), (11, 10**9))
+            for tenant in tenants
+        ]
+        _, outcome = await w.intake.take(*w.segment(*parts))
+        assert outcome.inserted == 40
+        for tenant in (alpha, beta):
+            assert await w.counts(tenant, streams[tenant]) == (20, 20, 1, 20)
+
+
+class FaultyStore(TickStore):
+    """Fails at a chosen moment of the next insert."""
+
+    def __init__(self, store: TickStore, moment: str) -> None:
+        super().__init__(store._clickhouse)
+        self.moment = moment
+        self.kill: Callable[[], None] | None = None
+
+    @override
+    async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
+        if self.moment == "before":
+            raise ConnectionResetError
+        if self.moment == "half":
+            await super().insert(pieces[: len(pieces) // 2], token=token)
+            raise ConnectionResetError
+        await super().insert(pieces, token=token)
+        if self.moment == "after":
+            raise ConnectionResetError
+        if self.kill is not None:
+            await asyncio.to_thread(self.kill)
+            self.kill = None
+
+
+@pytest.mark.parametrize("moment", ["before", "half", "after"])
+@async_test
+async def test_a_failed_insert_is_repeated_without_a_copy(
+    moment: str, world: Any, tenants: Tenants, payload: Payload
+) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        await w.send(alpha, stream, 1, 5)
+        faulty = FaultyStore(w.store, moment)
+        writer = TickWriter(w.pool, faulty, w.guards)
+        w.intake._writer = writer
+        segment = w.segment(payload(alpha, stream, 6, 50), payload(alpha, stream, 56, 50))
+        with pytest.raises(ConnectionResetError):
+            await w.intake.take(*segment)
+        faulty.moment = ""
+        _, outcome = await w.intake.take(*segment)
+        assert not outcome.repeated
+        assert await w.counts(alpha, stream) == (105, 105, 1, 105)
+
+
+@async_test
+async def test_a_commit_nobody_answered_is_repeated_without_a_copy(
+    world: Any, tenants: Tenants, payload: Payload, postgres: PostgresServer
+) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        faulty = FaultyStore(w.store, "")
+        faulty.kill = lambda: postgres.as_superuser(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'test' AND state LIKE 'idle in%'"
+        )
+        w.intake._writer = TickWriter(w.pool, faulty, w.guards)
+        segment = w.segment(payload(alpha, stream, 1, 50))
+        with pytest.raises(AitradingError) as caught:
+            await w.intake.take(*segment)
+        assert caught.value.code in {"DATABASE_CONNECTION_LOST", "DATABASE_COMMIT_UNKNOWN"}
+        await w.intake.take(*segment)
+        assert await w.counts(alpha, stream) == (50, 50, 1, 50)
+
+
+@async_test
+async def test_a_caller_that_stops_waiting_leaves_no_copy(
+    world: Any, tenants: Tenants, payload: Payload
+) -> None:
+    """The insert goes on in its thread; the next attempt sees its outcome."""
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        for attempt, patience_s in enumerate((0.001, 0.005, 0.01, 0.02, 0.04)):
+            first = attempt * 20_000 + 1
+            segment = w.segment(payload(alpha, stream, first, 20_000))
+            try:
+                async with asyncio.timeout(patience_s):
+                    await w.intake.take(*segment)
+            except TimeoutError:
+                await w.intake.take(*segment)
+        assert await w.counts(alpha, stream) == (100_000, 100_000, 1, 100_000)
+
+
+@async_test
+async def test_a_forgotten_window_does_not_matter(
+    world: Any, tenants: Tenants, payload: Payload
+) -> None:
+    """The ledger alone keeps ticks apart when ClickHouse has forgotten every token."""
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        faulty = FaultyStore(w.store, "after")
+        w.intake._writer = TickWriter(w.pool, faulty, w.guards)
+        segment = w.segment(payload(alpha, stream, 1, 50))
+        with pytest.raises(ConnectionResetError):
+            await w.intake.take(*segment)
+        await w.clickhouse.execute(
+            "ALTER TABLE market.ticks MODIFY SETTING non_replicated_deduplication_window = 0"
+        )
+        faulty.moment = ""
+        await w.intake.take(*segment)
+        assert await w.counts(alpha, stream) == (50, 50, 1, 50)
+
+
+@async_test
+async def test_two_writers_take_turns(world: Any, tenants: Tenants, payload: Payload) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        stream = await w.open(alpha)
+        segments = [w.segment(payload(alpha, stream, 1 + 10 * i, 20)) for i in range(8)]
+        async with asyncio.TaskGroup() as group:
+            for segment in segments:
+                group.create_task(w.intake.take(*segment))
+        assert await w.counts(alpha, stream) == (90, 90, 1, 90)

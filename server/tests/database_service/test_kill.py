@@ -1,0 +1,157 @@
+"""A writer killed with SIGKILL at every step, and anywhere: nothing lost, nothing doubled."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid5
+
+import msgspec
+import pytest
+
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.testing.async_test import async_test
+from aitrading.server.engines.shared import PostgresServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+CHILD = Path(__file__).with_name("kill_child.py")
+Tenants = tuple[TenantId, TenantId]
+END_OF_NOVEMBER_NS = 1_701_388_799_000_000_000
+STEPS = [
+    "before insert",
+    "between the tables",
+    "half inserted",
+    "after insert",
+    "before commit",
+    "after commit",
+]
+
+
+class Child:
+    """Starts writers over one folder, one after the other."""
+
+    def __init__(self, postgres: PostgresServer, folder: Path) -> None:
+        self._access = postgres.access("database")
+        self._folder = folder
+
+    def start(self, segments: list[Path], die: str = "") -> "subprocess.Popen[str]":
+        instructions = self._folder / "instructions.json"
+        instructions.write_bytes(
+            msgspec.json.encode(
+                {
+                    "postgres": self._access,
+                    "folder": str(self._folder),
+                    "segments": [str(path) for path in segments],
+                    "die": die,
+                }
+            )
+        )
+        return subprocess.Popen(
+            [sys.executable, str(CHILD), str(instructions)], stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, segments: list[Path], die: str = "") -> int:
+        with self.start(segments, die) as process:
+            return process.wait(60)
+
+
+def write_segments(
+    folder: Path, make: Callable[[int], tuple[str, bytes]], number: int
+) -> list[Path]:
+    paths: list[Path] = []
+    for index in range(number):
+        name, body = make(index)
+        paths.append(folder / f"{name}.segment")
+        paths[-1].write_bytes(body)
+    return paths
+
+
+@pytest.mark.parametrize("step", STEPS)
+@async_test
+async def test_a_kill_at_each_step(
+    step: str,
+    world: Any,
+    tenants: Tenants,
+    payload: Callable[..., bytes],
+    postgres: PostgresServer,
+    tmp_path: Path,
+) -> None:
+    alpha, beta = tenants
+    async with world() as w:
+        streams = {tenant: await w.open(tenant) for tenant in tenants}
+
+        def make(index: int) -> tuple[str, bytes]:
+            """Batches of both tenants, on both sides of the end of a month."""
+            return w.segment(
+                *(
+                    payload(
+                        tenant,
+                        streams[tenant],
+                        1 + 200 * index + 100 * half,
+                        100,
+                        receive_ns=END_OF_NOVEMBER_NS + half * 10**9,
+                    )
+                    for half in (0, 1)
+                    for tenant in tenants
+                )
+            )
+
+        paths = write_segments(tmp_path, make, 2)
+    child = Child(postgres, tmp_path)
+    assert child.run(paths, die=step) == -9
+    assert child.run(paths) == 0
+    async with world() as w:
+        for tenant in (alpha, beta):
+            assert await w.counts(tenant, streams[tenant]) == (400, 400, 1, 400)
+            mark = (await w.book.marks(tenant, uuid5(tenant, "device"))).marks[0]
+            assert (mark.last_sequence, mark.missing) == (400, 0)
+
+
+@async_test
+async def test_kills_at_any_moment(
+    world: Any,
+    tenants: Tenants,
+    payload: Callable[..., bytes],
+    postgres: PostgresServer,
+    tmp_path: Path,
+) -> None:
+    """Every writer is killed a random time after its first success; the next one goes on."""
+    alpha, _ = tenants
+    segments, rows = 16, 20_000
+    async with world() as w:
+        stream = await w.open(alpha)
+
+        def make(index: int) -> tuple[str, bytes]:
+            first = 1 + index * rows
+            month = END_OF_NOVEMBER_NS + (index % 2) * 10**9
+            return w.segment(
+                payload(alpha, stream, first, rows // 2, receive_ns=END_OF_NOVEMBER_NS),
+                payload(alpha, stream, first + rows // 2, rows // 2, receive_ns=month),
+            )
+
+        paths = write_segments(tmp_path, make, segments)
+    child, dice = Child(postgres, tmp_path), random.Random(7)  # noqa: S311 - a test's dice
+    kills = 0
+    while paths:
+        with child.start(paths) as process:
+            stored = follow_and_kill(process, dice.uniform(0, 0.06))
+        kills += process.returncode == -9
+        paths = [path for path in paths if path.stem not in stored]
+    assert kills >= 3
+    async with world() as w:
+        total = segments * rows
+        assert await w.counts(alpha, stream) == (total, total, 1, total)
+
+
+def follow_and_kill(process: "subprocess.Popen[str]", after_s: float) -> set[str]:
+    """Names of segments whose storing was answered before the kill."""
+    first = process.stdout.readline().strip()
+    try:
+        process.wait(after_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    rest = process.stdout.read().split("\n")
+    process.wait()
+    return {first, *rest[:-1]} - {""}
