@@ -408,5 +408,5 @@ def _bracketed(host: str) -> str:
 
 def _ssl_reason(exc: ssl.SSLError) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError) and exc.verify_message:
-        return exc.verify_message
+        return exc.verify_message.rstrip(".")
     return exc.reason or str(exc)

@@ -113,5 +113,5 @@ def _unverified() -> ssl.SSLContext:
 
 def _reason(exc: ssl.SSLError) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError) and exc.verify_message:
-        return exc.verify_message
+        return exc.verify_message.rstrip(".")
     return exc.reason or str(exc)
