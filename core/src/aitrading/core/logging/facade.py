@@ -65,7 +65,8 @@ class Log:
     """Logs under one name; key/values become `fields`, `%` arguments fill the message.
 
     `error=` takes an exception and adds its code, message and fields without a traceback;
-    `error_code=` names the code where the exception has none of its own; `exc_info=` (or `exception`) adds the traceback.
+    `error_code=` names the code where the exception has none of its own; `exc_info=` (or
+    `exception`) adds the traceback.
     """
 
     __slots__ = ("_bound", "_logger")

@@ -154,7 +154,7 @@ class LogRouter(logging.Handler):
         """The record as one line of JSON, without the line end."""
         context = current_context()
         fields = {**context.fields, **_fields_of(record)}
-        code = str(fields.pop("error_code", ""))
+        code = clean(str(fields.pop("error_code", "")))
         error = fields.get("error")
         if isinstance(error, BaseException):
             code = code or (error.code if isinstance(error, AitradingError) else "")
