@@ -30,6 +30,7 @@ class ChainReporter:
     ) -> None:
         self.name = "chain-reporter"
         self.depends_on = ("bus",)
+        self.critical = False
         self.state = ComponentState.NEW
         self._bus = bus
         self._chains = chains

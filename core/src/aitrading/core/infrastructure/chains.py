@@ -20,7 +20,7 @@ MARKET_DATA_CHAIN: Final = ChainDefinition(
         Hop(name=TERMINAL_CONNECTOR, service="client", kind=HopKind.CALL, budget_ms=1_000),
         Hop(name=CONNECTOR_LINK, service="client", kind=HopKind.LINK, budget_ms=250),
         Hop(name=LINK_BRIDGE, service="data-bridge", kind=HopKind.LINK, budget_ms=250),
-        Hop(name=BRIDGE_SPOOL, service="data-bridge", kind=HopKind.DISK, budget_ms=100),
+        Hop(name=BRIDGE_SPOOL, service="data-bridge", kind=HopKind.DISK, budget_ms=250),
         Hop(name=SPOOL_DATABASE, service="data-bridge", kind=HopKind.HTTP, budget_ms=5_000),
         Hop(
             name=DATABASE_CLICKHOUSE,

@@ -24,6 +24,7 @@ class StateAnnouncer:
     ) -> None:
         self.name = "state-announcer"
         self.depends_on = ("bus",)
+        self.critical = False
         self.state = ComponentState.NEW
         self._bus = bus
         self._health = health
