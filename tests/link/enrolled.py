@@ -19,7 +19,9 @@ def enrolled_home(
     )
     key = TlsKey.generate()
     issued = authority.issue_device(create_csr(key, common_name="device"), identity)
-    edge = inspect_certificate(authority.issue_edge(("localhost", "link.localhost")).certificate_pem)
+    edge = inspect_certificate(
+        authority.issue_edge(("localhost", "link.localhost")).certificate_pem
+    )
     record = DeviceRecord(
         tenant=identity.tenant,
         device=identity.device,

@@ -1,5 +1,8 @@
 """The real client against the real bridge: every tick stored once, whatever happens between."""
 
+from tests.link.edge import Edge
+from tests.link.enrolled import enrolled_home
+
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.service import SECTIONS, Surroundings, running_client
 from aitrading.client.terminal.select import TerminalKind
@@ -8,8 +11,6 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.harness import running_bridge
 from aitrading.server.kit.service_harness import ServiceWorld
-from tests.link.edge import Edge
-from tests.link.enrolled import enrolled_home
 
 SURROUNDINGS = Surroundings.of_machine()
 
@@ -22,7 +23,10 @@ def config(**settings: str) -> ConfigManager:
 
 @async_test
 async def test_ticks_of_the_simulated_terminal_reach_the_store(world: ServiceWorld) -> None:
-    async with running_bridge(world) as bridge, Edge(world.authority, bridge.socket, world.home) as edge:
+    async with (
+        running_bridge(world) as bridge,
+        Edge(world.authority, bridge.socket, world.home) as edge,
+    ):
         home = world.home / "client"
         record = enrolled_home(home, world.authority, edge.port)
         bridge.devices.add(record.identity)

@@ -261,6 +261,8 @@ class SecureWebSocketClient:
             raise LINK_REFUSED.error(status=status) from exc
         except (OSError, WSError) as exc:
             raise LINK_UNREACHABLE.error(address=where, cause=str(exc) or repr(exc)) from exc
+        if not connection.is_connected:  # picows does not tell a loss before its handshake's end
+            raise LINK_UNREACHABLE.error(address=where, cause="the connection was closed")
 
     def _on_event(self, event: ClientEvent) -> None:
         match event:
@@ -312,6 +314,11 @@ class _Connection(WSListener):
         self._greeted = asyncio.Event()
         self._ended = asyncio.Event()
         self._reason = "the connection was cut"
+
+    @property
+    def is_connected(self) -> bool:
+        """The socket is open."""
+        return self._transport is not None and not self._transport.is_disconnected
 
     @override
     def on_ws_connected(self, transport: WSTransport) -> None:
