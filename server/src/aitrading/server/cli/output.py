@@ -29,7 +29,7 @@ def json_option(command: Command) -> Command:
 
 def show_json(data: object) -> None:
     """Print data for a program."""
-    click.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
+    click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str)).decode())
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

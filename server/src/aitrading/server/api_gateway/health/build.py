@@ -98,8 +98,10 @@ def _supervised(known: Knowledge, kind: str) -> tuple[PartLine, ...]:
     if known.supervisor is None:
         return ()
     parts: Mapping[str, SupervisedPart] = getattr(known.supervisor.value, kind)
+    written_ns = known.supervisor.known_at_ns
     return tuple(
-        _part(name, part, as_of_ns=known.supervisor.known_at_ns)
+        # Its memory was just measured: the process is there now.
+        _part(name, part, as_of_ns=written_ns if part.rss_mb is None else known.now_ns)
         for name, part in sorted(parts.items())
     )
 

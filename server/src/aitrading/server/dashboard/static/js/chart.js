@@ -122,9 +122,9 @@ export class ChartPanel {
     try {
       for (let page = 0; page < HISTORY_PAGES; page += 1) {
         const answer = await get(`/api/v1/ticks?${query}`);
-        ticks.push(...answer.ticks);
-        if (answer.next === null) break;
-        query.set("cursor", answer.next);
+        ticks.push(...answer.items);
+        if (answer.next_cursor === null) break;
+        query.set("cursor", answer.next_cursor);
       }
     } catch { /* what is not stored yet, or cannot be had now, is missing from the left */ }
     return this.#barsOf(ticks);

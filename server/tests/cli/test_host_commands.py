@@ -1,0 +1,116 @@
+"""Commands of the host's administrator, through a real administration socket."""
+
+import json
+from typing import Any
+
+import pytest
+
+from aitrading.core.kit.errors import Category, ErrorSpec
+
+EXISTS = ErrorSpec(
+    code="IDENTITY_EXISTS",
+    category=Category.DENIED,
+    message="The organisation {name} exists already.",
+    why="",
+    remedy="Use another name.",
+)
+ADMIN = "/internal/v1/admin"
+ID = "01a1fc43-4dd0-7f20-ac28-c3adbb4bea5d"
+TENANT = {"id": ID, "name": "demo", "state": "active", "created_at": "2026-11-21T03:00:00Z"}
+CHAIN = {
+    "name": "market-data",
+    "description": "A tick.",
+    "state": "DEGRADED",
+    "hops": [
+        {
+            "name": "bridge-spool",
+            "service": "data-bridge",
+            "kind": "disk",
+            "state": "DEGRADED",
+            "reason": "p99 is over the budget of 100 ms",
+            "count": 10,
+            "failed": 0,
+            "p50_ms": 1.5,
+            "p99_ms": 120.25,
+            "last_seen": "2026-11-21T03:00:00.000000Z",
+            "last_trace_id": None,
+        }
+    ],
+}
+
+
+def test_a_tenant_is_created_and_listed(run: Any, supervisor: Any) -> None:
+    supervisor.answers = {
+        f"POST {ADMIN}/tenants": TENANT,
+        f"GET {ADMIN}/tenants": [TENANT],
+    }
+    assert "demo" in run("tenant", "create", "demo").stdout
+    assert supervisor.calls[0]["peer"] == "api-gateway"
+    assert supervisor.calls[0]["body"] == {"name": "demo"}
+    assert json.loads(run("tenant", "list", "--json").stdout)[0]["name"] == "demo"
+
+
+def test_a_refusal_is_an_answer(run: Any, supervisor: Any) -> None:
+    supervisor.answers = {f"POST {ADMIN}/tenants": EXISTS.error(name="demo")}
+    result = run("tenant", "create", "demo")
+    assert result.exit_code == 1
+    assert "The organisation demo exists already." in result.stderr
+    assert "Use another name." in result.stderr
+
+
+def test_a_generated_password_is_shown_once(run: Any, supervisor: Any) -> None:
+    made = {"user": ID, "name": "bob", "password": "correct-horse"}
+    supervisor.answers = {f"POST {ADMIN}/users": made, f"POST {ADMIN}/users/password": made}
+    assert "correct-horse" in run("user", "create", "bob", "--tenant", "demo").stdout
+    assert supervisor.calls[0]["body"]["role"] == "viewer"
+    assert "correct-horse" in run("user", "reset-password", "demo/bob").stdout
+    assert supervisor.calls[1]["body"] == {"tenant": "demo", "user": "bob"}
+
+
+def test_a_user_without_an_organisation_is_resolved_only_when_clear(
+    run: Any, supervisor: Any
+) -> None:
+    token = {"token": "t.o.k", "expires_at": "2026-11-21T03:00:00Z", "refresh_token": "r"}
+    supervisor.answers = {f"GET {ADMIN}/tenants": [TENANT], f"POST {ADMIN}/tokens": token}
+    assert run("token", "--for", "owner").stdout == "t.o.k\n"
+    supervisor.answers[f"GET {ADMIN}/tenants"] = [TENANT, {**TENANT, "name": "other"}]
+    result = run("token", "--for", "owner")
+    assert result.exit_code == 1
+    assert "demo, other" in result.stderr
+
+
+def test_a_device_is_invited_and_revoked(run: Any, supervisor: Any) -> None:
+    supervisor.answers = {
+        f"POST {ADMIN}/devices/invite": {"device": ID, "code": "ait1.x.y"},
+        f"POST {ADMIN}/devices/revoke": {"done": True},
+    }
+    assert run("device", "invite", "mt5-1", "--tenant", "demo").stdout == "ait1.x.y\n"
+    assert run("device", "revoke", ID, "--tenant", "demo").exit_code == 0
+    assert supervisor.calls[1]["body"] == {"tenant": "demo", "device": ID}
+    assert run("device", "revoke", "no-uuid", "--tenant", "demo").exit_code == 2
+
+
+def test_a_login_link_names_the_page(run: Any, supervisor: Any) -> None:
+    supervisor.url = "https://localhost:8000"
+    supervisor.answers = {f"POST {ADMIN}/login-link": {"code": "abc", "lifetime_s": 600}}
+    assert run("user", "link", "demo/owner").stdout == "https://localhost:8000/login#link=abc\n"
+
+
+def test_an_ill_chain_is_exit_code_1_and_says_why(run: Any, supervisor: Any) -> None:
+    supervisor.answers = {f"GET {ADMIN}/chains/market-data": CHAIN}
+    result = run("chains", "show", "market-data")
+    assert result.exit_code == 1
+    assert "120.25" in result.stdout
+    assert "p99 is over the budget of 100 ms" in result.stdout
+    supervisor.answers = {f"GET {ADMIN}/chains/market-data": {**CHAIN, "state": "HEALTHY"}}
+    result = run("chains", "show", "market-data", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["hops"][0]["p50_ms"] == 1.5
+
+
+@pytest.mark.parametrize("state", ["suspended", "active"])
+def test_a_person_is_kept_out_and_let_in(run: Any, supervisor: Any, state: str) -> None:
+    supervisor.answers = {f"POST {ADMIN}/users/state": {"done": True}}
+    command = {"suspended": "suspend", "active": "activate"}[state]
+    assert run("user", command, "demo/bob").exit_code == 0
+    assert supervisor.calls[0]["body"]["state"] == state

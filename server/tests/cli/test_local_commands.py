@@ -1,0 +1,119 @@
+"""Commands that need nothing but the home: settings, logs, traces, the authority."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def line(second: int, msg: str, **fields: Any) -> str:
+    entry = {"ts": f"2026-11-21T03:00:{second:02d}.000000Z", "level": "INFO", "msg": msg}
+    return json.dumps({**entry, "service": "s", **fields}) + "\n"
+
+
+@pytest.fixture
+def logs(home: Path) -> Path:
+    folder = home / "logs"
+    (folder / "data-bridge.log").write_text(
+        line(1, "bridge one", trace_id=TRACE) + line(3, "bridge two", level="ERROR")
+    )
+    (folder / "envoy.log").write_text(line(2, "edge one", trace_id=TRACE) + "not json\n")
+    return folder
+
+
+def test_settings_tell_where_they_come_from(
+    run: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "aitrading.toml").write_text("[gateway]\nsilent_stream_s = 120\n")
+    monkeypatch.setenv("AITRADING_GATEWAY_PORT", "9443")
+    found = json.loads(run("config", "show", "--json").stdout)
+    assert found["gateway.silent_stream_s"]["value"] == "120"
+    assert "aitrading.toml" in found["gateway.silent_stream_s"]["source"]
+    assert found["gateway.port"] == {
+        "value": "9443",
+        "layer": "environment",
+        "source": "environment variable AITRADING_GATEWAY_PORT",
+    }
+    assert "120" in run("config", "explain", "gateway.silent_stream_s").stdout
+
+
+def test_a_misspelt_setting_is_corrected(run: Any) -> None:
+    result = run("config", "explain", "gateway.prot")
+    assert result.exit_code == 1
+    assert "did you mean gateway.port?" in result.stderr
+
+
+def test_wrong_settings_are_told_all_at_once(run: Any, home: Path) -> None:
+    (home / "aitrading.toml").write_text("[gateway]\nport = 70000\nlogin_burst = 'x'\n")
+    result = run("config", "show")
+    assert result.exit_code != 0
+    assert "gateway.port" in result.stderr
+    assert "gateway.login_burst" in result.stderr
+
+
+def test_the_reference_holds_every_section(run: Any) -> None:
+    said = run("config", "reference").stdout
+    assert "## `[gateway]`" in said
+    assert "## `[platform]`" in said
+
+
+def test_logs_of_all_processes_are_merged_by_time(run: Any, logs: Path) -> None:
+    assert logs
+    said = run("logs", "tail", "-n", "3").stdout
+    order = [said.index(text) for text in ("bridge one", "edge one", "bridge two")]
+    assert order == sorted(order)
+
+
+def test_logs_are_chosen_by_name_and_level(run: Any, logs: Path) -> None:
+    assert logs
+    assert "edge one" not in run("logs", "tail", "data-bridge").stdout
+    errors = run("logs", "tail", "--level", "ERROR", "--json").stdout.splitlines()
+    assert [json.loads(text)["msg"] for text in errors] == ["bridge two"]
+    result = run("logs", "tail", "nobody")
+    assert result.exit_code == 1
+    assert "data-bridge, envoy" in result.stderr
+
+
+def test_a_line_that_is_not_json_is_shown_as_it_is(run: Any, logs: Path) -> None:
+    assert logs
+    assert "not json" in run("logs", "tail", "envoy").stdout
+
+
+def test_a_trace_is_followed_through_all_processes(run: Any, logs: Path) -> None:
+    assert logs
+    result = run("trace", TRACE)
+    assert result.exit_code == 0
+    assert result.stdout.index("bridge one") < result.stdout.index("edge one")
+    assert "bridge two" not in result.stdout
+    assert run("trace", "0" * 32).exit_code == 1
+
+
+def test_the_authority_is_shown_and_installed(
+    run: Any, api: Any, home: Path, tmp_path: Path
+) -> None:
+    assert api.url
+    shown = json.loads(run("ca", "show", "--json").stdout)
+    assert Path(shown["certificate"]) == home / "trust" / "edge-ca.pem"
+    assert len(shown["sha256"]) == 64
+    assert run("ca", "show", "--pem").stdout.startswith("-----BEGIN CERTIFICATE-----")
+    refused = run("ca", "install", "--folder", str(tmp_path), stdin="n\n")
+    assert refused.exit_code == 1
+    assert list(tmp_path.glob("*.crt")) == []
+    assert run("ca", "install", "--folder", str(tmp_path), "--yes").exit_code == 0
+    (installed,) = tmp_path.glob("*.crt")
+    assert installed.read_bytes() == (home / "trust" / "edge-ca.pem").read_bytes()
+
+
+def test_without_an_authority_the_remedy_is_to_start(run: Any, tmp_path: Path) -> None:
+    assert "aitrading up" in run("ca", "show").stderr
+    result = run("ca", "install", "--folder", str(tmp_path / "none"), "--yes")
+    assert result.exit_code == 1
+
+
+def test_an_unknown_benchmark_is_named_with_the_known_ones(run: Any) -> None:
+    result = run("bench", "nothing")
+    assert result.exit_code == 1
+    assert "bus" in result.stderr

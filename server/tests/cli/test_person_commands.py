@@ -1,0 +1,128 @@
+"""Commands that act as a person: over TLS, trusting this installation's authority alone."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADMIN = "/internal/v1/admin"
+TOKEN = {"token": "t.o.k", "expires_at": "2026-11-21T03:00:00Z", "refresh_token": "r"}
+QUOTE = {
+    "type": "quote",
+    "symbol": "EURUSD",
+    "bid": "1.08340",
+    "ask": "1.08348",
+    "time": "2026-11-21T03:00:00.000000Z",
+    "state": "LIVE",
+    "provisional": False,
+    "sequence": 7,
+}
+HALTED = {
+    "error": {
+        "code": "TRADING_NOT_AVAILABLE",
+        "message": "Trading is HALTED.",
+        "category": "denied",
+        "fields": {},
+        "remedy": "Use the terminal.",
+    }
+}
+LOGIN = ("login", "--tenant", "demo", "--user", "owner", "--password", "secret", "--server")
+
+
+@pytest.fixture(autouse=True)
+def token(supervisor: Any) -> None:
+    supervisor.answers = {f"POST {ADMIN}/tokens": TOKEN}
+
+
+def test_the_feed_is_live_or_the_answer_is_no(run: Any, api: Any) -> None:
+    api.answers = {"GET /api/v1/quotes": (200, {"items": [QUOTE]})}
+    result = run("feed", "--for", "demo/owner")
+    assert result.exit_code == 0
+    assert "1.08340" in result.stdout
+    assert api.seen[0][2]["authorization"] == "Bearer t.o.k"
+    api.answers = {"GET /api/v1/quotes": (200, {"items": [{**QUOTE, "state": "STALE"}]})}
+    assert run("feed", "--for", "demo/owner").exit_code == 1
+    api.answers = {"GET /api/v1/quotes": (200, {"items": []})}
+    assert run("feed", "--for", "demo/owner").exit_code == 1
+
+
+def test_an_order_is_refused_in_the_servers_words(run: Any, api: Any) -> None:
+    api.answers = {"POST /api/v1/orders": (409, HALTED)}
+    result = run("orders", "place", "EURUSD", "buy", "0.1", "--for", "demo/owner")
+    assert result.exit_code == 1
+    assert "Trading is HALTED." in result.stderr
+    assert "TRADING_NOT_AVAILABLE" in result.stderr
+    assert api.seen[0][3]["volume"] == "0.1"
+    assert api.seen[0][2]["idempotency-key"]
+
+
+def test_the_kill_switch_is_engaged_without_a_question(run: Any, api: Any) -> None:
+    engaged = {"engaged": True, "engaged_by": "u", "engaged_at": "2026-11-21T03:00:00Z"}
+    api.answers = {"POST /api/v1/kill": (200, engaged), "GET /api/v1/kill": (200, engaged)}
+    assert "ENGAGED" in run("kill", "--for", "demo/owner").stdout
+    assert json.loads(run("kill", "status", "--for", "demo/owner", "--json").stdout)["engaged"]
+
+
+def test_somebody_must_be_named_or_logged_in(run: Any, api: Any) -> None:
+    assert api.url
+    result = run("orders", "list")
+    assert result.exit_code == 1
+    assert "LOGIN_NEEDED" in result.stderr
+
+
+def test_a_login_is_kept_privately_and_used(run: Any, api: Any, tmp_path: Path) -> None:
+    tokens = {"access_token": "a1", "refresh_token": "r1", "expires_at": "x"}
+    api.answers = {
+        "POST /api/v1/auth/login": (200, tokens),
+        "GET /api/v1/quotes": (200, {"items": [QUOTE]}),
+        "POST /api/v1/auth/logout": (200, None),
+    }
+    assert run(*LOGIN, api.url).exit_code == 0
+    assert api.seen[0][3]["deliver"] == "token"
+    stored = tmp_path / "aitrading" / "session.json"
+    assert stored.stat().st_mode & 0o777 == 0o600
+    assert run("feed").exit_code == 0
+    assert api.seen[1][2]["authorization"] == "Bearer a1"
+    assert run("logout").exit_code == 0
+    assert not stored.exists()
+
+
+def test_an_old_login_is_renewed_first(run: Any, api: Any, tmp_path: Path) -> None:
+    tokens = {"access_token": "a1", "refresh_token": "r1"}
+    api.answers = {
+        "POST /api/v1/auth/login": (200, tokens),
+        "POST /api/v1/auth/refresh": (200, {"access_token": "a2", "refresh_token": "r2"}),
+        "GET /api/v1/quotes": (200, {"items": [QUOTE]}),
+    }
+    run(*LOGIN, api.url)
+    stored = tmp_path / "aitrading" / "session.json"
+    stored.write_text(json.dumps({**json.loads(stored.read_text()), "renew_at_ns": 0}))
+    run("feed")
+    assert api.seen[1][3] == {"refresh_token": "r1"}
+    assert api.seen[2][2]["authorization"] == "Bearer a2"
+    assert "r2" in stored.read_text()
+
+
+def test_a_damaged_login_file_is_said(run: Any, api: Any, tmp_path: Path) -> None:
+    assert api.url
+    stored = tmp_path / "aitrading" / "session.json"
+    stored.parent.mkdir()
+    stored.write_text("{")
+    assert "SESSION_FILE_DAMAGED" in run("feed").stderr
+
+
+def test_another_authority_is_not_trusted(run: Any, api: Any, home: Path) -> None:
+    shutil.copy(home / "trust" / "internal-ca.pem", home / "trust" / "edge-ca.pem")
+    result = run("feed", "--for", "demo/owner")
+    assert result.exit_code == 1
+    assert "CLI_SERVER_NOT_TRUSTED" in result.stderr
+    assert api.seen == []
+
+
+def test_a_server_that_is_not_there_is_exit_code_3(run: Any, api: Any) -> None:
+    assert api.url
+    result = run(*LOGIN, "https://localhost:9")
+    assert result.exit_code == 3
+    assert "CLI_SERVER_UNREACHABLE" in result.stderr
