@@ -98,7 +98,9 @@ def _page(question: TicksQuestion, rows: Rows, digits: dict[UUID, int]) -> Ticks
     """One row more than wanted was asked for: it tells whether there is a next page."""
     wanted = rows[: question.limit]
     following = cursor_of(_position(wanted)) if len(rows) > len(wanted) else None
-    return TicksPage(symbol=question.symbol, ticks=render_ticks(wanted, digits), next=following)
+    return TicksPage(
+        symbol=question.symbol, items=render_ticks(wanted, digits), next_cursor=following
+    )
 
 
 def _position(rows: Rows) -> Position:

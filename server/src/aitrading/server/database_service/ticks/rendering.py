@@ -38,11 +38,11 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TicksPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Ticks by time; `next` is the cursor of the next page, null on the last one."""
+    """Ticks by time; `next_cursor` asks for the next page and is null on the last one."""
 
     symbol: str
-    ticks: list[Tick]
-    next: str | None
+    items: list[Tick]
+    next_cursor: str | None
 
 
 def render_ticks(rows: Rows, digits: Mapping[UUID, int]) -> list[Tick]:
