@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, cast
 from uuid import UUID
 
+from aitrading.core.logging.rendering import clean
 from aitrading.core.protocol.tracecontext import TraceContext
 
 FIELDS_ATTRIBUTE: Final = "aitrading_fields"
@@ -19,7 +20,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 @dataclass(frozen=True, slots=True)
 class LogContext:
-    """What `bind_context` adds to every line below it."""
+    """What `bind_context` adds to every line below it; texts are safe to print."""
 
     tenant: str = ""
     trace_id: str = ""
@@ -44,9 +45,9 @@ def bind_context(
     if trace is not None:
         trace_id, span_id = trace.trace_id, trace.span_id
     inner = LogContext(
-        tenant=outer.tenant if tenant is None else str(tenant),
-        trace_id=outer.trace_id if trace_id is None else trace_id,
-        span_id=outer.span_id if span_id is None else span_id,
+        tenant=outer.tenant if tenant is None else clean(str(tenant)),
+        trace_id=outer.trace_id if trace_id is None else clean(trace_id),
+        span_id=outer.span_id if span_id is None else clean(span_id),
         fields={**outer.fields, **fields},
     )
     token = _context.set(inner)

@@ -10,13 +10,14 @@ import logging
 import sys
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import IO, Final, Self, cast
 
 import msgspec
 from typing_extensions import override
 
-from aitrading.core.kit.clock import Clock, rfc3339_of_ns
+from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
 from aitrading.core.logging.facade import (
     FIELDS_ATTRIBUTE,
@@ -29,6 +30,7 @@ from aitrading.core.logging.facade import (
 )
 from aitrading.core.logging.rendering import (
     MESSAGE_CHARS_MAX,
+    NAMES_CACHED_MAX,
     Json,
     clean,
     render_error,
@@ -107,6 +109,7 @@ class LogRouter(logging.Handler):
         self._sink: IO[bytes] | None = getattr(stream, "buffer", None)
         self._stream = stream
         self._written = self._dropped = self._truncated = 0
+        self._second, self._second_text = -1, ""
         self._restore = contextlib.ExitStack()
 
     def statistics(self) -> LogStatistics:
@@ -163,20 +166,27 @@ class LogRouter(logging.Handler):
         if raised and isinstance(raised[1], AitradingError):
             code = code or raised[1].code
         line = LogLine(
-            ts=rfc3339_of_ns(self._clock.now_ns()),
+            ts=self._timestamp(),
             level=record.levelname,
             service=self._service,
             instance=self._instance,
-            logger=clean(record.name),
+            logger=_clean_name(record.name),
             msg=clean(_message_of(record), MESSAGE_CHARS_MAX),
-            tenant=clean(context.tenant),
-            trace_id=clean(context.trace_id),
-            span_id=clean(context.span_id),
+            tenant=context.tenant,
+            trace_id=context.trace_id,
+            span_id=context.span_id,
             error_code=code,
             fields=render_fields(fields),
             exception=render_exception(*raised) if raised else [],
         )
         return self._fit(line)
+
+    def _timestamp(self) -> str:
+        second, rest_ns = divmod(self._clock.now_ns(), NS_PER_S)
+        if second != self._second:
+            self._second = second
+            self._second_text = rfc3339_of_ns(second * NS_PER_S)[:-7]
+        return f"{self._second_text}{rest_ns // 1_000:06d}Z"
 
     def _fit(self, line: LogLine) -> bytes:
         encoded = _encode(line)
@@ -236,6 +246,9 @@ def configure_logging(
         service=service, instance=instance, clock=clock, stream=stream or sys.stderr
     )
     return router.install(level)
+
+
+_clean_name = lru_cache(maxsize=NAMES_CACHED_MAX)(clean)
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:

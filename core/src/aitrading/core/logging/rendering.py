@@ -47,9 +47,8 @@ _SECRET_WORDS: Final = frozenset(
 )
 _SECRET_PAIRS: Final = ("api_key", "private_key", "access_key", "enrolment_code", "login_link")
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_MAYBE_SECRET: Final = re.compile(
-    r"eyJ|://|-----BEGIN|bearer|basic|passw|pwd|passphrase|secret|token|api.?key", re.IGNORECASE
-)
+_ALWAYS_LOOK: Final = ("eyj", "://", "bearer", "basic", "-----begin")
+_LOOK_BEFORE_VALUE: Final = ("passw", "pwd", "passphrase", "secret", "token", "api")
 _SECRET_TEXT: Final = re.compile(
     r"""
       (?P<jwt>\beyJ[\w-]{6,}\.[\w-]{2,}(?:\.[\w-]*){1,3})
@@ -65,7 +64,7 @@ _SECRET_TEXT: Final = re.compile(
 
 def clean(text: str, chars_max: int = VALUE_CHARS_MAX) -> str:
     """Mask secrets, escape what could deceive a reader, and cut at a length."""
-    if _MAYBE_SECRET.search(text):
+    if _may_hold_secret(text):
         text = _SECRET_TEXT.sub(_mask, text)
     if len(text) > chars_max:
         text = f"{text[:chars_max]}… ({len(text)} characters)"
@@ -123,6 +122,15 @@ def render_error(error: BaseException) -> dict[str, Json]:
     else:
         rendered["message"] = clean(str(error))
     return rendered
+
+
+def _may_hold_secret(text: str) -> bool:
+    """A cheap look that is never wrong when it says no; most texts end here."""
+    lowered = text.lower()
+    if any(hint in lowered for hint in _ALWAYS_LOOK):
+        return True
+    assigns = "=" in text or ":" in text
+    return assigns and any(hint in lowered for hint in _LOOK_BEFORE_VALUE)
 
 
 def _render_object(value: object, depth: int) -> Json:
