@@ -34,6 +34,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = PRIVATE_FILE_MODE) 
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, mode)
     try:
         try:
+            temporary.chmod(mode)  # whatever the umask is
             write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
