@@ -237,7 +237,8 @@ def describe(command: click.Command, context: click.Context) -> Iterator[str]:
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
                 yield from describe(child, click.Context(child, info_name=name, parent=context))
-        return
+        if not command.invoke_without_command:
+            return
     if not command.help:
         raise SystemExit(f"command without help: {context.command_path}")
     usage = " ".join(command.collect_usage_pieces(context))

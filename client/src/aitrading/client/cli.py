@@ -90,7 +90,13 @@ def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) 
 
 
 @main.command()
-@click.option("--terminal", type=click.Choice(["sim", "mt5"]), default="mt5", show_default=True)
+@click.option(
+    "--terminal",
+    type=click.Choice(["sim", "mt5"]),
+    default="mt5",
+    show_default=True,
+    help="The simulated terminal, or MetaTrader 5 on this machine.",
+)
 @_home
 @_told
 def run(terminal: str, home: Path) -> None:
