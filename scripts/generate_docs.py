@@ -26,12 +26,15 @@ from aitrading.core.infrastructure.config_reference import reference_markdown
 from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.metrics import Metric
 from aitrading.core.kit.errors import ErrorSpec
+from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.kit.openapi import (
     access_text,
     declared_endpoints,
     openapi_document,
     openapi_fragment,
 )
+from aitrading.server.supervisor.bundles import SERVICES
+from aitrading.server.supervisor.settings import PortSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -254,6 +257,29 @@ def describe(command: click.Command, context: click.Context) -> Iterator[str]:
     yield text + ("\n" + table(("option", "meaning"), rows) if rows else "")
 
 
+def services() -> str:
+    """Every service process: where it answers, what it waits for, what it may open."""
+    ports = PortSettings()
+    rows = [
+        (
+            f"`{needs.name}`",
+            str(getattr(ports, needs.port_setting)),
+            f"`ports.{needs.port_setting}`",
+            ", ".join(needs.depends_on),
+            ", ".join(needs.postgres_roles) or "none",
+            first_line(importlib.import_module(needs.module)),
+        )
+        for needs in SERVICES
+    ]
+    gateway = GatewaySettings()
+    return (
+        "# Services\n\nPeople, programs and devices reach one port, "
+        f"{gateway.port} (`gateway.port`), where the edge answers; the ports below demand a "
+        "certificate of this installation.\n\n"
+        + table(("service", "port", "setting", "waits for", "database roles", "what"), rows)
+    )
+
+
 TABLE = re.compile(
     r"((?:^--[^\n]*\n)*)^create table (?:if not exists )?([\w.]+)", re.MULTILINE | re.IGNORECASE
 )
@@ -277,7 +303,7 @@ def type_name(hint: Any) -> str:
     return f"`{hint.__name__ if isinstance(hint, type) else str(hint).replace('typing.', '')}`"
 
 
-def first_line(cls: type[Any]) -> str:
+def first_line(cls: type[Any] | ModuleType) -> str:
     """The first sentence of a docstring."""
     return (cls.__doc__ or "").strip().splitlines()[0]
 
@@ -290,6 +316,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/events.md": events,
     "reference/endpoints.md": endpoints,
     "reference/commands.md": commands,
+    "reference/services.md": services,
     "reference/tables.md": tables,
     "how-to/troubleshooting.md": troubleshooting,
 }
