@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -86,6 +87,16 @@ async def test_five_quick_ends_are_a_crash_loop_with_the_last_words(
         assert children["a"].restarts == 5
         assert "exited with code 3" in children["a"].message
         assert "the last words" in children["a"].message
+
+
+@async_test
+async def test_a_child_that_never_becomes_ready_is_given_up(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    spec = replace(toys.toy(short_folder, "a", mode="never"), ready_timeout_s=0.3)
+    async with supervised(short_folder, spec) as children:
+        await become(children["a"], ComponentState.FAILED)
+        assert "not ready within 0.3 s, 3 times" in children["a"].message
 
 
 @async_test

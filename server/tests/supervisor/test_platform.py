@@ -175,7 +175,7 @@ def test_a_home_that_is_a_file_is_refused(short_folder: Path) -> None:
 def up(home: Path, *settings: str) -> "subprocess.CompletedProcess[str]":
     options = [f"--set={setting}" for setting in settings]
     return subprocess.run(
-        [sys.executable, "-m", "aitrading.server.cli.up", f"--home={home}", *options],
+        [Path(sys.executable).with_name("aitrading"), "up", f"--home={home}", *options],
         capture_output=True,
         text=True,
         timeout=60,

@@ -26,7 +26,7 @@ from aitrading.server.supervisor.demo.report import DemoReport
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
-from aitrading.server.supervisor.services import ServiceProgram
+from aitrading.server.supervisor.services import ISOLATED_PYTHON, ServiceProgram
 from aitrading.server.supervisor.stores import StorePlan
 
 EDGE_PROBE_PATH = "/health/live"
@@ -70,6 +70,8 @@ class Choices:
     settings: Mapping[str, str]
     servers: Mapping[Store, StoreTarget] = field(default_factory=dict[Store, StoreTarget])
     """Servers given by URL; the engine each replaces is not started."""
+    interpreter: tuple[str, ...] = ISOLATED_PYTHON
+    """How services are run; a benchmark loads everything first to see what that costs."""
 
 
 def _no_demo() -> DemoReport | None:
@@ -171,7 +173,11 @@ def _service(
         name=needs.name,
         kind=Kind.SERVICE,
         program=ServiceProgram(
-            needs, home=home, socket=service_socket(home, needs.name), bundles=bundles
+            needs,
+            home=home,
+            socket=service_socket(home, needs.name),
+            bundles=bundles,
+            interpreter=choices.interpreter,
         ),
         depends_on=tuple(name for name in needs.depends_on if name in present),
         starts_early=True,

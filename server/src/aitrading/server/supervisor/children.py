@@ -22,6 +22,8 @@ WATCH_S = 5.0
 """How often a child that works is asked whether it still does."""
 CRASH_LOOP_EXITS = 5
 CRASH_LOOP_WINDOW_S = 60
+NEVER_READY_LIMIT = 3
+"""A child that was not ready in time so often, and never before, is given up."""
 EXIT_CONFIG_ERROR = 78
 """A child that ends so would end so again: it is not started again."""
 RESTART = RetryPolicy(first_s=1.0, max_s=30.0, attempts=None)
@@ -55,6 +57,7 @@ class Child:
         self._means = means
         self._process: Process | None = None
         self._reason = ""
+        self._late_starts = 0
         self._exits_ns: deque[int] = deque(maxlen=CRASH_LOOP_EXITS)
         self._stopping = asyncio.Event()
         self._serving = asyncio.Event()
@@ -163,7 +166,8 @@ class Child:
                 await self.spec.program.settle()
                 return True
             if clock.monotonic_ns() > deadline_ns:
-                self._reason = f"not ready within {self.spec.ready_timeout_s:.0f} s"
+                self._reason = f"not ready within {self.spec.ready_timeout_s:g} s"
+                self._late_starts += 1
                 return False
             await asyncio.sleep(POLL_S)
         return False
@@ -201,6 +205,8 @@ class Child:
         reason = self._reason or _describe_exit(code)
         if code == EXIT_CONFIG_ERROR:
             self._give_up(f"its configuration is wrong\n{self.log.tail()}")
+        elif self.ready_after_s is None and self._late_starts >= NEVER_READY_LIMIT:
+            self._give_up(f"{reason}, {NEVER_READY_LIMIT} times\n{self.log.tail()}")
         elif self._recent_exits() >= CRASH_LOOP_EXITS:
             self._give_up(
                 f"{reason}; {CRASH_LOOP_EXITS} times within {CRASH_LOOP_WINDOW_S} s\n"

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 LOG_FILE_LIMIT_BYTES = 16 << 20
 LOG_FILES_KEPT = 3
-TAIL_LINES = 20
+TAIL_LINES = 8
 TAIL_LINE_LIMIT_BYTES = 400
 
 

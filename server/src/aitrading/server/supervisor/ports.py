@@ -3,12 +3,19 @@
 import errno
 import os
 import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from aitrading.server.supervisor.errors import PORT_TAKEN
 
 _LISTEN = "0A"
+_REFUSALS = {
+    errno.EADDRINUSE: "",
+    errno.EACCES: "the system: a port below 1024 needs rights",
+    errno.EADDRNOTAVAIL: "nobody, but this machine does not have the address",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,24 +28,28 @@ class PortRequest:
     port: int
 
 
-def resolve_port(request: PortRequest) -> int:
-    """Return the port when it can be used; raises PORT_TAKEN naming who has it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((request.host, request.port))
-        except OSError as exc:
-            if exc.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-            raise PORT_TAKEN.error(
-                port=request.port,
-                purpose=request.purpose,
-                holder=holder_of(request.port)
-                if exc.errno == errno.EADDRINUSE
-                else "the system (ports below 1024 need rights)",
-                setting=request.setting,
-            ) from exc
-        return int(probe.getsockname()[1])
+def resolve_ports(requests: Iterable[PortRequest]) -> dict[str, int]:
+    """Ports by purpose, no free one chosen twice; raises PORT_TAKEN naming who has it."""
+    with ExitStack() as held:
+        return {request.purpose: _resolve(request, held) for request in requests}
+
+
+def _resolve(request: PortRequest, held: ExitStack) -> int:
+    """Bind the port, so that nobody gets it while the others are chosen."""
+    probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((request.host, request.port))
+    except OSError as exc:
+        if exc.errno not in _REFUSALS:
+            raise
+        raise PORT_TAKEN.error(
+            port=request.port,
+            purpose=request.purpose,
+            holder=_REFUSALS[exc.errno] or holder_of(request.port),
+            setting=request.setting,
+        ) from exc
+    return int(probe.getsockname()[1])
 
 
 def holder_of(port: int) -> str:

@@ -13,6 +13,8 @@ from aitrading.server.supervisor.home import Home
 HTTP_OK = 200
 READY_PATH = "/health/ready"
 STOP_TIMEOUT_S = 15.0
+ISOLATED_PYTHON = (sys.executable, "-I", "-m")
+"""Neither the current folder nor PYTHON* variables reach what is run."""
 _PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "SSL_CERT_FILE", "COVERAGE_PROCESS_START")
 _PASSED_ON_PREFIXES = ("AITRADING_", "COVERAGE_")
 
@@ -21,8 +23,15 @@ class ServiceProgram:
     """`python -m <service>` with its bundle."""
 
     def __init__(
-        self, needs: ServiceNeeds, *, home: Home, socket: Path, bundles: BundleWriter
+        self,
+        needs: ServiceNeeds,
+        *,
+        home: Home,
+        socket: Path,
+        bundles: BundleWriter,
+        interpreter: tuple[str, ...] = ISOLATED_PYTHON,
     ) -> None:
+        self._interpreter = interpreter
         self._needs = needs
         self._home = home
         self._socket = socket
@@ -35,9 +44,9 @@ class ServiceProgram:
         self._bundle = self._bundles.write(self._needs)
 
     def launch(self) -> Launch:
-        """Isolated mode: neither the current folder nor PYTHON* variables reach the service."""
+        """One process; it finds everything else in its bundle."""
         return Launch(
-            command=(sys.executable, "-I", "-m", self._needs.module),
+            command=(*self._interpreter, self._needs.module),
             environment={
                 **inherited_environment(os.environ),
                 "AITRADING_HOME": str(self._home.root),

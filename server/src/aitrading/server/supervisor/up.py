@@ -27,7 +27,7 @@ from aitrading.server.supervisor.choices import (
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import end_leftovers
 from aitrading.server.supervisor.logs import LogStream, RotatingLog
-from aitrading.server.supervisor.ports import resolve_port
+from aitrading.server.supervisor.ports import resolve_ports
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.settings import PlatformSettings
 from aitrading.server.supervisor.state import ReadyReport
@@ -86,10 +86,7 @@ class Platform:
         home.check_space()
         home.check_clock(self._kit.clock)
         config = load_configuration(home, os.environ, self._options.settings)
-        ports = {
-            request.purpose: resolve_port(request)
-            for request in port_requests(config, demo=self._options.demo)
-        }
+        ports = resolve_ports(port_requests(config, demo=self._options.demo))
         platform, gateway = config.get(PlatformSettings), config.get(GatewaySettings)
         edge = EdgePlace(
             host=LOOPBACK if gateway.address == ANY_ADDRESS else gateway.address,

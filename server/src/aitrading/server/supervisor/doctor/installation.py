@@ -16,7 +16,7 @@ from aitrading.server.supervisor.choices import load_configuration, port_request
 from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, unverified, wrong
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import read_children
-from aitrading.server.supervisor.ports import resolve_port
+from aitrading.server.supervisor.ports import resolve_ports
 from aitrading.server.supervisor.stores import given_servers
 
 EXPIRES_SOON_S = 2 * 3600
@@ -152,7 +152,7 @@ def _configuration(home: Home, *, running: bool) -> Iterator[Finding]:
         return
     for request in port_requests(config, demo=True):
         try:
-            resolve_port(request)
+            resolve_ports([request])
         except AitradingError as exc:
             yield wrong(f"port {request.port}", exc)
         else:
