@@ -78,6 +78,12 @@ def test_feed_states_and_the_platform_follow_the_server(
     expect(terminal.locator("#events")).to_contain_text("HEALTHY → FAILED")
 
 
+def test_what_is_old_or_missing_is_said(terminal: Page, backend: Any) -> None:
+    expect(terminal.locator("#banner-problems")).to_be_hidden()
+    backend.problem("data-bridge has not answered since 03:00.")
+    expect(terminal.locator("#banner-problems")).to_contain_text("data-bridge has not answered")
+
+
 def test_unknown_health_is_announced(terminal: Page, backend: Any) -> None:
     backend.healthy = False
     expect(terminal.locator("#banner-health")).to_contain_text("PLATFORM STATE UNKNOWN")

@@ -55,6 +55,8 @@ export class Platform extends EventTarget {
     document.querySelector("#chain-name").textContent = chain?.name ?? "";
     state(document.querySelector("#platform-state"), report.status);
     this.#halted(report.trading);
+    document.querySelector("#banner-problems").hidden = report.problems.length === 0;
+    document.querySelector("#problems-text").textContent = report.problems.join(" ");
     this.#changes([...report.services, ...report.engines, ...report.clients]);
     this.#ages();
   }

@@ -1,0 +1,175 @@
+"""What Envoy reads is kept true: certificate, token keys; a failure leaves the last good files."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.kit.ids import SystemIdFactory
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.server.api_gateway.edge.assembly import edge_of
+from aitrading.server.api_gateway.edge.keeper import (
+    LOOK_AGAIN_S,
+    RENEW_BEFORE_END_S,
+    EdgeKeeper,
+    certificate_names,
+)
+from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.authority.installation import Authority, initialise
+from aitrading.server.kit.bundle import HttpListener, ServiceBundle, TlsFiles
+
+LEAF_DAYS = 30
+
+
+class Installation:
+    """A home with a real authority and the keeper under test, under a manual clock."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.clock = ManualClock()
+        self.authority: Authority = initialise(
+            home, self.clock, SystemIdFactory(self.clock, SystemRandomness())
+        )
+        self.errors = ErrorHandler(
+            clock=self.clock,
+            randomness=SystemRandomness(),
+            metrics=Metrics(),
+            resilience=ResilienceRegistry(),
+        )
+        self.settings = GatewaySettings(hosts=("localhost", "[::1]", "trading.example"))
+        self.keeper = EdgeKeeper(
+            self.config, self.authority.issue_edge, clock=self.clock, errors=self.errors
+        )
+
+    def config(self) -> Any:
+        return edge_of(self.bundle(), self.settings)
+
+    def bundle(self) -> ServiceBundle:
+        nowhere = Path("unused")
+        return ServiceBundle(
+            service="api-gateway",
+            instance="i",
+            version="1",
+            environment="development",
+            home=self.home,
+            demo=False,
+            tls=TlsFiles(certificate=nowhere, private_key=nowhere, ca=nowhere),
+            listener=HttpListener(
+                socket=self.home / "run" / "api-gateway.sock", host="127.0.0.1", port=8002
+            ),
+            control_fd=None,
+            peers={},
+            service_keys=self.home / "trust" / "service-keys.jwks",
+            user_keys=self.home / "trust" / "user-keys.jwks",
+        )
+
+    @property
+    def certificate(self) -> Path:
+        return self.home / "envoy" / "tls" / "edge.pem"
+
+    def token_keys(self) -> list[str]:
+        resource = json.loads((self.home / "envoy" / "xds" / "ecds.json").read_bytes())
+        provider = resource["resources"][0]["typed_config"]["providers"]["user"]
+        keys = json.loads(provider["local_jwks"]["inline_string"])["keys"]
+        return [key["kid"] for key in keys]
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let the keeper look again at that time, and wait until it has."""
+        await self.clock.advance(seconds)
+        await eventually(lambda: self.clock.sleeping == 1, what="the keeper's next look")
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    return Installation(tmp_path)
+
+
+def test_after_start_envoy_finds_everything(installation: Installation) -> None:
+    async def scenario() -> None:
+        await installation.keeper.start()
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
+    names = {path.name for path in (installation.home / "envoy" / "xds").iterdir()}
+    assert names >= {"lds.json", "cds.json", "rds-public.json", "rds-link.json", "sds.json"}
+    assert installation.certificate.stat().st_mode & 0o777 == 0o600
+    key = installation.certificate.with_name("edge.key.pem")
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(installation.certificate, key)
+    assert len(installation.token_keys()) == 1
+
+
+def test_the_certificate_names_hosts_and_their_link_names(installation: Installation) -> None:
+    assert set(certificate_names(installation.config())) == {
+        "localhost",
+        "::1",
+        "trading.example",
+        "link.localhost",
+        "link.trading.example",
+    }
+
+
+def test_a_new_token_key_reaches_envoy(installation: Installation) -> None:
+    async def scenario() -> None:
+        await installation.keeper.start()
+        await eventually(lambda: installation.clock.sleeping == 1)
+        before = installation.token_keys()
+        installation.authority.rotate_user_key()
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: len(installation.token_keys()) == 2)
+        assert set(before) < set(installation.token_keys())
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
+
+
+def test_the_certificate_is_renewed_before_it_ends_with_the_same_key(
+    installation: Installation,
+) -> None:
+    async def scenario() -> None:
+        await installation.keeper.start()
+        await eventually(lambda: installation.clock.sleeping == 1)
+        key = installation.certificate.with_name("edge.key.pem")
+        first, first_key = installation.certificate.read_bytes(), key.read_bytes()
+        await installation.pass_time(LOOK_AGAIN_S)
+        assert installation.certificate.read_bytes() == first
+        await installation.pass_time(LEAF_DAYS * 24 * 3600 - RENEW_BEFORE_END_S)
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: installation.certificate.read_bytes() != first)
+        assert key.read_bytes() == first_key
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_leaves_the_last_good_files_and_shows(installation: Installation) -> None:
+    async def scenario() -> None:
+        await installation.keeper.start()
+        await eventually(lambda: installation.clock.sleeping == 1)
+        keys = installation.home / "trust" / "user-keys.jwks"
+        good = installation.token_keys()
+        moved = keys.rename(keys.with_suffix(".away"))
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: installation.keeper.state is ComponentState.DEGRADED)
+        assert installation.token_keys() == good
+        moved.rename(keys)
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: installation.keeper.state is ComponentState.HEALTHY)
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
+
+
+def test_without_keys_the_edge_does_not_start(installation: Installation) -> None:
+    (installation.home / "trust" / "user-keys.jwks").unlink()
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(installation.keeper.start())
