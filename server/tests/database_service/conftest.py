@@ -1,6 +1,6 @@
 """The database service's parts over real engines, without its HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,7 +19,10 @@ from aitrading.core.kit.clock import Clock, SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.segments import ingest_payload, sealed_segment
-from aitrading.server.database_service.clickhouse.embedded import EmbeddedClickHouse
+from aitrading.server.database_service.clickhouse.embedded import (
+    EmbeddedClickHouse,
+    EngineLimits,
+)
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.service import migrations
@@ -31,8 +34,10 @@ from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
-from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.kit.postgres import PostgresPool
 
 SPACE = UUID(int=4711)
 COUNT_LAYOUT = np.dtype([("rows", "<u8"), ("distinct", "<u8"), ("low", "<u8"), ("high", "<u8")])
@@ -106,16 +111,18 @@ async def open_world(
     *,
     clock: Clock | None = None,
     settings: GuardSettings | None = None,
-    limits: PoolLimits | None = None,
-    database: str = "aitrading",
+    access: Callable[[str], PostgresAccess] | None = None,
+    read_timeout_s: int = 30,
 ) -> AsyncIterator[World]:
     clock = clock or SystemClock()
     resilience, metrics = ResilienceRegistry(), Metrics()
     errors = ErrorHandler(
         clock=clock, randomness=SystemRandomness(), metrics=metrics, resilience=resilience
     )
-    pool = PostgresPool(postgres.access("database", database), application="test", limits=limits)
-    clickhouse = EmbeddedClickHouse(folder / "clickhouse")
+    pool = PostgresPool((access or postgres.access)("database"), application="test")
+    clickhouse = EmbeddedClickHouse(
+        folder / "clickhouse", limits=EngineLimits(read_timeout_s=read_timeout_s)
+    )
     guards = Guards(settings or GuardSettings(), clock, resilience, errors)
     store = TickStore(clickhouse)
     writer = TickWriter(pool, store, guards)
@@ -177,3 +184,14 @@ def payload() -> Callable[..., bytes]:
         return ingest_payload(rows, tenant=tenant, stream=stream, first_sequence=first, **header)
 
     return make
+
+
+@pytest.fixture
+def migrate_access() -> Callable[[PostgresAccess], Awaitable[object]]:
+    """Applies the migrations to a PostgreSQL of the test's own."""
+
+    def migrate(access: PostgresAccess) -> Awaitable[object]:
+        folder = migrations("postgres")
+        return MigrationRunner(access, folder, clock=SystemClock(), release="test").apply()
+
+    return migrate

@@ -75,7 +75,7 @@ class Access:
     def __init__(self, access: PostgresAccess) -> None:
         self._access = access
 
-    def access(self, _role: str, _database: str) -> PostgresAccess:
+    def access(self, _role: str) -> PostgresAccess:
         return self._access
 
 

@@ -105,7 +105,12 @@ def _port(engine: EmbeddedClickHouse) -> ClickHouse:
 
 
 def _schema(engine: EmbeddedClickHouse) -> ClickHouseSchema:
-    return ClickHouseSchema(engine, migrations("clickhouse"), depends_on=(engine.name,))
+    return ClickHouseSchema(
+        engine,
+        migrations("clickhouse"),
+        depends_on=(engine.name,),
+        when_applied=engine.release_start_up_memory,
+    )
 
 
 def _valkey(bundle: ServiceBundle) -> ValkeyClient:

@@ -102,6 +102,10 @@ class EmbeddedClickHouse(Component, ClickHouse):
         await self._close()
         self._state = ComponentState.STOPPED
 
+    def release_start_up_memory(self) -> None:
+        """Give back what only the start needed; call it when the schema is applied."""
+        release_start_up_pages()
+
     @override
     async def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         await self._write(lambda connection: _query(connection, sql, parameters))
@@ -160,7 +164,6 @@ class EmbeddedClickHouse(Component, ClickHouse):
         self._writer, *readers = self._handles
         for handle in readers:
             self._readers.put_nowait(handle)
-        await asyncio.to_thread(release_start_up_pages)
 
     async def _close(self) -> None:
         handles, self._handles = self._handles, []

@@ -4,6 +4,7 @@ ClickHouse has no transactions: every statement is written so that it can be rep
 counts as applied after its last statement.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -35,10 +36,16 @@ class ClickHouseSchema(Component):
     """Applies what is pending; raises as the runner for PostgreSQL does."""
 
     def __init__(
-        self, clickhouse: ClickHouse, folder: Path, *, depends_on: tuple[str, ...] = ()
+        self,
+        clickhouse: ClickHouse,
+        folder: Path,
+        *,
+        depends_on: tuple[str, ...] = (),
+        when_applied: Callable[[], None] = lambda: None,
     ) -> None:
         self._clickhouse = clickhouse
         self._folder = folder
+        self._when_applied = when_applied
         self._state = ComponentState.NEW
         self.depends_on = depends_on
 
@@ -55,6 +62,7 @@ class ClickHouseSchema(Component):
     @override
     async def start(self) -> None:
         await self.apply()
+        self._when_applied()
         self._state = ComponentState.HEALTHY
 
     @override

@@ -59,7 +59,7 @@ _TICKS_QUERY: Final = (
     QueryField(name="to", doc="First time that is too late, RFC 3339; default: no end."),
     QueryField(name="stream", doc="Only ticks of this stream (one device, account and epoch)."),
     QueryField(name="limit", doc=f"Ticks per page, 1 to {MAX_LIMIT}; default {DEFAULT_LIMIT}."),
-    QueryField(name="cursor", doc="`next` of the page before."),
+    QueryField(name="cursor", doc="`next_cursor` of the page before."),
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from aitrading.core.domain.instruments import SYMBOL_BYTES_MAX, require_name
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.clickhouse.native import uuid_of
 from aitrading.server.database_service.clickhouse.port import Rows
@@ -28,7 +29,7 @@ MAX_STREAMS_PER_PAGE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class TicksQuestion:
-    """What a user asks, parsed and bounded."""
+    """What a user asks, parsed and bounded; raises `INSTRUMENT_MALFORMED` for an odd symbol."""
 
     symbol: str
     stream: UUID | None
@@ -36,6 +37,9 @@ class TicksQuestion:
     to_ms: int
     limit: int
     after: Position | None
+
+    def __post_init__(self) -> None:
+        require_name("symbol", self.symbol, SYMBOL_BYTES_MAX)
 
 
 class TickReader:
