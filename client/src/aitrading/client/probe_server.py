@@ -40,7 +40,7 @@ class ProbeServer:
         self.port = listening.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
-                self._app, log_config=None, access_log=False, lifespan="off", ws="none",
+                self._app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none",
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock
 from aitrading.client.metatrader_connector.journal import Taken, TickJournal
@@ -18,7 +19,7 @@ from aitrading.client.terminal.errors import (
     TERMINAL_SYMBOL_UNKNOWN,
     TERMINAL_UNAVAILABLE,
 )
-from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo, Terminal
+from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo, Terminal, TerminalTicks
 from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.domain.market import TickArray
 from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, RecoveryStrategy
@@ -91,7 +92,9 @@ class TickPoller:
             ),
             is_configured=settings.broker_offset_s is not None,
         )
-        self._asked_ns: dict[str, int] = {}
+        self._newest_ms: dict[UUID, int] = {}
+        self._is_in_time = False
+        self._round_ns = 0
         self._symbols: tuple[str, ...] = ()
 
     @property
@@ -173,6 +176,8 @@ class TickPoller:
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""
         streams = [stream for stream in self._journal.streams if self._is_mine(stream)]
+        before_ns, self._round_ns = self._round_ns, self._clock.monotonic_ns()
+        self._is_in_time = self._round_ns - before_ns <= FRESH_WITHIN_NS
         limit = self._settings.poll_ticks
         answers = await self._terminal.run(lambda terminal: _ask(terminal, streams, limit))
         receive_ns = self._clock.now_ns()
@@ -246,14 +251,14 @@ class TickPoller:
             fresh.cursor = cursor.restarted(to_rows(ticks, digits).rows)
 
     def _learn_offset(self, answer: _Answer, rows: TickArray, receive_ns: int) -> None:
-        symbol = answer.stream.key.symbol
-        now_ns = self._clock.monotonic_ns()
-        asked_ns = self._asked_ns.get(symbol)
-        self._asked_ns[symbol] = now_ns
-        if asked_ns is None or not answer.is_complete or not len(rows):
-            return
-        if now_ns - asked_ns <= FRESH_WITHIN_NS:
-            self._broker_clock.arrived(int(rows["event_ms"][-1]), receive_ns // NS_PER_MS)
+        """A tick that was not there a moment ago tells the broker's time of now."""
+        stream_id = answer.stream.id
+        newest_ms = int(rows["event_ms"][-1]) if len(rows) else 0
+        seen_ms = self._newest_ms.get(stream_id)
+        self._newest_ms[stream_id] = max(newest_ms, seen_ms or 0)
+        arrived = seen_ms is not None and newest_ms > seen_ms
+        if arrived and self._is_in_time and answer.is_complete:
+            self._broker_clock.arrived(newest_ms, receive_ns // NS_PER_MS)
             self._journal.broker_offset_s = self._broker_clock.offset_s
 
 
@@ -294,6 +299,8 @@ def _ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[_Ans
         )
         if ticks is None:
             raise _unavailable(terminal)
+        if _is_nothing_new(stream, ticks):
+            continue
         converted = to_rows(ticks, stream.digits)
         digits_now = stream.digits
         if converted.not_representable and (info := terminal.symbol_info(stream.key.symbol)):
@@ -307,6 +314,14 @@ def _ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[_Ans
             )
         )
     return answers
+
+
+def _is_nothing_new(stream: TickStream, ticks: TerminalTicks) -> bool:
+    """As many ticks as were taken, up to the same moment: not worth converting."""
+    taken = stream.cursor.taken
+    if len(ticks) != taken:
+        return False
+    return not taken or int(ticks["time_msc"][-1]) == stream.cursor.last_ms
 
 
 def _unavailable(terminal: Terminal) -> AitradingError:

@@ -26,7 +26,7 @@ class ConnectorSettings:
             minimum=1,
             maximum=10_000,
         ),
-    ] = 5
+    ] = 10
     poll_ticks: Annotated[
         int,
         Setting(

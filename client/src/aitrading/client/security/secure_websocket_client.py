@@ -6,6 +6,7 @@ ever: certificates and addresses may be repaired meanwhile.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ LASTING_NS: Final = 10 * NS_PER_S
 LINK_PATH: Final = "/link"
 
 _log = get_logger(__name__)
+_picows_log = logging.getLogger("aitrading.picows")
+_picows_log.setLevel(logging.WARNING)
 
 
 class LinkState(StrEnum):
@@ -252,6 +255,7 @@ class SecureWebSocketClient:
                     extra_headers={"Host": address.server_name},
                     max_frame_size=FRAME_BYTES_MAX,
                     max_redirects=0,
+                    logger_name=_picows_log,
                     use_aiofastnet=False,  # its own TLS would not run the pinned handshake
                 )
         except ssl.SSLError as exc:

@@ -7,19 +7,18 @@ not depend on the machine's zone database.
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 HOUR_S: Final = 3_600
 WINTER_OFFSET_S: Final = 2 * HOUR_S
 SUMMER_OFFSET_S: Final = 3 * HOUR_S
 _SUNDAY: Final = 6
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def broker_offset_s(utc_s: int) -> int:
     """Seconds the broker's clock is ahead of UTC at that second."""
-    year = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=utc_s)).year
-    begins_s, ends_s = _summer(year)
-    return SUMMER_OFFSET_S if begins_s <= utc_s < ends_s else WINTER_OFFSET_S
+    return _hour(utc_s // HOUR_S).offset_s
 
 
 def utc_of_broker_s(broker_s: int) -> int:
@@ -32,12 +31,24 @@ def utc_of_broker_s(broker_s: int) -> int:
 
 def is_repeated_hour(utc_s: int) -> bool:
     """Whether the broker's clock shows this second for the second time; no broker trades then."""
-    year = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=utc_s)).year
-    _, ends_s = _summer(year)
-    return ends_s <= utc_s < ends_s + HOUR_S
+    return _hour(utc_s // HOUR_S).is_repeated
 
 
-@lru_cache(maxsize=64)
+class _Hour(NamedTuple):
+    """Clocks change on the hour, so an hour has one answer."""
+
+    offset_s: int
+    is_repeated: bool
+
+
+@lru_cache(maxsize=1_024)
+def _hour(utc_h: int) -> _Hour:
+    utc_s = utc_h * HOUR_S
+    begins_s, ends_s = _summer((_EPOCH + timedelta(hours=utc_h)).year)
+    is_summer = begins_s <= utc_s < ends_s
+    return _Hour(SUMMER_OFFSET_S if is_summer else WINTER_OFFSET_S, utc_s == ends_s)
+
+
 def _summer(year: int) -> tuple[int, int]:
     """From the second Sunday of March to the first of November, 02:00 on New York's clock."""
     begins = _nth_sunday(year, 3, 2) + timedelta(hours=7)

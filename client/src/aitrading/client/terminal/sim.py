@@ -8,7 +8,6 @@ import numpy as np
 from typing_extensions import override
 
 from aitrading.client.terminal.broker_time import (
-    broker_offset_s,
     is_repeated_hour,
     utc_of_broker_s,
 )
@@ -20,23 +19,19 @@ from aitrading.client.terminal.port import (
     RES_E_NOT_FOUND,
     RES_S_OK,
     TERMINAL_TICK_DTYPE,
-    TICK_FLAG_ASK,
-    TICK_FLAG_BID,
     ErrorOfTerminal,
     Terminal,
     TerminalTicks,
 )
 from aitrading.client.terminal.sim_market import (
     FOUR_SYMBOLS,
-    US_PER_S,
-    SecondOfTicks,
     SimulatedInstrument,
     SimulatedMarket,
 )
 from aitrading.client.terminal.symbol_masks import matches
-from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.clock import NS_PER_S, Clock
 
-US_PER_MS: Final = 1_000
+NS_PER_US: Final = 1_000
 HISTORY_S: Final = 7 * 24 * 3_600
 """How far back the simulated broker keeps ticks."""
 DEFAULT_TICKS_PER_S: Final = 4.0
@@ -191,32 +186,36 @@ class SimulatedTerminal(Terminal):
         parts: list[TerminalTicks] = []
         missing = count
         for ticks in self._seconds(symbol, from_ms):
-            part = ticks[ticks["time_msc"] >= from_ms][:missing]
+            part = ticks[ticks["time_msc"].searchsorted(from_ms) :][:missing]
             parts.append(part)
             missing -= len(part)
             if missing <= 0:
                 break
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, TERMINAL_TICK_DTYPE)
 
     def _newest(self, symbol: str) -> SimulatedTick:
-        now_us = self._clock.now_ns() // 1_000
-        instrument, market = self._instruments[symbol], self._markets[symbol]
-        for utc_s in range(now_us // US_PER_S, now_us // US_PER_S - HISTORY_S, -1):
-            if is_repeated_hour(utc_s):
-                continue
-            ticks = _as_terminal_ticks(market.second(utc_s), instrument, utc_s, now_us)
+        now_s = self._clock.now_ns() // NS_PER_S
+        for utc_s in range(now_s, now_s - HISTORY_S, -1):
+            ticks = self._visible(symbol, utc_s)
             if len(ticks):
                 return SimulatedTick(*ticks[-1].item())
         return SimulatedTick(0, 0.0, 0.0, 0.0, 0, 0, 0, 0.0)
 
     def _seconds(self, symbol: str, from_ms: int) -> Iterator[TerminalTicks]:
-        now_us = self._clock.now_ns() // 1_000
-        now_s = now_us // US_PER_S
+        now_s = self._clock.now_ns() // NS_PER_S
         first_s = max(utc_of_broker_s(from_ms // 1_000), now_s - HISTORY_S)
-        instrument, market = self._instruments[symbol], self._markets[symbol]
         for utc_s in range(first_s, now_s + 1):
-            if not is_repeated_hour(utc_s):
-                yield _as_terminal_ticks(market.second(utc_s), instrument, utc_s, now_us)
+            yield self._visible(symbol, utc_s)
+
+    def _visible(self, symbol: str, utc_s: int) -> TerminalTicks:
+        """The ticks of one second that have happened by now."""
+        if is_repeated_hour(utc_s):
+            return np.empty(0, TERMINAL_TICK_DTYPE)
+        second = self._markets[symbol].second(utc_s)
+        now_us = self._clock.now_ns() // NS_PER_US
+        return second.ticks[: second.time_us.searchsorted(now_us, side="right")]
 
     def _symbol(self, name: str) -> SimulatedSymbol:
         instrument = self._instruments[name]
@@ -251,25 +250,3 @@ def _broker_ms(date_from: int | datetime) -> int:
     if isinstance(date_from, datetime):
         return round(date_from.timestamp() * 1_000)
     return date_from * 1_000
-
-
-def _as_terminal_ticks(
-    second: SecondOfTicks, instrument: SimulatedInstrument, utc_s: int, now_us: int
-) -> TerminalTicks:
-    seen = int(np.searchsorted(second.time_us, now_us, side="right"))
-    bid, ask = second.bid_points[:seen], second.ask_points[:seen]
-    scale = 10**instrument.digits
-    ticks = np.zeros(seen, TERMINAL_TICK_DTYPE)
-    ticks["time_msc"] = second.time_us[:seen] // US_PER_MS + broker_offset_s(utc_s) * 1_000
-    ticks["time"] = ticks["time_msc"] // 1_000
-    ticks["bid"] = bid / scale
-    ticks["ask"] = ask / scale
-    flags = np.where(_changed(bid), TICK_FLAG_BID, 0) | np.where(_changed(ask), TICK_FLAG_ASK, 0)
-    ticks["flags"] = np.where(flags == 0, TICK_FLAG_BID | TICK_FLAG_ASK, flags)
-    return ticks
-
-
-def _changed(prices: "np.ndarray[Any, np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[Any]]":
-    changed = np.ones(len(prices), bool)
-    changed[1:] = prices[1:] != prices[:-1]
-    return changed

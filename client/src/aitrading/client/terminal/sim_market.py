@@ -7,9 +7,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from aitrading.client.terminal.broker_time import broker_offset_s
 from aitrading.client.terminal.noise import Floats, Octaves, key_of, uniform
+from aitrading.client.terminal.port import (
+    TERMINAL_TICK_DTYPE,
+    TICK_FLAG_ASK,
+    TICK_FLAG_BID,
+    TerminalTicks,
+)
 
 US_PER_S: Final = 1_000_000
+US_PER_MS: Final = 1_000
+Whole = NDArray[np.int64]
+
 TICKS_PER_SECOND_MAX: Final = 200_000
 """Largest number of ticks one symbol can have within one second, bursts included."""
 SECONDS_CACHED: Final = 256
@@ -59,11 +69,11 @@ FOUR_SYMBOLS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SecondOfTicks:
-    """The ticks of one second, oldest first; times in microseconds since the epoch, UTC."""
+    """The ticks of one second, oldest first."""
 
     time_us: NDArray[np.int64]
-    bid_points: NDArray[np.int64]
-    ask_points: NDArray[np.int64]
+    """When each becomes visible, in microseconds since the epoch, UTC."""
+    ticks: TerminalTicks
 
 
 class SimulatedMarket:
@@ -90,7 +100,21 @@ class SimulatedMarket:
         middle = self._middle(utc_s + moments)
         spread = self._spread(key, count, heat)
         bid = np.rint(middle - spread / 2).astype(np.int64)
-        return SecondOfTicks(time_us, bid, bid + spread)
+        ticks = self._ticks(utc_s, time_us, bid, bid + spread)
+        ticks.flags.writeable = False  # it is shared between answers
+        return SecondOfTicks(time_us, ticks)
+
+    def _ticks(self, utc_s: int, time_us: Whole, bid: Whole, ask: Whole) -> TerminalTicks:
+        """Dress the numbers as a terminal does: broker time, doubles, flags for what changed."""
+        scale = 10**self._instrument.digits
+        ticks = np.zeros(len(time_us), TERMINAL_TICK_DTYPE)
+        ticks["time_msc"] = time_us // US_PER_MS + broker_offset_s(utc_s) * 1_000
+        ticks["time"] = ticks["time_msc"] // 1_000
+        ticks["bid"] = bid / scale
+        ticks["ask"] = ask / scale
+        flags = _changed(bid) * TICK_FLAG_BID + _changed(ask) * TICK_FLAG_ASK
+        ticks["flags"] = np.where(flags == 0, TICK_FLAG_BID | TICK_FLAG_ASK, flags)
+        return ticks
 
     def _count(self, key: int, heat: float) -> int:
         expected = min(self._ticks_per_s * heat, float(TICKS_PER_SECOND_MAX - 1))
@@ -100,6 +124,11 @@ class SimulatedMarket:
         walk = self._price.at(seconds) * self._instrument.step_points
         return self._instrument.price_points + walk
 
-    def _spread(self, key: int, count: int, heat: float) -> NDArray[np.int64]:
+    def _spread(self, key: int, count: int, heat: float) -> Whole:
         jitter = uniform(key_of(key, 4), count) * _SPREAD_JITTER * max(1.0, heat)
         return self._instrument.spread_points + jitter.astype(np.int64)
+
+
+def _changed(prices: Whole) -> Whole:
+    """1 where a price differs from the one before it, and at the beginning."""
+    return np.diff(prices, prepend=prices[:1] - 1).astype(bool).astype(np.int64)
