@@ -167,7 +167,15 @@ class _Connection(asyncio.Protocol):
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in commands]
         self._waiting.extend(futures)
         self._transport.write(b"".join(_PACK(tuple(each)) for each in commands))
-        await asyncio.wait(futures)
+        try:
+            await asyncio.wait(futures)
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+        failed = [failure for future in futures if (failure := future.exception()) is not None]
+        if failed:
+            raise failed[0]
         answers = [future.result() for future in futures]
         for answer in answers:
             if isinstance(answer, Exception):
