@@ -197,6 +197,7 @@ def test_a_traceback_is_a_list_of_safe_lines(capture: Capture) -> None:
         ("\x00", "\\x00"),
         ("Grüße, 世界 €", "Grüße, 世界 €"),
     ],
+    ids=ascii,
 )
 def test_nothing_deceives_a_terminal(capture: Capture, hostile: str, written: str) -> None:
     log.info(hostile, value=hostile, **{f"k{hostile}": 1})
