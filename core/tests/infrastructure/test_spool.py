@@ -19,7 +19,7 @@ from aitrading.core.infrastructure.files import sync_data
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
-from aitrading.core.protocol.segment import SEAL_BYTES, read_segment, record_bytes
+from aitrading.core.protocol.segment import HEADER_BYTES, SEAL_BYTES, read_segment, record_bytes
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 
@@ -177,28 +177,47 @@ def test_the_reader_takes_segments_in_order_and_deletes_them(tmp_path: Path) -> 
             with pytest.raises(AitradingError) as caught:
                 await spool.read(2)
             assert caught.value.code == "SPOOL_POSITION_UNKNOWN"
-        assert segment_files(tmp_path) == []
+        [path] = segment_files(tmp_path)
+        assert path.stat().st_size == HEADER_BYTES
         async with await open_spool(tmp_path) as spool:
-            assert await spool.append([b"x"]) >= 1
+            assert spool.first_position == spool.next_position == 4
+            assert await spool.append([b"x"]) == 4
 
     run(go())
 
 
-def test_positions_never_repeat_under_one_spool_id(tmp_path: Path) -> None:
-    """A spool that was emptied and restarted goes on, or is another spool."""
-
+def test_positions_and_tokens_never_repeat(tmp_path: Path) -> None:
     async def go() -> None:
-        seen: set[tuple[str, int]] = set()
-        for _ in range(6):
+        tokens: set[str] = set()
+        for round_ in range(4):
             async with await open_spool(tmp_path) as spool:
-                for _ in range(2):
-                    position = await spool.append([b"x"])
+                for step in range(2):
+                    assert await spool.append([b"x"]) == 2 * round_ + step + 1
                     await spool.seal()
-                    token = spool.sealed()[-1].token
-                    assert (token, position) not in seen
-                    assert token not in {one for one, _ in seen}
-                    seen.add((token, position))
-                await spool.delete_through(position)
+                    tokens.add(spool.sealed()[-1].token)
+                await spool.delete_through(spool.durable_position)
+        assert len(tokens) == 8
+
+    run(go())
+
+
+def test_a_disk_too_full_for_a_new_file_keeps_the_counters(tmp_path: Path) -> None:
+    async def go() -> None:
+        disk = Disk()
+        async with await open_spool(tmp_path, sync=disk.sync) as spool:
+            for _ in range(3):
+                await spool.append([b"x"])
+                await spool.seal()
+            disk.refuse = errno.ENOSPC
+            await spool.delete_through(3)
+            assert spool.sealed() == []
+            assert [path.name for path in segment_files(tmp_path)] == ["0000000000000003.seg"]
+        disk.refuse = None
+        async with await open_spool(tmp_path, sync=disk.sync) as spool:
+            assert [one.first_position for one in spool.sealed()] == [3]
+            await spool.delete_through(3)
+            assert await spool.append([b"y"]) == 4
+        assert len(segment_files(tmp_path)) == 1
 
     run(go())
 
@@ -370,21 +389,61 @@ def test_a_damaged_segment_is_quarantined_and_the_others_go_on(tmp_path: Path) -
     assert [path.suffix for path in tmp_path.glob("*.corrupt")] == [".corrupt"]
 
 
-def test_a_damaged_header_is_quarantined_at_start_under_a_new_identity(tmp_path: Path) -> None:
+def test_losing_the_newest_segment_gives_a_new_identity_and_new_positions(tmp_path: Path) -> None:
     async def go() -> None:
         async with await open_spool(tmp_path) as spool:
             await spool.append([b"x"])
-            old = spool.statistics()
-        [path] = segment_files(tmp_path)
-        damaged = bytearray(path.read_bytes())
-        damaged[20] ^= 1
-        path.write_bytes(damaged)
+            await spool.seal()
+            await spool.append([b"y"])
+            before = spool.sealed()[0]
+        damage_header(segment_files(tmp_path)[-1])
         async with await open_spool(tmp_path) as spool:
             assert [one.suffix for one in spool.recovery.quarantined] == [".corrupt"]
-            await spool.append([b"y"])
+            assert await spool.append([b"z"]) > 1 << 32
             await spool.seal()
-            assert spool.sealed()[0].segment_id == 2
-        assert old.durable_position == 1
+            kept, fresh = spool.sealed()
+            assert kept == before
+            assert (fresh.segment_id, fresh.spool == kept.spool) == (3, False)
+
+    run(go())
+
+
+def test_losing_an_older_segment_leaves_a_hole(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with await open_spool(tmp_path) as spool:
+            for payload in (b"x", b"y", b"z"):
+                await spool.append([payload])
+                await spool.seal()
+            spool_id = spool.sealed()[0].spool
+        damage_header(segment_files(tmp_path)[1])
+        async with await open_spool(tmp_path) as spool:
+            assert len(spool.recovery.quarantined) == 1
+            assert [one.first_position for one in spool.sealed()] == [1, 3]
+            with pytest.raises(AitradingError) as caught:
+                await spool.read(2)
+            assert caught.value.code == "SPOOL_POSITION_UNKNOWN"
+            assert await spool.append([b"!"]) == 4
+            await spool.seal()
+            assert spool.sealed()[-1].spool == spool_id
+
+    run(go())
+
+
+def damage_header(path: Path) -> None:
+    damaged = bytearray(path.read_bytes())
+    damaged[20] ^= 1
+    path.write_bytes(damaged)
+
+
+def test_a_listener_that_fails_does_not_stop_the_spool(tmp_path: Path) -> None:
+    async def go() -> None:
+        reported: list[dict] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: reported.append(what))
+        async with await open_spool(tmp_path) as spool:
+            spool.on_durable = lambda _: 1 / 0
+            assert await spool.append([b"x"]) == 1
+            assert await spool.append([b"y"]) == 2
+        assert [type(one["exception"]) for one in reported] == [ZeroDivisionError] * 2
 
     run(go())
 
@@ -441,8 +500,6 @@ def test_any_history_reads_like_its_model(
         for step in [*steps, "reopen"]:
             if step == "append":
                 payloads = [choose.randbytes(choose.randint(0, 400)) for _ in range(3)]
-                if not model or spool.next_position == 1:
-                    model, deleted = [], 0
                 assert await spool.append(payloads) == len(model) + 3
                 model += payloads
             elif step == "seal":
@@ -456,8 +513,6 @@ def test_any_history_reads_like_its_model(
                     with segment_files(folder)[-1].open("ab") as file:
                         file.write(choose.randbytes(choose.randint(1, 50)))
                 spool = await open_spool(folder)
-                if not segment_files(folder):
-                    model, deleted = [], 0
             found = [payload for _, _, payload in await read_all(spool)]
             assert found == model[deleted:]
         await spool.close()

@@ -321,12 +321,19 @@ def test_what_an_earlier_link_sent_may_be_acknowledged_before_it_is_sent_again()
     assert pair.client.next_sequence(1) == 6
 
 
-def test_acknowledging_the_future_ends_the_link() -> None:
+def test_acknowledging_what_nobody_sent_ends_the_link() -> None:
     pair = opened(declared(last_sequence=10))
-    assert failure(pair.client.receive(frames.encode_acks({1: 11}))) == "LINK_ORDER_VIOLATED"
+    pair.server.acknowledge(1, 11)
+    assert failure(pair.down()) == "LINK_ORDER_VIOLATED"
+
+
+def test_what_is_durable_is_not_taken_again() -> None:
     pair = opened()
-    with pytest.raises(AitradingError):
-        pair.server.acknowledge(1, 1)
+    pair.client.send_ticks(1, batch(1, 8))
+    messages = pair.client.outgoing()
+    pair.server.acknowledge(1, 5)
+    received = only(pair.server.receive(messages[0]), events.TicksReceived).batch
+    assert (received.first_sequence, received.count) == (6, 3)
 
 
 def test_an_isolated_stream_leaves_the_others_alone() -> None:

@@ -38,6 +38,8 @@ TORN_SUFFIX: Final = ".torn"
 CORRUPT_SUFFIX: Final = ".corrupt"
 ASIDE_FILES_MAX: Final = 16
 """Torn tails and corrupt segments kept for analysis, of each kind; the oldest goes first."""
+POSITIONS_SKIPPED: Final = 1 << 32
+"""Left out when the newest segment is lost: more than it can have held."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Sync = Callable[[int], None]
@@ -182,6 +184,7 @@ class Recovery:
     sealed: tuple[SealedSegment, ...] = ()
     open: OpenSegment | None = None
     spool: UUID | None = None
+    """The spool's identity; None when it begins anew."""
     next_position: int = 1
     next_segment_id: int = 1
     torn_bytes: int = 0
@@ -220,6 +223,8 @@ class _Recoverer:
         if self._open:
             next_position = self._open.header.first_position + self._open.records
             spool = self._open.header.spool
+        if paths and paths[-1].with_suffix(CORRUPT_SUFFIX) in self._quarantined:
+            next_position, spool = next_position + POSITIONS_SKIPPED, None
         return Recovery(
             sealed=tuple(self._sealed),
             open=self._open,

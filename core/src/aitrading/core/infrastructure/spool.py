@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self, TypeVar
-from uuid import UUID
 
 from aitrading.core.infrastructure.files import make_private_folder, sync_data, try_lock
 from aitrading.core.infrastructure.segment_files import (
@@ -118,7 +117,7 @@ class Spool:
             recovery = await asyncio.to_thread(recover, folder, sync=sync, now_ns=clock.now_ns())
             store = SpoolStore(
                 folder=folder,
-                spool=_identity(recovery, ids),
+                spool=recovery.spool or ids.new(),
                 recovery=recovery,
                 segment_bytes=limits.segment_bytes,
                 preallocate=limits.preallocate,
@@ -181,7 +180,10 @@ class Spool:
         return self._next - 1
 
     async def append(self, payloads: Sequence[Buffer], *, kind: int = KIND_TICKS) -> int:
-        """Take records and return when they are durable; raises when they are not stored."""
+        """Take records and return when they are durable; raises when not all of them are.
+
+        After an error `durable_position` tells which of them were stored nevertheless.
+        """
         position = self.append_nowait(payloads, kind=kind)
         await self.wait_durable(position)
         return position
@@ -319,7 +321,7 @@ class Spool:
         if outcome.durable_position > self._durable:
             self._durable = outcome.durable_position
             self._waiters.settle(self._durable)
-            self.on_durable(self._durable)
+            self._tell(self.on_durable, self._durable)
         if outcome.error is not None:
             self._lose(outcome.error)
 
@@ -334,7 +336,16 @@ class Spool:
         self._pending_bytes = 0
         self._next = self._durable + 1
         self._waiters.fail(error)
-        self.on_failure(error)
+        self._tell(self.on_failure, error)
+
+    def _tell(self, callback: Callable[[T], None], news: T) -> None:
+        """Call the owner; a defect there is reported by the loop and must not stop the spool."""
+        try:
+            callback(news)
+        except Exception as exc:  # noqa: BLE001 - whatever the owner did, the spool goes on
+            self._loop.call_exception_handler(
+                {"message": "a listener of the spool failed", "exception": exc}
+            )
 
     async def _delete(self, segments: list[SealedSegment]) -> None:
         if segments:
@@ -360,11 +371,6 @@ class Spool:
             raise SPOOL_BACKLOG.error(
                 pending_bytes=pending, limit_bytes=self._limits.pending_bytes
             )
-
-
-def _identity(recovery: Recovery, ids: IdFactory) -> UUID:
-    """A damaged spool goes on under a new id, so that no token is ever used for other bytes."""
-    return ids.new() if recovery.spool is None or recovery.quarantined else recovery.spool
 
 
 def _require_small(payloads: Sequence[Buffer]) -> None:

@@ -1,5 +1,6 @@
 """What the spool's worker thread does with segments; blocking, one call at a time."""
 
+import contextlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -74,6 +75,7 @@ class SpoolStore:
         self._next_segment_id = recovery.next_segment_id
         self._next_position = recovery.next_position
         self._writer = SegmentWriter.reopen(recovery.open, sync=sync) if recovery.open else None
+        self._doomed: list[SealedSegment] = []
         self._cursors: OrderedDict[tuple[Path, int], tuple[int, int]] = OrderedDict()
 
     @property
@@ -119,13 +121,30 @@ class SpoolStore:
         return self._outcome(sealed, 0, began_ns, error)
 
     def delete(self, segments: Sequence[SealedSegment]) -> None:
-        """Remove segments whose reader has them; harmless when repeated."""
-        gone = {segment.segment_id for segment in segments}
+        """Remove segments whose reader has them; harmless when repeated.
+
+        One file always stays, so that ids and positions go on after a restart. When the disk is
+        too full for a new file, the newest of them stays for that until a later call.
+        """
+        self._doomed += segments
+        keeper = self._keeper()
         with explained(self._folder):
-            for segment in segments:
-                segment.path.unlink(missing_ok=True)
+            for segment in self._doomed:
+                if segment is not keeper:
+                    segment.path.unlink(missing_ok=True)
             sync_folder(self._folder)
+        gone = {segment.segment_id for segment in segments}
         self._sealed = [kept for kept in self._sealed if kept.segment_id not in gone]
+        self._doomed = [keeper] if keeper else []
+
+    def _keeper(self) -> SealedSegment | None:
+        """The doomed segment that must stay because nothing else carries the counters."""
+        if self._writer is None:
+            with contextlib.suppress(AitradingError):
+                self._create_writer()
+        if self._writer is not None or not self._doomed:
+            return None
+        return max(self._doomed, key=lambda segment: segment.segment_id)
 
     def quarantine(self, segment: SealedSegment) -> Path:
         """Put a damaged segment aside; it is no longer part of the spool."""
@@ -164,19 +183,19 @@ class SpoolStore:
         writer = self._writer
         if writer and writer.records and writer.end_bytes + size > self._segment_bytes:
             self._roll(writer, sealed)
-        if self._writer is None:
-            self._writer = SegmentWriter.create(
-                self._folder,
-                SegmentHeader(
-                    spool=self._spool,
-                    segment_id=self._next_segment_id,
-                    first_position=self._next_position,
-                    created_ns=self._clock.now_ns(),
-                ),
-                sync=self._sync,
-                preallocate_bytes=self._preallocate_bytes,
-            )
-            self._next_segment_id += 1
+        return self._writer or self._create_writer()
+
+    def _create_writer(self) -> SegmentWriter:
+        header = SegmentHeader(
+            spool=self._spool,
+            segment_id=self._next_segment_id,
+            first_position=self._next_position,
+            created_ns=self._clock.now_ns(),
+        )
+        self._writer = SegmentWriter.create(
+            self._folder, header, sync=self._sync, preallocate_bytes=self._preallocate_bytes
+        )
+        self._next_segment_id += 1
         return self._writer
 
     def _fitting(self, records: list[tuple[int, Buffer]], start: int, used: int) -> int:

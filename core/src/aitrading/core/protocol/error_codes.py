@@ -169,7 +169,7 @@ SEGMENT_CORRUPT: Final = ErrorSpec(
     category=Category.FATAL,
     message="A spool segment is damaged at byte {offset}: {reason}.",
     why="The disk changed bytes, or the file is not a segment.",
-    remedy="Keep the file for analysis; check the disk. Its ticks are asked for again.",
+    remedy="Keep the file for analysis and check the disk.",
     http_status=422,
     impact=Impact.MARKET_DATA,
 )

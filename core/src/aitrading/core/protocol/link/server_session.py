@@ -168,14 +168,16 @@ class ServerSession(Machine[ServerEvent]):
         self._send(encode_control(FrameType.OPEN_ACK, OpenAck(streams=grants)))
 
     def acknowledge(self, handle: int, sequence: int) -> None:
-        """Everything of the stream up to a sequence is durable; told with the next `outgoing`."""
+        """Everything of the stream up to a sequence is durable; told with the next `outgoing`.
+
+        It may be ahead of what this link brought: an earlier link's ticks were synced since.
+        """
         if self._state is not SessionState.OPEN:
             return
         stream = self._inbound(handle)
-        if sequence > stream.received:
-            raise LINK_STATE_WRONG.error(action=f"acknowledging {sequence}", state=stream.received)
         if stream.usable and sequence > stream.durable:
             stream.durable = sequence
+            stream.received = max(stream.received, sequence)
             self._unacknowledged -= self._in_flight[handle].settle(sequence)
             self._acks[handle] = sequence
 
