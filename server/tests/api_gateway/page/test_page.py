@@ -50,6 +50,8 @@ def test_a_lost_stream_is_announced_and_its_prices_are_old(
     expect(terminal.locator("#banner-link")).to_contain_text("CONNECTION LOST since")
     expect(terminal.locator("body")).to_have_attribute("data-link", "lost")
     expect(row(terminal, "GBPUSD")).to_have_attribute("data-old", "")
+    expect(row(terminal, "GBPUSD").locator('[data-field="state"]')).to_have_text("UNKNOWN")
+    expect(terminal.locator("#feeds-live")).to_have_text("?/1")
     backend.streaming = True
     expect(terminal.locator("#banner-link")).to_be_hidden(timeout=40_000)
     backend.quote("GBPUSD", "1.26872", "1.26884")

@@ -178,12 +178,16 @@ def _problems(known: Knowledge) -> list[str]:
     if known.supervisor is None:
         problems.append("No supervisor is running here: engines and processes are not known.")
     if known.registry_stale_since_ns is not None:
-        since = rfc3339_of_ns(known.registry_stale_since_ns)
+        since = _clock(known.registry_stale_since_ns)
         problems.append(f"The registry of services has not answered since {since}.")
     for name, peer in sorted(known.peers.items()):
         if peer is None:
             problems.append(f"{name} has not answered yet.")
         elif peer.stale_since_ns is not None:
-            since = rfc3339_of_ns(peer.stale_since_ns)
+            since = _clock(peer.stale_since_ns)
             problems.append(f"{name} has not answered since {since}; shown is what it said last.")
     return problems
+
+
+def _clock(moment_ns: int) -> str:
+    return f"{rfc3339_of_ns(moment_ns)[11:19]} UTC"

@@ -43,3 +43,9 @@ export function clock(ms) {
 export function number(value, digits) {
   return value === null || value === undefined || value === "" ? "" : Number(value).toFixed(digits);
 }
+
+/** Milliseconds in the digits that matter. */
+export function latency(ms) {
+  if (ms === null || ms === undefined) return "";
+  return ms.toFixed(ms >= 1000 ? 0 : ms >= 100 ? 1 : 2);
+}

@@ -44,8 +44,13 @@ function feed(message) {
   if (!state || before === state) return;
   feeds.set(key, state);
   if (before !== undefined) log(symbol, `feed ${before} → ${state}${reason ? ` · ${reason}` : ""}`, LEVELS[state]);
+  countFeeds();
+}
+
+function countFeeds() {
   const live = [...feeds.values()].filter((value) => value === "LIVE").length;
-  document.querySelector("#feeds-live").textContent = `${live}/${feeds.size}`;
+  const known = status.state === "live" ? live : "?";
+  document.querySelector("#feeds-live").textContent = feeds.size ? `${known}/${feeds.size}` : "–";
 }
 
 stream.addEventListener("message", ({ detail }) => handlers[detail.type]?.(detail));
@@ -54,6 +59,7 @@ stream.addEventListener("status", ({ detail }) => {
   if (detail.state === "lost" && status.state === "live") log("stream", "connection lost", "bad");
   status = detail;
   quotes.live = detail.state === "live";
+  countFeeds();
   showLink();
 });
 platform.addEventListener("change", ({ detail }) => log(detail.subject, detail.text, detail.level));

@@ -1,7 +1,7 @@
 // Services, engines, chains and guards: asked every two seconds, never shown as fresher than they are.
 
 import { get } from "./api.js";
-import { age, clock, number } from "./format.js";
+import { age, clock, latency, number } from "./format.js";
 import { nowMs, observe } from "./server_time.js";
 
 const PERIOD_MS = 2_000;
@@ -131,7 +131,7 @@ function serviceFields(item) {
 
 function hopFields(item) {
   const ill = item.state === "FAILED" || item.state === "DEGRADED";
-  const values = { ...item, reason: ill ? item.reason : "", p50_ms: number(item.p50_ms, 2), p99_ms: number(item.p99_ms, 2), age: item.last_seen };
+  const values = { ...item, reason: ill ? item.reason : "", p50_ms: latency(item.p50_ms), p99_ms: latency(item.p99_ms), age: item.last_seen };
   return [`${item.chain}/${item.name}`, values];
 }
 

@@ -95,6 +95,7 @@ export class QuotesTable extends EventTarget {
   set live(live) {
     this.#live = live;
     this.#ages();
+    this.#repaint();
   }
 
   take(message) {
@@ -186,8 +187,10 @@ export class QuotesTable extends EventTarget {
       const { fields } = this.#rows.get(key);
       const quote = this.#book.get(key);
       this.#paintPrices(quote, fields);
-      fields.state.textContent = quote.state;
-      fields.state.dataset.state = quote.state;
+      const state = this.#live ? quote.state : "UNKNOWN";
+      fields.state.textContent = state;
+      fields.state.dataset.state = state;
+      fields.state.title = this.#live ? "" : `${quote.state} when the connection was lost`;
       fields.sequence.textContent = quote.sequence;
       fields.provisional.textContent = quote.provisional ? "◦" : "";
       fields.provisional.title = quote.provisional ? "Seen, not yet stored" : "";

@@ -76,7 +76,7 @@ export class Strip {
       axes: [
         { ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toISOString().slice(14, 19)), size: 22, grid: { show: false } },
         { ...axis, scale: "rate", size: 38 },
-        { ...axis, scale: "ms", side: 1, size: 52, grid: { show: false }, values: (_, ticks) => ticks.map((t) => `${t} ms`) },
+        { ...axis, scale: "ms", side: 1, size: 52, grid: { show: false }, values: (_, ticks) => ticks.map((t) => (t >= 1000 ? `${t / 1000} s` : `${t} ms`)) },
       ],
       series: [
         {},
