@@ -90,7 +90,7 @@ class Supervisor:
             name: Child(spec, RotatingLog(facts.home.logs / f"{name}.log"), means)
             for name, spec in plan.specs.items()
         }
-        self._reported: dict[str, tuple[ComponentState, str]] = {}
+        self._reported: dict[str, tuple[ComponentState, str, int]] = {}
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Start, stay, stop. Returns after an orderly end with nothing left running.
@@ -183,7 +183,7 @@ class Supervisor:
             self._settled.set()
 
     def _report(self, child: Child) -> None:
-        news = (child.state, child.message)
+        news = (child.state, child.message, child.restarts)
         if self._reported.get(child.name) == news:
             return
         self._reported[child.name] = news

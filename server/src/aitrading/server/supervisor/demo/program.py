@@ -4,9 +4,11 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
+from aitrading.server.engines.files import replace_private
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch, run_to_end
 from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
@@ -43,13 +45,11 @@ class DemoProgram:
         """Seed once per start; enrol when the client has no identity yet."""
         if self._done:
             return
-        folder = self._setup.home.demo_client
-        folder.mkdir(mode=0o700, exist_ok=True)
-        enrolled = (folder / "enrolled").exists()
-        report = await self._seed(enrol=not enrolled)
+        self._setup.home.demo_client.mkdir(mode=0o700, exist_ok=True)
+        report = await self._seed(enrol=self._enrolled_at() != self._setup.url)
         if report.enrolment_code is not None:
             await self._enrol(report.enrolment_code)
-            (folder / "enrolled").touch(mode=0o600)
+            replace_private(self._marker, self._setup.url.encode(), durable=True)
         self._done = True
         self._seeded(report)
 
@@ -64,6 +64,17 @@ class DemoProgram:
 
     async def settle(self) -> None:
         """Nothing to do."""
+
+    @property
+    def _marker(self) -> Path:
+        """Holds the address the client was enrolled at; another address means enrolling again."""
+        return self._setup.home.demo_client / "enrolled"
+
+    def _enrolled_at(self) -> str | None:
+        try:
+            return self._marker.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
 
     async def _seed(self, *, enrol: bool) -> DemoReport:
         launch = Launch(
@@ -87,7 +98,7 @@ class DemoProgram:
             raise DEMO_FAILED.error(step="seeding", detail=said.strip()[-500:]) from None
 
     async def _enrol(self, enrolment_code: str) -> None:
-        launch = self._client("enroll", enrolment_code, "--server", self._setup.url)
+        launch = self._client("enroll", enrolment_code, "--server", self._setup.url, "--replace")
         code, said = await run_to_end(launch, timeout_s=ENROL_TIMEOUT_S)
         if code != 0:
             raise DEMO_FAILED.error(step="enrolling its client", detail=said.strip()[-500:])
