@@ -105,15 +105,15 @@ class DeviceLink(WSListener):
         if frame.msg_type is WSMsgType.BINARY and frame.fin:
             for event in self._session.receive(frame.get_payload_as_memoryview()):
                 self._on_event(event)
-            if frame.last_in_buffer:
-                self._ingest.commit()
-                self.flush()
         elif frame.msg_type is WSMsgType.CLOSE:
             transport.disconnect()
         elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
             self._fail(LINK_FRAME_MALFORMED.error(
                 field="message", expected="one binary message", actual=frame.msg_type.name
             ))  # fmt: skip
+        if frame.last_in_buffer:
+            self._ingest.commit()
+            self.flush()
 
     @override
     def on_ws_disconnected(self, transport: WSTransport) -> None:

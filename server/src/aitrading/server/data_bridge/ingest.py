@@ -149,14 +149,21 @@ class TickIngest:
             link.flush()
 
     def _failed(self, error: AitradingError) -> None:
-        """The spool forgot what is not durable; so do we, and the devices send it again."""
-        lost = [waiting for _, waiting in self._waiting]
+        """The spool forgot what is not durable; so do we, and the devices send it again.
+
+        What was collected behind it goes too: stored alone it would hide what is missing.
+        """
+        lost = [waiting for _, waiting in self._waiting] + self._collected
         self._waiting.clear()
+        self._collected, self._records = [], []
         self._lose(error, lost)
 
     def _lose(self, error: AitradingError, lost: list[_Waiting]) -> None:
         for waiting in lost:
             waiting.stream.received = waiting.stream.durable
+        for _, waiting in self._waiting:  # appended before and still on its way to the disk
+            waiting.stream.received = waiting.last_sequence
+        for waiting in lost:
             self._chains.record(MARKET_DATA, BRIDGE_SPOOL, 0, ok=False, count=waiting.count)
         self.on_failure(error, [waiting.stream for waiting in lost])
 
