@@ -329,6 +329,7 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens) -> EdgeConfig:
             upstream("bridge"),
             replace(upstream("tiny"), max_requests=1, max_connections=1, max_pending_requests=1),
             upstream("absent"),
+            upstream("returning"),
         ),
         routes=(
             Route(path="/", upstream="gateway", access=Access.PUBLIC, below=False),
@@ -345,6 +346,7 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens) -> EdgeConfig:
             ),
             Route(path="/api/v1/slow", upstream="tiny", timeout=TimeoutClass.FAST),
             Route(path="/api/v1/absent", upstream="absent"),
+            Route(path="/api/v1/returning", upstream="returning"),
         ),
         link_upstream="bridge",
         auth_limit_per_address=RateLimit(burst=5, per_minute=1),

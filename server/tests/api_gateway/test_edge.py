@@ -325,12 +325,14 @@ def test_a_renewed_certificate_is_served_without_a_restart(edge: Any, until: Any
 
 
 def test_a_service_that_comes_back_is_used_again(edge: Any, until: Any) -> None:
-    assert "absent::" in edge.admin("/clusters")
-    path = next(u.socket for u in edge.config.upstreams if u.name == "absent")
+    def status() -> int:
+        return edge.request("/api/v1/returning", headers=edge.bearer()).status
+
+    assert status() == 503
+    path = next(one.socket for one in edge.config.upstreams if one.name == "returning")
     with edge.serve(path):
-        until(lambda: edge.request("/api/v1/absent", headers=edge.bearer()).status == 200)
-        assert edge.request("/api/v1/absent", headers=edge.bearer()).status == 200
-    path.unlink()
+        until(lambda: status() == 200)
+        assert status() == 200
 
 
 def test_envoy_validates_what_we_write(edge: Any) -> None:
