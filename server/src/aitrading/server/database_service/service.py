@@ -6,13 +6,18 @@ from typing import Final
 
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
+from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
 )
-from aitrading.server.database_service.clickhouse.port import ClickHouse
+from aitrading.server.database_service.clickhouse.port import ClickHouse, ClickHouseEngine
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
+from aitrading.server.database_service.clickhouse.served import (
+    ServedClickHouse,
+    ServerLimits,
+)
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.postgres_schema import PostgresSchema
 from aitrading.server.database_service.settings import (
@@ -29,7 +34,7 @@ from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.tidier import Tidier
 from aitrading.server.database_service.ticks.writer import TickWriter
-from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -85,11 +90,15 @@ def _runner(bundle: ServiceBundle, clock: Clock) -> MigrationRunner:
     )
 
 
-def _clickhouse(bundle: ServiceBundle, settings: ClickHouseSettings) -> EmbeddedClickHouse:
-    access = bundle.clickhouse
-    folder = access.path if access and access.path else bundle.home / "clickhouse"
+def _clickhouse(bundle: ServiceBundle, settings: ClickHouseSettings) -> ClickHouseEngine:
+    """A server's URL wins over the embedded engine, and is never mixed with it."""
+    access = bundle.clickhouse or ClickHouseAccess(path=bundle.home / "clickhouse")
+    if access.url is not None:
+        target = accept_url(Store.CLICKHOUSE, access.url)
+        limits = ServerLimits(readers=settings.readers, read_timeout_s=settings.read_timeout_s)
+        return ServedClickHouse(target, limits=limits)
     return EmbeddedClickHouse(
-        folder,
+        access.path or bundle.home / "clickhouse",
         limits=EngineLimits(
             memory_mb=settings.memory_mb,
             mark_cache_mb=settings.mark_cache_mb,
@@ -100,11 +109,11 @@ def _clickhouse(bundle: ServiceBundle, settings: ClickHouseSettings) -> Embedded
     )
 
 
-def _port(engine: EmbeddedClickHouse) -> ClickHouse:
+def _port(engine: ClickHouseEngine) -> ClickHouse:
     return engine
 
 
-def _schema(engine: EmbeddedClickHouse) -> ClickHouseSchema:
+def _schema(engine: ClickHouseEngine) -> ClickHouseSchema:
     return ClickHouseSchema(
         engine,
         migrations("clickhouse"),
@@ -132,7 +141,7 @@ SPEC: Final = ServiceSpec(
     components=(
         PostgresPool,
         PostgresSchema,
-        EmbeddedClickHouse,
+        ClickHouseEngine,
         ClickHouseSchema,
         ValkeyClient,
         QuoteCache,

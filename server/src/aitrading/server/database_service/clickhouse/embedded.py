@@ -7,39 +7,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from uuid import UUID
 from xml.sax.saxutils import escape
 
 import numpy as np
 from typing_extensions import override
 
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState
-from aitrading.core.kit.errors import AitradingError
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.server.database_service.clickhouse.chdb_module import (
     load_engine,
     release_start_up_pages,
 )
 from aitrading.server.database_service.clickhouse.errors import (
-    CLICKHOUSE_OUT_OF_RESOURCES,
-    CLICKHOUSE_REJECTED,
-    CLICKHOUSE_TOO_SLOW,
     CLICKHOUSE_UNAVAILABLE,
+    error_of,
 )
 from aitrading.server.database_service.clickhouse.port import (
-    MAX_TOKEN_CHARS,
-    ClickHouse,
+    ClickHouseEngine,
     Parameter,
     Rows,
+    checked_token,
+    parameter_text,
 )
 
 T = TypeVar("T")
 CONFIG_FILE: Final = "engine.xml"
 DATA_FOLDER: Final = "data"
-_TOKEN: Final = re.compile(rf"[A-Za-z0-9/:-]{{1,{MAX_TOKEN_CHARS}}}")
 _CODE: Final = re.compile(r"Code: (\d+)")
-_TOO_SLOW: Final = frozenset({159, 160})
-_OUT_OF_RESOURCES: Final = frozenset({173, 241, 243, 252, 396, 158, 307})
-_UNAVAILABLE: Final = frozenset({76, 236, 394, 733})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +46,7 @@ class EngineLimits:
     threads_per_query: int = 2
 
 
-class EmbeddedClickHouse(Component, ClickHouse):
+class EmbeddedClickHouse(ClickHouseEngine):
     """The engine of the `chdb` wheel; exactly one process may use a folder at a time.
 
     Writes run one after the other on a thread of their own, reads on others, so that a slow
@@ -102,8 +95,8 @@ class EmbeddedClickHouse(Component, ClickHouse):
         await self._close()
         self._state = ComponentState.STOPPED
 
+    @override
     def release_start_up_memory(self) -> None:
-        """Give back what only the start needed; call it when the schema is applied."""
         release_start_up_pages()
 
     @override
@@ -129,9 +122,7 @@ class EmbeddedClickHouse(Component, ClickHouse):
 
     @override
     async def insert(self, into: str, block: bytes, *, token: str) -> None:
-        if not _TOKEN.fullmatch(token):
-            raise ValueError("a deduplication token is a short plain text")
-        sql = f"INSERT INTO {into} SETTINGS insert_deduplication_token = '{token}'"
+        sql = f"INSERT INTO {into} SETTINGS insert_deduplication_token = '{checked_token(token)}'"
         await self._write(lambda connection: _insert(connection, sql, block))
 
     async def _read(self, work: "Callable[[Any], T]") -> T:
@@ -206,11 +197,11 @@ class _Handle:
         try:
             return await loop.run_in_executor(self._thread, work)
         except RuntimeError as exc:
-            raise _typed(exc, self._limit_s) from exc
+            raise error_of(_number(exc), limit_s=self._limit_s) from exc
 
 
 def _query(connection: Any, sql: str, parameters: Mapping[str, Parameter] | None) -> bytes:
-    texts = {name: _parameter(value) for name, value in (parameters or {}).items()}
+    texts = {name: parameter_text(value) for name, value in (parameters or {}).items()}
     return bytes(connection.query(sql, "RowBinary", params=texts).bytes())
 
 
@@ -224,27 +215,9 @@ def _insert(connection: Any, sql: str, block: bytes) -> None:
     connection.insert_done(stream)
 
 
-def _parameter(value: Parameter) -> str:
-    """As ClickHouse reads the value of a placeholder; text passes as it is."""
-    if isinstance(value, str | int | UUID):
-        return str(value)
-    return f"[{','.join(_element(each) for each in value)}]"
-
-
-def _element(value: int | UUID) -> str:
-    return f"'{value}'" if isinstance(value, UUID) else str(value)
-
-
-def _typed(exc: RuntimeError, limit_s: int) -> AitradingError:
+def _number(exc: RuntimeError) -> int:
     match = _CODE.search(str(exc))
-    number = int(match[1]) if match else 0
-    if number in _TOO_SLOW:
-        return CLICKHOUSE_TOO_SLOW.error(limit_s=limit_s)
-    if number in _OUT_OF_RESOURCES:
-        return CLICKHOUSE_OUT_OF_RESOURCES.error(number=number)
-    if number in _UNAVAILABLE or not number:
-        return CLICKHOUSE_UNAVAILABLE.error(reason=f"code {number}")
-    return CLICKHOUSE_REJECTED.error(number=number)
+    return int(match[1]) if match else 0
 
 
 def _configuration(limits: EngineLimits) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
 
 CLICKHOUSE_UNAVAILABLE: Final = ErrorSpec(
     code="CLICKHOUSE_UNAVAILABLE",
@@ -40,3 +40,18 @@ CLICKHOUSE_REJECTED: Final = ErrorSpec(
     remedy="Check that all migrations ran (`aitrading doctor --databases`), then report it.",
     impact=Impact.MARKET_DATA,
 )
+
+_TOO_SLOW: Final = frozenset({159, 160})
+_OUT_OF_RESOURCES: Final = frozenset({158, 173, 241, 243, 252, 307, 396})
+_UNAVAILABLE: Final = frozenset({0, 76, 202, 210, 236, 279, 394, 733})
+
+
+def error_of(number: int, *, limit_s: int) -> AitradingError:
+    """The platform's error for one of ClickHouse's numbers; 0 when it gave none."""
+    if number in _TOO_SLOW:
+        return CLICKHOUSE_TOO_SLOW.error(limit_s=limit_s)
+    if number in _OUT_OF_RESOURCES:
+        return CLICKHOUSE_OUT_OF_RESOURCES.error(number=number)
+    if number in _UNAVAILABLE:
+        return CLICKHOUSE_UNAVAILABLE.error(reason=f"code {number}")
+    return CLICKHOUSE_REJECTED.error(number=number)

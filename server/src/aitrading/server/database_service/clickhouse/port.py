@@ -5,6 +5,7 @@ parameter (`{name:Type}`). Data goes in as a block of the `Native` format and co
 of a fixed layout, so that nothing is parsed or formatted per value.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -12,9 +13,14 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from aitrading.core.infrastructure.lifecycle import Component
+
 Parameter = str | int | UUID | Sequence[int] | Sequence[UUID]
 Rows = NDArray[np.void]
 MAX_TOKEN_CHARS: Final = 120
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
+"""ClickHouse reads the value of a parameter as a field of a TSV file."""
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9/:-]{{1,{MAX_TOKEN_CHARS}}}", re.ASCII)
 
 
 class ClickHouse(Protocol):
@@ -45,3 +51,31 @@ class ClickHouse(Protocol):
         A block with a token seen lately is recognised and not inserted again.
         """
         ...
+
+
+class ClickHouseEngine(ClickHouse, Component, Protocol):
+    """A ClickHouse that starts and stops with the process."""
+
+    def release_start_up_memory(self) -> None:
+        """Give back what only the start needed; called when the schema is applied."""
+        ...
+
+
+def parameter_text(value: Parameter) -> str:
+    """As ClickHouse reads the value of a placeholder; it decodes to exactly this value."""
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, int | UUID):
+        return str(value)
+    return f"[{','.join(_element(each) for each in value)}]"
+
+
+def checked_token(token: str) -> str:
+    """A token that may stand in a statement; anything else is a mistake in the program."""
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("a deduplication token is a short plain text")
+    return token
+
+
+def _element(value: int | UUID) -> str:
+    return f"'{value}'" if isinstance(value, UUID) else str(value)

@@ -1,0 +1,226 @@
+"""A ClickHouse server reached by its HTTPS interface: TLS 1.3, full verification, or not at all.
+
+https://clickhouse.com/docs/interfaces/http
+"""
+
+import asyncio
+import base64
+import http.client
+import ssl
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import numpy as np
+from typing_extensions import override
+
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.security.db_security_manager import MINIMUM_TLS_VERSION, StoreTarget
+from aitrading.server.database_service.clickhouse.errors import (
+    CLICKHOUSE_UNAVAILABLE,
+    error_of,
+)
+from aitrading.server.database_service.clickhouse.port import (
+    ClickHouseEngine,
+    Parameter,
+    Rows,
+    checked_token,
+    parameter_text,
+)
+
+T = TypeVar("T")
+INSERT_MARK: Final = "aitrading-insert-"
+"""Query ids of inserts start so; a new process ends what the one before left running."""
+_END_INSERTS: Final = f"KILL QUERY WHERE startsWith(query_id, '{INSERT_MARK}') SYNC"
+_LEFT: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerLimits:
+    """How long and how much is asked at once."""
+
+    readers: int = 2
+    read_timeout_s: int = 30
+    write_timeout_s: int = 60
+
+
+class ServedClickHouse(ClickHouseEngine):
+    """Writes go one after the other over a connection of their own, reads over others."""
+
+    def __init__(
+        self,
+        target: StoreTarget,
+        *,
+        limits: ServerLimits | None = None,
+        depends_on: tuple[str, ...] = (),
+    ) -> None:
+        limits = limits or ServerLimits()
+        context = ssl.create_default_context(
+            cafile=str(target.ca_file) if target.ca_file else None
+        )
+        context.minimum_version = ssl.TLSVersion[MINIMUM_TLS_VERSION.replace(".", "_")]
+        self._limits = limits
+        self._writer = _Line(target, context, "clickhouse-write", limits.write_timeout_s)
+        self._all_readers = [
+            _Line(target, context, f"clickhouse-read-{number}", limits.read_timeout_s)
+            for number in range(limits.readers)
+        ]
+        self._readers: asyncio.Queue[_Line] = asyncio.Queue()
+        self._state = ComponentState.NEW
+        self.depends_on = depends_on
+
+    @property
+    @override
+    def name(self) -> str:
+        return "clickhouse"
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        """Answers when no insert of an earlier process can still add rows."""
+        self._state = ComponentState.STARTING
+        try:
+            await self._writer.ask(_END_INSERTS, {})
+        except BaseException:
+            self._state = ComponentState.FAILED
+            raise
+        for reader in self._all_readers:
+            self._readers.put_nowait(reader)
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        self._state = ComponentState.STOPPED
+        for line in (self._writer, *self._all_readers):
+            await line.close()
+
+    @override
+    def release_start_up_memory(self) -> None:
+        """Nothing of the server lives in this process."""
+
+    @override
+    async def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        await self._writer.ask(sql, _arguments(parameters))
+
+    @override
+    async def select(
+        self,
+        sql: str,
+        layout: "np.dtype[Any]",
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        after_writes: bool = False,
+    ) -> Rows:
+        arguments = _arguments(parameters) | {
+            "max_execution_time": str(self._limits.read_timeout_s)
+        }
+        text = f"{sql} FORMAT RowBinary"
+        if after_writes:
+            return np.frombuffer(await self._writer.ask(text, arguments), layout)
+        reader = await self._readers.get()
+        try:
+            return np.frombuffer(await reader.ask(text, arguments), layout)
+        finally:
+            self._readers.put_nowait(reader)
+
+    @override
+    async def insert(self, into: str, block: bytes, *, token: str) -> None:
+        arguments = {
+            "query": f"INSERT INTO {into} FORMAT Native",
+            "query_id": f"{INSERT_MARK}{checked_token(token)}",
+            "insert_deduplication_token": checked_token(token),
+            "async_insert": "0",
+            "max_insert_threads": "1",
+        }
+        await self._writer.send(block, arguments)
+
+
+class _Line:
+    """One kept connection, used by one thread."""
+
+    def __init__(
+        self, target: StoreTarget, context: ssl.SSLContext, name: str, timeout_s: int
+    ) -> None:
+        self._target = target
+        self._context = context
+        self._timeout_s = timeout_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._connection: http.client.HTTPSConnection | None = None
+
+    async def ask(self, sql: str, arguments: Mapping[str, str]) -> bytes:
+        """Run a statement whose text is the body."""
+        return await self.send(sql.encode(), arguments)
+
+    async def send(self, body: bytes, arguments: Mapping[str, str]) -> bytes:
+        """One request; raises a `CLICKHOUSE_…` error for everything that is not a full answer."""
+        return await self._in_thread(lambda: self._exchange(body, arguments))
+
+    async def close(self) -> None:
+        await self._in_thread(self._hang_up)
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _exchange(self, body: bytes, arguments: Mapping[str, str]) -> bytes:
+        settings = {"wait_end_of_query": "1", **arguments}
+        path = f"/?{urlencode(settings)}"
+        try:
+            status, number, answer = self._request(path, body)
+        except (OSError, http.client.HTTPException) as exc:
+            self._hang_up()
+            raise CLICKHOUSE_UNAVAILABLE.error(reason=type(exc).__name__) from exc
+        if status != HTTPStatus.OK:
+            raise error_of(number, limit_s=self._timeout_s)
+        return answer
+
+    def _request(self, path: str, body: bytes) -> tuple[int, int, bytes]:
+        """Status, error number and body; a kept connection that the server left is replaced."""
+        if self._connection is not None:
+            try:
+                return _exchange(self._connection, path, body, self._headers())
+            except _LEFT:
+                self._hang_up()
+        self._connection = self._connect()
+        return _exchange(self._connection, path, body, self._headers())
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            self._target.host,
+            self._target.port,
+            timeout=self._timeout_s + 5,
+            context=self._context,
+        )
+
+    def _headers(self) -> dict[str, str]:
+        target = self._target
+        if target.user is None:
+            return {}
+        password = target.password.reveal() if target.password else ""
+        credentials = base64.b64encode(f"{target.user}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {credentials}"}
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _exchange(
+    connection: http.client.HTTPSConnection, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[int, int, bytes]:
+    connection.request("POST", path, body, headers)
+    response = connection.getresponse()
+    number = response.headers.get("X-ClickHouse-Exception-Code", "0")
+    return response.status, int(number) if number.isdigit() else 0, response.read()
+
+
+def _arguments(parameters: Mapping[str, Parameter] | None) -> dict[str, str]:
+    return {f"param_{name}": parameter_text(value) for name, value in (parameters or {}).items()}
