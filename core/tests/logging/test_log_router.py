@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 import structlog
+from _pytest.logging import LogCaptureHandler
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,7 +200,11 @@ def test_a_traceback_is_a_list_of_safe_lines(capture: Capture) -> None:
     ],
     ids=ascii,
 )
-def test_nothing_deceives_a_terminal(capture: Capture, hostile: str, written: str) -> None:
+def test_nothing_deceives_a_terminal(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, hostile: str, written: str
+) -> None:
+    ours = [each for each in logging.root.handlers if not isinstance(each, LogCaptureHandler)]
+    monkeypatch.setattr(logging.root, "handlers", ours)  # a report must be valid UTF-8
     log.info(hostile, value=hostile, **{f"k{hostile}": 1})
     with bind_context(tenant=hostile):
         logging.getLogger("lib").info("%s", hostile)

@@ -111,10 +111,10 @@ def encode_bundle(bundle: ServiceBundle) -> bytes:
 def _to_json(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(f"a bundle cannot hold a {type(value).__name__}")
+    raise TypeError(f"a bundle cannot hold a {type(value).__name__}")
 
 
 def _from_json(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError(f"a bundle cannot hold a {kind.__name__}")
+    raise TypeError(f"a bundle cannot hold a {kind.__name__}")
