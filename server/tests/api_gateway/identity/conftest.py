@@ -1,10 +1,9 @@
 """A whole api-gateway identity: real PostgreSQL, real listeners, a clock that tests move."""
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,15 +11,18 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from aitrading.core.infrastructure.event_bus import EventEnvelope
 from aitrading.core.infrastructure.events import DeviceRevoked
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
 from aitrading.server.engines.harness import socket_folder
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.http_harness import EdgeAnswer, InProcessServer, serving
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
@@ -41,7 +43,10 @@ class Gateway:
     clock: ManualClock
     admin: InternalClient
     postgres: PostgresServer
-    revoked: list[tuple[TenantId, UUID]] = field(default_factory=list)
+    bus: MemoryBus
+    broker: MemoryBroker
+    ended: EndedSessions
+    revoked: list[tuple[TenantId | None, UUID]]
 
     async def post(self, path: str, body: Any = None, **headers: str) -> EdgeAnswer:
         raw = b"" if body is None else msgspec.json.encode(body)
@@ -102,13 +107,6 @@ def cookies_of(answer: EdgeAnswer) -> dict[str, str]:
     return {name: value.partition(";")[0] for name, value in answer.cookies.items()}
 
 
-async def all_of(calls: list[Any]) -> list[Any]:
-    """The results of calls that run at the same time."""
-    async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(call) for call in calls]
-    return [task.result() for task in started]
-
-
 @pytest.fixture
 def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManager[Gateway]]:
     @asynccontextmanager
@@ -119,31 +117,49 @@ def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManage
             application="test-identity",
             limits=PoolLimits(max_connections=16),
         )
-        revoked: list[tuple[TenantId, UUID]] = []
+        revoked: list[tuple[TenantId | None, UUID]] = []
 
-        async def publish(event: DeviceRevoked, tenant: TenantId) -> None:
-            revoked.append((tenant, event.device))
+        async def note(event: DeviceRevoked, envelope: EventEnvelope) -> None:
+            revoked.append((envelope.tenant, event.device))
 
         await pool.start()
         try:
             with socket_folder() as home:
                 server = InProcessServer(Path(home), "api-gateway", clock)
+                broker, ended = MemoryBroker(), EndedSessions(clock)
+                bus = MemoryBus(broker, clock=clock, ids=server.ids, errors=server.errors)
+                await bus.start()
+                await bus.subscribe(DeviceRevoked, note)
                 identity = Identity(
                     IdentityParts(
                         pool=pool,
                         authority=server.authority,
-                        hashing=hashing_bulkhead(),
-                        publish=publish,
+                        hashing=server.resilience.add(hashing_bulkhead()),
+                        bus=bus,
+                        ended=ended,
+                        on_error=server.errors.classify,
                         clock=clock,
                         ids=server.ids,
                         randomness=SystemRandomness(),
                         hashing_cost=CHEAP,
                     )
                 )
-                async with serving(server, identity.owners(), identity.ended):
+                await identity.revocations.start()
+                async with serving(server, identity.owners(), ended):
                     yield Gateway(
-                        server, identity, pool, clock, server.client("admin"), postgres, revoked
+                        server=server,
+                        identity=identity,
+                        pool=pool,
+                        clock=clock,
+                        admin=server.client("admin"),
+                        postgres=postgres,
+                        bus=bus,
+                        broker=broker,
+                        ended=ended,
+                        revoked=revoked,
                     )
+                await identity.revocations.stop()
+                await bus.stop()
         finally:
             await pool.stop()
 

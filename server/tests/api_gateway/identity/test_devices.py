@@ -17,6 +17,7 @@ from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
 from aitrading.core.security.renewal import renewal_message
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.api_gateway.identity.devices import DeviceState
 
 pytestmark = pytest.mark.integration
@@ -220,7 +221,7 @@ async def test_a_revoked_device_is_out_and_everybody_is_told(gateway: Running) -
         for _twice in range(2):
             await gate.command("devices/revoke", tenant=tenant, device=device["device"])
         told = (UUID(device["tenant"]), UUID(device["device"]))
-        assert gate.revoked == [told, told]
+        await eventually(lambda: gate.revoked == [told, told])
         body = renewal(gate, device, key, TlsKey.generate())
         assert (await gate.post("/devices/renew", body)).code == "CODE_REFUSED"
         again = await gate.command("devices/invite", tenant=tenant, name="desk")

@@ -1,6 +1,7 @@
 """Login and sessions as a browser, a program and an attacker see them."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.transactions import Transaction
 
@@ -360,3 +362,29 @@ async def test_a_token_of_the_host_is_a_session_like_any_other(gateway: Running)
         with pytest.raises(AitradingError) as caught:
             await gate.command("tokens", tenant=tenant, user="nobody")
         assert caught.value.code == "IDENTITY_UNKNOWN"
+
+
+@async_test
+async def test_a_flood_of_logins_waits_outside_and_the_rest_goes_on(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RESIL: the bulkhead `password-hashing` acts, and health shows it."""
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        headers = {"cookie": f"{ACCESS}={(await gate.browser(tenant))[ACCESS]}"}
+        hasher, go_on = gate.identity.login._hasher, threading.Event()
+        matches = hasher._matches
+        monkeypatch.setattr(hasher, "_matches", lambda *given: go_on.wait(30) and matches(*given))
+        async with asyncio.TaskGroup() as tasks:
+            logins = [tasks.create_task(gate.login(tenant)) for _ in range(40)]
+            await eventually(lambda: sum(login.done() for login in logins) == 6)
+            refused = [login.result() for login in logins if login.done()]
+            assert {answer.code for answer in refused} == {"BULKHEAD_FULL"}
+            assert {answer.status for answer in refused} == {503}
+            assert (await gate.get("/auth/me", **headers)).status == 200
+            health = (await gate.server.edge("GET", "/health")).json
+            seen = health["resilience"]["bulkhead"]["password-hashing"]
+            assert (seen["running"], seen["waiting"], seen["refused"]) == (2, 32, 6)
+            go_on.set()
+        assert sorted(login.result().status for login in logins) == [200] * 34 + [503] * 6

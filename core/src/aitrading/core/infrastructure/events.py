@@ -169,6 +169,17 @@ class DeviceRevoked(Event, frozen=True, kw_only=True):
     revoked_ns: int
 
 
+class SessionsEnded(Event, frozen=True, kw_only=True):
+    """Sessions of people ended before their last access tokens do: those are refused from now on.
+
+    Repeated while such a token could live, so that a process that starts or was cut off learns it.
+    """
+
+    NAME: ClassVar[str] = "identity.sessions_ended"
+
+    sessions: tuple[UUID, ...]
+
+
 ALL_EVENTS: tuple[type[Event], ...] = (
     TradingExecuted,
     RiskThresholdBreached,
@@ -180,5 +191,6 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     ServiceStateChanged,
     ChainMeasured,
     DeviceRevoked,
+    SessionsEnded,
 )
 """Every event type, for the reference and for the stream that keeps the durable ones."""

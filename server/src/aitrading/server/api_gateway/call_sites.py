@@ -24,3 +24,13 @@ HEALTH_LAST_KNOWN: Final = CallSite(
         "call its state UNKNOWN unless the supervisor knows it."
     ),
 )
+PASSWORD_HASHING: Final = CallSite(
+    name="password-hashing",
+    strategy=Guard.BULKHEAD,
+    service="api-gateway",
+    fault="More people log in at once than the machine can check passwords of.",
+    description=(
+        "Two passwords are checked at a time and 32 logins wait; the next is told to come back. "
+        "A flood of logins takes neither the processor nor the memory from everybody else."
+    ),
+)

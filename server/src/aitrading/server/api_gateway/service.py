@@ -9,14 +9,13 @@ from starlette.routing import BaseRoute
 from aitrading.core.infrastructure.central_hub import CentralHub
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
-from aitrading.core.infrastructure.events import DeviceRevoked
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import Container, ImportManager
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
-from aitrading.core.security.jwt_manager import JwtVerifier
+from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.api_gateway.edge.assembly import GATEWAY, edge_of
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
 from aitrading.server.api_gateway.health.collector import PlatformHealth
@@ -25,15 +24,19 @@ from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSo
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.api_gateway.viewer import TerminalViewer
 from aitrading.server.authority.installation import Authority, initialise
 from aitrading.server.authority.passwords import hashing_bulkhead
 from aitrading.server.dashboard.api_document import ApiDocument
 from aitrading.server.dashboard.pages import Pages
+from aitrading.server.kit.asgi import AppParts
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -47,7 +50,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_pool)
     manager.provide(_authority)
     manager.provide(_identity)
-    manager.provide(_authenticator)
+    manager.provide(_revocations)
+    manager.provide(_housekeeping)
     manager.provide(_login_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
@@ -81,31 +85,34 @@ def _identity(
     pool: PostgresPool,
     authority: Authority,
     bus: EventBus,
+    ended: EndedSessions,
     resilience: ResilienceRegistry,
-    clock: Clock,
-    ids: IdFactory,
+    errors: ErrorHandler,
     randomness: Randomness,
+    app: AppParts,
 ) -> Identity:
-    async def publish(event: DeviceRevoked, tenant: TenantId) -> None:
-        await bus.publish(event, tenant=tenant)
-
+    errors.declare(PASSWORD_HASHING)
     return Identity(
         IdentityParts(
             pool=pool,
             authority=authority,
             hashing=resilience.add(hashing_bulkhead()),
-            publish=publish,
-            clock=clock,
-            ids=ids,
+            bus=bus,
+            ended=ended,
+            on_error=errors.classify,
+            clock=app.clock,
+            ids=app.ids,
             randomness=randomness,
         )
     )
 
 
-def _authenticator(
-    bundle: ServiceBundle, verifier: JwtVerifier, identity: Identity
-) -> Authenticator:
-    return Authenticator(bundle.service, verifier, identity.ended)
+def _revocations(identity: Identity) -> Revocations:
+    return identity.revocations
+
+
+def _housekeeping(identity: Identity) -> Housekeeping:
+    return identity.housekeeping
 
 
 def _login_endpoints(pool: PostgresPool, identity: Identity) -> LoginEndpoints:
@@ -164,7 +171,7 @@ SPEC: Final = ServiceSpec(
     depends_on=("postgres", "nats", "database-service"),
     sections=(GatewaySettings,),
     providers=providers,
-    components=(PostgresPool, EdgeKeeper, PlatformHealth),
+    components=(PostgresPool, Revocations, Housekeeping, EdgeKeeper, PlatformHealth),
     endpoints=(LoginEndpoints, DeviceEndpoints, AdminEndpoints, HealthEndpoints),
     pages=pages,
     merges_chains=True,

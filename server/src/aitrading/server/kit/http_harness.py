@@ -68,6 +68,13 @@ class InProcessServer:
         self.ids = SystemIdFactory(clock, SystemRandomness())
         self.authority: Authority = initialise(home, clock, self.ids)
         self.metrics = Metrics()
+        self.resilience = ResilienceRegistry()
+        self.errors = ErrorHandler(
+            clock=clock,
+            randomness=SystemRandomness(),
+            metrics=self.metrics,
+            resilience=self.resilience,
+        )
         self.port = 0
         self.socket = home / "s.sock"
         self._folder = home / "run"
@@ -138,20 +145,13 @@ async def serving(
     server: InProcessServer, owners: Sequence[object], revocations: RevocationView | None = None
 ) -> AsyncGenerator[InProcessServer]:
     """Serve the endpoints of the owners for the time of the block."""
-    resilience = ResilienceRegistry()
-    errors = ErrorHandler(
-        clock=server.clock,
-        randomness=SystemRandomness(),
-        metrics=server.metrics,
-        resilience=resilience,
-    )
     health = HealthRegistry(
         service=server.service,
         instance="test",
         version="0",
         clock=server.clock,
-        resilience=resilience,
-        errors=errors,
+        resilience=server.resilience,
+        errors=server.errors,
     )
     parts = AppParts(
         service=server.service,
@@ -160,7 +160,7 @@ async def serving(
         metrics=server.metrics,
         clock=server.clock,
         ids=server.ids,
-        on_error=errors.classify,
+        on_error=server.errors.classify,
     )
     listeners = HttpServers(
         build_app(parts, endpoints_of(*owners)),

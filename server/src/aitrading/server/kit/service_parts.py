@@ -24,8 +24,10 @@ from aitrading.server.kit.asgi import AppParts
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import NatsAccess, ServiceBundle
 from aitrading.server.kit.bus_nats import NatsBus
+from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.nats_connection import NatsConnection
 from aitrading.server.kit.registry_nats import NatsRegistryStore
+from aitrading.server.kit.revocation_feed import RevocationFeed
 from aitrading.server.kit.service_settings import ServiceSettings
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.kit.service_tokens import ServiceTokenSource, verifier_of
@@ -119,8 +121,10 @@ def _hub(
     )
 
 
-def _authenticator(bundle: ServiceBundle, verifier: JwtVerifier) -> Authenticator:
-    return Authenticator(bundle.service, verifier)
+def _authenticator(
+    bundle: ServiceBundle, verifier: JwtVerifier, ended: EndedSessions
+) -> Authenticator:
+    return Authenticator(bundle.service, verifier, ended)
 
 
 def _app_parts(
@@ -193,6 +197,7 @@ _COMMON: dict[Any, Any] = {
     CentralHub: _hub,
     JwtVerifier: verifier_of,
     ServiceTokenSource: ServiceTokenSource.of,
+    EndedSessions: EndedSessions,
     Authenticator: _authenticator,
     AppParts: _app_parts,
 }
@@ -204,6 +209,7 @@ _OVER_NATS: dict[Any, Any] = {
     RegistryStore: _nats_store,
     ChainReporter: _reporter,
     StateAnnouncer: _announcer,
+    RevocationFeed: RevocationFeed,
 }
 _COMPONENTS: tuple[type[Any], ...] = (CentralHub,)
 _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
@@ -212,4 +218,5 @@ _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     CentralHub,
     ChainReporter,
     StateAnnouncer,
+    RevocationFeed,
 )

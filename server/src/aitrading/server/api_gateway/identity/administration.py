@@ -204,7 +204,7 @@ class Administration:
             await tx.execute(_SQL["set_password"], account.user, digest)
             ended = await self._sessions.end_all(tx, account.user, "password")
             await self._note(tx, actor, "identity.user.password_reset", account.user)
-        self._sessions.refuse_tokens(ended)
+        await self._sessions.refuse_tokens(ended)
         return Credentials(user=account.user, name=name.user, password=_told(chosen, password))
 
     async def set_user_state(
@@ -218,7 +218,7 @@ class Administration:
             if state == "suspended":
                 ended = await self._sessions.end_all(tx, account.user, "suspended")
             await self._note(tx, actor, f"identity.user.{state}", account.user)
-        self._sessions.refuse_tokens(ended)
+        await self._sessions.refuse_tokens(ended)
 
     async def create_account(self, new: NewAccount, *, actor: str) -> Account:
         """A new broker account."""

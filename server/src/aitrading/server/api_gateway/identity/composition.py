@@ -1,25 +1,27 @@
 """Identity put together, for the composition root of the api-gateway."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.resilience.bulkhead import Bulkhead
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.audit import AuditTrail
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.devices import Devices
-from aitrading.server.api_gateway.identity.ended_sessions import EndedSessions
+from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
+from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.endpoints import Endpoint, endpoints_of
 from aitrading.server.kit.postgres import PostgresPool
 
@@ -32,8 +34,11 @@ class IdentityParts:
     authority: Authority
     hashing: Bulkhead
     """From `passwords.hashing_bulkhead()`; the root registers it for health."""
-    publish: Callable[[DeviceRevoked, TenantId], Awaitable[object]]
-    """Tells the platform that a device was revoked; the bus in the running platform."""
+    bus: EventBus
+    ended: EndedSessions
+    """The same that the service's `Authenticator` looks at."""
+    on_error: Callable[[Exception], object]
+    """Told of what went wrong in the background; the service's `ErrorHandler.classify`."""
     clock: Clock
     ids: IdFactory
     randomness: Randomness
@@ -41,18 +46,21 @@ class IdentityParts:
 
 
 class Identity:
-    """The whole of identity; `ended` belongs into the service's `Authenticator`."""
+    """The whole of identity; `revocations` and `housekeeping` are components to start."""
 
     def __init__(self, parts: IdentityParts) -> None:
         clock, ids, randomness = parts.clock, parts.ids, parts.randomness
         audit = AuditTrail(clock=clock, ids=ids)
         hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
-        self.ended = EndedSessions(clock)
+        self.revocations = Revocations(
+            parts.pool, parts.bus, parts.ended, clock=clock, on_error=parts.on_error
+        )
+        self.housekeeping = Housekeeping(parts.pool, clock=clock, on_error=parts.on_error)
         self.sessions = Sessions(
             parts.pool,
             issuer=parts.authority.user_token_issuer(),
             audit=audit,
-            ended=self.ended,
+            announce=self.revocations.announce,
             clock=clock,
             ids=ids,
             randomness=randomness,
@@ -70,7 +78,7 @@ class Identity:
             parts.pool,
             authority=parts.authority,
             audit=audit,
-            publish=parts.publish,
+            bus=parts.bus,
             clock=clock,
             ids=ids,
             randomness=randomness,

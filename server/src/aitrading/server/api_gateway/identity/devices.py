@@ -1,12 +1,12 @@
 """Devices: invited with a one-time code, enrolled with a key of their own, renewed, revoked."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import DeviceRevoked
 from aitrading.core.kit.clock import Clock, datetime_of_ns, now_ms, now_utc
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
@@ -36,7 +36,6 @@ _SQL: Final = Queries.load(PACKAGE, "sql/devices.sql")
 RENEWAL_WINDOW: Final = timedelta(days=30)
 """How long after its end a certificate can still be renewed with the device's own key."""
 RENEWAL_CLOCK_SKEW_S: Final = 300
-Publish = Callable[[DeviceRevoked, TenantId], Awaitable[object]]
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +86,7 @@ class Devices:
         *,
         authority: Authority,
         audit: AuditTrail,
-        publish: Publish,
+        bus: EventBus,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -95,7 +94,7 @@ class Devices:
         self._pool = pool
         self._authority = authority
         self._audit = audit
-        self._publish = publish
+        self._bus = bus
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -199,7 +198,7 @@ class Devices:
         event = DeviceRevoked(
             device=DeviceId(device), reason=reason, revoked_ns=self._clock.now_ns()
         )
-        await self._publish(event, tenant)
+        await self._bus.publish(event, tenant=tenant)
 
     async def _invited(self, tx: TenantTransaction, name: str) -> UUID:
         row = await tx.fetch_row(_SQL["find_device_by_name"], name)

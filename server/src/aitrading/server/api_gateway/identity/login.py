@@ -5,7 +5,6 @@ statements, the same hashing, the same audit event, one answer.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -37,7 +36,6 @@ from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.tenancy import PLATFORM
 
 LINK_LIFETIME_S: Final = 10 * 60
-LINK_KEPT: Final = timedelta(days=1)
 LINK_SECRET_BYTES: Final = 32
 UUID_BYTES: Final = 16
 _SQL: Final = Queries.load(PACKAGE, "sql/login.sql")
@@ -133,7 +131,6 @@ class Login:
         account = await self.find(name)
         secret = self._randomness.token(LINK_SECRET_BYTES)
         async with self._pool.tenant_tx(account.tenant) as tx:
-            await tx.execute(_SQL["forget_login_links"], now_utc(self._clock) - LINK_KEPT)
             await tx.execute(
                 _SQL["insert_login_link"],
                 sha256(secret),

@@ -4,6 +4,7 @@ A refresh token is used once. Who presents a used one again is either a second t
 seconds - it is asked to repeat - or a thief, and then the whole session ends for both.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -19,7 +20,6 @@ from aitrading.core.security.crypto import sha256
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail, Outcome
-from aitrading.server.api_gateway.identity.ended_sessions import EndedSessions
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
@@ -32,6 +32,8 @@ ABSOLUTE_LIMIT_S: Final = 30 * 24 * 3600
 RACE_WINDOW_S: Final = 10
 SECRET_BYTES: Final = 32
 UUID_BYTES: Final = 16
+Announce = Callable[[Sequence[UUID]], Awaitable[None]]
+"""Tells every process to refuse the tokens of sessions that ended; never raises."""
 PACKAGE: Final = "aitrading.server.api_gateway.identity"
 _SQL: Final = Queries.load(PACKAGE, "sql/sessions.sql")
 _LOGIN: Final = Queries.load(PACKAGE, "sql/login.sql")
@@ -68,7 +70,7 @@ class Sessions:
         *,
         issuer: UserTokenIssuer,
         audit: AuditTrail,
-        ended: EndedSessions,
+        announce: Announce,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -76,7 +78,7 @@ class Sessions:
         self._pool = pool
         self._issuer = issuer
         self._audit = audit
-        self._ended = ended
+        self._announce = announce
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -120,7 +122,7 @@ class Sessions:
         if outcome is _Refusal.RACED:
             raise REFRESH_RACED.error()
         if outcome is _Refusal.REUSED:
-            self._ended.add(parsed.session)
+            await self._announce([parsed.session])
         raise TOKEN_REFUSED.error()
 
     async def end(self, tenant: TenantId, user: UserId, session: UUID) -> None:
@@ -135,17 +137,16 @@ class Sessions:
                         subject=f"session:{session}",
                     ),
                 )
-        self._ended.add(session)
+        await self._announce([session])
 
     async def end_all(self, tx: TenantTransaction, user: UUID, reason: str) -> list[UUID]:
         """End every session of a user in the running transaction; tell `refuse_tokens` after it."""
         rows = await tx.fetch(_SQL["end_sessions_of_user"], user, now_utc(self._clock), reason)
         return [row["id"] for row in rows]
 
-    def refuse_tokens(self, sessions: list[UUID]) -> None:
+    async def refuse_tokens(self, sessions: list[UUID]) -> None:
         """Refuse the access tokens of sessions that a committed transaction ended."""
-        for session in sessions:
-            self._ended.add(session)
+        await self._announce(sessions)
 
     async def person(self, tx: TenantTransaction, user: UUID) -> tuple[Person, int]:
         """The person with the version of the tenant's entitlement; raises `LOGIN_REFUSED`."""

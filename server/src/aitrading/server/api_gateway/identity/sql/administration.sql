@@ -4,6 +4,9 @@ INSERT INTO identity.tenants (id, name, created_at) VALUES ($1, $2, $3);
 -- name: list_tenants
 SELECT id, name, state, created_at FROM identity.tenants ORDER BY name LIMIT $1;
 
+-- name: all_tenants
+SELECT id FROM identity.tenants ORDER BY id;
+
 -- name: find_tenant
 SELECT id, name, state, created_at FROM identity.tenants WHERE id::text = $1 OR name = $1;
 

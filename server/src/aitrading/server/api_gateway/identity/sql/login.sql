@@ -19,6 +19,3 @@ INSERT INTO identity.login_links (hash, user_id, expires_at) VALUES ($1, $2, $3)
 UPDATE identity.login_links SET used_at = $2
  WHERE hash = $1 AND used_at IS NULL AND expires_at > $2
 RETURNING user_id;
-
--- name: forget_login_links
-DELETE FROM identity.login_links WHERE expires_at < $1;

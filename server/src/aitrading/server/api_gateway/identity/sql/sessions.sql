@@ -31,6 +31,3 @@ RETURNING id;
 
 -- name: recently_ended
 SELECT id FROM identity.sessions WHERE ended_at > $1;
-
--- name: forget_sessions
-DELETE FROM identity.sessions WHERE expires_at < $1;

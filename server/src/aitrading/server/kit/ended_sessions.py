@@ -1,5 +1,7 @@
 """Sessions that ended while their last access token still lives: those tokens are refused."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -25,11 +27,17 @@ class EndedSessions(RevocationView):
         self._clock = clock
         self._ended: dict[UUID, int] = {}
 
-    def add(self, session: UUID) -> None:
-        """Refuse the session's tokens from now on."""
+    def add(self, sessions: Iterable[UUID]) -> None:
+        """Refuse the tokens of these sessions from now on; a repeat changes nothing."""
         now_ns = self._clock.monotonic_ns()
-        self._drop_old(now_ns)
-        self._ended[session] = now_ns
+        for session in sessions:
+            self._drop_old(now_ns)
+            self._ended.setdefault(session, now_ns)
+
+    def recent(self, limit: int) -> tuple[UUID, ...]:
+        """Those remembered now, the newest first, at most `limit`."""
+        self._drop_old(self._clock.monotonic_ns())
+        return tuple(islice(reversed(self._ended), limit))
 
     @override
     def is_revoked(self, token: VerifiedToken) -> bool:

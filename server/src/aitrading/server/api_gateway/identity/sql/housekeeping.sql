@@ -1,0 +1,11 @@
+-- name: forget_sessions
+DELETE FROM identity.sessions WHERE least(idle_until, expires_at) < $1;
+
+-- name: forget_refresh_tokens
+DELETE FROM identity.refresh_tokens WHERE state = 'used' AND used_at < $1;
+
+-- name: forget_login_links
+DELETE FROM identity.login_links WHERE expires_at < $1;
+
+-- name: forget_enrolment_codes
+DELETE FROM identity.enrolment_codes WHERE expires_at < $1;
