@@ -1,5 +1,6 @@
 """ClickHouse's side of ticks: every statement about `market.ticks` is in this file."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -90,9 +91,9 @@ class TickStore:
 
     async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
         """Store the rows durably; the batches go first, because repeating them is harmless."""
-        ordered = in_storage_order(pieces)
-        await self._clickhouse.insert(BATCHES_INTO, batch_block(ordered), token=f"{token}:b")
-        await self._clickhouse.insert(TICKS_INTO, tick_block(ordered), token=token)
+        batches, ticks = await asyncio.to_thread(_blocks, pieces)
+        await self._clickhouse.insert(BATCHES_INTO, batches, token=f"{token}:b")
+        await self._clickhouse.insert(TICKS_INTO, ticks, token=token)
 
     async def orphans(self, stream: StreamId, stored: SequenceRanges) -> list[tuple[int, int]]:
         """Ranges that are in ClickHouse although the ledger does not say so.
@@ -145,3 +146,8 @@ class TickStore:
                 "sequences": sorted(set(lasts.values())),
             },
         )
+
+
+def _blocks(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:
+    ordered = in_storage_order(pieces)
+    return batch_block(ordered), tick_block(ordered)
