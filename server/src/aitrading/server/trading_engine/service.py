@@ -4,6 +4,7 @@ from typing import Final
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
+from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
 from aitrading.server.kit.bundle import ServiceBundle
@@ -15,7 +16,7 @@ from aitrading.server.trading_engine.endpoints import AccountBook, TradingEndpoi
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
 from aitrading.server.trading_engine.kill_switch import KillSwitches
-from aitrading.server.trading_engine.trading_switch import TradingSwitch
+from aitrading.server.trading_engine.trading_switch import TRADING, TradingSwitch, trading_health
 
 DATABASE_ROLE: Final = "trading"
 
@@ -45,9 +46,11 @@ def _guard(
     feeds: FeedWatch,
     switch: TradingSwitch,
     errors: ErrorHandler,
+    health: HealthRegistry,
     clock: Clock,
 ) -> EngineGuard:
     errors.declare(*SITES)
+    health.probe(TRADING, lambda: trading_health(switch))
     return EngineGuard(bus=bus, pool=pool, feeds=feeds, switch=switch, errors=errors, clock=clock)
 
 

@@ -5,6 +5,10 @@ from typing import Final
 
 import msgspec
 
+from aitrading.core.infrastructure.health import ComponentHealth
+from aitrading.core.infrastructure.lifecycle import ComponentState
+
+TRADING: Final = "trading"
 NOT_BUILT: Final = "this release has no order engine"
 
 
@@ -45,3 +49,14 @@ class TradingSwitch:
     def clear(self, name: str) -> None:
         """Take a reason away; only the part that gave it does so."""
         self._reasons.pop(name, None)
+
+
+def trading_health(switch: TradingSwitch) -> ComponentHealth:
+    """Halted trading is no illness of the process: it answers, and says why it is halted."""
+    reasons = "; ".join(reason.detail for reason in switch.reasons)
+    return ComponentHealth(
+        state=ComponentState.HEALTHY,
+        critical=False,
+        detail=f"every order is refused: {reasons}" if reasons else None,
+        fields={TRADING: switch.state.value},
+    )

@@ -1,0 +1,295 @@
+"""The trading API without an engine: truthful, tenant by tenant, and no order passes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from aitrading.core.infrastructure.events import FeedStateChanged
+from aitrading.core.infrastructure.health import HealthRegistry
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import DeviceId, TenantId, UserId
+from aitrading.core.security.claims import Authentication, Scope
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
+from aitrading.server.authority.tokens import TokenGrant
+from aitrading.server.engines.harness import socket_folder
+from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.http_harness import EdgeAnswer, InProcessServer, serving
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.trading_engine.accounts import PostgresAccountBook
+from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
+from aitrading.server.trading_engine.endpoints import TradingEndpoints
+from aitrading.server.trading_engine.feed_watch import FeedWatch
+from aitrading.server.trading_engine.guard import EngineGuard
+from aitrading.server.trading_engine.kill_switch import KillSwitches
+from aitrading.server.trading_engine.trading_switch import (
+    TRADING,
+    TradingState,
+    TradingSwitch,
+    trading_health,
+)
+
+pytestmark = pytest.mark.integration
+DEMO, OTHER = TenantId(UUID(int=0xD0)), TenantId(UUID(int=0x07))
+DEVICE = DeviceId(UUID(int=5))
+EVERYTHING = frozenset(Scope)
+ACCOUNT_SQL = """
+    INSERT INTO identity.tenants (id, name, created_at)
+        VALUES ('{tenant}', '{name}', now()) ON CONFLICT DO NOTHING;
+    INSERT INTO identity.accounts
+        (tenant_id, id, name, broker_server, login, currency, margin_mode, simulated, created_at)
+        VALUES ('{tenant}', '{account}', '{name}', 'Simulated', '1', 'USD', 'hedging', true, now())
+        ON CONFLICT DO NOTHING;
+"""
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """The engine's parts around a real database, a real listener and the bus's proven twin."""
+
+    server: InProcessServer
+    pool: PostgresPool
+    broker: MemoryBroker
+    bus: MemoryBus
+    switch: TradingSwitch
+    guard: EngineGuard
+    health: HealthRegistry
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        tenant: TenantId = DEMO,
+        scopes: frozenset[Scope] = EVERYTHING,
+        body: bytes = b"",
+    ) -> EdgeAnswer:
+        grant = TokenGrant(
+            tenant=tenant,
+            user=UserId(UUID(int=9)),
+            session=UUID(int=8),
+            scopes=scopes,
+            authentication=Authentication.PASSWORD,
+            authenticated_ns=self.server.clock.now_ns(),
+        )
+        issued = self.server.authority.user_token_issuer().issue(grant)
+        headers = {"authorization": f"Bearer {issued.token.reveal()}"}
+        return await self.server.edge(method, f"/api/v1/{path}", headers=headers, body=body)
+
+    @property
+    def reasons(self) -> set[str]:
+        return {reason.name for reason in self.switch.reasons}
+
+
+Running = Callable[[], AbstractAsyncContextManager[Engine]]
+
+
+@pytest.fixture
+def engine(postgres: PostgresServer) -> Running:
+    @asynccontextmanager
+    async def running() -> AsyncIterator[Engine]:
+        pool = PostgresPool(postgres.access("trading"), application="test-trading")
+        await pool.start()
+        with socket_folder() as folder:
+            server = InProcessServer(Path(folder), "trading-engine", SystemClock())
+            broker = MemoryBroker()
+            bus = MemoryBus(broker, clock=server.clock, ids=server.ids, errors=server.errors)
+            await bus.start()
+            switch, feeds = TradingSwitch(), FeedWatch()
+            guard = EngineGuard(
+                bus=bus,
+                pool=pool,
+                feeds=feeds,
+                switch=switch,
+                errors=server.errors,
+                clock=server.clock,
+            )
+            await guard.start()
+            switches = KillSwitches(Path(folder) / "trading", server.clock)
+            endpoints = TradingEndpoints(switch, switches, feeds, PostgresAccountBook(pool))
+            health = _health(server, switch)
+            async with serving(server, [endpoints]):
+                yield Engine(
+                    server=server,
+                    pool=pool,
+                    broker=broker,
+                    bus=bus,
+                    switch=switch,
+                    guard=guard,
+                    health=health,
+                )
+            await guard.stop()
+            await bus.stop()
+            await pool.stop()
+
+    return running
+
+
+def _health(server: InProcessServer, switch: TradingSwitch) -> HealthRegistry:
+    health = HealthRegistry(
+        service="trading-engine",
+        instance="test",
+        version="0",
+        clock=server.clock,
+        resilience=server.resilience,
+        errors=server.errors,
+    )
+    health.probe(TRADING, lambda: trading_health(switch))
+    return health
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "orders"), ("DELETE", "orders/1")],
+)
+def test_no_order_passes(engine: Running, method: str, path: str) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            answer = await running.ask(method, path, body=b'{"symbol":"EURUSD"}')
+            assert answer.status == 409
+            error = answer.json["error"]
+            assert error["code"] == "TRADING_NOT_AVAILABLE"
+            assert error["category"] == "denied"
+            assert "HALTED" in error["message"]
+            assert error["remedy"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["orders", "positions", "signals"])
+def test_an_empty_list_says_why(engine: Running, path: str) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            answer = (await running.ask("GET", path)).json
+            assert answer["items"] == []
+            assert answer["trading"] == "HALTED"
+            assert answer["reasons"][0]["name"] == "engine"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "missing"),
+    [
+        ("POST", "orders", Scope.TRADE),
+        ("GET", "risk", Scope.READ),
+        ("POST", "kill", Scope.KILL),
+        ("DELETE", "kill", Scope.KILL),
+    ],
+)
+def test_each_scope_is_needed(engine: Running, method: str, path: str, missing: Scope) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            answer = await running.ask(method, path, scopes=EVERYTHING - {missing})
+            assert answer.status == 403
+            assert answer.code == "SCOPE_MISSING"
+
+    asyncio.run(scenario())
+
+
+def test_accounts_are_those_of_the_tenant_alone(engine: Running, postgres: PostgresServer) -> None:
+    for tenant, name in ((DEMO, "engine-demo"), (OTHER, "engine-other")):
+        account = UUID(int=tenant.int + 1000)
+        postgres.as_superuser(ACCOUNT_SQL.format(tenant=tenant, name=name, account=account))
+
+    async def scenario() -> None:
+        async with engine() as running:
+            for tenant, name in ((DEMO, "engine-demo"), (OTHER, "engine-other")):
+                items = (await running.ask("GET", "accounts", tenant=tenant)).json["items"]
+                assert [item["name"] for item in items] == [name]
+                assert items[0]["trading"] == "HALTED"
+
+    asyncio.run(scenario())
+
+
+def test_the_kill_switch_engages_one_tenant_and_is_not_released(engine: Running) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            assert (await running.ask("POST", "kill")).json["engaged"] is True
+            assert (await running.ask("GET", "kill")).json["engaged"] is True
+            assert (await running.ask("GET", "kill", tenant=OTHER)).json["engaged"] is False
+            released = await running.ask("DELETE", "kill")
+            assert released.status == 409
+            assert released.code == "KILL_RELEASE_NOT_AVAILABLE"
+            assert (await running.ask("GET", "risk")).json["kill"]["engaged"] is True
+
+    asyncio.run(scenario())
+
+
+def test_risk_follows_the_feeds_of_its_tenant(engine: Running) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            changed = FeedStateChanged(
+                device=DEVICE,
+                symbol="EURUSD",
+                previous=None,
+                state="LIVE",
+                reason="ticks arrive in time",
+                last_event_ms=None,
+            )
+            await running.bus.publish(changed, tenant=DEMO)
+
+            async def feeds(tenant: TenantId) -> list[Any]:
+                answer = await running.ask("GET", "risk", tenant=tenant)
+                return list(answer.json["feeds"])
+
+            (feed,) = await eventually(lambda: feeds(DEMO))
+            assert (feed["symbol"], feed["state"]) == ("EURUSD", "LIVE")
+            assert await feeds(OTHER) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_bus_halts_and_its_return_resumes(engine: Running) -> None:
+    """Halt: without the bus a dead feed could look alive, so every feed is unknown again."""
+
+    async def scenario() -> None:
+        async with engine() as running:
+            await running.guard.look()
+            assert running.reasons == {"engine"}
+            running.broker.stop()
+            await running.guard.look()
+            assert running.reasons == {"engine", "bus"}
+            assert BUS_HALT.capability in running.server.errors.halts
+            assert running.health.state() is ComponentState.FAILED
+            assert (await running.ask("POST", "kill")).json["engaged"] is True
+            running.broker.start()
+            await running.guard.look()
+            assert running.reasons == {"engine"}
+            assert running.server.errors.halts == {}
+            assert running.health.ready()
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_database_halts_and_the_kill_switch_still_works(engine: Running) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            await running.pool.stop()
+            await running.guard.look()
+            assert running.reasons == {"engine", "database"}
+            assert DATABASE_HALT.capability in running.server.errors.halts
+            assert (await running.ask("POST", "kill")).json["engaged"] is True
+            await running.pool.start()
+            await running.guard.look()
+            assert running.reasons == {"engine"}
+
+    asyncio.run(scenario())
+
+
+def test_health_says_that_trading_is_halted_and_why(engine: Running) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            trading = running.health.report()["components"]["trading"]
+            assert trading["fields"] == {"trading": TradingState.HALTED}
+            assert "no order engine" in trading["detail"]
+            assert running.health.ready()
+
+    asyncio.run(scenario())
