@@ -1,12 +1,45 @@
 """Devices talk to a real bridge over real WebSockets."""
 
-from aitrading.core.protocol.link.events import PeerClosed
+import asyncio
+from uuid import UUID
+
+import pytest
+from picows import WSHandshakeError, WSMsgType
+
+from aitrading.core.domain.market import ROW_BYTES
+from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.kit.ids import DeviceId
+from aitrading.core.protocol.link.events import (
+    ErrorReported,
+    PeerClosed,
+    StreamOpened,
+    StreamRefused,
+)
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.data_bridge.harness import running_bridge
-from aitrading.server.data_bridge.probe_device import Device, declared, ticks
+from aitrading.server.data_bridge.device_link import FAULTS
+from aitrading.server.data_bridge.harness import RunningBridge, connect_as_edge, running_bridge
+from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.probe_device import Device, declared, forwarded, ticks
+from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.service_harness import ServiceWorld
+
+MALFORMED = (b"", b"AITL", bytes(range(64)), b"AITL" + bytes(60))
+
+
+async def closed(device: Device) -> str:
+    """The code with which the server ended the link."""
+    events = await eventually(lambda: device.of(PeerClosed), what="CLOSE")
+    await device.ended.wait()
+    return events[0].notice.code
+
+
+def stored(bridge: RunningBridge) -> dict[int, bytes]:
+    """The rows of the only stream."""
+    streams = list(bridge.store.rows().values())
+    assert len(streams) <= 1
+    return streams[0] if streams else {}
 
 
 @async_test
@@ -18,13 +51,67 @@ async def test_ticks_are_acknowledged_and_stored_once(
         device = Device(identity)
         await device.open(bridge.socket, declared())
         rows = ticks(500)
-        last = device.send(rows)
-        await device.until_acknowledged(last)
-        stored = await eventually(
-            lambda: next((s for s in bridge.store.rows().values() if len(s) == 500), None)
-        )
-        assert b"".join(stored[sequence] for sequence in range(1, 501)) == rows.tobytes()
-        assert bridge.chains.health("market-data").hops[3].count == 500
+        await device.until_acknowledged(device.send(rows))
+        await eventually(lambda: len(stored(bridge)) == 500)
+        assert b"".join(stored(bridge)[one] for one in range(1, 501)) == rows.tobytes()
+        health = bridge.chains.health("market-data")
+        assert [hop.count for hop in health.hops[:4]] == [500] * 4
+        assert health.hops[3].last_trace_id == "11" * 16
+
+
+@async_test
+async def test_a_repeat_is_dropped_and_acknowledged(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        first = Device(identity)
+        await first.open(bridge.socket, declared())
+        await first.until_acknowledged(first.send(ticks(100)))
+        first.cut()
+        again = Device(identity)
+        await again.open(bridge.socket, declared())
+        assert again.durable() == 100
+        await again.until_acknowledged(again.send(ticks(50, first=101)))
+        await eventually(lambda: len(stored(bridge)) == 150)
+        assert bridge.store.copies() == 0
+
+
+@async_test
+async def test_a_restart_remembers_what_was_acknowledged(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    """The database was away all the time: only the spool knows."""
+    settings = {"bridge.segment_age_ms": "60000"}
+    async with running_bridge(world, settings=settings) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        await device.until_acknowledged(device.send(ticks(70)))
+        assert not stored(bridge)
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        assert device.durable() == 70
+        await eventually(lambda: len(stored(bridge)) == 70)
+
+
+@async_test
+async def test_a_stored_mark_is_remembered_by_the_database_alone(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        await device.until_acknowledged(device.send(ticks(30)))
+        await eventually(lambda: len(stored(bridge)) == 30)
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        assert device.durable() == 30
 
 
 @async_test
@@ -37,6 +124,197 @@ async def test_unknown_and_foreign_devices_are_refused(
         for refused in (stranger, foreign):
             device = Device(refused)
             await device.connect(bridge.socket, declared())
-            closed = await eventually(lambda one=device: one.of(PeerClosed))
-            assert closed[0].notice.code == "LINK_DEVICE_REFUSED"
+            assert await closed(device) == "LINK_DEVICE_REFUSED"
+        bridge.devices.add(identity, state="revoked")
+        device = Device(identity)
+        await device.connect(bridge.socket, declared())
+        assert await closed(device) == "LINK_DEVICE_REFUSED"
         assert not bridge.store.calls
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "By=spiffe://aitrading/service/envoy",
+        "Hash=00;URI=spiffe://aitrading/tenant/1/device/2",
+        f"Hash={'ab' * 32};URI=spiffe://aitrading/service/data-bridge",
+        f"Hash={'ab' * 32};URI=x,Hash={'ab' * 32};URI=y",
+    ],
+)
+def test_without_the_edge_nobody_gets_in(world: ServiceWorld, header: str) -> None:
+    @async_test
+    async def scenario() -> None:
+        async with running_bridge(world) as bridge:
+            device = Device(DeviceIdentity(tenant=None, device=None))  # type: ignore[arg-type]
+            headers = {"x-forwarded-client-cert": header} if header else {}
+            with pytest.raises(WSHandshakeError) as refused:
+                await connect_as_edge(bridge.socket, "/link", device, headers)
+            assert refused.value.response is not None
+            assert refused.value.response.status == 403
+
+    scenario()
+
+
+@async_test
+async def test_unknown_paths_do_not_exist(world: ServiceWorld, identity: DeviceIdentity) -> None:
+    async with running_bridge(world) as bridge:
+        with pytest.raises(WSHandshakeError) as refused:
+            await connect_as_edge(
+                bridge.socket, "/internal", Device(identity), forwarded(identity)
+            )
+        assert refused.value.response is not None
+        assert refused.value.response.status == 404
+
+
+@async_test
+async def test_a_device_that_breaks_the_protocol_is_kept_out_and_others_go_on(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    other = DeviceIdentity(tenant=identity.tenant, device=DeviceId(UUID(int=12)))
+    async with running_bridge(world, settings={"bridge.faults_limit": "4"}) as bridge:
+        bridge.devices.add(identity)
+        bridge.devices.add(other)
+        good = Device(other)
+        await good.open(bridge.socket, declared())
+        for garbage in MALFORMED:
+            bad = Device(identity)
+            await bad.open(bridge.socket, declared())
+            bad.raw(garbage)
+            assert await closed(bad) in FAULTS
+            await good.until_acknowledged(good.send(ticks(10)))
+        kept_out = Device(identity)
+        await kept_out.connect(bridge.socket, declared())
+        assert await closed(kept_out) == "LINK_DEVICE_REFUSED"
+        await good.until_acknowledged(good.send(ticks(10)))
+        assert bridge.errors.recovery_report()["bridge-device"].acts > 0
+        report = bridge.health.report()["resilience"]["isolation"]["bridge-device"]
+        assert report["isolated_keys"] == [str(identity.device)]
+
+
+@async_test
+async def test_text_frames_are_not_a_link(world: ServiceWorld, identity: DeviceIdentity) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        assert device.transport is not None
+        device.transport.send(WSMsgType.TEXT, b"hello")
+        await device.ended.wait()
+
+
+@async_test
+async def test_impossible_times_isolate_the_stream_and_not_the_link(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared(1), declared(2, "GBPUSD"))
+        device.send(ticks(10, age_ms=-(10**10)))
+        refused = await eventually(lambda: device.of(StreamRefused))
+        assert (refused[0].declaration.handle, refused[0].code) == (1, "TICKS_IMPLAUSIBLE")
+        await device.until_acknowledged(device.send(ticks(10), handle=2), handle=2)
+        await eventually(lambda: len(stored(bridge)) == 10)
+        assert not device.of(ErrorReported)
+
+
+@async_test
+async def test_other_digits_in_one_epoch_are_a_conflict(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        first = Device(identity)
+        await first.open(bridge.socket, declared())
+        again = Device(identity)
+        await again.open(bridge.socket, declared(1, digits=3), declared(2, "GBPUSD"))
+        refused = await eventually(lambda: again.of(StreamRefused))
+        assert refused[0].code == "LINK_STREAM_CONFLICT"
+        assert [event.declaration.handle for event in again.of(StreamOpened)] == [2]
+
+
+@async_test
+async def test_the_newer_link_of_a_device_takes_over(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        older, newer = Device(identity), Device(identity)
+        await older.open(bridge.socket, declared())
+        await older.until_acknowledged(older.send(ticks(10)))
+        await newer.open(bridge.socket, declared())
+        assert await closed(older) == "LINK_SUPERSEDED"
+        await newer.until_acknowledged(newer.send(ticks(10, first=11)))
+        assert len(await bridge.get(DeviceLinks)) == 1
+
+
+@async_test
+async def test_a_revoked_device_is_cut_off_at_once(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        event = DeviceRevoked(device=identity.device, reason="lost", revoked_ns=1)
+        await bridge.bus.publish(event, tenant=stranger.tenant)
+        await device.until_acknowledged(device.send(ticks(10)))
+        assert not device.ended.is_set(), "another tenant's event"
+        await bridge.bus.publish(event, tenant=identity.tenant)
+        assert await closed(device) == "LINK_DEVICE_REFUSED"
+
+
+@async_test
+async def test_a_connected_device_is_checked_again(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"bridge.device_recheck_s": "1"}) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        bridge.devices.failure = PEER_UNREACHABLE.error(peer="api-gateway", reason="test")
+        await asyncio.sleep(1.2)
+        assert not device.ended.is_set(), "identity being away ends no link"
+        bridge.devices.failure = None
+        bridge.devices.add(identity, state="revoked")
+        assert await closed(device) == "LINK_DEVICE_REFUSED"
+
+
+@async_test
+async def test_what_cannot_be_checked_is_refused_for_now(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        bridge.devices.failure = PEER_UNREACHABLE.error(peer="api-gateway", reason="test")
+        for _ in range(5):
+            device = Device(identity)
+            await device.connect(bridge.socket, declared())
+            assert await closed(device) == "LINK_OVERLOADED"
+        bridge.devices.failure = None
+        bridge.store.failure = PEER_UNREACHABLE.error(peer="database-service", reason="test")
+        device = Device(identity)
+        await device.connect(bridge.socket, declared())
+        assert await closed(device) == "LINK_OVERLOADED"
+        bridge.store.failure = None
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        assert bridge.errors.recovery_report()["bridge-device"].acts == 0, "not the device's fault"
+
+
+@async_test
+async def test_further_streams_can_be_opened_on_a_link(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket)
+        device.session.open_streams([declared(7, "XAUUSD")])
+        device.flush()
+        await eventually(lambda: device.of(StreamOpened))
+        last = device.send(ticks(3), handle=7)
+        await device.until_acknowledged(last, handle=7)
+        await eventually(lambda: len(stored(bridge)) == 3)
+        assert len(stored(bridge)[1]) == ROW_BYTES

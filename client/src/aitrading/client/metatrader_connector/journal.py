@@ -33,15 +33,18 @@ from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import ROW_BYTES, TickArray, TickBatch
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
-from aitrading.core.infrastructure.spool_errors import SPOOL_POSITION_UNKNOWN
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
 from aitrading.core.protocol.ingest import IngestHeader, decode_record, encode_header
 
 BATCH_TICKS_MAX: Final = 2_000
 """Ticks of one record and one frame: 48,000 bytes, below the link's frame limit."""
 RECORD_KIND_TICKS: Final = 1
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,13 +180,15 @@ class TickJournal:
         return sum(len(part.rows) for part in taken)
 
     async def read(self, position: int, max_bytes: int) -> list[JournalEntry]:
-        """Stored batches from a position on; what was deleted or set aside is passed over."""
+        """Stored batches from a position on; what was deleted or is damaged is passed over."""
+        start = self.spool.readable_from(position)
         try:
-            records = await self.spool.read(max(position, self.spool.first_position), max_bytes)
+            records = await self.spool.read(start, max_bytes)
         except AitradingError as exc:
-            if exc.spec is not SPOOL_POSITION_UNKNOWN:
+            if exc.spec is not SEGMENT_CORRUPT:
                 raise
-            return await self._read_behind_hole(position, max_bytes)
+            await self._set_aside(start, exc)
+            return await self.read(position, max_bytes)
         return [JournalEntry(record.position, _batch(record.payload)) for record in records]
 
     async def release(self, position: int) -> None:
@@ -209,11 +214,14 @@ class TickJournal:
         await self.save()
         await self.spool.close()
 
-    async def _read_behind_hole(self, position: int, max_bytes: int) -> list[JournalEntry]:
-        later = [
-            one.first_position for one in self.spool.sealed() if one.first_position > position
-        ]
-        return await self.read(min(later), max_bytes) if later else []
+    async def _set_aside(self, position: int, exc: AitradingError) -> None:
+        """Isolate a damaged segment; raises when it is the open one, which must be sealed first."""
+        for segment in self.spool.sealed():
+            if segment.first_position <= position <= segment.last_position:
+                path = await self.spool.quarantine(segment)
+                _log.critical("a damaged segment was set aside", path=str(path), error=exc)
+                return
+        raise exc
 
     @property
     def _state_path(self) -> Path:

@@ -20,7 +20,7 @@ from aitrading.client.security.secure_websocket_client import LinkUser, SecureWe
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.errors import FieldValue
+from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.link.events import (
     Acknowledged,
@@ -34,6 +34,7 @@ from aitrading.core.protocol.link.session import ClientSession
 
 READ_BYTES: Final = 1 << 20
 RELEASE_EVERY_S: Final = 1.0
+PAUSE_S: Final = 1.0
 
 _log = get_logger(__name__)
 
@@ -147,8 +148,20 @@ class TickUplink(LinkUser):
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while await self._send_some():
-                pass
+            try:
+                while await self._send_some():
+                    pass
+            except AitradingError as exc:
+                await self._pause(exc)
+            else:
+                self._state = ComponentState.HEALTHY
+
+    async def _pause(self, exc: AitradingError) -> None:
+        """Sending never ends in silence: tell, wait a little, go on where it stopped."""
+        self._state = ComponentState.DEGRADED
+        _log.error("sending paused", error=exc)
+        await self._clock.sleep(PAUSE_S)
+        self._wake.set()
 
     async def _send_some(self) -> bool:
         """Send one read's worth; False when there is nothing to do until woken."""

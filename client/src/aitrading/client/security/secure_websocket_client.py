@@ -53,7 +53,7 @@ from aitrading.core.protocol.link.events import (
 )
 from aitrading.core.protocol.link.frames import FRAME_BYTES_MAX
 from aitrading.core.protocol.link.messages import StreamDeclaration
-from aitrading.core.protocol.link.session import ClientProfile, ClientSession
+from aitrading.core.protocol.link.session import ClientProfile, ClientSession, SessionState
 
 LINK_RECONNECT: Final = CallSite(
     name="client-link",
@@ -159,10 +159,12 @@ class SecureWebSocketClient:
 
     @property
     def session(self) -> ClientSession | None:
-        """The session while the link is CONNECTED."""
+        """The session while the link is CONNECTED and the session has not ended."""
         connection = self._connection
-        established = connection is not None and self._link_state is LinkState.CONNECTED
-        return connection.session if connection and established else None
+        if connection is None or self._link_state is not LinkState.CONNECTED:
+            return None
+        is_open = connection.session.state is SessionState.OPEN
+        return connection.session if is_open else None
 
     @property
     def is_writable(self) -> bool:
@@ -234,8 +236,7 @@ class SecureWebSocketClient:
         try:
             await self._open_socket(connection)
             self._link_state = LinkState.GREETING
-            connection.session.start(self._user.declarations())
-            connection.flush()
+            connection.greet(self._user.declarations())
             await connection.greeted(POLL_S)
         except BaseException as exc:
             self._abandon(connection, exc)
@@ -359,6 +360,12 @@ class _Connection(WSListener):
         for message in self.session.outgoing():
             if transport is not None and not transport.is_disconnected:
                 transport.send(WSMsgType.BINARY, message)
+
+    def greet(self, declarations: Sequence[StreamDeclaration]) -> None:
+        """Begin, unless the server has refused before it was asked."""
+        if self.session.state is SessionState.NEW:
+            self.session.start(declarations)
+            self.flush()
 
     async def greeted(self, poll_s: float) -> None:
         """Wait for HELLO_ACK; raises `LINK_ENDED` when the link ends before."""

@@ -18,7 +18,7 @@ from aitrading.core.protocol.link.events import (
     StreamOpened,
 )
 from aitrading.core.protocol.link.messages import StreamDeclaration
-from aitrading.core.protocol.link.session import ClientProfile, ClientSession
+from aitrading.core.protocol.link.session import ClientProfile, ClientSession, SessionState
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.harness import connect_as_edge
@@ -71,8 +71,9 @@ class Device(WSListener):
     async def connect(self, socket: Path, *declarations: StreamDeclaration) -> None:
         """Open the socket and greet."""
         self.transport = await connect_as_edge(socket, "/link", self, forwarded(self.identity))
-        self.session.start(declarations)
-        self.flush()
+        if self.session.state is SessionState.NEW:  # a refusal may come first
+            self.session.start(declarations)
+            self.flush()
 
     async def open(self, socket: Path, *declarations: StreamDeclaration) -> None:
         """Open the socket and wait for the answer to the greeting."""

@@ -1,0 +1,188 @@
+"""Feed states, and what the bus and the API tell about them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import pytest
+from starlette.types import Message
+
+from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.infrastructure.event_bus import EventEnvelope
+from aitrading.core.infrastructure.events import FeedStateChanged, MarketDataReceived
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
+from aitrading.server.data_bridge.feeds import FeedView, judge
+from aitrading.server.data_bridge.harness import RunningBridge, running_bridge
+from aitrading.server.data_bridge.probe_device import Device, declared, ticks
+from aitrading.server.data_bridge.probe_person import access_token
+from aitrading.server.data_bridge.settings import FeedSettings
+from aitrading.server.kit.asgi import AppParts, build_app
+from aitrading.server.kit.endpoints import endpoints_of
+from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
+from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.kit.service_harness import ServiceWorld
+
+SETTINGS = FeedSettings(delayed_after_s=10, stale_after_s=60, dead_after_s=900)
+QUICK = {"feed.delayed_after_s": "0.4", "feed.stale_after_s": "0.8", "feed.dead_after_s": "1.2"}
+
+
+@pytest.mark.parametrize(
+    ("event_age_s", "silent_s", "is_linked", "expected"),
+    [
+        (0.1, 0.1, True, FeedState.LIVE),
+        (-5.0, 0.1, True, FeedState.LIVE),
+        (9.9, 9.9, True, FeedState.LIVE),
+        (10.0, 0.1, True, FeedState.DELAYED),
+        (0.1, 10.0, True, FeedState.DELAYED),
+        (60.0, 1.0, True, FeedState.STALE),
+        (0.1, 0.1, False, FeedState.STALE),
+        (900.0, 0.1, True, FeedState.DEAD),
+        (0.1, 900.0, False, FeedState.DEAD),
+        (None, 1.0, True, FeedState.DEAD),
+    ],
+)
+def test_a_feed_is_judged_by_its_age_and_its_link(
+    event_age_s: float | None, silent_s: float, is_linked: bool, expected: FeedState
+) -> None:
+    view = FeedView(event_age_s=event_age_s, silent_s=silent_s, is_linked=is_linked)
+    state, reason = judge(view, SETTINGS)
+    assert state is expected
+    assert reason
+
+
+def test_thresholds_must_grow() -> None:
+    wrong = FeedSettings(delayed_after_s=60, stale_after_s=60, dead_after_s=900)
+    assert wrong.problems()
+    assert not SETTINGS.problems()
+
+
+async def get(
+    bridge: RunningBridge, world: ServiceWorld, path: str, tenant: TenantId
+) -> tuple[int, Mapping[str, Any]]:
+    """Ask the bridge's application as a person of the tenant."""
+    token = access_token(world, tenant)
+    parts = await bridge.get(AppParts)
+    app = build_app(parts, endpoints_of(await bridge.get(MarketDataEndpoints)))
+    answer: list[Message] = []
+    path, _, query = path.partition("?")
+    scope: dict[str, Any] = {
+        "type": "http", "http_version": "1.1", "method": "GET", "path": path, "raw_path": path,
+        "root_path": "", "scheme": "https", "query_string": query.encode(), "state": {},
+        "headers": [(b"authorization", f"Bearer {token}".encode()), (b"host", b"x")],
+    }  # fmt: skip
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    await app(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in answer)
+    return answer[0]["status"], json.loads(body)
+
+
+@async_test
+async def test_a_silent_feed_grows_old_and_everybody_is_told(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    told: list[FeedStateChanged] = []
+    summaries: list[MarketDataReceived] = []
+    owners: set[TenantId | None] = set()
+
+    async def on_feed(event: FeedStateChanged, envelope: EventEnvelope) -> None:
+        told.append(event)
+        owners.add(envelope.tenant)
+
+    async def on_data(event: MarketDataReceived, _: EventEnvelope) -> None:
+        summaries.append(event)
+
+    settings = {**QUICK, "bridge.event_interval_ms": "100"}
+    async with running_bridge(world, settings=settings) as bridge:
+        await bridge.bus.subscribe(FeedStateChanged, on_feed)
+        await bridge.bus.subscribe(MarketDataReceived, on_data)
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        device.send(ticks(5))
+        await eventually(lambda: told and told[-1].state == "DEAD", timeout_s=5)
+        states = [event.state for event in told]
+        assert [state for state in ("LIVE", "DELAYED", "STALE", "DEAD") if state in states] == [
+            "LIVE", "DELAYED", "STALE", "DEAD",
+        ]  # fmt: skip
+        assert owners == {identity.tenant}
+        assert (summaries[0].count, summaries[0].last_sequence) == (5, 5)
+        assert str(summaries[0].bid) == "1.08005"
+
+
+@async_test
+async def test_feeds_and_quotes_page_by_page(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        symbols = ("EURUSD", "GBPUSD", "XAUUSD")
+        streams = [declared(handle, symbol) for handle, symbol in enumerate(symbols, start=1)]
+        await device.open(bridge.socket, *streams)
+        for stream in streams:
+            device.send(ticks(2), handle=stream.handle)
+            await device.until_acknowledged(2, stream.handle)
+        for path in ("/api/v1/quotes", "/api/v1/feeds"):
+            status, page = await get(bridge, world, f"{path}?limit=2", identity.tenant)
+            assert status == 200
+            assert [one["symbol"] for one in page["items"]] == ["EURUSD", "GBPUSD"]
+            cursor = page["next_cursor"]
+            _, rest = await get(bridge, world, f"{path}?limit=2&cursor={cursor}", identity.tenant)
+            assert [one["symbol"] for one in rest["items"]] == ["XAUUSD"]
+            assert rest["next_cursor"] is None
+            _, one = await get(bridge, world, f"{path}?symbol=GBPUSD", identity.tenant)
+            assert [item["symbol"] for item in one["items"]] == ["GBPUSD"]
+            _, foreign = await get(bridge, world, path, stranger.tenant)
+            assert foreign["items"] == []
+            for wrong in ("limit=0", "limit=x", "cursor=%21"):
+                status, _ = await get(bridge, world, f"{path}?{wrong}", identity.tenant)
+                assert status == 400
+        _, live = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert live["source"] == "live"
+
+
+@async_test
+async def test_after_a_restart_the_last_known_quotes_answer(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    known = LastQuote(
+        symbol="EURUSD", stream=UUID(int=5), sequence=9, bid="1.08000", ask=None,
+        time="2026-11-20T21:59:59.000000Z",
+    )  # fmt: skip
+    async with running_bridge(world) as bridge:
+        bridge.store.quotes = LastQuotes(source="cache", quotes=(known,))
+        _, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert page["source"] == "cache"
+        assert page["items"][0]["state"] == "DEAD"
+        assert page["items"][0]["time"] == known.time
+        fallback = bridge.health.report()["resilience"]["fallback"]["bridge-quotes"]
+        assert fallback["active"]
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        device.send(ticks(1))
+        await device.until_acknowledged(1)
+        _, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert page["source"] == "live"
+
+
+@async_test
+async def test_without_the_database_the_answer_says_what_it_lacks(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.store.failure = PEER_UNREACHABLE.error(peer="database-service", reason="test")
+        status, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert (status, page["items"], page["source"]) == (200, [], "unavailable")
+        assert bridge.errors.recovery_report()["bridge-last-known-quotes"].active

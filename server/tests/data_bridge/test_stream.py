@@ -1,0 +1,237 @@
+"""People and programs listen to quotes."""
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport
+from typing_extensions import override
+
+from aitrading.core.kit.ids import UserId
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.claims import Scope
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge.harness import RunningBridge, connect_as_edge, running_bridge
+from aitrading.server.data_bridge.probe_device import Device, declared, ticks
+from aitrading.server.data_bridge.probe_person import LIFETIME_S
+from aitrading.server.data_bridge.probe_person import access_token as token
+from aitrading.server.kit.service_harness import ServiceWorld
+
+ORIGIN = {"host": "localhost:8000", "origin": "https://localhost:8000"}
+
+
+class Listener(WSListener):
+    """A browser that remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+        self.ended = asyncio.Event()
+        self.transport: WSTransport | None = None
+
+    async def open(self, bridge: RunningBridge, **headers: str) -> "Listener":
+        await connect_as_edge(bridge.socket, "/api/v1/stream", self, headers)
+        return self
+
+    def say(self, text: str) -> None:
+        assert self.transport is not None
+        self.transport.send(WSMsgType.TEXT, text)
+
+    def quotes(self, symbol: str = "EURUSD") -> list[dict[str, Any]]:
+        return [one for one in self.heard if (one["type"], one.get("symbol")) == ("quote", symbol)]
+
+    @override
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.TEXT:
+            self.heard.append(json.loads(frame.get_payload_as_bytes()))
+        elif frame.msg_type is WSMsgType.CLOSE:
+            self.close_code = int(frame.get_close_code())  # type: ignore[call-overload]
+            transport.disconnect()
+
+    @override
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.ended.set()
+
+
+async def feeding(bridge: RunningBridge, identity: DeviceIdentity) -> Device:
+    bridge.devices.add(identity)
+    device = Device(identity)
+    await device.open(bridge.socket, declared(1), declared(2, "GBPUSD"))
+    return device
+
+
+@async_test
+async def test_quotes_arrive_and_are_provisional_before_they_are_durable(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        device = await feeding(bridge, identity)
+        bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+        listener = await Listener().open(bridge, **bearer)
+        device.send(ticks(3))
+        quote = (await eventually(listener.quotes))[0]
+        assert (quote["bid"], quote["ask"]) == ("1.08003", "1.08010")
+        assert (quote["sequence"], quote["state"]) == (3, "LIVE")
+        assert quote["time"].endswith("Z")
+        feed = await eventually(lambda: [one for one in listener.heard if one["type"] == "feed"])
+        assert feed[0]["state"] == "LIVE"
+        listener.say('{"type":"ping"}')
+        await eventually(lambda: {"type": "pong"} in listener.heard)
+        await device.until_acknowledged(3)
+        late = await Listener().open(bridge, **bearer)
+        await eventually(late.quotes, what="the newest quote at once")
+        assert late.quotes()[0]["provisional"] is False
+
+
+@async_test
+async def test_a_tenant_sees_its_own_feeds_only(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        mine = await feeding(bridge, identity)
+        theirs = await feeding(bridge, stranger)
+        listener = await Listener().open(
+            bridge, authorization=f"Bearer {token(world, stranger.tenant)}"
+        )
+        mine.send(ticks(5))
+        theirs.send(ticks(1, first=100))
+        await eventually(listener.quotes)
+        mine.send(ticks(5))
+        theirs.send(ticks(1, first=200))
+        await eventually(lambda: listener.quotes()[-1]["bid"] == "1.08200")
+        assert {one["bid"] for one in listener.quotes()} <= {"1.08100", "1.08200"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"authorization": "Bearer x.y.z"}, 401),
+        ({"cookie": "__Host-aitrading=TOKEN"}, 403),
+        ({"cookie": "__Host-aitrading=TOKEN", **ORIGIN, "origin": "https://evil.example"}, 403),
+        ({"authorization": "Bearer EXPIRED"}, 401),
+        ({"authorization": "Bearer KILLONLY"}, 403),
+    ],
+)
+def test_who_may_not_listen(
+    world: ServiceWorld, identity: DeviceIdentity, headers: dict[str, str], status: int
+) -> None:
+    texts = {
+        "TOKEN": token(world, identity.tenant),
+        "EXPIRED": token(world, identity.tenant, age_s=LIFETIME_S + 60),
+        "KILLONLY": token(world, identity.tenant, scopes=frozenset({Scope.KILL})),
+    }
+    for name, text in texts.items():
+        headers = {key: value.replace(name, text) for key, value in headers.items()}
+
+    @async_test
+    async def scenario() -> None:
+        async with running_bridge(world) as bridge:
+            with pytest.raises(WSHandshakeError) as refused:
+                await Listener().open(bridge, **headers)
+            assert refused.value.response is not None
+            assert refused.value.response.status == status
+
+    scenario()
+
+
+@async_test
+async def test_a_browser_with_our_origin_listens(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        device = await feeding(bridge, identity)
+        cookie = f"__Host-aitrading={token(world, identity.tenant)}"
+        listener = await Listener().open(bridge, cookie=cookie, **ORIGIN)
+        device.send(ticks(1))
+        await eventually(listener.quotes)
+
+
+@async_test
+async def test_a_stream_ends_with_its_token_unless_it_gets_a_new_one(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        almost = token(world, identity.tenant, age_s=LIFETIME_S - 2)
+        ends = await Listener().open(bridge, authorization=f"Bearer {almost}")
+        lives = await Listener().open(bridge, authorization=f"Bearer {almost}")
+        thief = await Listener().open(bridge, authorization=f"Bearer {almost}")
+        lives.say(json.dumps({"type": "token", "token": token(world, identity.tenant)}))
+        other = token(world, identity.tenant, user=UserId(UUID(int=8)))
+        thief.say(json.dumps({"type": "token", "token": other}))
+        await eventually(thief.ended.is_set)
+        assert thief.close_code == 4401
+        await eventually(ends.ended.is_set)
+        assert ends.close_code == 4401
+        assert not lives.ended.is_set()
+
+
+@async_test
+async def test_chosen_symbols_and_every_tick(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        device = await feeding(bridge, identity)
+        bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+        one = await Listener().open(bridge, **bearer)
+        every = await Listener().open(bridge, **bearer)
+        one.say('{"type":"subscribe","symbols":["GBPUSD"]}')
+        every.say('{"type":"subscribe","every_tick":true}')
+        for listener in (one, every):
+            listener.say('{"type":"ping"}')
+            await eventually(lambda one=listener: {"type": "pong"} in one.heard)
+        device.send(ticks(20))
+        device.send(ticks(20), handle=2)
+        await eventually(lambda: len(every.quotes()) == len(every.quotes("GBPUSD")) == 20)
+        assert [quote["sequence"] for quote in every.quotes()] == list(range(1, 21))
+        await eventually(lambda: one.quotes("GBPUSD"))
+        assert not one.quotes()
+
+
+@async_test
+async def test_nonsense_ends_the_stream(world: ServiceWorld, identity: DeviceIdentity) -> None:
+    async with running_bridge(world) as bridge:
+        bearer = f"Bearer {token(world, identity.tenant)}"
+        for text in ("", "[]", '{"type":"what"}', '{"type":"subscribe","symbols":[1]}', "\x00"):
+            listener = await Listener().open(bridge, authorization=bearer)
+            listener.say(text)
+            await eventually(listener.ended.is_set)
+            assert listener.close_code == 4400
+
+
+@async_test
+async def test_a_slow_subscriber_gets_the_newest_and_slows_nobody_down(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"stream.conflation_ms": "0"}) as bridge:
+        device = await feeding(bridge, identity)
+        bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+        slow = await Listener().open(bridge, **bearer)
+        fast = await Listener().open(bridge, **bearer)
+        for listener in (slow, fast):
+            listener.say('{"type":"subscribe","every_tick":true}')
+            listener.say('{"type":"ping"}')
+            await eventually(lambda one=listener: {"type": "pong"} in one.heard)
+        assert slow.transport is not None
+        slow.transport.underlying_transport.pause_reading()
+        last = 0
+        for first in range(1, 20_001, 500):
+            last = device.send(ticks(500, first=first))
+            await device.until_acknowledged(last)
+            await eventually(
+                lambda last=last: fast.quotes() and fast.quotes()[-1]["sequence"] == last
+            )
+        slow.transport.underlying_transport.resume_reading()
+        await eventually(lambda: slow.quotes() and slow.quotes()[-1]["sequence"] == last)
+        assert len(fast.quotes()) == 20_000
+        assert len(slow.quotes()) < 18_000
+        sequences = [quote["sequence"] for quote in slow.quotes()]
+        assert sequences == sorted(sequences), "never an old quote after a newer one"
