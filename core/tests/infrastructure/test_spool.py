@@ -422,6 +422,7 @@ def test_losing_an_older_segment_leaves_a_hole(tmp_path: Path) -> None:
             with pytest.raises(AitradingError) as caught:
                 await spool.read(2)
             assert caught.value.code == "SPOOL_POSITION_UNKNOWN"
+            assert [spool.readable_from(place) for place in range(6)] == [1, 1, 3, 3, 4, 5]
             assert await spool.append([b"!"]) == 4
             await spool.seal()
             assert spool.sealed()[-1].spool == spool_id

@@ -297,8 +297,14 @@ class TickUplink(LinkUser):
     async def _release(self) -> None:
         while True:
             await self._clock.sleep(RELEASE_EVERY_S)
-            await self._journal.release(self._released)
-            for stream in self._journal.streams:
-                if not stream.active and not self._behind(stream):
-                    await self._journal.forget_stream(stream)
+            try:
+                await self._forget_released()
+            except (AitradingError, OSError) as exc:  # a full disk; tried again next time
+                _log.error("released ticks could not be forgotten", error=exc)
             self._metrics.set(TICKS_PENDING, self.pending_ticks)
+
+    async def _forget_released(self) -> None:
+        await self._journal.release(self._released)
+        for stream in self._journal.streams:
+            if not stream.active and not self._behind(stream):
+                await self._journal.forget_stream(stream)

@@ -240,6 +240,11 @@ class Spool:
         """
         return await self._run(self._store.read, position, max_bytes)
 
+    def readable_from(self, position: int) -> int:
+        """The first position at or behind the given one that was not deleted or set aside."""
+        segment = self._shelf.first_reaching(position)
+        return max(position, segment.first_position if segment else self._open_first)
+
     async def delete(self, segment: SealedSegment) -> None:
         """Forget a segment that its reader has stored."""
         await self._delete([segment])

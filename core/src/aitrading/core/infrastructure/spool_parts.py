@@ -1,6 +1,7 @@
 """Parts of the spool that know nothing of files: limits, figures, who waits for what."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -107,6 +108,11 @@ class SealedShelf:
     def first_after(self, segment_id: int) -> SealedSegment | None:
         """The oldest one with a higher id."""
         return next((one for one in self._segments if one.segment_id > segment_id), None)
+
+    def first_reaching(self, position: int) -> SealedSegment | None:
+        """The oldest one that holds a position or what follows it."""
+        index = bisect_left(self._segments, position, key=lambda one: one.last_position)
+        return self._segments[index] if index < len(self._segments) else None
 
     def wake(self) -> None:
         """Let whoever waits look again."""

@@ -1,0 +1,197 @@
+"""The uplink never stops sending in silence, whatever disk and link do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from aitrading.client.metatrader_connector.journal import JournalIdentity, Taken, TickJournal
+from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.metatrader_connector.uplink import TickUplink
+from aitrading.core.domain.market import TICK_DTYPE, TickArray
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.spool import SpoolLimits
+from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
+from aitrading.core.protocol.link.events import (
+    Gap,
+    HelloReceived,
+    StreamsRequested,
+    TicksReceived,
+)
+from aitrading.core.protocol.link.session import (
+    ClientProfile,
+    ClientSession,
+    ServerProfile,
+    ServerSession,
+    SessionState,
+    StreamPosition,
+)
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.core.testing.seeded import SeededRandomness
+
+IDENTITY = JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2)))
+LIMITS = SpoolLimits(segment_bytes=1_000, segment_age_ms=1_000)
+
+
+class Wire:
+    """A link without a network: both sessions joined, what arrives is kept and acknowledged."""
+
+    is_writable = True
+
+    def __init__(self, uplink: TickUplink, clock: ManualClock) -> None:
+        self._uplink = uplink
+        self._client = ClientSession(clock, ClientProfile(software="test"))
+        self._server = ServerSession(
+            clock,
+            ServerProfile(tenant=UUID(int=1), device=UUID(int=2), software="test"),
+        )
+        self.received: list[int] = []
+        self.gaps: list[tuple[int, int]] = []
+        uplink.link = self
+        self._client.start(uplink.declarations())
+        self.flush()
+
+    @property
+    def session(self) -> ClientSession | None:
+        return self._client if self._client.state is SessionState.OPEN else None
+
+    def flush(self) -> None:
+        for message in self._client.outgoing():
+            for event in self._server.receive(message):
+                self._on_server_event(event)
+        for message in self._server.outgoing():
+            for event in self._client.receive(message):
+                self._uplink.on_event(event)
+
+    def _on_server_event(self, event: object) -> None:
+        match event:
+            case HelloReceived(hello):
+                self._server.accept(
+                    "s", {one.handle: StreamPosition(0, 0) for one in hello.streams}
+                )
+            case StreamsRequested(declarations):
+                self._server.grant({one.handle: StreamPosition(0, 0) for one in declarations})
+            case TicksReceived(handle, batch, _):
+                self.received += batch.array()["event_ms"].tolist()
+                self._server.acknowledge(handle, batch.last_sequence)
+            case Gap(_, first, last):
+                self.gaps.append((first, last))
+
+
+class Setting:
+    def __init__(self, folder: Path, journal: TickJournal, clock: ManualClock) -> None:
+        self.folder, self.journal, self.clock = folder, journal, clock
+        self.uplink = TickUplink(journal, clock=clock, metrics=Metrics())
+
+    async def open_stream(self, symbol: str = "EURUSD") -> TickStream:
+        return await self.journal.open_stream(
+            broker="B", login=1, symbol=symbol, digits=5, second=0
+        )
+
+    async def take(self, stream: TickStream, count: int = 10) -> None:
+        rows = ticks(stream.next_sequence, count)
+        taken = Taken(stream=stream, rows=rows, receive_ns=self.clock.now_ns(), broker_offset_s=0)
+        await self.journal.append([taken])
+
+
+def ticks(first: int, count: int) -> TickArray:
+    rows = np.zeros(count, TICK_DTYPE)
+    rows["event_ms"] = range(first, first + count)
+    return rows
+
+
+@asynccontextmanager
+async def setting(folder: Path) -> AsyncIterator[Setting]:
+    clock = ManualClock()
+    ids = SystemIdFactory(clock, SeededRandomness(1))
+    journal = await TickJournal.open(
+        folder, identity=IDENTITY, limits=LIMITS, clock=clock, ids=ids
+    )
+    made = Setting(folder, journal, clock)
+    await made.uplink.start()
+    try:
+        yield made
+    finally:
+        await made.uplink.stop()
+        await journal.close()
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+
+
+@async_test
+async def test_a_damaged_segment_becomes_a_told_gap_and_the_rest_is_sent(tmp_path: Path) -> None:
+    async with setting(tmp_path) as world:
+        stream = await world.open_stream()
+        for _ in range(9):
+            await world.take(stream)
+        [first, second, *_] = world.journal.spool.sealed()
+        damage(second.path)
+        wire = Wire(world.uplink, world.clock)
+        await eventually(lambda: 90 in wire.received)
+        lost_from = second.first_position * 10 - 9
+        lost_to = second.last_position * 10
+        assert wire.gaps == [(lost_from, lost_to)]
+        expected = [one for one in range(1, 91) if not lost_from <= one <= lost_to]
+        assert wire.received == expected
+        assert (first.first_position, world.journal.gaps.added) == (1, 1)
+
+
+@async_test
+async def test_damage_in_the_open_segment_pauses_and_goes_on_once_it_is_sealed(
+    tmp_path: Path,
+) -> None:
+    async with setting(tmp_path) as world:
+        stream = await world.open_stream()
+        await world.take(stream)
+        await asyncio.to_thread(damage, next(iter((tmp_path / "spool").glob("*.seg"))))
+        wire = Wire(world.uplink, world.clock)
+        await eventually(lambda: world.uplink.state == "DEGRADED")
+        await world.clock.advance(2)
+        await world.take(stream)
+        await eventually(lambda: advanced(world, lambda: 20 in wire.received))
+        assert wire.received == list(range(11, 21))
+        assert wire.gaps == [(1, 10)]
+        await eventually(lambda: world.uplink.state == "HEALTHY")
+
+
+@async_test
+async def test_a_full_disk_does_not_end_the_forgetting(tmp_path: Path) -> None:
+    async with setting(tmp_path) as world:
+        stream = await world.open_stream()
+        wire = Wire(world.uplink, world.clock)
+        for _ in range(9):
+            await world.take(stream)
+        await eventually(lambda: 90 in wire.received)
+        state = tmp_path / "streams.json"
+        await asyncio.to_thread(state.unlink)
+        await asyncio.to_thread((state / "in-the-way").mkdir, parents=True)
+        await world.clock.advance(3)
+        assert world.journal.spool.first_position == 1
+        await asyncio.to_thread((state / "in-the-way").rmdir)
+        await asyncio.to_thread(state.rmdir)
+        await eventually(lambda: advanced(world, lambda: world.journal.spool.first_position > 1))
+
+
+@async_test
+async def test_sequences_go_on_after_everything_was_sent_and_forgotten(tmp_path: Path) -> None:
+    for round_ in range(3):
+        async with setting(tmp_path) as world:
+            stream = (world.journal.streams or (await world.open_stream(),))[0]
+            assert stream.next_sequence == round_ * 10 + 1
+            await world.take(stream)
+            await world.journal.spool.seal()
+            await world.journal.spool.delete_through(world.journal.spool.durable_position)
+
+
+async def advanced(world: Setting, condition: object) -> bool:
+    await world.clock.advance(1)
+    return condition()
