@@ -1,4 +1,4 @@
-"""The spool on a real ext4 whose power is cut; the long campaign is AITRADING_PROVE_POINTS."""
+"""The spool on a real ext4 that fills up, or whose power is cut; the long campaign is AITRADING_PROVE_POINTS."""
 
 import json
 import os
@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-RUNNER = Path(__file__).with_name("power_loss.py")
+POWER_LOSS = Path(__file__).with_name("power_loss.py")
+FULL_DISK = Path(__file__).with_name("full_disk.py")
 QUICK_POINTS = 40
 CONTROL_POINTS = 10
 SECONDS_PER_POINT = 2
@@ -39,20 +41,25 @@ pytestmark = [
 ]
 
 
-def campaign(folder: Path, points: int, mode: str) -> dict[str, int]:
-    seed = os.environ.get("AITRADING_PROVE_SEED", "1")
+def in_own_namespace(script: Path, *arguments: str, timeout_s: float = 60) -> Any:
     done = subprocess.run(
         [
             *("unshare", "-m", "--propagation", "private"),
-            *(sys.executable, str(RUNNER), str(folder), str(points), seed, mode),
+            *(sys.executable, str(script), *arguments),
         ],
         check=False,
         capture_output=True,
         text=True,
-        timeout=60 + points * SECONDS_PER_POINT,
+        timeout=timeout_s,
     )
     assert done.returncode == 0, done.stderr[-3_000:]
     return json.loads(done.stdout)
+
+
+def campaign(folder: Path, points: int, mode: str) -> dict[str, int]:
+    seed = os.environ.get("AITRADING_PROVE_SEED", "1")
+    timeout_s = 60 + points * SECONDS_PER_POINT
+    return in_own_namespace(POWER_LOSS, str(folder), str(points), seed, mode, timeout_s=timeout_s)
 
 
 def points_wanted() -> int:
@@ -73,3 +80,13 @@ def test_a_power_cut_loses_doubles_and_changes_nothing_acknowledged(tmp_path: Pa
 def test_the_same_without_sync_loses_so_the_test_can_see_it(tmp_path: Path) -> None:
     tally = campaign(tmp_path, CONTROL_POINTS, "control")
     assert tally["lost"] > 0, tally
+
+
+def test_a_full_disk_is_refused_survived_and_over_when_there_is_room(tmp_path: Path) -> None:
+    for told in in_own_namespace(FULL_DISK, str(tmp_path)):
+        assert told["refused"] == ["SPOOL_DISK_FULL"], told
+        assert told["held"] > 100, told
+        assert told["sealed"] > 5, told
+        assert told["readable"], told
+        assert told["restart_kept_everything"], told
+        assert told["went_on"] > 50, told
