@@ -16,8 +16,9 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.harness import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.data_bridge.probe_device import Device, declared, ticks
-from aitrading.server.data_bridge.probe_person import LIFETIME_S
+from aitrading.server.data_bridge.probe_person import LIFETIME_S, SESSION
 from aitrading.server.data_bridge.probe_person import access_token as token
+from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.service_harness import ServiceWorld
 
 ORIGIN = {"host": "localhost:8000", "origin": "https://localhost:8000"}
@@ -172,6 +173,20 @@ async def test_a_stream_ends_with_its_token_unless_it_gets_a_new_one(
         await eventually(ends.ended.is_set)
         assert ends.close_code == 4401
         assert not lives.ended.is_set()
+
+
+@async_test
+async def test_a_logout_ends_an_open_stream(world: ServiceWorld, identity: DeviceIdentity) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+        listener = await Listener().open(bridge, **bearer)
+        ended = await bridge.container.get(EndedSessions)
+        ended.add([SESSION])
+        await eventually(listener.ended.is_set)
+        assert listener.close_code == 4401
+        with pytest.raises(WSHandshakeError):
+            await Listener().open(bridge, **bearer)
 
 
 @async_test

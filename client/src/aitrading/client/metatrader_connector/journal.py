@@ -8,7 +8,7 @@ recovering are one path.
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -42,6 +42,8 @@ from aitrading.core.protocol.ingest import IngestHeader, decode_record, encode_h
 
 BATCH_TICKS_MAX: Final = 2_000
 """Ticks of one record and one frame: 48,000 bytes, below the link's frame limit."""
+GROUP_TICKS_MAX: Final = 100_000
+GROUPS_PER_SPOOL: Final = 16
 RECORD_KIND_TICKS: Final = 1
 
 _log = get_logger(__name__)
@@ -55,6 +57,22 @@ class Taken:
     rows: TickArray
     receive_ns: int
     broker_offset_s: int
+
+
+def in_groups(taken: Iterable[Taken], ticks_max: int) -> Iterator[list[Taken]]:
+    """Cut and group rows, in order, so that no group has more ticks than that."""
+    group: list[Taken] = []
+    room = ticks_max
+    for part in taken:
+        rows = part.rows
+        while len(rows):
+            group.append(replace(part, rows=rows[:room]))
+            rows, room = rows[room:], room - min(room, len(rows))
+            if not room:
+                yield group
+                group, room = [], ticks_max
+    if group:
+        yield group
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,12 @@ class TickJournal:
         """Drop a finished epoch whose ticks the server has."""
         if not stream.active and self._streams.pop(stream.id, None):
             await self.save()
+
+    @property
+    def group_ticks_max(self) -> int:
+        """Ticks that one `append` should hold, so that a nearly full spool still takes some."""
+        share = self.spool.statistics().limit_bytes // GROUPS_PER_SPOOL // ROW_BYTES
+        return max(1, min(GROUP_TICKS_MAX, share))
 
     async def append(self, taken: Iterable[Taken]) -> int:
         """Store rows durably; only then are they counted as taken. Returns the ticks stored.

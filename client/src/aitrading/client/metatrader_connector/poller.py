@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock
-from aitrading.client.metatrader_connector.journal import Taken, TickJournal
+from aitrading.client.metatrader_connector.journal import Taken, TickJournal, in_groups
 from aitrading.client.metatrader_connector.metrics import (
     HISTORY_CHANGED,
     POLL_PAUSED,
@@ -206,8 +206,10 @@ class TickPoller:
         )
 
     async def _store(self, taken: list[Taken]) -> bool:
+        stored = 0
         try:
-            stored = await self._journal.append(taken)
+            for group in in_groups(taken, self._journal.group_ticks_max):
+                stored += await self._journal.append(group)
         except AitradingError as exc:
             self._errors.classify(exc)
             self.paused_by = exc.code

@@ -1,0 +1,187 @@
+"""The journal loses nothing and counts nothing twice, whenever the process ends."""
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from aitrading.client.metatrader_connector.gap_ledger import GapRecord
+from aitrading.client.metatrader_connector.journal import (
+    BATCH_TICKS_MAX,
+    JournalIdentity,
+    Taken,
+    TickJournal,
+    in_groups,
+)
+from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.core.domain.market import TICK_DTYPE, TickArray
+from aitrading.core.infrastructure.spool import SpoolLimits
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.async_test import async_test
+
+CLOCK = SystemClock()
+IDS = SystemIdFactory(CLOCK, SystemRandomness())
+IDENTITY = JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2)))
+START_MS = 1_700_000_000_000
+
+
+async def opened(folder: Path, **limits: int) -> TickJournal:
+    return await TickJournal.open(
+        folder, identity=IDENTITY, limits=SpoolLimits(**limits), clock=CLOCK, ids=IDS
+    )
+
+
+async def crash(journal: TickJournal) -> None:
+    """End without writing the state file, as a killed process does."""
+    await journal.spool.close()
+
+
+async def stream_of(journal: TickJournal, symbol: str = "EURUSD") -> TickStream:
+    return await journal.open_stream(
+        broker="B", login=1, symbol=symbol, digits=5, second=START_MS // 1_000
+    )
+
+
+def rows(count: int, first: int = 0) -> TickArray:
+    made = np.zeros(count, TICK_DTYPE)
+    made["event_ms"] = START_MS + np.arange(first, first + count) // 3
+    made["bid"] = np.arange(first + 1, first + count + 1)
+    return made
+
+
+def taken(stream: TickStream, part: TickArray) -> Taken:
+    return Taken(stream=stream, rows=part, receive_ns=CLOCK.now_ns(), broker_offset_s=7_200)
+
+
+async def everything(journal: TickJournal) -> list[tuple[int, int]]:
+    """Sequence and bid of every stored row."""
+    found: list[tuple[int, int]] = []
+    position = 0
+    while entries := await journal.read(position, 1 << 20):
+        for entry in entries:
+            first = entry.batch.first_sequence
+            bids = entry.batch.array()["bid"].tolist()
+            found += [(first + index, bid) for index, bid in enumerate(bids)]
+        position = entries[-1].position + 1
+    return found
+
+
+@async_test
+async def test_a_crash_at_any_moment_keeps_sequence_and_cursor(home: Path) -> None:
+    journal = await opened(home)
+    stream = await stream_of(journal)
+    done = 0
+    for count, saves in ((5, False), (3, True), (BATCH_TICKS_MAX + 7, False), (1, False)):
+        assert await journal.append([taken(stream, rows(count, done))]) == count
+        done += count
+        if saves:
+            await journal.save()
+        await crash(journal)
+        journal = await opened(home)
+        stream = journal.streams[0]
+        assert stream.next_sequence == done + 1
+        assert stream.cursor.advance(rows(0)) == stream.cursor
+        assert stream.cursor.last_ms == int(rows(done)["event_ms"][-1])
+        seen = rows(done + 2)
+        asked = seen[seen["event_ms"] >= stream.cursor.second * 1_000]
+        fresh = stream.cursor.fresh(asked)
+        assert fresh is not None
+        assert len(fresh) == 2
+    assert await everything(journal) == [(one, one) for one in range(1, done + 1)]
+    await journal.close()
+
+
+@async_test
+async def test_what_is_released_is_deleted_and_the_cursor_stays(home: Path) -> None:
+    journal = await opened(home, segment_bytes=4_096)
+    stream = await stream_of(journal)
+    for first in range(0, 1_000, 50):
+        await journal.append([taken(stream, rows(50, first))])
+    files = len(journal.spool.sealed())
+    assert files > 3
+    await journal.release(journal.spool.durable_position)
+    assert len(journal.spool.sealed()) == 0
+    await crash(journal)
+    journal = await opened(home, segment_bytes=4_096)
+    assert journal.streams[0].next_sequence == 1_001
+    assert (await everything(journal))[-1] == (1_000, 1_000)
+    await journal.close()
+
+
+@async_test
+async def test_groups_hold_everything_in_order(home: Path) -> None:
+    journal = await opened(home)
+    streams = [await stream_of(journal, symbol) for symbol in ("A", "B", "C")]
+    parts = [taken(stream, rows(count)) for stream, count in zip(streams, (5, 0, 9), strict=True)]
+    groups = list(in_groups(parts, 4))
+    assert [sum(len(part.rows) for part in group) for group in groups] == [4, 4, 4, 2]
+    for stream, part in zip(streams, parts, strict=True):
+        again = [one.rows for group in groups for one in group if one.stream is stream]
+        assert b"".join(one.tobytes() for one in again) == part.rows.tobytes()
+    await journal.close()
+
+
+@async_test
+async def test_a_full_spool_counts_nothing(home: Path) -> None:
+    journal = await opened(home, limit_bytes=20_000)
+    stream = await stream_of(journal)
+    await journal.append([taken(stream, rows(100))])
+    before = stream.cursor
+    with pytest.raises(AitradingError) as full:
+        await journal.append([taken(stream, rows(5_000, 100))])
+    assert full.value.code == "SPOOL_FULL"
+    assert (stream.cursor, stream.next_sequence) == (before, 101)
+    await journal.close()
+
+
+@async_test
+async def test_a_later_epoch_goes_on_at_the_same_place(home: Path) -> None:
+    journal = await opened(home)
+    old = await stream_of(journal)
+    await journal.append([taken(old, rows(10))])
+    new = await journal.reopen_stream(old, 3)
+    assert new.key.epoch > old.key.epoch
+    assert (new.next_sequence, new.cursor, new.digits) == (1, old.cursor, 3)
+    assert journal.active("B", 1, "EURUSD") is new
+    await crash(journal)
+    journal = await opened(home)
+    active = journal.active("B", 1, "EURUSD")
+    assert active is not None
+    assert (active.key, active.digits) == (new.key, 3)
+    finished = journal.find(old.id)
+    assert finished is not None
+    assert not finished.active
+    await journal.forget_stream(finished)
+    await journal.forget_stream(active)
+    assert journal.streams == (active,), "only a finished epoch is forgotten"
+    await journal.close()
+
+
+@async_test
+async def test_a_damaged_state_is_refused_and_never_guessed(home: Path) -> None:
+    journal = await opened(home)
+    await stream_of(journal)
+    await journal.close()
+    for damage in (b"", b"{}x", b'{"version": 9}', b"\xff"):
+        (home / "streams.json").write_bytes(damage)
+        with pytest.raises(AitradingError) as refused:
+            await opened(home)
+        assert refused.value.code == "JOURNAL_STATE_UNREADABLE"
+
+
+@async_test
+async def test_gaps_are_written_down(home: Path) -> None:
+    journal = await opened(home)
+    gap = GapRecord(
+        stream=UUID(int=3), symbol="X", first_missing=5, last_missing=9, reason="r", noticed_ns=1
+    )
+    await journal.gaps.add(gap)
+    await journal.gaps.add(gap)
+    lines = (home / "gaps.jsonl").read_text().splitlines()
+    assert [json.loads(line)["last_missing"] for line in lines] == [9, 9]
+    await journal.close()

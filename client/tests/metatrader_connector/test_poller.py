@@ -1,0 +1,184 @@
+"""The poller against the simulated terminal, on the machine's clock."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
+from aitrading.client.metatrader_connector.poller import TickPoller
+from aitrading.client.metatrader_connector.rows import to_rows
+from aitrading.client.metatrader_connector.settings import ConnectorSettings
+from aitrading.client.terminal.broker_time import broker_offset_s
+from aitrading.client.terminal.port import COPY_TICKS_ALL
+from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim_market import FOUR_SYMBOLS, SimulatedInstrument
+from aitrading.client.terminal.worker import TerminalThread
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.spool import SpoolLimits
+from aitrading.core.kit.clock import NS_PER_S, SystemClock
+from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+
+CLOCK = SystemClock()
+
+
+class NoJitter(SystemRandomness):
+    def uniform(self, low: float, high: float) -> float:
+        return min(low, high)
+
+
+@asynccontextmanager
+async def polling(
+    home: Path,
+    terminal: SimulatedTerminal,
+    *,
+    settings: ConnectorSettings | None = None,
+    limits: SpoolLimits | None = None,
+) -> AsyncGenerator[tuple[TickPoller, TickJournal]]:
+    metrics = Metrics()
+    errors = ErrorHandler(
+        clock=CLOCK, randomness=NoJitter(), metrics=metrics, resilience=ResilienceRegistry()
+    )
+    journal = await TickJournal.open(
+        home,
+        identity=JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2))),
+        limits=limits or SpoolLimits(),
+        clock=CLOCK,
+        ids=SystemIdFactory(CLOCK, SystemRandomness()),
+    )
+    thread = TerminalThread(terminal)
+    poller = TickPoller(
+        thread, journal, settings or ConnectorSettings(), clock=CLOCK, errors=errors,
+        metrics=metrics,
+    )  # fmt: skip
+    await poller.start()
+    try:
+        yield poller, journal
+    finally:
+        await poller.stop()
+        await thread.close()
+        await journal.close()
+
+
+def taken(journal: TickJournal) -> int:
+    return sum(stream.next_sequence - 1 for stream in journal.streams)
+
+
+async def stored(journal: TickJournal, stream: UUID) -> bytes:
+    parts: list[bytes] = []
+    position = 0
+    while entries := await journal.read(position, 1 << 20):
+        parts += [bytes(one.batch.rows) for one in entries if one.batch.stream == stream]
+        position = entries[-1].position + 1
+    return b"".join(parts)
+
+
+async def require_history(journal: TickJournal, terminal: SimulatedTerminal) -> None:
+    """Every stream holds a stretch of the terminal's history without a hole or a repeat."""
+    terminal.initialize()
+    for stream in journal.streams:
+        data = await stored(journal, stream.id)
+        ticks = terminal.copy_ticks_from(
+            stream.key.symbol, CLOCK.now_ns() // NS_PER_S + 7_200 - 120, 1 << 20, COPY_TICKS_ALL
+        )
+        assert ticks is not None
+        history = to_rows(ticks, stream.digits).rows.tobytes()
+        assert data
+        assert history.find(data) % 24 == 0
+
+
+@async_test
+async def test_every_tick_of_every_symbol_is_taken_once(home: Path) -> None:
+    terminal = SimulatedTerminal(CLOCK, ticks_per_s=2_000)
+    async with polling(home, terminal) as (poller, journal):
+        await eventually(lambda: taken(journal) > 10_000)
+        assert poller.state is ComponentState.HEALTHY
+        assert poller.broker_offset_s == broker_offset_s(CLOCK.now_ns() // NS_PER_S)
+        assert len(journal.streams) == 4
+    async with polling(home, terminal) as (_, journal):
+        before = taken(journal)
+        await eventually(lambda: taken(journal) > before + 5_000)
+        await require_history(journal, terminal)
+
+
+@async_test
+async def test_a_terminal_that_dies_costs_no_tick(home: Path) -> None:
+    terminal = SimulatedTerminal(CLOCK, ticks_per_s=500)
+    async with polling(home, terminal) as (poller, journal):
+        await eventually(lambda: taken(journal) > 500)
+        for _ in range(3):
+            before = taken(journal)
+            terminal.shutdown()
+            await eventually(lambda before=before: taken(journal) > before + 500)
+        assert poller.state is ComponentState.HEALTHY
+        await require_history(journal, terminal)
+
+
+@async_test
+async def test_a_full_spool_pauses_and_costs_no_tick(home: Path) -> None:
+    terminal = SimulatedTerminal(CLOCK, ticks_per_s=2_000)
+    limits = SpoolLimits(limit_bytes=300_000, segment_bytes=20_000)
+    async with polling(home, terminal, limits=limits) as (poller, journal):
+        await eventually(lambda: poller.paused_by == "SPOOL_FULL")
+        assert poller.state is ComponentState.DEGRADED
+        streams = {one.id: await stored(journal, one.id) for one in journal.streams}
+        await journal.release(journal.spool.durable_position)
+        before = taken(journal)
+        await eventually(lambda: taken(journal) > before)
+        for stream in journal.streams:
+            later = await stored(journal, stream.id)
+            ticks = terminal.copy_ticks_from(
+                stream.key.symbol, CLOCK.now_ns() // NS_PER_S + 7_200 - 60, 1 << 20, COPY_TICKS_ALL
+            )
+            assert ticks is not None
+            history = to_rows(ticks, stream.digits).rows.tobytes()
+            kept = max(len(streams[stream.id]), len(later))
+            assert kept
+            assert streams[stream.id] in history
+
+
+class OtherDigits(SimulatedTerminal):
+    """A broker that changes the digits of its symbols over night."""
+
+    def change(self, digits: int) -> None:
+        changed = [
+            SimulatedInstrument(
+                name=one.name, digits=digits, price_points=one.price_points * 100,
+                step_points=one.step_points, spread_points=one.spread_points,
+            )
+            for one in FOUR_SYMBOLS
+        ]  # fmt: skip
+        SimulatedTerminal.__init__(self, CLOCK, ticks_per_s=200, instruments=changed)
+        self.initialize()
+
+
+@async_test
+async def test_other_digits_open_a_later_epoch(home: Path) -> None:
+    terminal = OtherDigits(CLOCK, ticks_per_s=200)
+    settings = ConnectorSettings(symbols=("EURUSD",))
+    async with polling(home, terminal, settings=settings) as (_, journal):
+        await eventually(lambda: taken(journal) > 50)
+        terminal.change(7)
+        fresh = await eventually(
+            lambda: next((one for one in journal.streams if one.digits == 7), None)
+        )
+        await eventually(lambda: fresh.next_sequence > 50)
+        old = next(one for one in journal.streams if one.digits == 5)
+        assert not old.active
+        assert fresh.key.epoch > old.key.epoch
+
+
+@async_test
+async def test_an_unknown_symbol_is_told_and_tried_again(home: Path) -> None:
+    terminal = SimulatedTerminal(CLOCK)
+    settings = ConnectorSettings(symbols=("EURUSDm",))
+    async with polling(home, terminal, settings=settings) as (poller, journal):
+        await eventually(lambda: poller.account is not None)
+        assert not journal.streams
+        assert poller.state is not ComponentState.HEALTHY
