@@ -37,7 +37,8 @@ class FanOut(SubscriberHub):
     """All subscribers.
 
     A quote goes out once per `conflation_ms`, the newest of its symbol; a subscriber whose socket
-    is slow gets the newest again as soon as it takes data. A stream ends with its token (4401).
+    is slow gets the newest again as soon as it takes data. A stream ends with its token or
+    its session (4401).
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class FanOut(SubscriberHub):
     @override
     def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
         fresh = self._verifier.verify_user(token)
-        if (fresh.tenant, fresh.user) != (old.tenant, old.user):
+        if (fresh.tenant, fresh.user) != (old.tenant, old.user) or self._is_over(fresh):
             raise TOKEN_REFUSED.error()
         fresh.require(Scope.READ)
         return fresh
@@ -199,9 +200,8 @@ class FanOut(SubscriberHub):
     async def _expiry(self) -> None:
         while True:
             await self._clock.sleep(EXPIRY_CHECK_S)
-            now_ns = self._clock.now_ns()
             for subscriber in self._everybody():
-                if subscriber.token.expires_ns <= now_ns:
+                if self._is_over(subscriber.token):
                     subscriber.close(STREAM_TOKEN_EXPIRED)
 
     async def _heartbeat(self) -> None:
@@ -209,6 +209,11 @@ class FanOut(SubscriberHub):
             await self._clock.sleep(self._settings().heartbeat_s)
             for subscriber in self._everybody():
                 subscriber.ping()
+
+    def _is_over(self, token: VerifiedToken) -> bool:
+        """The token ended, or the person logged out."""
+        ended = token.expires_ns <= self._clock.now_ns()
+        return ended or self._authenticator.is_revoked(token)
 
     def _everybody(self) -> list[Subscriber]:
         return [one for subscribers in self._tenants.values() for one in subscribers]

@@ -13,6 +13,7 @@ from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.kit.service_harness import ServiceWorld
 
 USER: Final = UserId(UUID(int=7))
+SESSION: Final = UUID(int=9)
 LIFETIME_S: Final = USER_TOKEN_LIFETIME_S
 
 
@@ -40,7 +41,7 @@ def access_token(
     grant = TokenGrant(
         tenant=tenant,
         user=user,
-        session=UUID(int=9),
+        session=SESSION,
         scopes=scopes,
         authentication=Authentication.PASSWORD,
         authenticated_ns=world.clock.now_ns(),

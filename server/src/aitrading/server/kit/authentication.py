@@ -54,9 +54,13 @@ class Authenticator:
         if bearer is None and (websocket or method not in SAFE_METHODS):
             require_same_origin(headers, required=True)
         verified = self._verifier.verify_user(token, certificate_sha256=_forwarded(headers))
-        if self._revocations is not None and self._revocations.is_revoked(verified):
+        if self.is_revoked(verified):
             raise TOKEN_REFUSED.error()
         return verified
+
+    def is_revoked(self, token: VerifiedToken) -> bool:
+        """Whether the session of a verified token ended meanwhile; for what stays open long."""
+        return self._revocations is not None and self._revocations.is_revoked(token)
 
     def peer(
         self, headers: Mapping[str, str], state: Mapping[str, Any], allowed: frozenset[str]
