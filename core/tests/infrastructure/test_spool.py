@@ -20,11 +20,13 @@ from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.protocol.segment import HEADER_BYTES, SEAL_BYTES, read_segment, record_bytes
+from aitrading.core.testing.campaign import first_seed, points, report
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 
 T = TypeVar("T")
 CHILD = Path(__file__).with_name("spool_child.py")
+QUICK_KILLS = 8
 CLOCK = ManualClock()
 IDS = SystemIdFactory(CLOCK, SeededRandomness(1))
 SMALL = SpoolLimits(segment_bytes=1_000, segment_age_ms=1_000)
@@ -522,10 +524,11 @@ def test_any_history_reads_like_its_model(
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(60 + 2 * points(QUICK_KILLS))
 def test_kill_9_in_the_middle_of_appends_keeps_every_acknowledged_record(tmp_path: Path) -> None:
     acknowledged = 0
-    choose = random.Random(7)  # noqa: S311 - replayable
-    for _ in range(8):
+    choose = random.Random(first_seed(7))  # noqa: S311 - replayable
+    for _ in range(points(QUICK_KILLS)):
         child = subprocess.Popen([sys.executable, str(CHILD), str(tmp_path)], stdout=-1)
         try:
             assert child.stdout is not None
@@ -540,6 +543,7 @@ def test_kill_9_in_the_middle_of_appends_keeps_every_acknowledged_record(tmp_pat
         child.stdout.close()
         acknowledged = max([acknowledged, *(int(line) for line in lines if line.endswith(b"\n"))])
         run(check_numbered(tmp_path, acknowledged))
+    report({"kills": points(QUICK_KILLS), "acknowledged": acknowledged})
     assert acknowledged > 100
 
 

@@ -1,4 +1,4 @@
-"""The spool on a real ext4 that fills up, or whose power is cut; the long campaign is AITRADING_PROVE_POINTS."""
+"""The spool on a real ext4 that fills up, or whose power is cut; `make prove` cuts more."""
 
 import json
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from aitrading.core.testing.campaign import first_seed, points, report
 
 POWER_LOSS = Path(__file__).with_name("power_loss.py")
 FULL_DISK = Path(__file__).with_name("full_disk.py")
@@ -56,24 +58,20 @@ def in_own_namespace(script: Path, *arguments: str, timeout_s: float = 60) -> An
     return json.loads(done.stdout)
 
 
-def campaign(folder: Path, points: int, mode: str) -> dict[str, int]:
-    seed = os.environ.get("AITRADING_PROVE_SEED", "1")
-    timeout_s = 60 + points * SECONDS_PER_POINT
-    return in_own_namespace(POWER_LOSS, str(folder), str(points), seed, mode, timeout_s=timeout_s)
+def campaign(folder: Path, cuts: int, mode: str) -> dict[str, int]:
+    arguments = [str(folder), str(cuts), str(first_seed()), mode]
+    return in_own_namespace(POWER_LOSS, *arguments, timeout_s=60 + cuts * SECONDS_PER_POINT)
 
 
-def points_wanted() -> int:
-    return int(os.environ.get("AITRADING_PROVE_POINTS", QUICK_POINTS))
-
-
-@pytest.mark.timeout(60 + points_wanted() * SECONDS_PER_POINT)
+@pytest.mark.timeout(60 + points(QUICK_POINTS) * SECONDS_PER_POINT)
 def test_a_power_cut_loses_doubles_and_changes_nothing_acknowledged(tmp_path: Path) -> None:
-    points = points_wanted()
-    tally = campaign(tmp_path, points, "sync")
+    cuts = points(QUICK_POINTS)
+    tally = campaign(tmp_path, cuts, "sync")
+    report(tally)
     harm = ("lost", "doubled", "wrong", "returned_from_deletion", "quarantined")
     assert {name: tally[name] for name in harm} == dict.fromkeys(harm, 0), tally
-    assert tally["points"] == points
-    assert tally["acknowledged"] > points * 10, tally
+    assert tally["points"] == cuts
+    assert tally["acknowledged"] > cuts * 10, tally
     assert tally["mid_write"] > 0, tally
 
 

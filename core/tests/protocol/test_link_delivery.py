@@ -7,7 +7,7 @@ afterwards every tick is stored exactly once, in order, and what is missing was 
 """
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -39,11 +39,14 @@ from aitrading.core.protocol.link.session import (
     SessionState,
     StreamPosition,
 )
+from aitrading.core.testing.campaign import first_seed, points, report
 
 TENANT, DEVICE = UUID(int=1), UUID(int=2)
 LIMITS = LinkLimits(window_ticks=60, batch_ticks_max=16, streams_max=8)
 STREAM_COUNT = 3
 HEALING_ROUNDS = 400
+QUICK_SEEDS = 30
+SEED_STEPS = 400
 
 
 class HandClock:
@@ -357,6 +360,29 @@ def test_every_tick_arrives_once_and_gaps_are_told(seed: int, steps: list[str]) 
 def test_one_kind_of_fault_again_and_again(seed: int, fault: str) -> None:
     walk = random.Random(f"{fault} {seed}")  # noqa: S311 - replayable
     survive(seed, walk.choices([*USUAL, fault], weights=[6, 6, 6, 6, 2, 1], k=1_500))
+
+
+@pytest.mark.timeout(60 + points(QUICK_SEEDS))
+def test_a_range_of_seeds_each_with_its_own_mixture_of_faults() -> None:
+    """`make simulate SEEDS=n FIRST=k` runs any range; a seed always does the same."""
+    tally = Counter({"ticks": 0, "connections": 0, "ticks_reported_lost": 0})
+    for seed in range(first_seed(), first_seed() + points(QUICK_SEEDS)):
+        try:
+            world = survive(seed, mixture(seed))
+        except AssertionError as broken:
+            raise AssertionError(f"seed {seed}: make simulate SEEDS=1 FIRST={seed}") from broken
+        tally["ticks"] += sum(len(one.durable) for one in world.bridge_streams.values())
+        tally["ticks_reported_lost"] += sum(len(o.gaps) for o in world.bridge_streams.values())
+        tally["connections"] += world.connects
+    report(tally)
+
+
+def mixture(seed: int) -> list[str]:
+    """About half of the faults, each rare or frequent: a fault can hide what another shows."""
+    walk = random.Random(f"mixture {seed}")  # noqa: S311 - replayable
+    weights = [6.0] * len(USUAL)
+    weights += [walk.choice([0, 0, 0.05, 0.3, 1, 2]) for _ in FAULTS]
+    return walk.choices(USUAL + FAULTS, weights, k=SEED_STEPS)
 
 
 @settings(max_examples=20, deadline=None)
