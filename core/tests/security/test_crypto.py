@@ -1,5 +1,10 @@
 """Keys and certificates: what is issued is what was decided, and nothing else is accepted."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,6 +35,7 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 
 VALIDITY = Validity(not_before_ns=1_700_000_000 * NS_PER_S, not_after_ns=1_700_086_400 * NS_PER_S)
 URI = "spiffe://aitrading/service/data-bridge"
+ROOT = Path(__file__).parents[3]
 
 
 def authority() -> Issuer:
@@ -212,3 +218,23 @@ def test_base64url_has_one_spelling_per_value(data: bytes) -> None:
         if other != text:
             with pytest.raises(ValueError, match="base64url"):
                 base64url_decode(other)
+
+
+def test_cryptography_is_imported_in_one_module_only() -> None:
+    """So that the inventory of algorithms is one file (ASVS V11.1.2)."""
+    sources = [
+        path
+        for wheel in ("core", "server", "client")
+        for path in (ROOT / wheel / "src").rglob("*.py")
+        if re.search(r"^\s*(from|import) cryptography\b", path.read_text(), re.MULTILINE)
+    ]
+    assert [path.name for path in sources] == ["crypto.py"]
+
+
+def test_a_process_that_only_verifies_does_not_load_x509() -> None:
+    """It costs 90 ms and some memory in each of them."""
+    code = "import sys, aitrading.core.security.jwt_manager; print('cryptography.x509' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
