@@ -123,7 +123,7 @@ async def open_world(
     clickhouse = EmbeddedClickHouse(
         folder / "clickhouse", limits=EngineLimits(read_timeout_s=read_timeout_s)
     )
-    guards = Guards(settings or GuardSettings(), clock, resilience, errors)
+    guards = Guards(settings or GuardSettings(), clock, errors)
     store = TickStore(clickhouse)
     writer = TickWriter(pool, store, guards)
     quarantine = Quarantine(folder / "quarantine", limit_bytes=1 << 20, clock=clock)

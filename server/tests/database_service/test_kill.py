@@ -13,12 +13,16 @@ import pytest
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.campaign import first_seed, points, report
 from aitrading.server.engines.shared import PostgresServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 CHILD = Path(__file__).with_name("kill_child.py")
 Tenants = tuple[TenantId, TenantId]
 END_OF_NOVEMBER_NS = 1_701_388_799_000_000_000
+QUICK_KILLS = 4
+ROWS = 20_000
+SEGMENTS_AHEAD = 16
 STEPS = [
     "before insert",
     "between the tables",
@@ -109,6 +113,7 @@ async def test_a_kill_at_each_step(
             assert (mark.last_sequence, mark.missing) == (400, 0)
 
 
+@pytest.mark.timeout(60 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_kills_at_any_moment(
     world: Any,
@@ -119,30 +124,39 @@ async def test_kills_at_any_moment(
 ) -> None:
     """Every writer is killed a random time after its first success; the next one goes on."""
     alpha, _ = tenants
-    segments, rows = 16, 20_000
     async with world() as w:
         stream = await w.open(alpha)
 
-        def make(index: int) -> tuple[str, bytes]:
-            first = 1 + index * rows
-            month = END_OF_NOVEMBER_NS + (index % 2) * 10**9
-            return w.segment(
-                payload(alpha, stream, first, rows // 2, receive_ns=END_OF_NOVEMBER_NS),
-                payload(alpha, stream, first + rows // 2, rows // 2, receive_ns=month),
-            )
+    def make(index: int) -> tuple[str, bytes]:
+        first = 1 + index * ROWS
+        month = END_OF_NOVEMBER_NS + (index % 2) * 10**9
+        return w.segment(
+            payload(alpha, stream, first, ROWS // 2, receive_ns=END_OF_NOVEMBER_NS),
+            payload(alpha, stream, first + ROWS // 2, ROWS // 2, receive_ns=month),
+        )
 
-        paths = write_segments(tmp_path, make, segments)
-    child, dice = Child(postgres, tmp_path), random.Random(7)  # noqa: S311 - a test's dice
+    child = Child(postgres, tmp_path)
+    dice = random.Random(first_seed(7))  # noqa: S311 - a test's dice
+    kills = segments = 0
+    while kills < points(QUICK_KILLS):
+        written = write_segments(tmp_path, lambda index: make(segments + index), SEGMENTS_AHEAD)
+        segments += SEGMENTS_AHEAD
+        kills += store_all_under_kills(child, written, dice)
+    async with world() as w:
+        total = segments * ROWS
+        report({"kills": kills, "segments": segments, "ticks": total})
+        assert await w.counts(alpha, stream) == (total, total, 1, total)
+
+
+def store_all_under_kills(child: Child, paths: list[Path], dice: random.Random) -> int:
+    """Start writers until every segment is stored; gives how many of them were killed."""
     kills = 0
     while paths:
         with child.start(paths) as process:
             stored = follow_and_kill(process, dice.uniform(0, 0.06))
         kills += process.returncode == -9
         paths = [path for path in paths if path.stem not in stored]
-    assert kills >= 3
-    async with world() as w:
-        total = segments * rows
-        assert await w.counts(alpha, stream) == (total, total, 1, total)
+    return kills
 
 
 def follow_and_kill(process: "subprocess.Popen[str]", after_s: float) -> set[str]:

@@ -2,50 +2,49 @@
 
 from collections.abc import Callable
 
-from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler
 from aitrading.core.infrastructure.resilience import (
     Bulkhead,
     CircuitBreaker,
-    ResilienceRegistry,
     is_failure,
 )
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.server.database_service.call_sites import ALL_CALL_SITES
+from aitrading.server.database_service.call_sites import (
+    ALL_CALL_SITES,
+    CLICKHOUSE_BREAKER,
+    POSTGRES_BREAKER,
+    READ_BULKHEAD,
+    WRITE_BULKHEAD,
+)
 from aitrading.server.database_service.settings import GuardSettings
 
 
 class Guards:
     """The breakers and bulkheads of this process, visible in its health."""
 
-    def __init__(
-        self,
-        settings: GuardSettings,
-        clock: Clock,
-        resilience: ResilienceRegistry,
-        errors: ErrorHandler,
-    ) -> None:
+    def __init__(self, settings: GuardSettings, clock: Clock, errors: ErrorHandler) -> None:
         errors.declare(*ALL_CALL_SITES)
 
-        def breaker(name: str, prefix: str) -> CircuitBreaker:
-            return resilience.add(
+        def breaker(site: CallSite, prefix: str) -> CircuitBreaker:
+            return errors.guard(
+                site,
                 CircuitBreaker(
-                    name,
+                    site.name,
                     clock=clock,
                     failure_threshold=settings.failures,
                     open_s=settings.open_s,
                     counts=blames(prefix),
-                )
+                ),
             )
 
-        self.postgres = breaker("database-postgres", "DATABASE_")
-        self.clickhouse = breaker("database-clickhouse", "CLICKHOUSE_")
-        self.writes = resilience.add(
-            Bulkhead("database-writes", limit=1, queue_limit=settings.write_queue)
-        )
-        self.reads = resilience.add(
-            Bulkhead("database-reads", limit=settings.reads, queue_limit=settings.read_queue)
-        )
+        def bulkhead(site: CallSite, limit: int, queue_limit: int) -> Bulkhead:
+            return errors.guard(site, Bulkhead(site.name, limit=limit, queue_limit=queue_limit))
+
+        self.postgres = breaker(POSTGRES_BREAKER, "DATABASE_")
+        self.clickhouse = breaker(CLICKHOUSE_BREAKER, "CLICKHOUSE_")
+        self.writes = bulkhead(WRITE_BULKHEAD, 1, settings.write_queue)
+        self.reads = bulkhead(READ_BULKHEAD, settings.reads, settings.read_queue)
 
 
 def blames(prefix: str) -> Callable[[BaseException], bool]:

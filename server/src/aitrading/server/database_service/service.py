@@ -18,6 +18,7 @@ from aitrading.server.database_service.clickhouse.served import (
     ServedClickHouse,
     ServerLimits,
 )
+from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.postgres_schema import PostgresSchema
 from aitrading.server.database_service.settings import (
@@ -26,7 +27,6 @@ from aitrading.server.database_service.settings import (
     PoolSettings,
     QuarantineSettings,
 )
-from aitrading.server.database_service.ticks.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.reader import TickReader
