@@ -59,7 +59,7 @@ def test_a_refusal_is_an_answer(run: Any, supervisor: Any) -> None:
 
 
 def test_a_generated_password_is_shown_once(run: Any, supervisor: Any) -> None:
-    made = {"user": ID, "name": "bob", "password": "correct-horse"}
+    made = {"user": ID, "name": "bob", "password": "correct-horse"}  # pragma: allowlist secret
     supervisor.answers = {f"POST {ADMIN}/users": made, f"POST {ADMIN}/users/password": made}
     assert "correct-horse" in run("user", "create", "bob", "--tenant", "demo").stdout
     assert supervisor.calls[0]["body"]["role"] == "viewer"

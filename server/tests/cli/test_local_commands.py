@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
 
 
 def line(second: int, msg: str, **fields: Any) -> str:
