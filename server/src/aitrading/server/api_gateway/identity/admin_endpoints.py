@@ -7,9 +7,8 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.kit.clock import datetime_of_ns
-from aitrading.server.api_gateway.identity.administration import (
+from aitrading.server.api_gateway.identity.admin_shapes import (
     Account,
-    Administration,
     Credentials,
     NewAccount,
     NewSubscription,
@@ -18,6 +17,7 @@ from aitrading.server.api_gateway.identity.administration import (
     Tenant,
     User,
 )
+from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.devices import Devices, DeviceState, Invitation
 from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_EXISTS,

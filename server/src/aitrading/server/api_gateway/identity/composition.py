@@ -22,7 +22,6 @@ from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.ended_sessions import EndedSessions
-from aitrading.server.kit.endpoints import Endpoint, endpoints_of
 from aitrading.server.kit.postgres import PostgresPool
 
 
@@ -102,7 +101,3 @@ class Identity:
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
         )
-
-    def endpoints(self) -> list[Endpoint]:
-        """Everything identity answers."""
-        return endpoints_of(*self.owners())
