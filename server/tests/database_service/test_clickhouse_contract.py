@@ -5,6 +5,7 @@ the adapter on a real ClickHouse server belongs to `make test-servers`.
 """
 
 import asyncio
+import base64
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
 import numpy as np
@@ -40,6 +41,8 @@ from aitrading.server.engines.harness import ThrowawayAuthority
 pytestmark = [pytest.mark.integration, pytest.mark.parametrize("kind", ["embedded", "served"])]
 NUMBER = np.dtype([("n", "<u8")])
 SPACE = UUID(int=5)
+USER, PASSWORD = "app", "p/w @"  # pragma: allowlist secret
+QUOTED = quote(PASSWORD, safe="")
 TOKEN = "spool-1:0a"  # noqa: S105 - marks a block
 MAKE_TABLE = """
 CREATE TABLE t.numbers (id UUID, n UInt64) ENGINE = MergeTree ORDER BY n
@@ -82,7 +85,8 @@ class Front(BaseHTTPRequestHandler):
     def _run(self, body: bytes) -> bytes:
         asked = dict(parse_qsl(urlsplit(self.path).query))
         connection = self.connection_to_engine
-        if self.headers["Authorization"] != "Basic YXBwOnMzY3JldA==":
+        credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers["Authorization"] != f"Basic {credentials}":
             raise RuntimeError("Code: 516. Authentication failed")
         if "query" in asked:
             into = asked["query"].removesuffix(" FORMAT Native")
@@ -115,7 +119,7 @@ def https_front(folder: Path) -> Iterator[str]:
         thread.start()
         try:
             port = server.server_address[1]
-            yield f"https://app:s3cret@127.0.0.1:{port}?sslrootcert={files.ca}"
+            yield f"https://{USER}:{QUOTED}@127.0.0.1:{port}?sslrootcert={files.ca}"
         finally:
             server.shutdown()
             thread.join()

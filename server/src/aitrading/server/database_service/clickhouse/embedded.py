@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from xml.sax.saxutils import escape
 
 import numpy as np
 from typing_extensions import override
@@ -227,5 +226,5 @@ def _configuration(limits: EngineLimits) -> str:
         "index_mark_cache_size": limits.mark_cache_mb << 20,
         "primary_index_cache_size": limits.mark_cache_mb << 20,
     }
-    lines = "".join(f"  <{name}>{escape(str(value))}</{name}>\n" for name, value in values.items())
+    lines = "".join(f"  <{name}>{value}</{name}>\n" for name, value in values.items())
     return f"<clickhouse>\n{lines}</clickhouse>\n"
