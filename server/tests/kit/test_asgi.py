@@ -230,6 +230,17 @@ async def test_a_person_is_known_by_header_or_cookie() -> None:
 
 
 @async_test
+async def test_cookies_of_other_programs_do_not_matter_and_two_of_ours_are_none() -> None:
+    async with desk() as server:
+        token = token_of(server)
+        odd = f'a b=c; "; =; {{x}}; __Host-aitrading={token}; late'
+        assert (await server.edge("GET", "/api/v1/mine", headers={"cookie": odd})).status == 200
+        twice = f"__Host-aitrading={token}; __Host-aitrading=x"
+        answer = await server.edge("GET", "/api/v1/mine", headers={"cookie": twice})
+        assert answer.code == "TOKEN_MISSING"
+
+
+@async_test
 async def test_a_scope_that_is_missing_is_named() -> None:
     async with desk() as server:
         reader = bearer(token_of(server))

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,6 +62,7 @@ SECURITY_HEADERS: Final = {
 }
 """Set on every answer unless the handler chose its own value."""
 OTHER_ROUTE: Final = "other"
+_SECURITY_HEADERS: Final = [(name.encode(), v.encode()) for name, v in SECURITY_HEADERS.items()]
 _REQUEST_ID_FORMAT: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _log: Final = get_logger(__name__)
 
@@ -221,7 +222,10 @@ class _Answer:
 
     def __init__(self, send: Send, request_id: str, trace: TraceContext) -> None:
         self._send = send
-        self._always = {REQUEST_ID: request_id, TRACEPARENT: str(trace)}
+        self._always = (
+            (REQUEST_ID.encode(), request_id.encode()),
+            (TRACEPARENT.encode(), str(trace).encode()),
+        )
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -231,10 +235,13 @@ class _Answer:
         await self._send(message)
 
     def _complete(self, message: MutableMapping[str, Any]) -> None:
-        headers = MutableHeaders(scope=message)
-        headers.update(self._always)
-        for name, value in SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
+        headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+        chosen = {name for name, _ in headers}
+        message["headers"] = [
+            *headers,
+            *self._always,
+            *(pair for pair in _SECURITY_HEADERS if pair[0] not in chosen),
+        ]
 
 
 def _as_response(answer: object) -> Response:

@@ -6,7 +6,6 @@ authorises to change, and every WebSocket, must come from our own origin.
 """
 
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, Protocol
 
 from aitrading.core.kit.errors import AitradingError
@@ -98,11 +97,10 @@ def require_same_origin(headers: Mapping[str, str], *, required: bool) -> None:
 
 
 def _cookie(headers: Mapping[str, str], name: str) -> str | None:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return None
-    return found.value if found else None
+    """The value of a cookie that is there once; other sites' malformed ones do not matter."""
+    pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+    values = [value for key, _, value in pairs if key == name]
+    return values[0] if len(values) == 1 else None
 
 
 def _forwarded(headers: Mapping[str, str]) -> str | None:
