@@ -316,6 +316,41 @@ def test_a_full_disk_loses_nothing_and_is_over_when_space_is_free(tmp_path: Path
     run(go())
 
 
+def test_what_waited_behind_a_refused_group_is_forgotten_with_it(tmp_path: Path) -> None:
+    async def go() -> None:
+        disk = Disk()
+        async with await open_spool(tmp_path, sync=disk.sync) as spool:
+            await spool.append([b"before"])
+            disk.refuse = errno.ENOSPC
+            refused = [spool.append_nowait([name]) for name in (b"in flight", b"behind it")]
+            waiting = [asyncio.ensure_future(spool.wait_durable(place)) for place in refused]
+            outcomes = [await asyncio.wait({one}) and one.exception() for one in waiting]
+            assert [one.code for one in outcomes] == ["SPOOL_DISK_FULL"] * 2
+            disk.refuse = None
+            assert spool.statistics().pending_bytes == 0
+            assert await spool.append([b"after"]) == 2
+            assert [payload for _, _, payload in await read_all(spool)] == [b"before", b"after"]
+
+    run(go())
+
+
+def test_a_whole_record_behind_a_torn_one_does_not_come_back_later(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with await open_spool(tmp_path) as spool:
+            await spool.append([b"acknowledged", b"torn........", b"whole......."])
+        [path] = segment_files(tmp_path)
+        data = bytearray(path.read_bytes())
+        data[data.index(b"torn")] ^= 1
+        path.write_bytes(data)
+        async with await open_spool(tmp_path) as spool:
+            assert await spool.append([b"new........."]) == 2
+        async with await open_spool(tmp_path) as spool:
+            found = [payload for _, _, payload in await read_all(spool)]
+            assert found == [b"acknowledged", b"new........."]
+
+    run(go())
+
+
 def test_a_failed_sync_stops_the_spool_and_leaves_no_doubt(tmp_path: Path) -> None:
     async def go() -> None:
         disk = Disk()
