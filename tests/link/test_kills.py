@@ -25,6 +25,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import Randomness, SystemRandomness
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.campaign import points, report
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.seeded import SeededRandomness
 from aitrading.server.data_bridge.harness import running_bridge
@@ -32,6 +33,7 @@ from aitrading.server.data_bridge.twins import FolderTickStore
 from aitrading.server.kit.service_harness import ServiceWorld
 
 TICKS_PER_S = 500.0
+QUICK_KILLS = 4
 DIGITS = {"EURUSD": 5, "GBPUSD": 5, "USDJPY": 3, "XAUUSD": 2}
 
 
@@ -111,7 +113,7 @@ async def until_stored(store: FolderTickStore, last: dict[UUID, int]) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_bridge_killed_again_and_again(world: ServiceWorld) -> None:
     async with (
@@ -122,7 +124,7 @@ async def test_bridge_killed_again_and_again(world: ServiceWorld) -> None:
         record = enrolled_home(home, world.authority, edge.port)
         around.allow(record.identity)
         async with running_client(home, TerminalKind.SIM, config(home), surroundings()) as client:
-            for _ in range(4):
+            for _ in range(points(QUICK_KILLS)):
                 before = client.link.connections
                 async with around.bridge() as bridge:
                     await eventually(
@@ -136,10 +138,11 @@ async def test_bridge_killed_again_and_again(world: ServiceWorld) -> None:
                 behind = stored_total(around.store)
                 await eventually(lambda: stored_total(around.store) > behind + 2_000, timeout_s=30)
         require_complete(around.store)
+        report({"kills": points(QUICK_KILLS), "ticks": stored_total(around.store)})
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_client_killed_again_and_again(world: ServiceWorld) -> None:
     async with (
@@ -149,7 +152,7 @@ async def test_client_killed_again_and_again(world: ServiceWorld) -> None:
         home = world.home / "client"
         record = enrolled_home(home, world.authority, edge.port)
         bridge.devices.add(record.identity)
-        for _ in range(4):
+        for _ in range(points(QUICK_KILLS)):
             before = stored_total(bridge.store)
             client = start_client(home, record)
             try:
@@ -161,6 +164,7 @@ async def test_client_killed_again_and_again(world: ServiceWorld) -> None:
                 client.wait()
         await eventually(lambda: len(bridge.store.rows()) == len(DIGITS))
         require_complete(bridge.store)
+        report({"kills": points(QUICK_KILLS), "ticks": stored_total(bridge.store)})
 
 
 def start_client(home: Path, record: DeviceRecord) -> "subprocess.Popen[bytes]":

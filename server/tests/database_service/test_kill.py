@@ -3,7 +3,7 @@
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid5
@@ -22,7 +22,7 @@ Tenants = tuple[TenantId, TenantId]
 END_OF_NOVEMBER_NS = 1_701_388_799_000_000_000
 QUICK_KILLS = 4
 ROWS = 20_000
-SEGMENTS_AHEAD = 16
+SEGMENTS_AT_ONCE = 4
 STEPS = [
     "before insert",
     "between the tables",
@@ -62,10 +62,10 @@ class Child:
 
 
 def write_segments(
-    folder: Path, make: Callable[[int], tuple[str, bytes]], number: int
+    folder: Path, make: Callable[[int], tuple[str, bytes]], numbers: Iterable[int]
 ) -> list[Path]:
     paths: list[Path] = []
-    for index in range(number):
+    for index in numbers:
         name, body = make(index)
         paths.append(folder / f"{name}.segment")
         paths[-1].write_bytes(body)
@@ -102,7 +102,7 @@ async def test_a_kill_at_each_step(
                 )
             )
 
-        paths = write_segments(tmp_path, make, 2)
+        paths = write_segments(tmp_path, make, range(2))
     child = Child(postgres, tmp_path)
     assert child.run(paths, die=step) == -9
     assert child.run(paths) == 0
@@ -113,7 +113,7 @@ async def test_a_kill_at_each_step(
             assert (mark.last_sequence, mark.missing) == (400, 0)
 
 
-@pytest.mark.timeout(60 + 10 * points(QUICK_KILLS))
+@pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_kills_at_any_moment(
     world: Any,
@@ -139,9 +139,9 @@ async def test_kills_at_any_moment(
     dice = random.Random(first_seed(7))  # noqa: S311 - a test's dice
     kills = segments = 0
     while kills < points(QUICK_KILLS):
-        written = write_segments(tmp_path, lambda index: make(segments + index), SEGMENTS_AHEAD)
-        segments += SEGMENTS_AHEAD
-        kills += store_all_under_kills(child, written, dice)
+        numbers = range(segments, segments + SEGMENTS_AT_ONCE)
+        kills += store_all_under_kills(child, write_segments(tmp_path, make, numbers), dice)
+        segments += SEGMENTS_AT_ONCE
     async with world() as w:
         total = segments * ROWS
         report({"kills": kills, "segments": segments, "ticks": total})
