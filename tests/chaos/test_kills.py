@@ -2,13 +2,14 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.platform import Platform, running_platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]
 VICTIMS = (
     "data-bridge",
     "database-service",
@@ -27,7 +28,8 @@ def history(platform: Platform, symbol: str) -> list[int]:
     found: list[int] = []
     cursor = ""
     while True:
-        page = platform.get(f"/api/v1/ticks?symbol={symbol}&limit=1000&cursor={cursor}")
+        query = f"symbol={symbol}&limit=5000" + (f"&cursor={cursor}" if cursor else "")
+        page = platform.get(f"/api/v1/ticks?{query}")
         found += [tick["sequence"] for tick in page["items"]]
         cursor = page.get("next_cursor") or ""
         if not cursor:
@@ -38,12 +40,17 @@ def grows(platform: Platform, symbol: str, over: int) -> Any:
     return lambda: (found := history(platform, symbol)) and found[-1] > over and found
 
 
+@pytest.fixture(scope="module")
+def battered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One platform that survives every test of this module, in any order."""
+    with running_platform(tmp_path_factory.mktemp("battered") / "home") as running:
+        yield running
+
+
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_killed_process_comes_back_and_no_tick_is_lost(
-    own_platform: Platform, victim: str
-) -> None:
-    platform = own_platform
-    before = wait_until(grows(platform, "EURUSD", 5), what="ticks being stored")
+def test_a_killed_process_comes_back_and_no_tick_is_lost(battered: Platform, victim: str) -> None:
+    platform = battered
+    before = wait_until(grows(platform, "EURUSD", 0), what="ticks being stored")
     old_pid = platform.kill(victim)
     platform.wait_back(victim, old_pid)
     after = wait_until(
