@@ -14,6 +14,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.seeded import SeededRandomness
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.children import Child, Means
 from aitrading.server.supervisor.logs import RotatingLog
 from aitrading.server.supervisor.plan import ChildSpec
@@ -28,7 +29,12 @@ class Hurried(SystemClock):
 
 @asynccontextmanager
 async def supervised(folder: Path, *specs: ChildSpec) -> AsyncGenerator[dict[str, Child]]:
-    means = Means(clock=Hurried(), randomness=SeededRandomness(), changed=lambda _: None)
+    means = Means(
+        clock=Hurried(),
+        randomness=SeededRandomness(),
+        start=Births(None).start,
+        changed=lambda _: None,
+    )
     children = {
         spec.name: Child(spec, RotatingLog(folder / f"{spec.name}.log"), means) for spec in specs
     }

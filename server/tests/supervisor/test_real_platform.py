@@ -162,6 +162,6 @@ def test_ctrl_c_during_the_start_ends_everything(other_home: Home) -> None:
         starting.send_signal(signal.SIGINT)
         _, said = starting.communicate(timeout=PATIENCE_S)
     assert starting.returncode == 3
-    assert "interrupted" in said
+    assert "Interrupted; all is ended." in said
     assert none_left(children)
     assert other_home.holder() is None

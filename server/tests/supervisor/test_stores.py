@@ -23,6 +23,7 @@ def assembled(home: Home, environ: dict[str, str]) -> Assembly:
         home=home,
         environment="development",
         demo=False,
+        nursery=False,
         ports={name: number for number, name in enumerate((*SERVICE_NAMES, "nats"), start=1)},
         edge=EdgePlace(host="127.0.0.1", port=9, name="localhost", workers=1),
         settings={},

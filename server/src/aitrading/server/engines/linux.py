@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 CLONE_NEWNS = 0x0002_0000
@@ -11,6 +12,9 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
+PR_SET_CHILD_SUBREAPER = 36
+_ARG_START = 45
+_ARG_END = 46
 _TIME_ERROR = 5
 _TIMEX_BYTES = 512
 
@@ -30,6 +34,21 @@ def die_with_parent(signal_number: signal.Signals, parent_pid: int) -> None:
 def forbid_new_privileges() -> None:
     """No program this process executes can gain rights by its file mode."""
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(NO_NEW_PRIVS)")
+
+
+def adopt_orphans(*, adopt: bool) -> None:
+    """While true, descendants that lose their parent become our own children."""
+    code = _libc.prctl(PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+    _check(code, "prctl(CHILD_SUBREAPER)")
+
+
+def show_as(command: Sequence[str]) -> None:
+    """Let `ps` show another command line for this process, cut to the room of the first one."""
+    fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
+    numbers = fields.rpartition(")")[2].split()
+    start, end = int(numbers[_ARG_START]), int(numbers[_ARG_END])
+    text = b"\0".join(os.fsencode(word) for word in command)[: end - start - 1]
+    ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
 
 
 def private_mounts() -> None:

@@ -39,6 +39,19 @@ class Launch:
     stop_timeout_s: float = 10.0
     controlled: bool = False
     """Standard input is a pipe: `go` on it releases the child, its end tells that we died."""
+    module: str | None = None
+    """What `command` runs, if that is a Python module that may be forked from the nursery."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Born:
+    """A process just started: its number, our ends of its pipes, and how to collect it."""
+
+    pid: int
+    stdout_fd: int
+    control_fd: int | None
+    reap: Callable[[], int]
+    """Collects the ended process; returns its exit code, negative for a signal."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,31 +75,22 @@ class ProcessId:
 class Process:
     """A running child; make it with `start_process`."""
 
-    def __init__(
-        self,
-        popen: "subprocess.Popen[bytes]",
-        launch: Launch,
-        output: Output,
-        control_fd: int | None,
-    ) -> None:
-        self._popen = popen
+    def __init__(self, born: Born, launch: Launch, output: Output) -> None:
+        self._born = born
         self._launch = launch
         self._output = output
-        self._control_fd = control_fd
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = loop.create_future()
-        self._pidfd = os.pidfd_open(popen.pid)
-        self.id = process_id(popen.pid)
+        self._pidfd = os.pidfd_open(born.pid)
+        self.id = process_id(born.pid)
         loop.add_reader(self._pidfd, self._on_exit)
-        assert popen.stdout is not None  # noqa: S101 - start_process asks for a pipe
-        self._stdout_fd = popen.stdout.fileno()
-        os.set_blocking(self._stdout_fd, False)
-        loop.add_reader(self._stdout_fd, self._on_output)
+        os.set_blocking(born.stdout_fd, False)
+        loop.add_reader(born.stdout_fd, self._on_output)
 
     @property
     def pid(self) -> int:
         """The number the kernel gave it."""
-        return self._popen.pid
+        return self._born.pid
 
     @property
     def returncode(self) -> int | None:
@@ -99,9 +103,9 @@ class Process:
 
     def release(self) -> None:
         """Tell a controlled child that its dependencies work; harmless when it has ended."""
-        if self._control_fd is not None and not self._ended.done():
+        if self._born.control_fd is not None and not self._ended.done():
             with contextlib.suppress(BrokenPipeError):
-                os.write(self._control_fd, GO)
+                os.write(self._born.control_fd, GO)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal it; does nothing once it has ended."""
@@ -121,26 +125,22 @@ class Process:
     def _on_exit(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._pidfd)
-        code = self._popen.wait()
+        code = self._born.reap()
         os.close(self._pidfd)
-        if self._control_fd is not None:
-            os.close(self._control_fd)
+        if self._born.control_fd is not None:
+            os.close(self._born.control_fd)
         self._on_output()
-        self._close_output()
+        loop.remove_reader(self._born.stdout_fd)
+        os.close(self._born.stdout_fd)
         self._ended.set_result(code)
 
     def _on_output(self) -> None:
         try:
-            while chunk := os.read(self._stdout_fd, READ_BYTES):
+            while chunk := os.read(self._born.stdout_fd, READ_BYTES):
                 self._output(chunk)
         except BlockingIOError:
             return
-        asyncio.get_running_loop().remove_reader(self._stdout_fd)
-
-    def _close_output(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._stdout_fd)
-        assert self._popen.stdout is not None  # noqa: S101 - start_process asks for a pipe
-        self._popen.stdout.close()
+        asyncio.get_running_loop().remove_reader(self._born.stdout_fd)
 
     @override
     def __repr__(self) -> str:
@@ -157,18 +157,20 @@ def start_process(launch: Launch, output: Output, *, stdin: bytes = b"") -> Proc
         die_with_parent(launch.stop_signal, parent)
 
     control_read, control_write = os.pipe() if launch.controlled else (None, None)
-    with _readable(stdin, control_read) as stdin_file:
+    stdout_read, stdout_write = os.pipe()
+    with _readable(stdin, control_read) as stdin_file, open(stdout_write, "wb") as stdout_file:  # noqa: PTH123 - wraps an open descriptor
         popen = subprocess.Popen(  # noqa: S603 - commands come from our own engines and plan
             list(launch.command),
             env=dict(launch.environment),
             cwd=launch.folder,
             stdin=stdin_file,
-            stdout=subprocess.PIPE,
+            stdout=stdout_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=in_child,  # noqa: PLW1509 - only system calls run in it
         )
-    return Process(popen, launch, output, control_write)
+    born = Born(pid=popen.pid, stdout_fd=stdout_read, control_fd=control_write, reap=popen.wait)
+    return Process(born, launch, output)
 
 
 async def run_to_end(launch: Launch, *, stdin: bytes = b"", timeout_s: float) -> tuple[int, str]:

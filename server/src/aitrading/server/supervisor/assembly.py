@@ -64,6 +64,7 @@ class Choices:
     home: Home
     environment: str
     demo: bool
+    nursery: bool
     ports: Mapping[str, int]
     """By name of the service, and `nats`."""
     edge: EdgePlace

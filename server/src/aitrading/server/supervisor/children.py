@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from aitrading.core.infrastructure.resilience.retry import RetryPolicy
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import Randomness
-from aitrading.server.engines.process import Process, ProcessId, start_process
+from aitrading.server.engines.process import Launch, Output, Process, ProcessId
 from aitrading.server.supervisor.logs import RotatingLog
 from aitrading.server.supervisor.plan import ChildSpec
 
@@ -37,6 +37,7 @@ class Means:
 
     clock: Clock
     randomness: Randomness
+    start: Callable[[Launch, Output], Awaitable[Process]]
     changed: Callable[["Child"], None]
 
 
@@ -145,7 +146,8 @@ class Child:
     async def _prepare_and_spawn(self) -> None:
         await self._unless_over(self.spec.program.prepare())
         if not self._stopping.is_set():
-            self._process = start_process(self.spec.program.launch(), self.log.write)
+            launch = self.spec.program.launch()
+            self._process = await self._means.start(launch, self.log.write)
             self._means.changed(self)
 
     async def _wait_for(self, needs: list["Child"]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 READ_BYTES = 65_536
-DETACHED_LOG = "supervisor.log"
+DETACHED_LOG = "up.log"
 
 
 def run_detached(body: Callable[[Callable[[bytes], None]], int]) -> tuple[int, bytes]:

@@ -11,9 +11,9 @@ import msgspec
 
 from aitrading.server.engines.process import Launch, run_to_end
 from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
+from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.errors import IDENTITIES_FAILED
 from aitrading.server.supervisor.home import Home
-from aitrading.server.supervisor.services import inherited_environment
 
 ISSUE_TIMEOUT_S = 30.0
 _PEM_BEGIN = b"-----BEGIN CERTIFICATE-----"

@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch
 from aitrading.server.supervisor.bundles import BundleWriter, ServiceNeeds
+from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.home import Home
 
 HTTP_OK = 200
@@ -15,8 +15,6 @@ READY_PATH = "/health/ready"
 STOP_TIMEOUT_S = 15.0
 ISOLATED_PYTHON = (sys.executable, "-I", "-m")
 """Neither the current folder nor PYTHON* variables reach what is run."""
-_PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "SSL_CERT_FILE", "COVERAGE_PROCESS_START")
-_PASSED_ON_PREFIXES = ("AITRADING_", "COVERAGE_")
 
 
 class ServiceProgram:
@@ -55,6 +53,7 @@ class ServiceProgram:
             folder=self._home.root,
             controlled=True,
             stop_timeout_s=STOP_TIMEOUT_S,
+            module=self._needs.module if self._interpreter == ISOLATED_PYTHON else None,
         )
 
     async def ready(self) -> bool:
@@ -65,13 +64,3 @@ class ServiceProgram:
 
     async def settle(self) -> None:
         """Nothing to do: a ready service is usable."""
-
-
-def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of our environment that children of our own may see."""
-    kept = {
-        name: value
-        for name, value in environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    return {**kept, "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}

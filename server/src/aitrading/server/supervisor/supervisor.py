@@ -14,6 +14,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.engines.files import replace_private
 from aitrading.server.engines.proc import rss_mb
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.children import Child, Means
 from aitrading.server.supervisor.errors import CHILD_START_FAILED
 from aitrading.server.supervisor.home import Home
@@ -71,6 +72,7 @@ class Supervisor:
         *,
         clock: Clock,
         randomness: Randomness,
+        births: Births,
         reporter: Reporter,
         fingerprint: Callable[[], str | None],
         renew: Callable[[], Awaitable[None]],
@@ -85,7 +87,9 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
         self._started_in_s: float | None = None
-        means = Means(clock=clock, randomness=randomness, changed=self._on_change)
+        means = Means(
+            clock=clock, randomness=randomness, start=births.start, changed=self._on_change
+        )
         self._children = {
             name: Child(spec, RotatingLog(facts.home.logs / f"{name}.log"), means)
             for name, spec in plan.specs.items()

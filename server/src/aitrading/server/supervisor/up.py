@@ -17,6 +17,7 @@ from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.supervisor.admin import AdminServer
 from aitrading.server.supervisor.admin_calls import AdminCalls
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import LOOPBACK
 from aitrading.server.supervisor.choices import (
     ANY_ADDRESS,
@@ -27,6 +28,7 @@ from aitrading.server.supervisor.choices import (
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import end_leftovers
 from aitrading.server.supervisor.logs import LogStream, RotatingLog
+from aitrading.server.supervisor.nursery_process import NurseryProcess
 from aitrading.server.supervisor.ports import resolve_ports
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.settings import PlatformSettings
@@ -59,7 +61,9 @@ class Platform:
         kit: Kit,
         reporter: LineReporter,
         assembler: Callable[[Choices, Kit], Assembly] = assemble,
+        nursery: NurseryProcess | None = None,
     ) -> None:
+        self._nursery = nursery
         self._assembler = assembler
         self._options = options
         self._kit = kit
@@ -100,6 +104,7 @@ class Platform:
             home=home,
             environment=platform.environment,
             demo=self._options.demo,
+            nursery=platform.nursery,
             ports=ports,
             edge=edge,
             settings={**self._options.settings, "gateway.port": str(edge.port)},
@@ -109,11 +114,13 @@ class Platform:
     async def _run(
         self, assembly: Assembly, choices: Choices, on_ready: Callable[[ReadyReport], None]
     ) -> None:
+        births = Births(self._nursery if choices.nursery else None)
         supervisor = Supervisor(
             assembly.plan,
             self._facts(choices),
             clock=self._kit.clock,
             randomness=self._kit.randomness,
+            births=births,
             reporter=self._reporter,
             fingerprint=assembly.fingerprint,
             renew=assembly.renew_identities,
@@ -137,6 +144,7 @@ class Platform:
             _log.critical("the supervisor failed", exc_info=True)
             raise
         finally:
+            births.close()
             await admin.stop()
             await calls.close()
             for number in STOP_SIGNALS:

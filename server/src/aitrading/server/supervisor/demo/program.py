@@ -13,9 +13,9 @@ from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch, run_to_end
 from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
 from aitrading.server.supervisor.demo.report import DemoReport
+from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.errors import DEMO_FAILED
 from aitrading.server.supervisor.home import Home
-from aitrading.server.supervisor.services import inherited_environment
 
 NAME = "demo-client"
 SEED_TIMEOUT_S = 60.0
