@@ -12,12 +12,19 @@ from aitrading.core.infrastructure.error_handler import (
     CallSite,
     ErrorContext,
     ErrorHandler,
+    Guard,
     Halt,
     IsolationPolicy,
     RecoveryStrategy,
 )
 from aitrading.core.infrastructure.metrics import Metrics
-from aitrading.core.infrastructure.resilience import ResilienceRegistry, RetryPolicy
+from aitrading.core.infrastructure.resilience import (
+    Bulkhead,
+    CircuitBreaker,
+    Fallback,
+    ResilienceRegistry,
+    RetryPolicy,
+)
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.core.testing.async_test import async_test
@@ -29,7 +36,7 @@ DENIED = ErrorSpec(
 )
 
 
-def site(strategy: RecoveryStrategy, **changes: str) -> CallSite:
+def site(strategy: RecoveryStrategy | Guard, **changes: str) -> CallSite:
     return CallSite(
         name=f"test.{strategy}",
         strategy=strategy,
@@ -251,3 +258,83 @@ async def test_a_site_is_used_only_as_it_is_declared() -> None:
 def test_a_declared_site_is_visible_before_it_acts(house: House) -> None:
     house.errors.declare(RETRY, HALT)
     assert house.errors.recovery_report()[HALT.name].acts == 0
+
+
+@async_test
+async def test_a_breaker_opens_at_its_call_site(house: House) -> None:
+    at = site(Guard.BREAKER)
+    breaker = house.errors.guard(
+        at, CircuitBreaker("one", clock=house.clock, failure_threshold=2, open_s=5)
+    )
+    assert house.acts(at) == 0
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await breaker.run(fail)
+    assert house.acts(at) == 1
+    assert house.is_active(at)
+    assert house.errors.recovery_report()[at.name].last_error == "CONNECTION_LOST"
+    assert house.metric(
+        'aitrading_recovery_acts_total{site="test.breaker",strategy="breaker"} 1.0'
+    )
+    await house.clock.advance(5)
+    assert not house.is_active(at)
+
+
+@async_test
+async def test_a_site_with_a_breaker_per_peer_is_active_while_any_is_open(house: House) -> None:
+    at = site(Guard.BREAKER)
+    short, long = (
+        house.errors.guard(
+            at, CircuitBreaker(f"{at.name}.{s}", clock=house.clock, failure_threshold=1, open_s=s)
+        )
+        for s in (2, 10)
+    )
+    for breaker in (long, short):
+        with pytest.raises(ConnectionError):
+            await breaker.run(fail)
+    assert house.acts(at) == 2
+    await house.clock.advance(5)
+    assert house.is_active(at)
+    await house.clock.advance(5)
+    assert not house.is_active(at)
+
+
+@async_test
+async def test_a_bulkhead_refuses_at_its_call_site(house: House) -> None:
+    at = site(Guard.BULKHEAD)
+    bulkhead = house.errors.guard(at, Bulkhead(at.name, limit=1, queue_limit=0))
+    async with bulkhead.slot():
+        with pytest.raises(AitradingError, match="BULKHEAD_FULL"):
+            await bulkhead.run(lambda: give("no room"))
+        assert house.is_active(at)
+    assert house.acts(at) == 1
+    assert not house.is_active(at)
+
+
+@async_test
+async def test_a_fallback_answers_at_its_call_site_and_is_forgotten_in_silence(
+    house: House,
+) -> None:
+    at = site(Guard.FALLBACK)
+    fallback = house.errors.guard(at, Fallback(at.name, clock=house.clock))
+    assert await fallback.run(fail, lambda _exc: give("lesser")) == "lesser"
+    assert house.acts(at) == 1
+    assert house.is_active(at)
+    await fallback.run(lambda: give("itself"), lambda _exc: give("lesser"))
+    assert not house.is_active(at)
+    await fallback.run(fail, lambda _exc: give("lesser"))
+    await house.clock.advance(61)
+    assert not house.is_active(at)
+
+
+def test_a_guard_stands_at_a_site_of_its_kind(house: House) -> None:
+    with pytest.raises(ValueError, match="declared as breaker"):
+        house.errors.guard(site(Guard.BREAKER), Bulkhead("x", limit=1, queue_limit=0))
+
+
+@async_test
+async def test_a_degraded_answer_is_forgotten_when_nobody_asks_again(house: House) -> None:
+    await house.errors.degrade(DEGRADE, fail, lambda _exc: give("lesser"))
+    assert house.is_active(DEGRADE)
+    await house.clock.advance(61)
+    assert not house.is_active(DEGRADE)

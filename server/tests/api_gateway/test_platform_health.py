@@ -15,10 +15,13 @@ from aitrading.core.infrastructure.chains import (
     MARKET_DATA,
     MARKET_DATA_CHAIN,
 )
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import Known, ResilienceRegistry
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.core.testing.seeded import SeededRandomness
 from aitrading.server.api_gateway.health.build import Knowledge, build_report
 from aitrading.server.api_gateway.health.peer_report import (
     PeerComponent,
@@ -37,6 +40,15 @@ NOW_NS = 1_800_000_000 * NS_PER_S
 SILENT = ErrorSpec(
     code="TEST_SILENT", category=Category.RETRYABLE, message="no answer", why="", remedy=""
 )
+
+
+def handler(clock: ManualClock) -> ErrorHandler:
+    return ErrorHandler(
+        clock=clock,
+        randomness=SeededRandomness(),
+        metrics=Metrics(),
+        resilience=ResilienceRegistry(),
+    )
 
 
 def peer(service: str = "data-bridge", state: str = "HEALTHY", **changes: Any) -> PeerReport:
@@ -219,7 +231,7 @@ class Peer:
 def test_the_last_answer_is_kept_while_a_peer_is_silent() -> None:
     async def scenario() -> None:
         clock, client = ManualClock(), Peer()
-        source = PeerSource("data-bridge", client, clock=clock, resilience=ResilienceRegistry())
+        source = PeerSource("data-bridge", client, clock=clock, errors=handler(clock))
         assert (await source.look()).stale_since_ns is None
         client.answers = False
         kept = await source.look()
@@ -233,9 +245,9 @@ def test_the_last_answer_is_kept_while_a_peer_is_silent() -> None:
 
 def test_a_peer_that_never_answered_has_nothing_to_fall_back_to() -> None:
     async def scenario() -> None:
-        client = Peer()
+        clock, client = ManualClock(), Peer()
         client.answers = False
-        source = PeerSource("x", client, clock=ManualClock(), resilience=ResilienceRegistry())
+        source = PeerSource("x", client, clock=clock, errors=handler(clock))
         with pytest.raises(AitradingError, match="TEST_SILENT"):
             await source.look()
 
@@ -245,7 +257,7 @@ def test_a_peer_that_never_answered_has_nothing_to_fall_back_to() -> None:
 def test_the_breaker_stops_asking_a_silent_peer_and_tries_again() -> None:
     async def scenario() -> None:
         clock, client = ManualClock(), Peer()
-        source = PeerSource("data-bridge", client, clock=clock, resilience=ResilienceRegistry())
+        source = PeerSource("data-bridge", client, clock=clock, errors=handler(clock))
         await source.look()
         client.answers = False
         for _ in range(FAILURES_UNTIL_OPEN + 5):

@@ -18,6 +18,7 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
+from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
 from aitrading.server.engines.harness import socket_folder
@@ -134,7 +135,7 @@ def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManage
                     IdentityParts(
                         pool=pool,
                         authority=server.authority,
-                        hashing=server.resilience.add(hashing_bulkhead()),
+                        hashing=server.errors.guard(PASSWORD_HASHING, hashing_bulkhead()),
                         bus=bus,
                         ended=ended,
                         on_error=server.errors.classify,

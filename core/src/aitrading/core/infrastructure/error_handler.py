@@ -16,6 +16,7 @@ from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.infrastructure.recovery import Halt, RecoveryLedger, RecoveryStatistics
 from aitrading.core.infrastructure.resilience import (
     Fallback,
+    GuardPart,
     Isolation,
     ResilienceRegistry,
     Retry,
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+G = TypeVar("G", bound=GuardPart)
 HaltCallback = Callable[[Halt], Awaitable[None]]
 
 RECONNECT_FOREVER: Final = RetryPolicy(
@@ -94,6 +96,7 @@ class ErrorHandler:
         self._retries: dict[str, Retry] = {}
         self._fallbacks: dict[str, Fallback] = {}
         self._isolations: dict[str, Isolation] = {}
+        self._guards: dict[str, list[GuardPart]] = {}
         self._halts: dict[str, Halt] = {}
         self._halt_callbacks: dict[str, list[HaltCallback]] = {}
 
@@ -178,14 +181,11 @@ class ErrorHandler:
             self._fallbacks[site.name] = fallback
 
         async def lesser(exc: Exception) -> T:
-            self._ledger.begin(site)
+            self._ledger.begin_while(site, lambda: fallback.is_acting)
             self._ledger.act(site, self.classify(exc).code)
             return await substitute(exc)
 
-        value = await fallback.run(operation, lesser)
-        if fallback.active_since_ns is None:
-            self._ledger.end(site)
-        return value
+        return await fallback.run(operation, lesser)
 
     async def isolate(
         self,
@@ -233,6 +233,24 @@ class ErrorHandler:
                 await callback(halt)
             except Exception as exc:  # noqa: BLE001 - the other callbacks must still run
                 self.classify(exc)
+
+    def guard(self, site: CallSite, part: G) -> G:
+        """Register a breaker, bulkhead or fallback: what it does is done at this site.
+
+        Several parts may stand at one site, one for each peer; it is active while any of them is.
+        """
+        if part.kind != site.strategy:
+            raise ValueError(f"call site {site.name!r} is declared as {site.strategy}")
+        self._ledger.declare(site)
+        parts = self._guards.setdefault(site.name, [])
+        parts.append(self._resilience.add(part))
+
+        def acted(cause: Exception | None) -> None:
+            self._ledger.act(site, dna_of(cause).code if cause else None)
+            self._ledger.begin_while(site, lambda: any(one.is_acting for one in parts))
+
+        part.on_act = acted
+        return part
 
     def on_halt(self, capability: str, callback: HaltCallback) -> None:
         """Run the callback when the capability is halted."""

@@ -15,8 +15,8 @@ MAX_SITES: Final = 500
 RECOVERY_ACTS: Final = Metric(
     name="aitrading_recovery_acts_total",
     kind=MetricKind.COUNTER,
-    help="How often a call site acted on a fault (repeated, reconnected, degraded, isolated, "
-    "halted).",
+    help="How often a call site acted on a fault: repeated, reconnected, degraded, isolated, "
+    "halted; a breaker opened, a bulkhead refused, a fallback answered.",
     labels=("site", "strategy"),
 )
 
@@ -86,8 +86,9 @@ class RecoveryLedger:
 
     def begin_while(self, site: CallSite, still_active: Callable[[], bool]) -> None:
         """The site is acting from now on, until the function says no."""
+        account = self._refreshed(site.name)
         self.begin(site)
-        self._accounts[site.name].still_active = still_active
+        account.still_active = still_active
 
     def end(self, site: CallSite) -> None:
         """The site acts no more."""

@@ -11,7 +11,6 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import Container, ImportManager
-from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
@@ -86,17 +85,15 @@ def _identity(
     authority: Authority,
     bus: EventBus,
     ended: EndedSessions,
-    resilience: ResilienceRegistry,
     errors: ErrorHandler,
     randomness: Randomness,
     app: AppParts,
 ) -> Identity:
-    errors.declare(PASSWORD_HASHING)
     return Identity(
         IdentityParts(
             pool=pool,
             authority=authority,
-            hashing=resilience.add(hashing_bulkhead()),
+            hashing=errors.guard(PASSWORD_HASHING, hashing_bulkhead()),
             bus=bus,
             ended=ended,
             on_error=errors.classify,
@@ -147,14 +144,13 @@ async def _platform_health(
     clock: Clock,
     ids: IdFactory,
     errors: ErrorHandler,
-    resilience: ResilienceRegistry,
 ) -> AsyncIterator[PlatformHealth]:
     async with AsyncExitStack() as stack:
         peers: list[PeerSource] = []
         for name in sorted(bundle.peers):
             client = InternalClient.of(bundle, name, clock, ids)
             stack.push_async_callback(client.close)
-            peers.append(PeerSource(name, client, clock=clock, resilience=resilience))
+            peers.append(PeerSource(name, client, clock=clock, errors=errors))
         yield PlatformHealth(
             peers,
             SupervisorSource(bundle.home / "run" / "state.json"),

@@ -21,6 +21,14 @@ DATABASE_BREAKER: Final = CallSite(
     fault="Calls to the database service fail one after the other.",
     description="Calls are held back until the service had time to recover, then one probes.",
 )
+IDENTITY_BREAKER: Final = CallSite(
+    name="bridge-identity",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="Calls to the api-gateway fail one after the other, so no device can be checked.",
+    description="Calls are held back until it had time to recover, then one probes. Connected "
+    "devices stay for five minutes; new ones are refused and come again.",
+)
 DEVICE_ISOLATION: Final = CallSite(
     name="bridge-device",
     strategy=RecoveryStrategy.ISOLATE,
@@ -62,6 +70,7 @@ QUOTE_FALLBACK: Final = CallSite(
 ALL_CALL_SITES: Final = (
     SEGMENT_HANDOVER,
     DATABASE_BREAKER,
+    IDENTITY_BREAKER,
     DEVICE_ISOLATION,
     SPOOL_HALT,
     SEGMENT_QUARANTINE,

@@ -8,13 +8,19 @@ from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.infrastructure.metrics import Metrics
-from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback, ResilienceRegistry
+from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.jwt_manager import JwtVerifier
 from aitrading.server.data_bridge.announcer import Announcer
-from aitrading.server.data_bridge.call_sites import ALL_CALL_SITES, QUOTE_FALLBACK, SERVICE
+from aitrading.server.data_bridge.call_sites import (
+    ALL_CALL_SITES,
+    DATABASE_BREAKER,
+    IDENTITY_BREAKER,
+    QUOTE_FALLBACK,
+    SERVICE,
+)
 from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
 from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.data_bridge.feeds import FeedWatch
@@ -68,20 +74,20 @@ def _spool_folder(bundle: ServiceBundle) -> SpoolFolder:
 
 
 async def _database(
-    bundle: ServiceBundle, resilience: ResilienceRegistry, clock: Clock, ids: IdFactory
+    bundle: ServiceBundle, errors: ErrorHandler, clock: Clock, ids: IdFactory
 ) -> AsyncGenerator[DatabasePeer]:
     client = InternalClient.of(bundle, DATABASE, clock, ids)
-    breaker = CircuitBreaker("bridge-database", clock=clock, open_s=BREAKER_OPEN_S)
-    yield DatabasePeer(client, resilience.add(breaker))
+    breaker = CircuitBreaker(DATABASE_BREAKER.name, clock=clock, open_s=BREAKER_OPEN_S)
+    yield DatabasePeer(client, errors.guard(DATABASE_BREAKER, breaker))
     await client.close()
 
 
 async def _identity(
-    bundle: ServiceBundle, resilience: ResilienceRegistry, clock: Clock, ids: IdFactory
+    bundle: ServiceBundle, errors: ErrorHandler, clock: Clock, ids: IdFactory
 ) -> AsyncGenerator[IdentityPeer]:
     client = InternalClient.of(bundle, IDENTITY, clock, ids)
-    breaker = CircuitBreaker("bridge-identity", clock=clock, open_s=BREAKER_OPEN_S)
-    yield IdentityPeer(client, resilience.add(breaker))
+    breaker = CircuitBreaker(IDENTITY_BREAKER.name, clock=clock, open_s=BREAKER_OPEN_S)
+    yield IdentityPeer(client, errors.guard(IDENTITY_BREAKER, breaker))
     await client.close()
 
 
@@ -104,8 +110,8 @@ async def _streams(store: TickStore, spool: Spool, errors: ErrorHandler) -> Stre
     return streams
 
 
-def _fallback(resilience: ResilienceRegistry, clock: Clock) -> Fallback:
-    return resilience.add(Fallback(QUOTE_FALLBACK.name, clock=clock))
+def _fallback(errors: ErrorHandler, clock: Clock) -> Fallback:
+    return errors.guard(QUOTE_FALLBACK, Fallback(QUOTE_FALLBACK.name, clock=clock))
 
 
 def _feeds(clock: Clock, config: ConfigManager) -> FeedWatch:

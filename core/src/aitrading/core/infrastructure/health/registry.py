@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from aitrading.core.infrastructure.call_sites import Guard
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
@@ -73,6 +74,8 @@ class HealthRegistry:
 
     The process is live while it can answer at all. It is ready when no critical component is
     other than HEALTHY or DEGRADED and nothing is halted. A probe that raises counts as FAILED.
+    While a call site acts the process is DEGRADED, except for fallbacks: a lesser answer says so
+    itself, and nothing else is worse for it.
     """
 
     def __init__(
@@ -161,7 +164,8 @@ class HealthRegistry:
         if self.errors.halts:
             return ComponentState.FAILED
         states = {_contribution(health) for health in components.values()}
-        if any(site.active for site in self.errors.recovery_report().values()):
+        sites = self.errors.recovery_report().values()
+        if any(site.active and site.strategy != Guard.FALLBACK for site in sites):
             states.add(ComponentState.DEGRADED)
         return next((state for state in _WORST_FIRST if state in states), ComponentState.HEALTHY)
 

@@ -15,6 +15,7 @@ from aitrading.core.infrastructure.resilience.fallback import (
 from aitrading.core.infrastructure.resilience.faults import is_failure, is_retryable
 from aitrading.core.infrastructure.resilience.isolation import Isolation, IsolationStatistics
 from aitrading.core.infrastructure.resilience.registry import (
+    GuardPart,
     PartStatistics,
     ResiliencePart,
     ResilienceRegistry,
@@ -30,6 +31,7 @@ __all__ = [
     "CircuitBreaker",
     "Fallback",
     "FallbackStatistics",
+    "GuardPart",
     "Isolation",
     "IsolationStatistics",
     "Known",

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeVar
 
 from aitrading.core.infrastructure.resilience.errors import BREAKER_OPEN
 from aitrading.core.infrastructure.resilience.faults import is_failure
-from aitrading.core.infrastructure.resilience.registry import PartStatistics
+from aitrading.core.infrastructure.resilience.registry import PartStatistics, unheard
 from aitrading.core.kit.clock import NS_PER_S, Clock
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class CircuitBreaker:
         if failure_threshold < 1 or half_open_probes < 1 or open_s <= 0:
             raise ValueError("a breaker needs a threshold, an open time and a probe")
         self.name = name
+        self.on_act = unheard
         self._clock = clock
         self._failure_threshold = failure_threshold
         self._open_ns = round(open_s * NS_PER_S)
@@ -88,6 +89,11 @@ class CircuitBreaker:
     def is_spotless(self) -> bool:
         """Closed, with no failure in memory."""
         return self._state is BreakerState.CLOSED and self._failures_in_row == 0
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether a call made now would be refused; opening is the act."""
+        return self.state is BreakerState.OPEN
 
     @property
     def opened(self) -> int:
@@ -175,6 +181,7 @@ class CircuitBreaker:
             self._opened += 1
             self._opened_at_ns = self._clock.monotonic_ns()
             self._enter(BreakerState.OPEN)
+            self.on_act(exc)
 
     def _on_no_outcome(self, generation: int) -> None:
         if generation == self._generation and self._state is BreakerState.HALF_OPEN:

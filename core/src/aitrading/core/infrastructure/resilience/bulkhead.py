@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, TypeVar
 
 from aitrading.core.infrastructure.resilience.errors import BULKHEAD_FULL
-from aitrading.core.infrastructure.resilience.registry import PartStatistics
+from aitrading.core.infrastructure.resilience.registry import PartStatistics, unheard
 
 T = TypeVar("T")
 
@@ -35,11 +35,17 @@ class Bulkhead:
         if limit < 1 or queue_limit < 0:
             raise ValueError("a bulkhead needs room for one call and a queue of zero or more")
         self.name = name
+        self.on_act = unheard
         self._limit = limit
         self._queue_limit = queue_limit
         self._room = asyncio.Semaphore(limit)
         self._running = self._waiting = 0
         self._entered = self._refused = self._peak_running = 0
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether a call made now would be refused; refusing is the act."""
+        return self._room.locked() and self._waiting >= self._queue_limit
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run in a slot; raises BULKHEAD_FULL at once when the queue is full too."""
@@ -49,8 +55,9 @@ class Bulkhead:
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[None]:
         """Hold a slot for the body; raises BULKHEAD_FULL as `run` does."""
-        if self._room.locked() and self._waiting >= self._queue_limit:
+        if self.is_acting:
             self._refused += 1
+            self.on_act(None)
             raise BULKHEAD_FULL.error(
                 bulkhead=self.name, limit=self._limit, queue_limit=self._queue_limit
             )

@@ -1,19 +1,24 @@
 """Answering with something lesser instead of nothing, and saying so."""
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
 from aitrading.core.infrastructure.resilience.faults import is_failure
-from aitrading.core.infrastructure.resilience.registry import PartStatistics
-from aitrading.core.kit.clock import Clock
+from aitrading.core.infrastructure.resilience.registry import PartStatistics, unheard
+from aitrading.core.kit.clock import NS_PER_S, Clock
 
 T = TypeVar("T")
+QUIET_NS: Final = 60 * NS_PER_S
+"""After this long without a question nobody lives on a substitute any more."""
 
 
 class FallbackStatistics(PartStatistics, frozen=True, kw_only=True):
-    """`active` tells that the last answer was a substitute, since `active_since_ns`."""
+    """`active` tells that the last answer was a substitute, since `active_since_ns`.
+
+    It ends with the next answer of the operation itself, or after a minute without questions.
+    """
 
     active: bool
     active_since_ns: int | None
@@ -39,16 +44,25 @@ class Fallback:
         replaces: Callable[[BaseException], bool] = is_failure,
     ) -> None:
         self.name = name
+        self.on_act = unheard
         self._clock = clock
         self._replaces = replaces
         self._active_since_ns: int | None = None
+        self._substituted_ns = 0
         self._primary = self._substituted = self._failed = 0
         self._last_error: str | None = None
 
     @property
     def active_since_ns(self) -> int | None:
         """When substitutes began, or None while the operation itself answers."""
+        if self._clock.monotonic_ns() - self._substituted_ns > QUIET_NS:
+            self._active_since_ns = None
         return self._active_since_ns
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether the last answer was a substitute; giving one is the act."""
+        return self.active_since_ns is not None
 
     async def run(
         self,
@@ -70,21 +84,23 @@ class Fallback:
         self, exc: Exception, substitute: Callable[[Exception], Awaitable[T]]
     ) -> T:
         self._last_error = f"{type(exc).__name__}: {exc}"[:500]
-        if self._active_since_ns is None:
+        if self.active_since_ns is None:
             self._active_since_ns = self._clock.now_ns()
+        self._substituted_ns = self._clock.monotonic_ns()
         try:
             value = await substitute(exc)
         except Exception as second:
             self._failed += 1
             raise second from exc
         self._substituted += 1
+        self.on_act(exc)
         return value
 
     def statistics(self) -> FallbackStatistics:
         """Whether substitutes are in use, and counts since the start of the process."""
         return FallbackStatistics(
-            active=self._active_since_ns is not None,
-            active_since_ns=self._active_since_ns,
+            active=self.is_acting,
+            active_since_ns=self.active_since_ns,
             primary=self._primary,
             substituted=self._substituted,
             failed=self._failed,

@@ -1,5 +1,6 @@
 """Every breaker, bulkhead, retry, fallback and isolation of a process, by kind and name."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
@@ -27,6 +28,23 @@ class ResiliencePart(Protocol):
     def statistics(self) -> PartStatistics:
         """A snapshot, cheap enough to take at every scrape."""
         ...
+
+
+class GuardPart(ResiliencePart, Protocol):
+    """A breaker, bulkhead or fallback: it tells when it acts on a fault."""
+
+    on_act: Callable[[Exception | None], None]
+    """Called at each act with its cause, where there is one; must not raise."""
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether it acts on a fault right now."""
+        ...
+
+
+def unheard(cause: Exception | None) -> None:
+    """What a guard calls that stands at no call site."""
+    del cause
 
 
 class ResilienceRegistry:

@@ -6,13 +6,11 @@ from typing import Final, Protocol
 
 import msgspec
 
-from aitrading.core.infrastructure.resilience import (
-    CircuitBreaker,
-    Fallback,
-    ResilienceRegistry,
-)
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
 from aitrading.core.infrastructure.resilience.fallback import Known, LastKnown
 from aitrading.core.kit.clock import Clock
+from aitrading.server.api_gateway.call_sites import HEALTH_LAST_KNOWN, PEER_BREAKER
 from aitrading.server.api_gateway.health.peer_report import (
     PeerReport,
     SupervisedPart,
@@ -37,19 +35,22 @@ class PeerSource:
     """One service's health: asked through a breaker, last known while it does not answer."""
 
     def __init__(
-        self, name: str, client: HealthClient, *, clock: Clock, resilience: ResilienceRegistry
+        self, name: str, client: HealthClient, *, clock: Clock, errors: ErrorHandler
     ) -> None:
         self.name = name
         self._client = client
-        self._breaker = resilience.add(
+        self._breaker = errors.guard(
+            PEER_BREAKER,
             CircuitBreaker(
-                f"gateway.peers.{name}",
+                f"{PEER_BREAKER.name}.{name}",
                 clock=clock,
                 failure_threshold=FAILURES_UNTIL_OPEN,
                 open_s=OPEN_S,
-            )
+            ),
         )
-        fallback = resilience.add(Fallback(f"gateway.health.{name}", clock=clock))
+        fallback = errors.guard(
+            HEALTH_LAST_KNOWN, Fallback(f"{HEALTH_LAST_KNOWN.name}.{name}", clock=clock)
+        )
         self._last_known: LastKnown[PeerReport] = LastKnown(fallback, clock=clock)
 
     async def look(self) -> Known[PeerReport]:
