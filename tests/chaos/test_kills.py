@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from harness.platform import Platform, running_platform, wait_until
@@ -66,7 +67,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_start_recovers(
     home = tmp_path / "home"
     with running_platform(home) as platform:
         before = wait_until(grows(platform, "EURUSD", 5), what="ticks being stored")
-        state = platform.status()
+        state, port = platform.status(), urlsplit(platform.url).port
         pids = [
             child["pid"]
             for kind in ("services", "engines", "clients")
@@ -76,7 +77,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_start_recovers(
         platform.process.wait()
         for pid in pids:
             wait_until(lambda pid=pid: not alive(pid), what=f"the end of {pid}")
-    with running_platform(home) as platform:
+    with running_platform(home, "--set", f"gateway.port={port}") as platform:
         after = wait_until(
             grows(platform, "EURUSD", before[-1] + 5), what="ticks after the restart", timeout_s=90
         )
