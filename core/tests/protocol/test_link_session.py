@@ -157,6 +157,13 @@ def test_a_stream_that_the_owner_forgets_is_refused() -> None:
     assert pair.down()[1].code == "LINK_STREAM_UNKNOWN"
 
 
+def test_a_stream_of_a_later_kind_is_refused_alone() -> None:
+    pair = Pair(declared(1, kind="bars"), declared(2))
+    _, first, second = pair.open()
+    assert first.code == "LINK_FEATURE_UNKNOWN"
+    assert type(second) is events.StreamOpened
+
+
 def test_many_streams_are_declared_in_several_frames() -> None:
     limits = LinkLimits(streams_max=300)
     pair = Pair(*(declared(handle) for handle in range(1, 301)), limits=limits)

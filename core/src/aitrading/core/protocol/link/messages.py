@@ -14,6 +14,7 @@ SYMBOLS_MAX: Final = 1_024
 FEATURES_MAX: Final = 32
 CHECKPOINT_CHARS_MAX: Final = 4_096
 NO_HANDLE: Final = 0
+TICKS_KIND: Final = "ticks"
 
 Handle = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 Sequence = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -38,7 +39,8 @@ class StreamDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     digits: Annotated[int, msgspec.Meta(ge=0, le=10)]
     last_sequence: Sequence = 0
     """Highest sequence the client has assigned; the server learns the backlog from it."""
-    kind: Text = "ticks"
+    kind: Text = TICKS_KIND
+    """What flows on it; a server refuses the single stream whose kind it does not know."""
 
 
 class StreamGrant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

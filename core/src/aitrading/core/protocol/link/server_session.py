@@ -11,6 +11,7 @@ from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import TickBatch
 from aitrading.core.kit.clock import Clock
 from aitrading.core.protocol.error_codes import (
+    LINK_FEATURE_UNKNOWN,
     LINK_LIMIT_EXCEEDED,
     LINK_ORDER_VIOLATED,
     LINK_SEQUENCE_JUMPED,
@@ -42,6 +43,7 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    TICKS_KIND,
     Hello,
     HelloAck,
     Notice,
@@ -295,10 +297,12 @@ class ServerSession(Machine[ServerEvent]):
         )
 
     def _grant_one(self, handle: int, position: StreamPosition | Refusal | None) -> StreamGrant:
+        stream = self._streams[handle]
+        if stream.declaration.kind != TICKS_KIND:
+            return StreamGrant(handle=handle, refused=LINK_FEATURE_UNKNOWN.code)
         if not isinstance(position, StreamPosition):
             code = position.code if position else LINK_STREAM_UNKNOWN.code
             return StreamGrant(handle=handle, refused=code)
-        stream = self._streams[handle]
         stream.durable = position.durable_sequence
         stream.received = max(position.received_sequence, position.durable_sequence)
         stream.usable = True
