@@ -6,6 +6,7 @@ ever: certificates and addresses may be repaired meanwhile.
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from aitrading.client.security.errors import (
     LINK_REFUSED,
     LINK_UNREACHABLE,
 )
+from aitrading.client.security.trust import ssl_reason
 from aitrading.core.infrastructure.error_handler import (
     RECONNECT_FOREVER,
     CallSite,
@@ -63,6 +65,7 @@ LINK_RECONNECT: Final = CallSite(
     description="Connects again with full jitter of 1 to 30 s and resends what is not yet durable.",
 )
 POLL_S: Final = 0.1
+GOODBYE_S: Final = 0.5
 LASTING_NS: Final = 10 * NS_PER_S
 """A link that lived this long was a good one: the next attempt comes at once."""
 LINK_PATH: Final = "/link"
@@ -220,15 +223,19 @@ class SecureWebSocketClient:
             self._short_lived = 0 if lasted else self._short_lived + 1
 
     async def _pause(self) -> None:
-        """Wait as long as the server asked, and longer after links that broke at once."""
-        jitter_s = 0.0
+        """Wait after links that broke at once, as after failed attempts."""
         if self._short_lived > 1:
-            jitter_s = RECONNECT_FOREVER.delay_s(self._short_lived - 1, self._randomness)
-        await self._clock.sleep(max(jitter_s, self._retry_after_s))
-        self._retry_after_s = 0.0
+            wait_s = RECONNECT_FOREVER.delay_s(self._short_lived - 1, self._randomness)
+            await self._clock.sleep(wait_s)
+
+    async def _wait_as_told(self) -> None:
+        """Stay away as long as the server asked with its last CLOSE."""
+        wait_s, self._retry_after_s = self._retry_after_s, 0.0
+        await self._clock.sleep(wait_s)
 
     async def _connect(self) -> "_Connection":
         """One attempt: returns a connection whose greeting is finished, or raises."""
+        await self._wait_as_told()
         self._link_state = LinkState.CONNECTING
         connection = _Connection(ClientSession(self._clock, self._profile), self._on_event)
         connection.on_writable = self._user.on_writable
@@ -260,7 +267,7 @@ class SecureWebSocketClient:
                     use_aiofastnet=False,  # its own TLS would not run the pinned handshake
                 )
         except ssl.SSLError as exc:
-            raise LINK_NOT_TRUSTED.error(address=where, cause=_ssl_reason(exc)) from exc
+            raise LINK_NOT_TRUSTED.error(address=where, cause=ssl_reason(exc)) from exc
         except WSHandshakeError as exc:
             status = int(exc.response.status) if exc.response else 0
             raise LINK_REFUSED.error(status=status) from exc
@@ -369,15 +376,17 @@ class _Connection(WSListener):
 
     async def greeted(self, poll_s: float) -> None:
         """Wait for HELLO_ACK; raises `LINK_ENDED` when the link ends before."""
-        while not self._greeted.is_set():
+        while not self._greeted.is_set() and not self._is_over:
             await self._beat(self._greeted, poll_s)
-        if self._ended.is_set():
+        if self._is_over:
+            await self._say_goodbye()
             raise LINK_ENDED.error(cause=self._reason)
 
     async def live(self, poll_s: float) -> None:
         """Keep the heartbeat until the link ends."""
-        while not self._ended.is_set():
+        while not self._is_over:
             await self._beat(self._ended, poll_s)
+        await self._say_goodbye()
 
     def close(self, spec: ErrorSpec) -> None:
         """End in order, telling the server why."""
@@ -389,6 +398,16 @@ class _Connection(WSListener):
         """End at once."""
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.disconnect(graceful=False)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ended.is_set() or self.session.state is SessionState.CLOSED
+
+    async def _say_goodbye(self) -> None:
+        """Give the last frames a moment to leave; a dead network never lets them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await self._ended.wait()
 
     async def _beat(self, event: asyncio.Event, poll_s: float) -> None:
         try:
@@ -422,9 +441,3 @@ class _Connection(WSListener):
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _ssl_reason(exc: ssl.SSLError) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError) and exc.verify_message:
-        return exc.verify_message.rstrip(".")
-    return exc.reason or str(exc)

@@ -16,7 +16,7 @@ from aitrading.client.security.errors import (
     LINK_UNREACHABLE,
     SERVER_ANSWER_UNEXPECTED,
 )
-from aitrading.client.security.trust import ServerTrust, client_context
+from aitrading.client.security.trust import ServerTrust, client_context, ssl_reason
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, FieldValue
 from aitrading.core.security.crypto import inspect_certificate
 
@@ -67,7 +67,7 @@ class ServerApi:
             response = connection.getresponse()
             data = response.read(ANSWER_BYTES_MAX + 1)
         except ssl.SSLError as exc:
-            raise LINK_NOT_TRUSTED.error(address=server.url, cause=_reason(exc)) from exc
+            raise LINK_NOT_TRUSTED.error(address=server.url, cause=ssl_reason(exc)) from exc
         except (OSError, http.client.HTTPException) as exc:
             raise LINK_UNREACHABLE.error(address=server.url, cause=str(exc) or repr(exc)) from exc
         finally:
@@ -109,9 +109,3 @@ def _unverified() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _reason(exc: ssl.SSLError) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError) and exc.verify_message:
-        return exc.verify_message.rstrip(".")
-    return exc.reason or str(exc)

@@ -79,3 +79,10 @@ def _pin(context: ssl.SSLContext, pins: Collection[bytes]) -> None:
 def _require_pin(certificate: bytes | None, pins: Collection[bytes]) -> None:
     if certificate is None or inspect_certificate(certificate).spki_sha256 not in pins:
         raise ssl.SSLCertVerificationError(1, "the server's key is not a pinned one")
+
+
+def ssl_reason(exc: ssl.SSLError) -> str:
+    """What a person should read about a failed handshake."""
+    names = ("verify_message", "reason")  # an error that we raise ourselves has neither
+    texts = [str(getattr(exc, name, None) or "") for name in names]
+    return next((text for text in texts if text), str(exc.args[-1])).rstrip(".")

@@ -54,6 +54,8 @@ FAULTS: Final = frozenset(
     )
 )
 """Ends of a link that are the device's fault and count against it."""
+GOODBYE_POLLS: Final = 20
+"""How many polls a closed link may take to end by itself."""
 Opened = BridgeStream | Refusal
 
 
@@ -76,6 +78,7 @@ class DeviceLink(WSListener):
         self._ingest = ingest
         self._on_gap = on_gap
         self._transport: WSTransport | None = None
+        self._goodbyes = 0
         self._streams: dict[int, BridgeStream] = {}
 
     @override
@@ -149,7 +152,12 @@ class DeviceLink(WSListener):
         self._disconnect()
 
     def poll(self) -> None:
-        """Let time act on the session."""
+        """Let time act on the session; a peer that takes no goodbye is cut off."""
+        if self._session.state is SessionState.CLOSED:
+            self._goodbyes += 1
+            if self._goodbyes > GOODBYE_POLLS and self._transport is not None:
+                self._transport.disconnect(graceful=False)
+            return
         for event in self._session.poll():
             self._on_event(event)
         self.flush()

@@ -77,7 +77,7 @@ class DeviceLinks:
         self._clock = clock
         self._ids = ids
         self._links: dict[DeviceId, DeviceLink] = {}
-        self._greeting: set[DeviceLink] = set()
+        self._all: set[DeviceLink] = set()
         self._checked_ns: dict[DeviceId, int] = {}
         self._tasks = TaskSet(self.name)
         self._subscription: Subscription | None = None
@@ -133,7 +133,7 @@ class DeviceLinks:
             device = parse_forwarded_device(request.headers.get(FORWARDED_CERTIFICATE, ""))
         except AitradingError:
             return refuse(LINK_IDENTITY_MISSING.http_status, LINK_IDENTITY_MISSING.code)
-        if len(self._links) + len(self._greeting) >= self._settings.links_max:
+        if len(self._all) >= self._settings.links_max:
             return refuse(BRIDGE_LINKS_FULL.http_status, BRIDGE_LINKS_FULL.code)
         identity = device.identity
         profile = ServerProfile(
@@ -148,13 +148,13 @@ class DeviceLinks:
 
     def close_all(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:
         """End every link, those in their greeting too."""
-        for link in (*self._links.values(), *self._greeting):
+        for link in tuple(self._all):
             link.close(spec, retry_after_ms=retry_after_ms)
 
     async def _serve(self, link: DeviceLink) -> None:
         """A link's whole life; its end by the device's own fault counts against the device."""
         identity = link.device.identity
-        self._greeting.add(link)
+        self._all.add(link)
         with bind_context(tenant=str(identity.tenant)):
             try:
                 await self._errors.isolate(
@@ -166,7 +166,7 @@ class DeviceLinks:
             except AitradingError as exc:
                 self._refuse(link, exc)
             finally:
-                self._greeting.discard(link)
+                self._all.discard(link)
                 self._forget(link)
 
     async def _live(self, link: DeviceLink) -> None:
@@ -202,7 +202,6 @@ class DeviceLinks:
         older = self._links.get(device)
         if older is not None:
             older.close(LINK_SUPERSEDED)
-        self._greeting.discard(link)
         self._links[device] = link
         self._metrics.increment(LINKS_OPENED)
         self._metrics.set(LINKS, len(self._links))
@@ -246,7 +245,7 @@ class DeviceLinks:
     async def _keep_time(self) -> None:
         while True:
             await self._clock.sleep(POLL_S)
-            for link in (*self._links.values(), *self._greeting):
+            for link in tuple(self._all):
                 link.poll()
 
     async def _recheck(self) -> None:

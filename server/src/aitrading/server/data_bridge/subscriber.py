@@ -89,6 +89,7 @@ class Subscriber(WSListener):
         self.every_tick = False
         self.conflated = 0
         self.is_paused = False
+        self._is_closing = False
         self._hub = hub
         self._symbols: frozenset[str] | None = None
         self._newest: dict[str, WaitingQuote] = {}
@@ -116,7 +117,7 @@ class Subscriber(WSListener):
     def send_waiting(self) -> list[WaitingQuote]:
         """Send everything that waits; gives what was sent. Nothing while the socket is slow."""
         transport = self._transport
-        if transport is None or transport.is_disconnected or self.is_paused:
+        if transport is None or not self._takes_messages or self.is_paused:
             return []
         sent = [*self._queue, *self._newest.values()]
         self._queue.clear()
@@ -127,21 +128,31 @@ class Subscriber(WSListener):
 
     def send(self, text: bytes) -> None:
         """Send one message that is never conflated."""
-        if self._transport is not None and not self._transport.is_disconnected:
+        if self._transport is not None and self._takes_messages:
             self._transport.send(WSMsgType.TEXT, text)
 
     def ping(self) -> None:
         """Make the other side, and what is in between, show a sign of life."""
-        if self._transport is not None and not self._transport.is_disconnected:
+        if self._transport is not None and self._takes_messages:
             self._transport.send_ping()
 
     def close(self, spec: ErrorSpec) -> None:
-        """End with the close code of the error, for example 4401."""
+        """End with the close code of the error, for example 4401; a second call ends at once."""
         transport = self._transport
-        if transport is not None and not transport.is_disconnected:
-            code: Any = CLOSE_BASE + spec.http_status
-            transport.send_close(code, spec.code.encode())
-            transport.disconnect()
+        if transport is None or transport.is_disconnected:
+            return
+        if self._is_closing:
+            transport.disconnect(graceful=False)
+            return
+        self._is_closing = True
+        code: Any = CLOSE_BASE + spec.http_status
+        transport.send_close(code, spec.code.encode())
+        transport.disconnect()
+
+    @property
+    def _takes_messages(self) -> bool:
+        transport = self._transport
+        return transport is not None and not transport.is_disconnected and not self._is_closing
 
     @override
     def on_ws_connected(self, transport: WSTransport) -> None:

@@ -1,0 +1,154 @@
+"""The commands as a person and a script use them."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aitrading.client.cli import main
+from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.crypto import TlsKey, Validity
+from aitrading.core.security.enrolment import EnrolmentCode
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa, validity
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), prog_name="aitrading-client")
+
+
+def enrolled(home: Path, *, life: Validity | None = None) -> DeviceRecord:
+    ca, key = ThrowawayCa(), TlsKey.generate()
+    record = DeviceRecord(
+        tenant=IDENTITY.tenant, device=IDENTITY.device,
+        server=ServerAddress(host="localhost", port=1), server_ca=ca.pem.decode(), server_keys=(),
+    )  # fmt: skip
+    DeviceFiles(home).store(record, key, ca.device(key, life=life))
+    return record
+
+
+CODE = EnrolmentCode(
+    tenant=IDENTITY.tenant, secret=Secret(b"s" * 32), ca_sha256=b"p" * 32
+).text().reveal()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (("enroll", "nonsense", "--server", "https://localhost:1"), 1, "ENROLMENT_CODE_MALFORMED"),
+        (("enroll", CODE, "--server", "localhost"), 1, "ENROLMENT_ADDRESS_INVALID"),
+        (("enroll", CODE, "--server", "https://127.0.0.1:1"), 3, "LINK_UNREACHABLE"),
+        (("enroll", CODE), 2, "Missing option '--server'"),
+        (("status",), 1, "DEVICE_NOT_ENROLLED"),
+        (("run", "--terminal", "sim"), 1, "DEVICE_NOT_ENROLLED"),
+        (("run", "--terminal", "other"), 2, "'other'"),
+    ],
+)
+def test_refusals_explain_themselves(
+    home: Path, arguments: tuple[str, ...], exit_code: int, words: str
+) -> None:
+    result = run(*arguments, "--home", str(home))
+    assert result.exit_code == exit_code
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_a_refusal_in_json(home: Path) -> None:
+    result = run("status", "--json", "--home", str(home))
+    assert json.loads(result.stdout)["error"]["code"] == "DEVICE_NOT_ENROLLED"
+
+
+def test_an_enrolled_home_is_not_given_up_by_accident(home: Path) -> None:
+    enrolled(home)
+    result = run("enroll", CODE, "--server", "https://127.0.0.1:1", "--home", str(home))
+    assert result.exit_code == 1
+    assert "--replace" in result.stderr
+
+
+def test_nothing_runs_here(home: Path) -> None:
+    enrolled(home)
+    result = run("status", "--home", str(home))
+    assert (result.exit_code, "CLIENT_NOT_RUNNING" in result.stderr) == (3, True)
+    (home / "run.json").write_text('{"pid": 1, "port": 1}')
+    assert run("status", "--home", str(home)).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("life", "verdict", "words"),
+    [
+        (None, "ok", "ends"),
+        (validity(-100, -10), "broken", "ended"),
+        (validity(100, 200), "broken", "clock is behind"),
+        (validity(-72 * 3_600, 3_600), "warning", "overdue"),
+    ],
+)
+def test_the_doctor_judges_the_certificate(
+    home: Path, life: Validity | None, verdict: str, words: str
+) -> None:
+    enrolled(home, life=life)
+    result = run("doctor", "--json", "--home", str(home))
+    findings = {one["what"]: one for one in json.loads(result.stdout)}
+    assert findings["certificate"]["verdict"] == verdict
+    assert words in findings["certificate"]["found"]
+    assert findings["server"]["verdict"] == "broken"
+    assert result.exit_code == 1
+
+
+def start(home: Path, **environ: str) -> "subprocess.Popen[bytes]":
+    with (home / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-m", "aitrading.client", "run", "--terminal", "sim",
+             "--home", str(home)],
+            env={**os.environ, "AITRADING_CONNECTOR_PROBE_PORT": "0", **environ},
+            stderr=log,
+        )  # fmt: skip
+
+
+@pytest.mark.integration
+@async_test
+async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
+    enrolled(home)
+    process = start(home)
+    try:
+        report = await eventually(lambda: status(home), timeout_s=20)
+        assert report["live"]
+        assert not report["ready"], "it was never linked"
+        await eventually(lambda: status(home)["components"]["uplink"]["fields"]["pending_ticks"])
+        second = await asyncio.to_thread(start(home).wait, 20)
+        assert second == 1, "one client per home"
+        assert "CLIENT_HOME_IN_USE" in (home / "log").read_text()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert not (home / "run.json").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def status(home: Path) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
+    result: dict[str, dict[str, dict[str, dict[str, int]]]] = json.loads(
+        run("status", "--json", "--home", str(home)).stdout
+    )
+    assert "components" in result
+    return result
+
+
+@pytest.mark.integration
+def test_wrong_settings_are_told_all_at_once(home: Path) -> None:
+    enrolled(home)
+    process = start(
+        home, AITRADING_CONNECTOR_POLL_TICKS="0", AITRADING_CLIENT_SPOOL_LIMIT_MB="many"
+    )
+    assert process.wait(20) == 1
+    log = (home / "log").read_text()
+    assert "connector.poll_ticks" in log
+    assert "client_spool.limit_mb" in log
