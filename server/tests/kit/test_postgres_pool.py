@@ -217,11 +217,13 @@ async def test_what_the_service_role_may_not_do(
 
 @async_test
 async def test_concurrent_changes_are_told_apart(postgres: PostgresServer) -> None:
-    first, second = uuid5(SPACE, "one"), uuid5(SPACE, "two")
-    postgres.as_superuser(  # noqa: S608 - ids made here
+    first, second = UUID(int=1), UUID(int=2)
+    postgres.as_superuser(
         "CREATE TABLE IF NOT EXISTS public.counter (id uuid PRIMARY KEY, n int);"
         ' GRANT ALL ON public.counter TO "database"; GRANT USAGE ON SCHEMA public TO "database";'
-        f" INSERT INTO public.counter VALUES ('{first}', 0), ('{second}', 0);"
+        " INSERT INTO public.counter VALUES"
+        " ('00000000-0000-0000-0000-000000000001', 0),"
+        " ('00000000-0000-0000-0000-000000000002', 0);"
     )
     raise_n = "UPDATE public.counter SET n = n + 1 WHERE id = $1"
     async with pool_of(postgres) as pool:
@@ -266,8 +268,10 @@ async def test_a_lost_connection_is_typed_and_found_again(postgres: PostgresServ
                 await tx.fetch_value("SELECT 1")
 
         assert await code_of(cut()) == "DATABASE_CONNECTION_LOST"
+        assert pool.state is ComponentState.DEGRADED
         async with pool.tenant_tx(ALPHA) as tx:
             assert await tx.fetch_value("SELECT 1") == 1
+        assert pool.state is ComponentState.HEALTHY
 
 
 @async_test

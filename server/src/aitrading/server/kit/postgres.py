@@ -35,6 +35,7 @@ from aitrading.server.kit.transactions import (
 )
 
 T = TypeVar("T", bound=Transaction)
+_UNREACHABLE = frozenset({DATABASE_CONNECTION_LOST, DATABASE_COMMIT_UNKNOWN})
 _ROLE_FACTS = """
 SELECT rolname, rolsuper, rolbypassrls, rolcreaterole,
        EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relowner = r.oid) AS owns
@@ -91,6 +92,7 @@ class PostgresPool(Component):
         self._limits = limits or PoolLimits()
         self._pool: asyncpg.Pool | None = None
         self._state = ComponentState.NEW
+        self._reachable = True
         self._committed = self._rolled_back = self._refused = 0
         self.depends_on = depends_on
 
@@ -102,6 +104,9 @@ class PostgresPool(Component):
     @property
     @override
     def state(self) -> ComponentState:
+        """DEGRADED since the server was found unreachable, until a transaction succeeds."""
+        if self._state is ComponentState.HEALTHY and not self._reachable:
+            return ComponentState.DEGRADED
         return self._state
 
     @override
@@ -158,20 +163,30 @@ class PostgresPool(Component):
     async def _transaction(
         self, make: Callable[[Any], T], setting: str, serializable: bool
     ) -> AsyncGenerator[T]:
+        try:
+            async with self._connection() as connection:
+                tx = make(connection)
+                try:
+                    await _begin(connection, setting, serializable=serializable)
+                    yield tx
+                except BaseException:
+                    self._rolled_back += 1
+                    await _roll_back(connection)
+                    raise
+                finally:
+                    tx.close()
+                await _commit(connection)
+        except AitradingError as exc:
+            self._reachable = self._reachable and exc.spec not in _UNREACHABLE
+            raise
+        self._reachable = True
+        self._committed += 1
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Any]:
         connection = await self._acquire()
         try:
-            tx = make(connection)
-            try:
-                await _begin(connection, setting, serializable=serializable)
-                yield tx
-            except BaseException:
-                self._rolled_back += 1
-                await _roll_back(connection)
-                raise
-            finally:
-                tx.close()
-            await _commit(connection)
-            self._committed += 1
+            yield connection
         finally:
             await self._release(connection)
 

@@ -7,13 +7,14 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
 
 import hiredis
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState
-from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
 from aitrading.core.security.db_security_manager import MINIMUM_TLS_VERSION, Store, accept_url
 from aitrading.server.kit.bundle import ValkeyAccess
 
@@ -68,7 +69,10 @@ class ValkeyClient(Component):
 
     @override
     async def start(self) -> None:
+        """Tries to connect; a cache that is away makes the client DEGRADED and nothing else."""
         self._state = ComponentState.HEALTHY
+        with suppress(AitradingError):
+            await self.call("PING")
 
     @override
     async def stop(self) -> None:
