@@ -50,6 +50,11 @@ def part(w: Any, kind: str, name: str) -> dict[str, Any]:
     return w.health.report()["resilience"][kind][name]
 
 
+def site(w: Any, name: str) -> dict[str, Any]:
+    """What health shows of a recovery site."""
+    return w.health.report()["resilience"]["recovery"][name]
+
+
 @async_test
 async def test_a_dead_postgres_opens_the_breaker_and_a_living_one_closes_it(
     world: Any, tenants: Tenants, payload: Payload, tmp_path: Path, migrate_access: Any
@@ -73,11 +78,14 @@ async def test_a_dead_postgres_opens_the_breaker_and_a_living_one_closes_it(
                 assert await code_of(w.intake.take(*segment)) == "BREAKER_OPEN"
                 assert await code_of(w.reader.page(alpha, QUESTION)) == "BREAKER_OPEN"
                 assert part(w, "breaker", "database-postgres")["state"] == BreakerState.OPEN
+                assert site(w, "database-postgres")["active"]
+                assert w.health.state() == "DEGRADED"
                 async with running(engine, tmp_path):
                     await clock.advance(5.0)
                     _, outcome = await w.intake.take(*segment)
                     assert outcome.inserted == 10
                     assert part(w, "breaker", "database-postgres")["state"] == "CLOSED"
+                    assert not site(w, "database-postgres")["active"]
                     assert await w.counts(alpha, stream) == (10, 10, 1, 10)
 
 
@@ -118,6 +126,7 @@ async def test_slow_questions_fill_their_bulkhead_and_not_the_way_of_ticks(
             assert not any(page.done() for page in pages)
         assert all(len(page.result().items) == 10 for page in pages)
         assert part(w, "bulkhead", "database-reads")["refused"] == 1
+        assert site(w, "database-reads")["acts"] == 1
 
 
 @async_test
@@ -134,6 +143,7 @@ async def test_a_question_that_takes_too_long_is_given_up(world: Any, tenants: T
             assert await code_of(w.guards.clickhouse.run(ask)) == "CLICKHOUSE_TOO_SLOW"
         assert await code_of(w.reader.page(alpha, QUESTION)) == "BREAKER_OPEN"
         assert part(w, "breaker", "database-clickhouse")["state"] == "OPEN"
+        assert site(w, "database-clickhouse")["acts"] == 1
 
 
 @async_test
@@ -148,6 +158,7 @@ async def test_segments_queue_up_to_a_limit(
             tasks = [group.create_task(outcome_of(w, segment)) for segment in segments]
         outcomes = [task.result() for task in tasks]
         assert set(outcomes) == {"stored", "BULKHEAD_FULL"}
+        assert site(w, "database-writes")["acts"] == outcomes.count("BULKHEAD_FULL")
         for segment in segments:
             await w.intake.take(*segment)
         assert await w.counts(alpha, stream) == (50, 50, 1, 50)
@@ -189,8 +200,7 @@ async def test_quotes_come_from_the_store_while_the_cache_is_away(
 
         stored = await cache.last_quotes(alpha)
         assert (stored.source, stored.quotes) == ("store", cached.quotes)
-        site = w.health.report()["resilience"]["recovery"]["database-quote-cache"]
-        assert site["active"]
+        assert site(w, "database-quote-cache")["active"]
         assert w.health.state() == "DEGRADED"
         await client.stop()
 
