@@ -378,13 +378,19 @@ async def test_a_flood_of_logins_waits_outside_and_the_rest_goes_on(
         monkeypatch.setattr(hasher, "_matches", lambda *given: go_on.wait(30) and matches(*given))
         async with asyncio.TaskGroup() as tasks:
             logins = [tasks.create_task(gate.login(tenant)) for _ in range(40)]
-            await eventually(lambda: sum(login.done() for login in logins) == 6)
-            refused = [login.result() for login in logins if login.done()]
-            assert {answer.code for answer in refused} == {"BULKHEAD_FULL"}
-            assert {answer.status for answer in refused} == {503}
-            assert (await gate.get("/auth/me", **headers)).status == 200
-            health = (await gate.server.edge("GET", "/health")).json
-            seen = health["resilience"]["bulkhead"]["password-hashing"]
-            assert (seen["running"], seen["waiting"], seen["refused"]) == (2, 32, 6)
-            go_on.set()
+            try:
+                await eventually(lambda: sum(login.done() for login in logins) == 6)
+                refused = [login.result() for login in logins if login.done()]
+                assert {answer.code for answer in refused} == {"BULKHEAD_FULL"}
+                assert {answer.status for answer in refused} == {503}
+                assert (await gate.get("/auth/me", **headers)).status == 200
+                health = (await gate.server.edge("GET", "/health")).json
+                seen = health["resilience"]["bulkhead"]["password-hashing"]
+                assert (seen["running"], seen["waiting"], seen["refused"]) == (2, 32, 6)
+                acts = health["resilience"]["recovery"]["password-hashing"]["acts"]
+                text = (await gate.server.edge("GET", "/metrics")).body.decode()
+                assert acts == 6
+                assert 'site="password-hashing"' in text
+            finally:
+                go_on.set()
         assert sorted(login.result().status for login in logins) == [200] * 34 + [503] * 6

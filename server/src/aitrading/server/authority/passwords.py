@@ -82,7 +82,7 @@ class PasswordHasher:
 
 
 def hashing_bulkhead() -> Bulkhead:
-    """The bulkhead of password hashing; register it with the resilience registry."""
+    """The bulkhead of password hashing; the root guards its call site with it."""
     return Bulkhead("password-hashing", limit=HASHING_LIMIT, queue_limit=HASHING_QUEUE_LIMIT)
 
 
