@@ -1,19 +1,26 @@
 """Servers by URL: the engine stays away, the bundle carries the address, plaintext is refused."""
 
+import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import nats
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.engines.harness import RunningNats, running_nats
 from aitrading.server.kit.bundle import ServiceBundle, load_bundle
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
 from aitrading.server.supervisor.bundles import SERVICE_NAMES
 from aitrading.server.supervisor.home import Home
-from aitrading.server.supervisor.stores import given_servers
+from aitrading.server.supervisor.stores import BUS_RIGHTS, given_servers
 
 
 def assembled(home: Home, environ: dict[str, str]) -> Assembly:
@@ -98,3 +105,48 @@ def test_plaintext_to_a_host_is_refused(variable: str, url: str) -> None:
     with pytest.raises(AitradingError) as refusal:
         given_servers({variable: url})
     assert refusal.value.code == "DATABASE_PLAINTEXT_REFUSED"
+
+
+@pytest.mark.integration
+@async_test
+async def test_only_the_gateway_may_say_that_a_device_is_revoked(tmp_path: Path) -> None:
+    subject = "ait.01890000-0000-7000-8000-000000000000.device.revoked"
+    async with running_nats(tmp_path, BUS_RIGHTS) as server:
+        heard: list[str] = []
+        listener = await connect(server, "data-bridge")
+        await listener.subscribe("ait.*.device.>", cb=_noting(heard))
+        await listener.flush()
+        for user in ("data-bridge", "trading-engine", "database-service", "api-gateway"):
+            speaker = await connect(server, user)
+            await speaker.publish(subject, user.encode())
+            await speaker.flush()
+            await speaker.close()
+        await eventually(lambda: heard, what="the gateway's word")
+        await listener.close()
+    assert heard == ["api-gateway"]
+
+
+async def connect(server: RunningNats, user: str) -> Client:
+    files, access = server.tls(user), server.access(user)
+    context = ssl.create_default_context(cafile=str(files.ca))
+    context.load_cert_chain(files.certificate, files.private_key)
+    return await nats.connect(
+        access.url,
+        user=access.user,
+        password=access.password,
+        tls=context,
+        tls_hostname="localhost",
+        allow_reconnect=False,
+        error_cb=_ignore,
+    )
+
+
+async def _ignore(_: Exception) -> None:
+    """The client library prints refusals otherwise."""
+
+
+def _noting(heard: list[str]) -> Callable[[Msg], Awaitable[None]]:
+    async def note(message: Msg) -> None:
+        heard.append(message.data.decode())
+
+    return note

@@ -57,12 +57,11 @@ async def run(*, long: bool = False) -> Figures:
     """Cold start, warm starts, memory lazily and eagerly loaded, and the floor of a start."""
     with tempfile.TemporaryDirectory(prefix="ait-bench-") as folder:
         home = Home(Path(folder) / "home")
-        cold_s, _ = await _start(home)
-        warm = [await _start(home) for _ in range(WARM_STARTS_LONG if long else WARM_STARTS)]
-        floors_s = [await _floor_s(Path(folder)) for _ in warm]
-        lazy, eager = warm[-1][1], await _eager_memory(home)
-    warm_s = statistics.median(started_s for started_s, _ in warm)
-    floor_s = statistics.median(floors_s)
+        cold_s = _start(home)
+        warm_s, floor_s = await _warm(
+            home, Path(folder), WARM_STARTS_LONG if long else WARM_STARTS
+        )
+        lazy, eager = await _idle_memory(home), await _eager_memory(home)
     return {
         "startup.cold_s": round(cold_s, 3),
         "startup.warm_s": round(warm_s, 3),
@@ -77,14 +76,30 @@ async def run(*, long: bool = False) -> Figures:
     }
 
 
-async def _start(home: Home) -> tuple[float, Memory]:
-    """The command as a person types it; returns what it says it took, and its idle memory."""
+def _start(home: Home) -> float:
+    """The command as a person types it, and its end; returns what it says it took."""
+    with _command_up(home):
+        started_in_s = _state(home).started_in_s
+    assert started_in_s is not None  # noqa: S101 - `--detach` came back, so it started
+    return started_in_s
+
+
+async def _warm(home: Home, folder: Path, rounds: int) -> tuple[float, float]:
+    """Medians of warm starts and of their floor, taken in turns."""
+    starts_s: list[float] = []
+    floors_s: list[float] = []
+    async with running_postgres(folder):
+        pass  # the floor's data exists from here on, as it does at a warm start
+    for _ in range(rounds):
+        starts_s.append(_start(home))
+        floors_s.append(await _floor_s(folder))
+    return statistics.median(starts_s), statistics.median(floors_s)
+
+
+async def _idle_memory(home: Home) -> Memory:
     with _command_up(home):
         await asyncio.sleep(IDLE_S)
-        state = _state(home)
-        memory = _memory(state)
-        assert state.started_in_s is not None  # noqa: S101 - `--detach` came back, so it started
-        return state.started_in_s, memory
+        return _memory(_state(home))
 
 
 @contextmanager
@@ -138,8 +153,6 @@ def _memory(state: PlatformState) -> Memory:
 
 async def _floor_s(folder: Path) -> float:
     """All programs at once, without order, configuration or examination."""
-    async with running_postgres(folder):
-        pass  # the data exists from here on, as it does at a warm start
     began = time.monotonic()
     with ExitStack() as stack:
         started = [

@@ -33,6 +33,16 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
 }
 """Environment variables that replace an embedded engine by a server."""
 MIGRATOR: Final = "migrator"
+_EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>")
+_PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
+    "api-gateway": ("ait.platform.identity.>", "ait.*.device.>"),
+    "data-bridge": ("ait.*.market_data.>", "ait.*.feed.>"),
+    "trading-engine": ("ait.*.trading.>", "ait.*.risk.>"),
+}
+BUS_RIGHTS: Final = {
+    name: SubjectRights(publish=(*_EVERYBODY, *_PUBLISHES.get(name, ()))) for name in SERVICE_NAMES
+}
+"""Who may say what on the bus: only the gateway revokes a device, only the engine trades."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +126,7 @@ class StorePlan:
             port=port,
             server_tls=tls_files(self._home, "nats"),
             probe_tls=tls_files(self._home, ADMIN),
-            users={name: SubjectRights() for name in SERVICE_NAMES},
+            users=BUS_RIGHTS,
         )
         engine = NatsEngine(setup, self._passwords)
         engines.append(
