@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from aitrading.server.engines.harness import free_port
+
 BIN = Path(sys.executable).parent
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
 PORTS = ("data_bridge", "api_gateway", "trading_engine", "database_service", "nats", "client")
 FREE_PORTS = tuple(
-    argument
-    for name in (*(f"ports.{port}" for port in PORTS), "gateway.port")
-    for argument in ("--set", f"{name}=0")
+    argument for name in (f"ports.{port}" for port in PORTS) for argument in ("--set", f"{name}=0")
 )
 _PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -38,6 +38,14 @@ def die_with_the_test_run() -> None:
 def clean_environment() -> dict[str, str]:
     """Ours, without settings of a person's own installation."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AITRADING_")}
+
+
+def ports_of(home: Path) -> tuple[str, ...]:
+    """Free ports; the edge keeps its own over restarts: clients were enrolled at that address."""
+    place = home.parent / "edge-port"
+    if not place.exists():
+        place.write_text(str(free_port()), encoding="ascii")
+    return (*FREE_PORTS, "--set", f"gateway.port={place.read_text(encoding='ascii')}")
 
 
 def run_cli(
@@ -186,7 +194,7 @@ def running_platform(home: Path, *arguments: str, demo: bool = True) -> Iterator
             [
                 *(str(BIN / "aitrading"), "up", "--json", "--home", str(home)),
                 *(["--demo"] if demo else []),
-                *FREE_PORTS,
+                *ports_of(home),
                 *arguments,
             ],
             stdin=subprocess.DEVNULL,
