@@ -29,13 +29,14 @@ from aitrading.server.data_bridge.metrics import (
     TICKS_IMPLAUSIBLE_TOTAL,
     TICKS_RECEIVED,
 )
-from aitrading.server.data_bridge.streams import BridgeStream
+from aitrading.server.data_bridge.streams import BridgeStream, StreamLink
 
 EARLIEST_EVENT_MS: Final = 946_684_800_000
 """2000-01-01: before any MetaTrader 5 server."""
 FUTURE_MS: Final = 36 * 3_600 * 1_000
 """A broker's clock and a wrong machine clock together stay below this."""
-US: Final = 1_000
+NS_PER_US: Final = 1_000
+HOPS_BEFORE: Final = (TERMINAL_CONNECTOR, CONNECTOR_LINK, LINK_BRIDGE)
 
 BatchListener = Callable[[BridgeStream, TickBatch], None]
 FailureListener = Callable[[AitradingError, "list[BridgeStream]"], None]
@@ -49,14 +50,15 @@ class _Waiting:
     last_sequence: int
     count: int
     received_ns: int
-    trace_id: str
+    trace_id: bytes
 
 
 class TickIngest:
     """Takes batches of all links and makes them durable in groups.
 
     `take` collects, `commit` appends what was collected; a link calls `commit` once per piece of
-    data from its socket. `on_failure` is told what was not stored; it must end the links.
+    data from its socket, which may hold many batches. What is measured is measured per commit.
+    `on_failure` is told what was not stored; it must end the links.
     """
 
     def __init__(
@@ -77,43 +79,56 @@ class TickIngest:
         self._chains = chains
         self._records: list[bytes] = []
         self._collected: list[_Waiting] = []
+        self._hops: tuple[int, int, int] = (0, 0, 0)
+        self._now_ns = 0
+        self._span_id = b""
         self._waiting: deque[tuple[int, _Waiting]] = deque()
         spool.on_durable = self._durable
         spool.on_failure = self._failed
 
     def take(self, stream: BridgeStream, event: TicksReceived) -> None:
         """Collect a batch; raises `TICKS_IMPLAUSIBLE` and takes nothing of it."""
-        batch, now_ns = event.batch, self._clock.now_ns()
-        self._require_plausible(stream, batch, now_ns)
+        if not self._records:
+            self._now_ns = self._clock.now_ns()
+            self._span_id = bytes.fromhex(self._ids.span_id())
+        batch = event.batch
+        newest_ms = self._require_plausible(stream, batch)
         header = IngestHeader(
             tenant=stream.device.tenant,
             stream=stream.id,
             first_sequence=batch.first_sequence,
             count=batch.count,
-            receive_ns=now_ns,
+            receive_ns=self._now_ns,
             broker_offset_s=batch.broker_offset_s,
             trace_id=batch.trace_id,
-            span_id=bytes.fromhex(self._ids.span_id()),
+            span_id=self._span_id,
             row_bytes=ROW_BYTES,
         )
         self._records.append(encode_header(header) + bytes(batch.rows))
-        trace_id = batch.trace_id.hex()
         self._collected.append(
             _Waiting(
-                stream, batch.last_sequence, batch.count, self._clock.monotonic_ns(), trace_id
+                stream,
+                batch.last_sequence,
+                batch.count,
+                self._clock.monotonic_ns(),
+                batch.trace_id,
             )
         )
         stream.received = batch.last_sequence
-        self._metrics.increment(TICKS_RECEIVED, batch.count)
-        self._measure(event, now_ns, trace_id)
+        self._hops = self._latencies(event, newest_ms)
         self.on_batch(stream, batch)
 
     def commit(self) -> None:
-        """Append what was collected; raises what the spool raises, with nothing taken."""
+        """Append what was collected; what does not fit is told to `on_failure`."""
         if not self._records:
             return
         records, self._records = self._records, []
         collected, self._collected = self._collected, []
+        ticks = sum(waiting.count for waiting in collected)
+        self._metrics.increment(TICKS_RECEIVED, ticks)
+        trace_id = collected[-1].trace_id.hex()
+        for hop, latency_ns in zip(HOPS_BEFORE, self._hops, strict=True):
+            self._chains.record(MARKET_DATA, hop, latency_ns, trace_id=trace_id, count=ticks)
         try:
             last = self._spool.append_nowait(records)
         except AitradingError as exc:
@@ -124,29 +139,19 @@ class TickIngest:
 
     def _durable(self, position: int) -> None:
         """Everything up to a position of the spool survives a crash: acknowledge it."""
-        touched: dict[int, BridgeStream] = {}
-        now_ns = self._clock.monotonic_ns()
-        ticks = 0
+        stored: list[_Waiting] = []
         while self._waiting and self._waiting[0][0] <= position:
-            _, waiting = self._waiting.popleft()
-            stream = waiting.stream
-            stream.durable = max(stream.durable, waiting.last_sequence)
-            ticks += waiting.count
-            touched[id(stream)] = stream
-            self._chains.record(
-                MARKET_DATA,
-                BRIDGE_SPOOL,
-                now_ns - waiting.received_ns,
-                trace_id=waiting.trace_id,
-                count=waiting.count,
-            )
+            stored.append(self._waiting.popleft()[1])
+        if not stored:
+            return
+        for waiting in stored:
+            waiting.stream.durable = max(waiting.stream.durable, waiting.last_sequence)
+        ticks = sum(waiting.count for waiting in stored)
         self._metrics.increment(TICKS_DURABLE, ticks)
-        links = {stream.link for stream in touched.values() if stream.link is not None}
-        for stream in touched.values():
-            if stream.link is not None:
-                stream.link.acknowledge(stream)
-        for link in links:
-            link.flush()
+        waited_ns = self._clock.monotonic_ns() - stored[0].received_ns
+        trace_id = stored[-1].trace_id.hex()
+        self._chains.record(MARKET_DATA, BRIDGE_SPOOL, waited_ns, trace_id=trace_id, count=ticks)
+        _acknowledge({waiting.stream for waiting in stored})
 
     def _failed(self, error: AitradingError) -> None:
         """The spool forgot what is not durable; so do we, and the devices send it again.
@@ -167,24 +172,32 @@ class TickIngest:
             self._chains.record(MARKET_DATA, BRIDGE_SPOOL, 0, ok=False, count=waiting.count)
         self.on_failure(error, [waiting.stream for waiting in lost])
 
-    def _require_plausible(self, stream: BridgeStream, batch: TickBatch, now_ns: int) -> None:
+    def _require_plausible(self, stream: BridgeStream, batch: TickBatch) -> int:
+        """The newest row's time; raises when any row's time is impossible."""
         times = batch.array()["event_ms"]
-        latest = now_ns // NS_PER_MS + FUTURE_MS
-        bad = int(np.count_nonzero((times < EARLIEST_EVENT_MS) | (times > latest)))
-        if bad:
+        latest_ms = self._now_ns // NS_PER_MS + FUTURE_MS
+        if int(times.min()) < EARLIEST_EVENT_MS or int(times.max()) > latest_ms:
+            bad = int(np.count_nonzero((times < EARLIEST_EVENT_MS) | (times > latest_ms)))
             self._metrics.increment(TICKS_IMPLAUSIBLE_TOTAL, bad)
             raise TICKS_IMPLAUSIBLE.error(count=bad, symbol=stream.symbol)
+        return int(times[-1])
 
-    def _measure(self, event: TicksReceived, now_ns: int, trace_id: str) -> None:
+    def _latencies(self, event: TicksReceived, newest_ms: int) -> tuple[int, int, int]:
         """The hops before the bridge, as far as three clocks agree."""
-        batch = event.batch
-        event_ms = int(batch.array()["event_ms"][-1]) - batch.broker_offset_s * 1_000
-        sent_ns = batch.receive_ns + event.link_delay_us * US
-        for hop, latency_ns in (
-            (TERMINAL_CONNECTOR, batch.receive_ns - event_ms * NS_PER_MS),
-            (CONNECTOR_LINK, event.link_delay_us * US),
-            (LINK_BRIDGE, now_ns - sent_ns),
-        ):
-            self._chains.record(
-                MARKET_DATA, hop, max(0, latency_ns), trace_id=trace_id, count=batch.count
-            )
+        batch, delay_ns = event.batch, event.link_delay_us * NS_PER_US
+        event_ns = (newest_ms - batch.broker_offset_s * 1_000) * NS_PER_MS
+        return (
+            max(0, batch.receive_ns - event_ns),
+            delay_ns,
+            max(0, self._now_ns - batch.receive_ns - delay_ns),
+        )
+
+
+def _acknowledge(streams: set[BridgeStream]) -> None:
+    links: set[StreamLink] = set()
+    for stream in streams:
+        if stream.link is not None:
+            stream.link.acknowledge(stream)
+            links.add(stream.link)
+    for link in links:
+        link.flush()
