@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 import msgspec
+import numpy as np
 from typing_extensions import override
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -133,9 +134,8 @@ def _answer(source: str, quotes: Iterable[LastQuote]) -> LastQuotes:
 
 
 def _quote(info: StreamInfo, piece: Piece) -> LastQuote:
-    rows = piece.rows()[-1:]
-    row: Any = rows[0]
-    utc_ms = rows["event_ms"] - piece.header.broker_offset_s * 1_000
+    row: Any = piece.last_row()
+    utc_ms = np.array([row["event_ms"] - piece.header.broker_offset_s * 1_000])
     return LastQuote(
         symbol=info.symbol,
         stream=info.stream,

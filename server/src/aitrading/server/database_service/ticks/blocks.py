@@ -45,11 +45,14 @@ class Piece:
         """What is the same for all of them."""
         return self.record.header
 
-    def rows(self) -> NDArray[np.void]:
-        """The rows without a copy."""
+    def rows(self) -> memoryview:
+        """The bytes of the rows without a copy."""
         skip = (self.first - self.header.first_sequence) * ROW_BYTES
-        view = self.record.rows[skip : skip + self.count * ROW_BYTES]
-        return np.frombuffer(view, TICK_DTYPE)
+        return self.record.rows[skip : skip + self.count * ROW_BYTES]
+
+    def last_row(self) -> np.void:
+        """The newest of them."""
+        return np.frombuffer(self.rows()[-ROW_BYTES:], TICK_DTYPE)[0]
 
 
 def in_storage_order(pieces: Sequence[Piece]) -> list[Piece]:
@@ -61,7 +64,7 @@ def in_storage_order(pieces: Sequence[Piece]) -> list[Piece]:
 
 def tick_block(pieces: Sequence[Piece]) -> bytes:
     """Rows of `market.ticks`, in the order of `TICKS_INTO`."""
-    rows = np.concatenate([piece.rows() for piece in pieces])
+    rows = np.frombuffer(b"".join([piece.rows() for piece in pieces]), TICK_DTYPE)
     counts = np.array([piece.count for piece in pieces])
     columns = (
         Column("tenant", "UUID", _ids(pieces, "tenant").repeat(counts, axis=0)),
