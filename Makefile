@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FIRST ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench prove test-servers browser docs down clean
+.PHONY: help setup run test check format bench prove simulate test-servers browser docs down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,8 +34,12 @@ format: setup ## let the formatter and the safe fixes rewrite the code
 bench: setup ## run every benchmark; COMPARE=1 holds the ratios against the committed baseline
 	@$(BIN)/python -m aitrading.server.benchmarks $(if $(COMPARE),--compare)
 
-prove: setup ## run the long campaigns (resumable); results go to benchmarks/results/
-	@scripts/prove.sh
+prove: setup ## run the long campaigns, resumable; CAMPAIGN=0.1 a tenth of them, ONLY=name one
+	@$(BIN)/python scripts/prove.py --scale $(CAMPAIGN) $(addprefix --only ,$(ONLY))
+
+simulate: setup ## run SEEDS=n simulations of the link from seed FIRST=k
+	@AITRADING_PROVE_POINTS=$(SEEDS) AITRADING_PROVE_SEED=$(FIRST) $(BIN)/pytest -q -p no:randomly \
+	  core/tests/protocol/test_link_delivery.py::test_a_range_of_seeds_each_with_its_own_mixture_of_faults
 
 docs: setup ## write the generated reference documents
 	@$(BIN)/python scripts/generate_docs.py
