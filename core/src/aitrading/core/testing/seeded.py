@@ -11,7 +11,7 @@ class SeededRandomness(Randomness):
     """Deterministic and predictable: for tests, simulations and generators only."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - predictable on purpose
+        self._random = random.Random(seed)  # noqa: S311 # nosec B311 - predictable on purpose
 
     @override
     def token(self, size_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.ports import PortRequest
 from aitrading.server.supervisor.settings import PlatformSettings, PortSettings
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared with, never bound
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 # nosec B104 - compared with, never bound
 EDGE = "edge"
 NATS = "nats"
 CLIENT = "demo client"
