@@ -1,6 +1,8 @@
 """Finds what keeps a client from working, with cause and remedy."""
 
 import shutil
+import socket
+import ssl
 import sys
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -13,12 +15,15 @@ import msgspec
 from aitrading.client.security.certificate_keeper import due_ns
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.server_api import ServerApi
+from aitrading.client.security.trust import client_context, ssl_reason
 from aitrading.client.status import client_status
 from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 
 FREE_BYTES_WANTED: Final = 1024**3
 PROBE_PATH: Final = "/api/v1/devices/trust"
+LINK_PATH: Final = "/link"
+TIMEOUT_S: Final = 5.0
 
 
 class Verdict(StrEnum):
@@ -61,7 +66,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         identity,
         certificate,
         _server(record),
-        _link_name(record),
+        _link(record, files),
         _disk(home),
         _terminal(),
         _running(home, record),
@@ -92,10 +97,27 @@ def _server(record: DeviceRecord) -> Finding:
     return Finding("server", Verdict.OK, f"{record.server.url} proved to be the enrolled one")
 
 
-def _link_name(record: DeviceRecord) -> Finding:
-    return Finding(
-        "link", Verdict.UNVERIFIED, f"the name {record.server.link_name} is used when connecting"
-    )
+def _link(record: DeviceRecord, files: DeviceFiles) -> Finding:
+    """A handshake as the link makes it: the server must accept this device's certificate."""
+    server = record.server
+    request = f"GET {LINK_PATH} HTTP/1.1\r\nHost: {server.link_name}\r\nConnection: close\r\n\r\n"
+    try:
+        with (
+            socket.create_connection((server.host, server.port), TIMEOUT_S) as plain,
+            client_context(record.trust, files.tls).wrap_socket(
+                plain, server_hostname=server.link_name
+            ) as secure,
+        ):
+            secure.sendall(request.encode())
+            answered = secure.recv(16).startswith(b"HTTP/1.1 ")
+    except ssl.SSLError as exc:
+        remedy = "Look at `aitrading device list` on the server; enrol again if it is revoked."
+        return Finding("link", Verdict.BROKEN, f"TLS failed: {ssl_reason(exc)}", remedy)
+    except OSError as exc:
+        return Finding("link", Verdict.BROKEN, f"cannot connect: {exc}", "Look at `server` above.")
+    if not answered:
+        return Finding("link", Verdict.BROKEN, "no answer", "Look at the edge on the server.")
+    return Finding("link", Verdict.OK, f"{server.link_name} accepts this device's certificate")
 
 
 def _disk(home: Path) -> Finding:
