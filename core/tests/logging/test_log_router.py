@@ -217,7 +217,7 @@ def test_nothing_deceives_a_terminal(
     "text",
     [
         "Authorization: Bearer abcdef.ghijkl-SECRET",
-        "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJTRUNSRVQifQ.c2lnLVNFQ1JFVA",
+        "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJTRUNSRVQifQ.c2lnLVNFQ1JFVA",  # pragma: allowlist secret
         "postgres://user:SECRET@db.example/x",
         "password=SECRET&x=1",
         "db_password: 'SECRET'",
