@@ -228,7 +228,8 @@ def run_chunk(campaign: Campaign, progress: Progress, first: int, count: int) ->
         progress.failures = [*again, failure]
         return False
     if not tallies:
-        progress.skipped = output[-1] if output else "the test did not run"
+        told = [line for line in output if line.startswith("SKIPPED")]
+        progress.skipped = told[-1].partition(": ")[2] if told else "the test counted nothing"
         return False
     tally = Counter(progress.tally)
     for counted in tallies:
