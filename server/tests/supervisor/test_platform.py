@@ -20,6 +20,17 @@ from aitrading.server.supervisor.state import PlatformState
 
 pytestmark = pytest.mark.integration
 Start = Callable[..., Any]
+FREE_PORTS = tuple(
+    f"{name}=0"
+    for name in (
+        "gateway.port",
+        "ports.nats",
+        "ports.data_bridge",
+        "ports.api_gateway",
+        "ports.trading_engine",
+        "ports.database_service",
+    )
+)
 
 
 def gone(processes: dict[str, ProcessId], timeout_s: float = 10.0) -> bool:
@@ -173,7 +184,7 @@ def test_a_home_that_is_a_file_is_refused(short_folder: Path) -> None:
 
 
 def up(home: Path, *settings: str) -> "subprocess.CompletedProcess[str]":
-    options = [f"--set={setting}" for setting in settings]
+    options = [f"--set={setting}" for setting in (*FREE_PORTS, *settings)]
     return subprocess.run(
         [Path(sys.executable).with_name("aitrading"), "up", f"--home={home}", *options],
         capture_output=True,

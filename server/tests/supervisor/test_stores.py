@@ -18,6 +18,7 @@ from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.harness import RunningNats, running_nats
 from aitrading.server.kit.bundle import ServiceBundle, load_bundle
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import SERVICE_NAMES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.stores import BUS_RIGHTS, given_servers
@@ -38,7 +39,7 @@ def assembled(home: Home, environ: dict[str, str]) -> Assembly:
     )
     clock, randomness = SystemClock(), SystemRandomness()
     kit = Kit(clock=clock, randomness=randomness, ids=SystemIdFactory(clock, randomness))
-    return assemble(choices, kit)
+    return assemble(choices, kit, Births(None))
 
 
 async def bundle_of(assembly: Assembly, home: Home, service: str) -> ServiceBundle:

@@ -14,6 +14,7 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch
 from aitrading.server.supervisor.assembly import Assembly, Choices, Kit
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.up import Platform, UpOptions
@@ -83,11 +84,11 @@ def toy(folder: Path, name: str, *depends_on: str, mode: str = "well") -> ChildS
     )
 
 
-def toy_assembly(modes: Iterable[str]) -> Callable[[Choices, Kit], Assembly]:
+def toy_assembly(modes: Iterable[str]) -> Callable[[Choices, Kit, Births], Assembly]:
     """Children `a`, `b`, ... each depending on the one before it."""
 
-    def assemble(choices: Choices, kit: Kit) -> Assembly:
-        del kit
+    def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
+        del kit, births
         names = "abcdefgh"
         specs = [
             toy(choices.home.run, names[i], *names[max(0, i - 1) : i], mode=mode)

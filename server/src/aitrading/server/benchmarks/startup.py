@@ -26,6 +26,7 @@ from aitrading.server.engines.harness import running_postgres
 from aitrading.server.engines.proc import descendants, pss_mb
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.assembly import Assembly, Choices, Kit, assemble
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import SERVICES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.progress import LineReporter
@@ -132,9 +133,9 @@ async def _eager_memory(home: Home) -> Memory:
 
 
 def _eagerly(
-    assembler: Callable[[Choices, Kit], Assembly],
-) -> Callable[[Choices, Kit], Assembly]:
-    return lambda choices, kit: assembler(replace(choices, interpreter=EAGER), kit)
+    assembler: Callable[[Choices, Kit, Births], Assembly],
+) -> Callable[[Choices, Kit, Births], Assembly]:
+    return lambda choices, kit, births: assembler(replace(choices, interpreter=EAGER), kit, births)
 
 
 def _state(home: Home) -> PlatformState:

@@ -25,6 +25,7 @@ CONTROL_FD = 0
 """Where a controlled child finds its control pipe."""
 GO = b"go\n"
 Output = Callable[[bytes], object]
+"""Gets what a child says, as it says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +181,18 @@ async def run_to_end(launch: Launch, *, stdin: bytes = b"", timeout_s: float) ->
     """
     said = bytearray()
     process = start_process(launch, said.extend, stdin=stdin)
+    code = await end_of(process, timeout_s=timeout_s)
+    return code, said.decode(errors="replace")
+
+
+async def end_of(process: Process, *, timeout_s: float) -> int:
+    """Wait for the end of a short program; kill it when it takes longer or we are cancelled."""
     try:
         async with asyncio.timeout(timeout_s):
-            code = await process.wait()
+            return await process.wait()
     finally:
         process.send_signal(signal.SIGKILL)
         await process.wait()
-    return code, said.decode(errors="replace")
 
 
 def _readable(content: bytes, control_fd: int | None) -> BinaryIO:

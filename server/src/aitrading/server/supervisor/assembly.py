@@ -10,6 +10,7 @@ from aitrading.core.kit.randomness import Randomness
 from aitrading.core.security.db_security_manager import Store, StoreTarget
 from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
 from aitrading.server.engines.passwords import PasswordStore
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import (
     ADMIN,
     SERVICE_NAMES,
@@ -94,10 +95,10 @@ class Assembly:
     """What seeding the demo did, once it is done."""
 
 
-def assemble(choices: Choices, kit: Kit) -> Assembly:
+def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     """Put engines and services together; raises for a dependency that cannot be met."""
     home = choices.home
-    identities = Identities(home, choices.environment)
+    identities = Identities(home, choices.environment, births)
     passwords = PasswordStore(home.keys / "passwords", kit.randomness)
     stores = StorePlan(home, passwords, identities, choices.servers)
     keeping = stores.keeping(choices.ports[NATS])
@@ -126,7 +127,7 @@ def assemble(choices: Choices, kit: Kit) -> Assembly:
                 port=choices.edge.port,
                 depends_on=("api-gateway",),
             ),
-            *([_demo_client(choices, demo_reports.append)] if choices.demo else []),
+            *([_demo_client(choices, births, demo_reports.append)] if choices.demo else []),
         ]
     )
 
@@ -187,13 +188,15 @@ def _service(
     )
 
 
-def _demo_client(choices: Choices, seeded: Callable[[DemoReport], None]) -> ChildSpec:
+def _demo_client(
+    choices: Choices, births: Births, seeded: Callable[[DemoReport], None]
+) -> ChildSpec:
     port = choices.ports[CLIENT]
     setup = DemoSetup(home=choices.home, url=choices.edge.url, port=port)
     return ChildSpec(
         name=DEMO_CLIENT,
         kind=Kind.CLIENT,
-        program=DemoProgram(setup, seeded),
+        program=DemoProgram(setup, births, seeded),
         depends_on=("envoy", "data-bridge"),
         port=port,
     )

@@ -14,6 +14,7 @@ from aitrading.server.engines.process import (
     Launch,
     Output,
     Process,
+    end_of,
     start_process,
 )
 from aitrading.server.supervisor.nursery import (
@@ -49,6 +50,13 @@ class Births:
             self.close()
         return start_process(launch, output)
 
+    async def run_to_end(self, launch: Launch, *, timeout_s: float) -> tuple[int, str]:
+        """Run a short program; returns its exit code and everything it said."""
+        said = bytearray()
+        process = await self.start(launch, said.extend)
+        code = await end_of(process, timeout_s=timeout_s)
+        return code, said.decode(errors="replace")
+
     def close(self) -> None:
         """Let the nursery end; children live on."""
         if self._nursery is None:
@@ -63,6 +71,7 @@ class Births:
         request = BirthRequest(
             number=next(self._numbers),
             module=module,
+            arguments=tuple(launch.command[launch.command.index(module) + 1 :]),
             command=tuple(launch.command),
             environment=dict(launch.environment),
             folder=str(launch.folder),

@@ -17,7 +17,9 @@ from aitrading.server.engines.process import Launch, Output, Process, ProcessId
 from aitrading.server.supervisor.logs import RotatingLog
 from aitrading.server.supervisor.plan import ChildSpec
 
-POLL_S = 0.008
+POLL_S = 0.006
+POLL_SHARE = 0.02
+"""Readiness is polled in steps of this share of the time it has already taken."""
 WATCH_S = 5.0
 """How often a child that works is asked whether it still does."""
 CRASH_LOOP_EXITS = 5
@@ -162,16 +164,17 @@ class Child:
         if process is None:
             return False
         clock = self._means.clock
-        deadline_ns = clock.monotonic_ns() + round(self.spec.ready_timeout_s * NS_PER_S)
+        began_ns = clock.monotonic_ns()
         while process.returncode is None and not self._stopping.is_set():
             if await self.spec.program.ready():
                 await self.spec.program.settle()
                 return True
-            if clock.monotonic_ns() > deadline_ns:
+            waited_s = (clock.monotonic_ns() - began_ns) / NS_PER_S
+            if waited_s > self.spec.ready_timeout_s:
                 self._reason = f"not ready within {self.spec.ready_timeout_s:g} s"
                 self._late_starts += 1
                 return False
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(max(POLL_S, waited_s * POLL_SHARE))
         return False
 
     async def _watch(self) -> None:

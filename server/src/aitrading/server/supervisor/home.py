@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,6 +152,14 @@ class Home:
                 now=rfc3339_of_ns(clock.now_ns()),
                 newest=rfc3339_of_ns(newest_ns),
             )
+
+    def warnings(self, clock: Clock) -> Iterator[str]:
+        """What would keep the platform from starting again, were it to stop now."""
+        for check in (self.check_space, lambda: self.check_clock(clock)):
+            try:
+                check()
+            except (AitradingError, OSError) as exc:
+                yield str(exc)
 
     def newest_stamp_ns(self) -> int:
         """The latest time at which a supervisor is known to have worked here; 0 when new."""

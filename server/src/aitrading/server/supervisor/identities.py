@@ -3,19 +3,18 @@
 import asyncio
 import base64
 import hashlib
-import os
-import sys
 from pathlib import Path
 
 import msgspec
 
-from aitrading.server.engines.process import Launch, run_to_end
 from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
-from aitrading.server.supervisor.environment import inherited_environment
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.errors import IDENTITIES_FAILED
 from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.services import python_launch
 
 ISSUE_TIMEOUT_S = 30.0
+_MODULE = "aitrading.server.supervisor.issue"
 _PEM_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _PEM_END = b"-----END CERTIFICATE-----"
 
@@ -23,8 +22,9 @@ _PEM_END = b"-----END CERTIFICATE-----"
 class Identities:
     """Opens the installation's authority, making it at the first start, and issues for 24 hours."""
 
-    def __init__(self, home: Home, environment: str) -> None:
+    def __init__(self, home: Home, environment: str, births: Births) -> None:
         self._home = home
+        self._births = births
         self._environment = environment
         self._issued = asyncio.Event()
 
@@ -42,21 +42,9 @@ class Identities:
         await self._run("renew", names)
 
     async def _run(self, occasion: str, names: tuple[str, ...]) -> None:
-        launch = Launch(
-            command=(
-                sys.executable,
-                "-I",
-                "-m",
-                "aitrading.server.supervisor.issue",
-                occasion,
-                str(self._home.root),
-                self._environment,
-                *names,
-            ),
-            environment=inherited_environment(os.environ),
-            folder=self._home.root,
-        )
-        code, said = await run_to_end(launch, timeout_s=ISSUE_TIMEOUT_S)
+        place, environment = str(self._home.root), self._environment
+        launch = python_launch(self._home, _MODULE, occasion, place, environment, *names)
+        code, said = await self._births.run_to_end(launch, timeout_s=ISSUE_TIMEOUT_S)
         if code != 0:
             raise _refusal(said)
 

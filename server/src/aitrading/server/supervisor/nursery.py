@@ -25,6 +25,7 @@ SHARED = (
     "asyncpg",
     "nats.aio.client",
     "cryptography.x509",
+    "aitrading.server.authority.installation",
     "aitrading.server.kit.bus_nats",
     "aitrading.server.kit.internal_client",
     "aitrading.server.kit.postgres",
@@ -38,6 +39,7 @@ class BirthRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     module: str
+    arguments: tuple[str, ...]
     command: tuple[str, ...]
     environment: dict[str, str]
     folder: str
@@ -100,7 +102,7 @@ def _settle_in(request: BirthRequest, descriptors: list[int]) -> None:
     os.chdir(Path(request.folder))
     os.environ.clear()
     os.environ.update(request.environment)
-    sys.argv[:] = [request.module]
+    sys.argv[:] = [request.module, *request.arguments]
     linux.show_as(request.command)
 
 

@@ -17,6 +17,16 @@ ISOLATED_PYTHON = (sys.executable, "-I", "-m")
 """Neither the current folder nor PYTHON* variables reach what is run."""
 
 
+def python_launch(home: Home, module: str, *arguments: str) -> Launch:
+    """A short program of ours: one module with its arguments."""
+    return Launch(
+        command=(*ISOLATED_PYTHON, module, *arguments),
+        environment=inherited_environment(os.environ),
+        folder=home.root,
+        module=module,
+    )
+
+
 class ServiceProgram:
     """`python -m <service>` with its bundle."""
 

@@ -34,6 +34,8 @@ class PlatformState(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     pid: int | None = None
     ca_fingerprint: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What will become a problem if nobody acts."""
 
 
 class ReadyReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -147,6 +147,7 @@ class Supervisor:
             since=self._since,
             pid=facts.pid,
             ca_fingerprint=self._fingerprint(),
+            warnings=tuple(facts.home.warnings(self._clock)),
         )
 
     async def _start_and_stay(self, on_ready: Callable[[], None]) -> None:

@@ -60,7 +60,7 @@ class Platform:
         options: UpOptions,
         kit: Kit,
         reporter: LineReporter,
-        assembler: Callable[[Choices, Kit], Assembly] = assemble,
+        assembler: Callable[[Choices, Kit, Births], Assembly] = assemble,
         nursery: NurseryProcess | None = None,
     ) -> None:
         self._nursery = nursery
@@ -79,7 +79,9 @@ class Platform:
             choices = await self._enter(home)
             stack.callback(home.remove_run)
             stack.enter_context(self._logging(home))
-            await self._run(self._assembler(choices, self._kit), choices, on_ready)
+            births = Births(self._nursery if choices.nursery else None)
+            stack.callback(births.close)
+            await self._run(self._assembler(choices, self._kit, births), choices, births, on_ready)
 
     async def _enter(self, home: Home) -> Choices:
         """Everything that can be refused is refused here, before the first process starts."""
@@ -112,9 +114,12 @@ class Platform:
         )
 
     async def _run(
-        self, assembly: Assembly, choices: Choices, on_ready: Callable[[ReadyReport], None]
+        self,
+        assembly: Assembly,
+        choices: Choices,
+        births: Births,
+        on_ready: Callable[[ReadyReport], None],
     ) -> None:
-        births = Births(self._nursery if choices.nursery else None)
         supervisor = Supervisor(
             assembly.plan,
             self._facts(choices),
@@ -144,7 +149,6 @@ class Platform:
             _log.critical("the supervisor failed", exc_info=True)
             raise
         finally:
-            births.close()
             await admin.stop()
             await calls.close()
             for number in STOP_SIGNALS:

@@ -12,15 +12,18 @@ from aitrading.server.engines.files import replace_private
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch, run_to_end
 from aitrading.server.supervisor.admin_client import AdminFailure, rebuilt
+from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.demo.report import DemoReport
 from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.errors import DEMO_FAILED
 from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.services import python_launch
 
 NAME = "demo-client"
 SEED_TIMEOUT_S = 60.0
 ENROL_TIMEOUT_S = 30.0
 HTTP_OK = 200
+_SEED = "aitrading.server.supervisor.demo.seed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +39,11 @@ class DemoSetup:
 class DemoProgram:
     """Seeds the demo through the APIs, enrols the client, runs it with the simulated terminal."""
 
-    def __init__(self, setup: DemoSetup, seeded: Callable[[DemoReport], None]) -> None:
+    def __init__(
+        self, setup: DemoSetup, births: Births, seeded: Callable[[DemoReport], None]
+    ) -> None:
         self._setup = setup
+        self._births = births
         self._seeded = seeded
         self._done = False
 
@@ -77,19 +83,9 @@ class DemoProgram:
             return None
 
     async def _seed(self, *, enrol: bool) -> DemoReport:
-        launch = Launch(
-            command=(
-                sys.executable,
-                "-I",
-                "-m",
-                "aitrading.server.supervisor.demo.seed",
-                str(self._setup.home.root),
-                "enrol" if enrol else "keep",
-            ),
-            environment=inherited_environment(os.environ),
-            folder=self._setup.home.root,
-        )
-        code, said = await run_to_end(launch, timeout_s=SEED_TIMEOUT_S)
+        home, choice = self._setup.home, "enrol" if enrol else "keep"
+        launch = python_launch(home, _SEED, str(home.root), choice)
+        code, said = await self._births.run_to_end(launch, timeout_s=SEED_TIMEOUT_S)
         try:
             if code != 0:
                 raise rebuilt(msgspec.json.decode(said, type=AdminFailure))
