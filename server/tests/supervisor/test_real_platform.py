@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -121,6 +123,34 @@ def test_a_second_up_is_refused_and_harms_nothing(home: Home) -> None:
     assert done.returncode == 3
     assert "HOME_IN_USE" in done.stderr
     assert str(state_of(home).pid) in done.stderr
+
+
+def test_renewed_certificates_are_used_without_a_restart(home: Home) -> None:
+    until(lambda: state_of(home).ready, "readiness")
+    before = {name: part.pid for name, part in parts_of(state_of(home)).items()}
+    port = state_of(home).services["data-bridge"].port
+    assert port is not None
+    old = certificate_at(home, port)
+    AdminClient(home).request("renew-certificates", type(None))
+    until(lambda: certificate_at(home, port) != old, "the new certificate")
+    assert {name: part.pid for name, part in parts_of(state_of(home)).items()} == before
+    until(
+        lambda: all(part.state == "HEALTHY" for part in parts_of(state_of(home)).values()),
+        "health",
+    )
+
+
+def certificate_at(home: Home, port: int) -> bytes:
+    """What a service presents to a peer that identifies itself."""
+    context = ssl.create_default_context(cafile=str(home.trust / "internal-ca.pem"))
+    context.load_cert_chain(home.bundles / "admin.crt.pem", home.bundles / "admin.key.pem")
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        presented = secured.getpeercert(binary_form=True)
+    assert presented is not None
+    return presented
 
 
 @pytest.mark.parametrize("name", PARTS)

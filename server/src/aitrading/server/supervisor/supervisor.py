@@ -130,6 +130,12 @@ class Supervisor:
                 child.kill()
         self._stop.set()
 
+    async def renew_certificates(self) -> None:
+        """Issue the next certificate of every part, and tell those that do not watch the files."""
+        await self._renew()
+        for child in self._children.values():
+            child.note_renewal()
+
     def state(self) -> PlatformState:
         """Everything there is to tell right now."""
         facts = self._facts
@@ -241,12 +247,9 @@ class Supervisor:
         while True:
             await self._clock.sleep(RENEW_INTERVAL_S)
             try:
-                await self._renew()
+                await self.renew_certificates()
             except (AitradingError, OSError, TimeoutError) as exc:
                 _log.error("certificates could not be renewed: %s", exc)
-                continue
-            for child in self._children.values():
-                child.note_renewal()
 
     def _states(self, kind: Kind) -> dict[str, ChildState]:
         return {

@@ -136,6 +136,7 @@ class Platform:
             {
                 "status": _answer(supervisor.state),
                 "stop": _answer(supervisor.request_stop),
+                "renew-certificates": lambda _: supervisor.renew_certificates(),
                 "call": calls.handle,
             },
         )
