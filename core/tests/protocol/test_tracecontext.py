@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitrading.core.kit.ids import SystemIdFactory
-from aitrading.core.protocol.tracecontext import TraceContext
+from aitrading.core.protocol.tracecontext import FOLLOWED_ONE_IN, TraceContext, is_followed
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 
@@ -62,6 +62,14 @@ def test_every_made_context_survives_both_forms(seed: int) -> None:
     child = context.child(ids)
     assert child.trace_id == context.trace_id
     assert child.span_id != context.span_id
+
+
+def test_one_trace_in_256_is_followed_by_its_id_alone() -> None:
+    ids = SystemIdFactory(ManualClock(), SeededRandomness(1))
+    traces = [bytes.fromhex(ids.trace_id()) for _ in range(100 * FOLLOWED_ONE_IN)]
+    followed = sum(is_followed(trace) for trace in traces)
+    assert 60 < followed < 150
+    assert not is_followed(bytes(16))
 
 
 def test_zero_bytes_are_no_trace() -> None:

@@ -28,6 +28,10 @@ from aitrading.server.kit.service_harness import ServiceWorld
 MALFORMED = (b"", b"AITL", bytes(range(64)), b"AITL" + bytes(60))
 
 
+FOLLOWED = b"\x11" * 15 + b"\0"
+"""A trace id whose way every process logs."""
+
+
 async def closed(device: Device) -> str:
     """The code with which the server ended the link."""
     events = await eventually(lambda: device.of(PeerClosed), what="CLOSE")
@@ -51,12 +55,12 @@ async def test_ticks_are_acknowledged_and_stored_once(
         device = Device(identity)
         await device.open(bridge.socket, declared())
         rows = ticks(500)
-        await device.until_acknowledged(device.send(rows))
+        await device.until_acknowledged(device.send(rows, trace_id=FOLLOWED))
         await eventually(lambda: len(stored(bridge)) == 500)
         assert b"".join(stored(bridge)[one] for one in range(1, 501)) == rows.tobytes()
         health = bridge.chains.health("market-data")
         assert [hop.count for hop in health.hops[:4]] == [500] * 4
-        assert health.hops[3].last_trace_id == "11" * 16
+        assert health.hops[3].last_trace_id == FOLLOWED.hex()
 
 
 @async_test

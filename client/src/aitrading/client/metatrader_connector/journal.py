@@ -36,9 +36,10 @@ from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
-from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
 from aitrading.core.protocol.ingest import IngestHeader, decode_record, encode_header
+from aitrading.core.protocol.tracecontext import is_followed
 
 BATCH_TICKS_MAX: Final = 2_000
 """Ticks of one record and one frame: 48,000 bytes, below the link's frame limit."""
@@ -47,40 +48,6 @@ GROUPS_PER_SPOOL: Final = 16
 RECORD_KIND_TICKS: Final = 1
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Taken:
-    """New rows of one stream, as the poller took them from the terminal."""
-
-    stream: TickStream
-    rows: TickArray
-    receive_ns: int
-    broker_offset_s: int
-
-
-def in_groups(taken: Iterable[Taken], ticks_max: int) -> Iterator[list[Taken]]:
-    """Cut and group rows, in order, so that no group has more ticks than that."""
-    group: list[Taken] = []
-    room = ticks_max
-    for part in taken:
-        rows = part.rows
-        while len(rows):
-            group.append(replace(part, rows=rows[:room]))
-            rows, room = rows[room:], room - min(room, len(rows))
-            if not room:
-                yield group
-                group, room = [], ticks_max
-    if group:
-        yield group
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One stored batch and its position in the spool."""
-
-    position: int
-    batch: TickBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,24 +222,6 @@ class TickJournal:
         sealed = self.spool.sealed()
         return sealed[0].last_position if sealed else self.spool.next_position
 
-    def _records(self, part: Taken) -> Iterator[bytes]:
-        trace, span = bytes.fromhex(self._ids.trace_id()), bytes.fromhex(self._ids.span_id())
-        sequence = part.stream.next_sequence
-        for start in range(0, len(part.rows), BATCH_TICKS_MAX):
-            rows = part.rows[start : start + BATCH_TICKS_MAX]
-            header = IngestHeader(
-                tenant=self._identity.tenant,
-                stream=part.stream.id,
-                first_sequence=sequence + start,
-                count=len(rows),
-                receive_ns=part.receive_ns,
-                broker_offset_s=part.broker_offset_s,
-                trace_id=trace,
-                span_id=span,
-                row_bytes=ROW_BYTES,
-            )
-            yield encode_header(header) + rows.tobytes()
-
     async def _recover(self) -> None:
         state = await asyncio.to_thread(self._load)
         identity = self._identity
@@ -309,18 +258,3 @@ class TickJournal:
 
     def _now_s(self) -> int:
         return self._clock.now_ns() // NS_PER_S
-
-
-def _batch(payload: bytes | memoryview) -> TickBatch:
-    record = decode_record(payload)
-    header = record.header
-    return TickBatch(
-        stream=header.stream,
-        first_sequence=header.first_sequence,
-        count=header.count,
-        receive_ns=header.receive_ns,
-        broker_offset_s=header.broker_offset_s,
-        rows=record.rows,
-        trace_id=header.trace_id,
-        span_id=header.span_id,
-    )

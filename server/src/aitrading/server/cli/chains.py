@@ -59,3 +59,5 @@ def _table(chain: ChainLine) -> None:
     ]
     headings = ("hop", "service", "state", "passed", "failed", "p50 ms", "p99 ms", "seen", "note")
     show_table(headings, rows)
+    if followed := [hop.last_trace_id for hop in chain.hops if hop.last_trace_id]:
+        click.echo(f"\nThe way of a batch: aitrading trace {followed[-1]}")

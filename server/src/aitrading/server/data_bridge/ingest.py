@@ -21,8 +21,10 @@ from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.clock import NS_PER_MS, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.ingest import IngestHeader, encode_header
 from aitrading.core.protocol.link.events import TicksReceived
+from aitrading.core.protocol.tracecontext import is_followed
 from aitrading.server.data_bridge.errors import TICKS_IMPLAUSIBLE
 from aitrading.server.data_bridge.metrics import (
     TICKS_DURABLE,
@@ -38,6 +40,7 @@ FUTURE_MS: Final = 36 * 3_600 * 1_000
 NS_PER_US: Final = 1_000
 HOPS_BEFORE: Final = (TERMINAL_CONNECTOR, CONNECTOR_LINK, LINK_BRIDGE)
 
+_log = get_logger(__name__)
 BatchListener = Callable[[BridgeStream, TickBatch], None]
 FailureListener = Callable[[AitradingError, "list[BridgeStream]"], None]
 
@@ -126,7 +129,7 @@ class TickIngest:
         collected, self._collected = self._collected, []
         ticks = sum(waiting.count for waiting in collected)
         self._metrics.increment(TICKS_RECEIVED, ticks)
-        trace_id = collected[-1].trace_id.hex()
+        trace_id = _followed(collected)
         for hop, latency_ns in zip(HOPS_BEFORE, self._hops, strict=True):
             self._chains.record(MARKET_DATA, hop, latency_ns, trace_id=trace_id, count=ticks)
         try:
@@ -149,7 +152,9 @@ class TickIngest:
         ticks = sum(waiting.count for waiting in stored)
         self._metrics.increment(TICKS_DURABLE, ticks)
         waited_ns = self._clock.monotonic_ns() - stored[0].received_ns
-        trace_id = stored[-1].trace_id.hex()
+        trace_id = _followed(stored)
+        if trace_id is not None:
+            _tell(stored)
         self._chains.record(MARKET_DATA, BRIDGE_SPOOL, waited_ns, trace_id=trace_id, count=ticks)
         _acknowledge({waiting.stream for waiting in stored})
 
@@ -191,6 +196,27 @@ class TickIngest:
             delay_ns,
             max(0, self._now_ns - batch.receive_ns - delay_ns),
         )
+
+
+def _followed(batches: list[_Waiting]) -> str | None:
+    """The newest of these traces whose way is logged."""
+    for waiting in reversed(batches):
+        if is_followed(waiting.trace_id):
+            return waiting.trace_id.hex()
+    return None
+
+
+def _tell(stored: list[_Waiting]) -> None:
+    for waiting in stored:
+        if is_followed(waiting.trace_id):
+            tenant = waiting.stream.device.tenant
+            with bind_context(tenant=tenant, trace_id=waiting.trace_id.hex()):
+                _log.info(
+                    "ticks on the bridge's disk",
+                    symbol=waiting.stream.symbol,
+                    ticks=waiting.count,
+                    last=waiting.last_sequence,
+                )
 
 
 def _acknowledge(streams: set[BridgeStream]) -> None:

@@ -91,7 +91,14 @@ class Device(WSListener):
                 return event.grant.durable_sequence
         raise LookupError(handle)
 
-    def send(self, rows: TickArray, *, handle: int = 1, stream: UUID | None = None) -> int:
+    def send(
+        self,
+        rows: TickArray,
+        *,
+        handle: int = 1,
+        stream: UUID | None = None,
+        trace_id: bytes = b"\x11" * 16,
+    ) -> int:
         """Send rows of a stream; gives the sequence of the last one."""
         first = self.session.next_sequence(handle)
         batch = make_batch(
@@ -100,7 +107,7 @@ class Device(WSListener):
             rows,
             receive_ns=CLOCK.now_ns(),
             broker_offset_s=OFFSET_S,
-            trace_id=b"\x11" * 16,
+            trace_id=trace_id,
             span_id=b"\x22" * 8,
         )
         self.session.send_ticks(handle, batch)

@@ -8,6 +8,7 @@ from aitrading.core.infrastructure.chains import DATABASE_CLICKHOUSE, MARKET_DAT
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import Timeouts
 from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.security.claims import Scope
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.errors import (
@@ -50,6 +51,7 @@ from aitrading.server.kit.ingest_api import (
 )
 from aitrading.server.kit.tenancy import parse_tenant
 
+_log = get_logger(__name__)
 DEFAULT_LIMIT: Final = 1_000
 MAX_LIMIT: Final = 10_000
 BRIDGE: Final = peers("data-bridge")
@@ -103,6 +105,7 @@ class SegmentEndpoints:
             raise
         self._measure(began_ns, segment)
         self._count(segment, outcome)
+        _tell(segment)
         self._cache.offer(outcome.streams, outcome.pieces)
         return SegmentStored(
             segment=name,
@@ -193,6 +196,15 @@ class TickEndpoints:
         page = await self._reader.page(call.token.tenant, question_of(call))
         self._metrics.increment(PAGES_READ)
         return page
+
+
+def _tell(segment: TickSegment) -> None:
+    """The end of the way of the batches that are followed."""
+    for record in segment.followed:
+        header = record.header
+        with bind_context(tenant=header.tenant, trace_id=header.trace_id.hex()):
+            last = header.first_sequence + header.count - 1
+            _log.info("ticks in ClickHouse", ticks=header.count, last=last, segment=segment.name)
 
 
 def question_of(call: Call) -> TicksQuestion:

@@ -1,11 +1,13 @@
 """Taking a sealed segment apart; pure, so that it can run in any thread."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from aitrading.core.domain.market import ROW_BYTES
 from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.segment import KIND_TICKS, read_segment
+from aitrading.core.protocol.tracecontext import is_followed
 from aitrading.server.database_service.errors import SEGMENT_MISNAMED, SEGMENT_RECORD_UNKNOWN
 from aitrading.server.kit.ingest_api import segment_name
 
@@ -33,9 +35,13 @@ class TickSegment:
 
     @property
     def trace_id(self) -> str | None:
-        """The trace of its newest batch that has one."""
-        traces = (record.header.trace_id for record in reversed(self.records))
-        return next((trace.hex() for trace in traces if any(trace)), None)
+        """The trace of its newest batch whose way is logged."""
+        return self.followed[-1].header.trace_id.hex() if self.followed else None
+
+    @cached_property
+    def followed(self) -> tuple[IngestRecord, ...]:
+        """The batches whose way through all processes is logged."""
+        return tuple(one for one in self.records if is_followed(one.header.trace_id))
 
 
 def decode_segment(name: str, body: bytes) -> TickSegment:
