@@ -129,6 +129,41 @@ async def test_slow_questions_fill_their_bulkhead_and_not_the_way_of_ticks(
         assert site(w, "database-reads")["acts"] == 1
 
 
+@asynccontextmanager
+async def broken_disk(folder: Path) -> AsyncIterator[None]:
+    """Where the table's folder was is something that takes no data, as a full disk takes none."""
+    (link,) = await asyncio.to_thread(lambda: [*folder.glob("clickhouse/data/data/market/ticks")])
+    table = link.resolve()
+    away = table.rename(table.with_suffix(".away"))
+    table.write_text("in the way")
+    try:
+        yield
+    finally:
+        table.unlink()
+        away.rename(table)
+
+
+@async_test
+async def test_ticks_that_could_not_be_written_are_not_called_stored(
+    world: Any, tenants: Tenants, payload: Payload, tmp_path: Path
+) -> None:
+    alpha, _ = tenants
+    clock = ManualClock(SystemClock().now_ns())
+    async with world(clock=clock, settings=GuardSettings(failures=2, open_s=5)) as w:
+        stream = await w.open(alpha)
+        await w.send(alpha, stream, 1, 10)
+        segment = w.segment(payload(alpha, stream, 11, 10))
+        async with broken_disk(tmp_path):
+            for _ in range(2):
+                assert (await code_of(w.intake.take(*segment))).startswith("CLICKHOUSE_")
+            assert await code_of(w.intake.take(*segment)) == "BREAKER_OPEN"
+            assert site(w, "database-clickhouse")["active"]
+        await clock.advance(5.0)
+        _, outcome = await w.intake.take(*segment)
+        assert outcome.inserted == 10
+        assert await w.counts(alpha, stream) == (20, 20, 1, 20)
+
+
 @async_test
 async def test_a_question_that_takes_too_long_is_given_up(world: Any, tenants: Tenants) -> None:
     alpha, _ = tenants

@@ -1,6 +1,7 @@
 """ClickHouse inside this process: one folder, one handle and one thread per kind of work."""
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -121,8 +122,7 @@ class EmbeddedClickHouse(ClickHouseEngine):
 
     @override
     async def insert(self, into: str, block: bytes, *, token: str) -> None:
-        sql = f"INSERT INTO {into} SETTINGS insert_deduplication_token = '{checked_token(token)}'"
-        await self._write(lambda connection: _insert(connection, sql, block))
+        await self._write(lambda connection: _insert(connection, into, block, token))
 
     async def _read(self, work: "Callable[[Any], T]") -> T:
         handle = await self._readers.get()
@@ -204,14 +204,19 @@ def _query(connection: Any, sql: str, parameters: Mapping[str, Parameter] | None
     return bytes(connection.query(sql, "RowBinary", params=texts).bytes())
 
 
-def _insert(connection: Any, sql: str, block: bytes) -> None:
-    stream = connection.send_insert(sql, "Native")
-    try:
-        connection.insert_append(stream, block)
-    except RuntimeError:
-        connection.insert_cancel(stream)
-        raise
-    connection.insert_done(stream)
+def _insert(connection: Any, into: str, block: bytes, token: str) -> None:
+    """Insert by a query over a file in memory, whose errors are raised.
+
+    The engine's own way, `send_insert` and `insert_done`, reports success for a block that could
+    not be written. One thread writes, so that the block stays whole.
+    """
+    settings = f"insert_deduplication_token = '{checked_token(token)}', max_insert_threads = 1"
+    with os.fdopen(os.memfd_create("block"), "wb") as file:
+        file.write(block)
+        file.flush()
+        source = f"file('/proc/self/fd/{file.fileno()}', 'Native')"
+        insert = f"INSERT INTO {into} SELECT * FROM {source}"  # noqa: S608 - names from our code
+        _query(connection, f"{insert} SETTINGS {settings}", None)
 
 
 def _number(exc: RuntimeError) -> int:
