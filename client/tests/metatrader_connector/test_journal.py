@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
-from aitrading.client.metatrader_connector.journal import (
+from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
+from aitrading.client.metatrader_connector.journal_records import (
     BATCH_TICKS_MAX,
-    JournalIdentity,
     Taken,
-    TickJournal,
     in_groups,
 )
 from aitrading.client.metatrader_connector.stream_state import TickStream

@@ -8,7 +8,7 @@ recovering are one path.
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -21,6 +21,12 @@ from aitrading.client.metatrader_connector.error_codes import (
     STREAMS_FULL,
 )
 from aitrading.client.metatrader_connector.gap_ledger import GapLedger
+from aitrading.client.metatrader_connector.journal_records import (
+    JournalEntry,
+    Taken,
+    decode_batch,
+    encode_batches,
+)
 from aitrading.client.metatrader_connector.stream_state import (
     STATE_VERSION,
     STREAMS_MAX,
@@ -30,7 +36,7 @@ from aitrading.client.metatrader_connector.stream_state import (
     stream_of,
 )
 from aitrading.core.domain.instruments import StreamKey
-from aitrading.core.domain.market import ROW_BYTES, TickArray, TickBatch
+from aitrading.core.domain.market import ROW_BYTES
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import NS_PER_S, Clock
@@ -38,11 +44,8 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
-from aitrading.core.protocol.ingest import IngestHeader, decode_record, encode_header
 from aitrading.core.protocol.tracecontext import is_followed
 
-BATCH_TICKS_MAX: Final = 2_000
-"""Ticks of one record and one frame: 48,000 bytes, below the link's frame limit."""
 GROUP_TICKS_MAX: Final = 100_000
 GROUPS_PER_SPOOL: Final = 16
 RECORD_KIND_TICKS: Final = 1
@@ -180,7 +183,7 @@ class TickJournal:
                 raise
             await self._set_aside(start, exc)
             return await self.read(position, max_bytes)
-        return [JournalEntry(record.position, _batch(record.payload)) for record in records]
+        return [JournalEntry(record.position, decode_batch(record.payload)) for record in records]
 
     async def release(self, position: int) -> None:
         """Forget what the server has: every batch up to the position."""
@@ -221,6 +224,16 @@ class TickJournal:
     def _first_sealed_end(self) -> int:
         sealed = self.spool.sealed()
         return sealed[0].last_position if sealed else self.spool.next_position
+
+    def _records(self, part: Taken) -> Iterator[bytes]:
+        trace, span = bytes.fromhex(self._ids.trace_id()), bytes.fromhex(self._ids.span_id())
+        if is_followed(trace):
+            with bind_context(trace_id=trace.hex(), span_id=span.hex()):
+                symbol, ticks = part.stream.key.symbol, len(part.rows)
+                _log.info(
+                    "ticks read", symbol=symbol, ticks=ticks, first=part.stream.next_sequence
+                )
+        return encode_batches(part, self._identity.tenant, trace, span)
 
     async def _recover(self) -> None:
         state = await asyncio.to_thread(self._load)

@@ -1,25 +1,31 @@
 """Asks the terminal for ticks, round after round."""
 
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock
-from aitrading.client.metatrader_connector.journal import Taken, TickJournal, in_groups
+from aitrading.client.metatrader_connector.journal import TickJournal
+from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
 from aitrading.client.metatrader_connector.metrics import (
     HISTORY_CHANGED,
     POLL_PAUSED,
     PRICES_NOT_REPRESENTABLE,
     TICKS_TAKEN,
 )
-from aitrading.client.metatrader_connector.rows import Conversion, to_rows
+from aitrading.client.metatrader_connector.questions import (
+    Answer,
+    ask,
+    describe,
+    log_in,
+    select,
+)
+from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.errors import (
-    TERMINAL_SYMBOL_UNKNOWN,
     TERMINAL_UNAVAILABLE,
 )
-from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo, Terminal, TerminalTicks
+from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo
 from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.domain.market import TickArray
 from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, RecoveryStrategy
@@ -36,24 +42,11 @@ TERMINAL_RECONNECT: Final = CallSite(
     fault="The terminal closes, logs out or stops answering.",
     description="Connects again with growing pauses; ticks of the meantime come from its history.",
 )
-CONNECTION_LOST_CODE: Final = -10_000
-"""The terminal's error numbers from here downwards mean that it cannot be reached."""
 PAUSE_WHEN_FULL_S: Final = 1.0
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Answer:
-    """What the terminal said about one stream."""
-
-    stream: TickStream
-    converted: Conversion
-    digits_now: int
-    is_complete: bool
-    """Fewer ticks than asked for: there are no more."""
 
 
 class TickPoller:
@@ -144,9 +137,9 @@ class TickPoller:
 
     async def _attach(self) -> None:
         """Connect to the terminal and open a stream per symbol."""
-        self.account = await self._terminal.run(_log_in)
+        self.account = await self._terminal.run(log_in)
         self._symbols = await self._terminal.run(
-            lambda terminal: _select(terminal, self._settings.symbols)
+            lambda terminal: select(terminal, self._settings.symbols)
         )
         for symbol in self._symbols:
             await self._open(self.account, symbol)
@@ -154,7 +147,7 @@ class TickPoller:
         _log.info("terminal connected", login=self.account.login, symbols=len(self._symbols))
 
     async def _open(self, account: AccountInfo, symbol: str) -> None:
-        digits, newest_ms = await self._terminal.run(lambda terminal: _describe(terminal, symbol))
+        digits, newest_ms = await self._terminal.run(lambda terminal: describe(terminal, symbol))
         stream = self._journal.active(account.server, account.login, symbol)
         if stream is None:
             await self._journal.open_stream(
@@ -179,7 +172,7 @@ class TickPoller:
         before_ns, self._round_ns = self._round_ns, self._clock.monotonic_ns()
         self._is_in_time = self._round_ns - before_ns <= FRESH_WITHIN_NS
         limit = self._settings.poll_ticks
-        answers = await self._terminal.run(lambda terminal: _ask(terminal, streams, limit))
+        answers = await self._terminal.run(lambda terminal: ask(terminal, streams, limit))
         receive_ns = self._clock.now_ns()
         taken: list[Taken] = []
         for answer in answers:
@@ -224,7 +217,7 @@ class TickPoller:
             self._metrics.increment(TICKS_TAKEN, stored)
         return True
 
-    async def _new_rows(self, answer: _Answer) -> TickArray:
+    async def _new_rows(self, answer: Answer) -> TickArray:
         stream, rows = answer.stream, answer.converted.rows
         fresh = stream.cursor.fresh(rows)
         if fresh is None:
@@ -252,7 +245,7 @@ class TickPoller:
         if ticks is not None:
             fresh.cursor = cursor.restarted(to_rows(ticks, digits).rows)
 
-    def _learn_offset(self, answer: _Answer, rows: TickArray, receive_ns: int) -> None:
+    def _learn_offset(self, answer: Answer, rows: TickArray, receive_ns: int) -> None:
         """A tick that was not there a moment ago tells the broker's time of now."""
         stream_id = answer.stream.id
         newest_ms = int(rows["event_ms"][-1]) if len(rows) else 0
@@ -262,70 +255,3 @@ class TickPoller:
         if arrived and self._is_in_time and answer.is_complete:
             self._broker_clock.arrived(newest_ms, receive_ns // NS_PER_MS)
             self._journal.broker_offset_s = self._broker_clock.offset_s
-
-
-def _log_in(terminal: Terminal) -> AccountInfo:
-    account = terminal.account_info() if terminal.initialize() else None
-    if account is None:
-        raise _unavailable(terminal)
-    return account
-
-
-def _select(terminal: Terminal, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    if not wanted:
-        symbols = terminal.symbols_get()
-        if symbols is None:
-            raise _unavailable(terminal)
-        wanted = tuple(symbol.name for symbol in symbols if symbol.visible)
-    for symbol in wanted:
-        if not terminal.symbol_select(symbol, True):
-            if terminal.last_error()[0] <= CONNECTION_LOST_CODE:
-                raise _unavailable(terminal)
-            raise TERMINAL_SYMBOL_UNKNOWN.error(symbol=symbol)
-    return wanted
-
-
-def _describe(terminal: Terminal, symbol: str) -> tuple[int, int]:
-    info, tick = terminal.symbol_info(symbol), terminal.symbol_info_tick(symbol)
-    if info is None or tick is None:
-        raise _unavailable(terminal)
-    return info.digits, tick.time_msc
-
-
-def _ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[_Answer]:
-    answers: list[_Answer] = []
-    for stream in streams:
-        count = stream.cursor.taken + limit
-        ticks = terminal.copy_ticks_from(
-            stream.key.symbol, stream.cursor.second, count, COPY_TICKS_ALL
-        )
-        if ticks is None:
-            raise _unavailable(terminal)
-        if _is_nothing_new(stream, ticks):
-            continue
-        converted = to_rows(ticks, stream.digits)
-        digits_now = stream.digits
-        if converted.not_representable and (info := terminal.symbol_info(stream.key.symbol)):
-            digits_now = info.digits
-        answers.append(
-            _Answer(
-                stream=stream,
-                converted=converted,
-                digits_now=digits_now,
-                is_complete=len(ticks) < count,
-            )
-        )
-    return answers
-
-
-def _is_nothing_new(stream: TickStream, ticks: TerminalTicks) -> bool:
-    """As many ticks as were taken, up to the same moment: not worth converting."""
-    taken = stream.cursor.taken
-    if len(ticks) != taken:
-        return False
-    return not taken or int(ticks["time_msc"][-1]) == stream.cursor.last_ms
-
-
-def _unavailable(terminal: Terminal) -> AitradingError:
-    number, text = terminal.last_error()
-    return TERMINAL_UNAVAILABLE.error(number=number, text=text)

@@ -9,7 +9,8 @@ from uuid import UUID
 from typing_extensions import override
 
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
-from aitrading.client.metatrader_connector.journal import JournalEntry, TickJournal
+from aitrading.client.metatrader_connector.journal import TickJournal
+from aitrading.client.metatrader_connector.journal_records import JournalEntry
 from aitrading.client.metatrader_connector.metrics import (
     TICKS_MISSING,
     TICKS_PENDING,

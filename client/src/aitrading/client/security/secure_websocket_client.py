@@ -5,8 +5,6 @@ user's is sent. Every loss leads to a new attempt with full jitter between 1 and
 ever: certificates and addresses may be repaired meanwhile.
 """
 
-import asyncio
-import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Sequence
@@ -15,23 +13,17 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from picows import (
-    WSCloseCode,
     WSError,
-    WSFrame,
     WSHandshakeError,
-    WSListener,
-    WSMsgType,
-    WSTransport,
     ws_connect,  # pyright: ignore[reportUnknownVariableType]
 )
-from typing_extensions import override
 
 from aitrading.client.security.errors import (
-    LINK_ENDED,
     LINK_NOT_TRUSTED,
     LINK_REFUSED,
     LINK_UNREACHABLE,
 )
+from aitrading.client.security.link_connection import LinkConnection
 from aitrading.client.security.trust import ssl_reason
 from aitrading.core.infrastructure.error_handler import (
     RECONNECT_FOREVER,
@@ -42,7 +34,7 @@ from aitrading.core.infrastructure.error_handler import (
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.resilience import Timeouts, time_limit
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock
-from aitrading.core.kit.errors import AitradingError, ErrorSpec, FieldValue
+from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.error_codes import LINK_GOING_AWAY
@@ -65,7 +57,6 @@ LINK_RECONNECT: Final = CallSite(
     description="Connects again with full jitter of 1 to 30 s and resends what is not yet durable.",
 )
 POLL_S: Final = 0.1
-GOODBYE_S: Final = 0.5
 LASTING_NS: Final = 10 * NS_PER_S
 """A link that lived this long was a good one: the next attempt comes at once."""
 LINK_PATH: Final = "/link"
@@ -146,7 +137,7 @@ class SecureWebSocketClient:
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
         self._link_state = LinkState.DISCONNECTED
-        self._connection: _Connection | None = None
+        self._connection: LinkConnection | None = None
         self._retry_after_s = 0.0
         self._short_lived = 0
 
@@ -233,11 +224,11 @@ class SecureWebSocketClient:
         wait_s, self._retry_after_s = self._retry_after_s, 0.0
         await self._clock.sleep(wait_s)
 
-    async def _connect(self) -> "_Connection":
+    async def _connect(self) -> "LinkConnection":
         """One attempt: returns a connection whose greeting is finished, or raises."""
         await self._wait_as_told()
         self._link_state = LinkState.CONNECTING
-        connection = _Connection(ClientSession(self._clock, self._profile), self._on_event)
+        connection = LinkConnection(ClientSession(self._clock, self._profile), self._on_event)
         connection.on_writable = self._user.on_writable
         self._connection = connection
         try:
@@ -250,7 +241,7 @@ class SecureWebSocketClient:
             raise
         return connection
 
-    async def _open_socket(self, connection: "_Connection") -> None:
+    async def _open_socket(self, connection: "LinkConnection") -> None:
         address = self.address
         where = f"{address.host}:{address.port}"
         try:
@@ -296,12 +287,12 @@ class SecureWebSocketClient:
                 pass
         self._user.on_event(event)
 
-    def _abandon(self, connection: "_Connection", exc: BaseException) -> None:
+    def _abandon(self, connection: "LinkConnection", exc: BaseException) -> None:
         self.last_error = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
         connection.abort()
         self._lost(connection)
 
-    def _lost(self, connection: "_Connection") -> None:
+    def _lost(self, connection: "LinkConnection") -> None:
         was_connected = self._link_state is LinkState.CONNECTED
         connection.abort()
         self._connection = None
@@ -312,131 +303,6 @@ class SecureWebSocketClient:
         if was_connected:
             _log.warning("link lost", reason=self.last_error or "connection cut")
         self._user.on_lost()
-
-
-class _Connection(WSListener):
-    """One socket and its session."""
-
-    def __init__(self, session: ClientSession, on_event: Callable[[ClientEvent], None]) -> None:
-        self.session = session
-        self.is_paused = False
-        self.on_writable: Callable[[], None] = lambda: None
-        self._on_event = on_event
-        self._transport: WSTransport | None = None
-        self._greeted = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._reason = "the connection was cut"
-
-    @property
-    def is_connected(self) -> bool:
-        """The socket is open."""
-        return self._transport is not None and not self._transport.is_disconnected
-
-    @override
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
-
-    @override
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is WSMsgType.BINARY and frame.fin:
-            self._take(self.session.receive(frame.get_payload_as_bytes()))
-            self.flush()
-        elif frame.msg_type is WSMsgType.CLOSE:
-            transport.disconnect()
-        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
-            transport.send_close(WSCloseCode.UNSUPPORTED_DATA)
-            transport.disconnect()
-
-    @override
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._ended.set()
-        self._greeted.set()
-
-    @override
-    def pause_writing(self) -> None:
-        self.is_paused = True
-
-    @override
-    def resume_writing(self) -> None:
-        self.is_paused = False
-        self.on_writable()
-
-    def flush(self) -> None:
-        """Send what the session has queued."""
-        transport = self._transport
-        for message in self.session.outgoing():
-            if transport is not None and not transport.is_disconnected:
-                transport.send(WSMsgType.BINARY, message)
-
-    def greet(self, declarations: Sequence[StreamDeclaration]) -> None:
-        """Begin, unless the server has refused before it was asked."""
-        if self.session.state is SessionState.NEW:
-            self.session.start(declarations)
-            self.flush()
-
-    async def greeted(self, poll_s: float) -> None:
-        """Wait for HELLO_ACK; raises `LINK_ENDED` when the link ends before."""
-        while not self._greeted.is_set() and not self._is_over:
-            await self._beat(self._greeted, poll_s)
-        if self._is_over:
-            await self._say_goodbye()
-            raise LINK_ENDED.error(cause=self._reason)
-
-    async def live(self, poll_s: float) -> None:
-        """Keep the heartbeat until the link ends."""
-        while not self._is_over:
-            await self._beat(self._ended, poll_s)
-        await self._say_goodbye()
-
-    def close(self, spec: ErrorSpec) -> None:
-        """End in order, telling the server why."""
-        self.session.close(spec)
-        self.flush()
-        self._disconnect()
-
-    def abort(self) -> None:
-        """End at once."""
-        if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.disconnect(graceful=False)
-
-    @property
-    def _is_over(self) -> bool:
-        return self._ended.is_set() or self.session.state is SessionState.CLOSED
-
-    async def _say_goodbye(self) -> None:
-        """Give the last frames a moment to leave; a dead network never lets them."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                await self._ended.wait()
-
-    async def _beat(self, event: asyncio.Event, poll_s: float) -> None:
-        try:
-            async with asyncio.timeout(poll_s):
-                await event.wait()
-        except TimeoutError:
-            self._take(self.session.poll())
-            self.flush()
-
-    def _take(self, events: Sequence[ClientEvent]) -> None:
-        for event in events:
-            self._on_event(event)
-            match event:
-                case Established():
-                    self._greeted.set()
-                case PeerClosed():
-                    self._reason = event.notice.code
-                    self._disconnect()
-                case Failed():
-                    self._reason = event.error.code
-                    self.flush()
-                    self._disconnect()
-                case _:
-                    pass
-
-    def _disconnect(self) -> None:
-        if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.send_close(WSCloseCode.OK)
-            self._transport.disconnect()
 
 
 def _bracketed(host: str) -> str:
