@@ -67,6 +67,7 @@ class RecoveryLedger:
             if len(self._accounts) >= MAX_SITES:
                 raise ValueError(f"more than {MAX_SITES} call sites: declare them as constants")
             self._accounts[site.name] = _Account(site)
+            self._metrics.increment(RECOVERY_ACTS, 0, site=site.name, strategy=str(site.strategy))
         elif account.site != site:
             raise ValueError(f"two different call sites are named {site.name!r}")
 

@@ -74,7 +74,8 @@ class QuoteReader:
             known = await self._errors.degrade(
                 QUOTES_LAST_KNOWN, lambda: self._store.last_quotes(tenant), self._nothing
             )
-            self._remember(tenant, known)
+            if known.source != UNAVAILABLE:
+                self._remember(tenant, known)
         quotes = sorted((_quote(one) for one in known.quotes), key=lambda one: one.symbol)
         return KnownQuotes(source=known.source, quotes=tuple(quotes))
 
