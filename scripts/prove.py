@@ -139,6 +139,8 @@ class Progress:
             return "FAILED"
         if self.skipped:
             return "skipped"
+        if not self.size:
+            return "not run"
         return "passed" if self.done >= self.size else "unfinished"
 
 

@@ -54,7 +54,7 @@ CONFIG_INVALID = ErrorSpec(
     category=Category.FATAL,
     message="{count} configuration problem(s):\n{problems}",
     why="a setting is misspelt, has the wrong type or is out of its range",
-    remedy="correct every line above and start again; docs/reference/configuration.md lists all settings",
+    remedy="correct every line above and start again; docs/reference/settings.md lists all settings",
     http_status=422,
     severity=Severity.CRITICAL,
 )
@@ -63,7 +63,7 @@ CONFIG_UNKNOWN_SETTING = ErrorSpec(
     category=Category.DENIED,
     message="there is no setting {setting}{suggestion}",
     why="the name is misspelt, or it belongs to another service",
-    remedy="docs/reference/configuration.md lists all settings",
+    remedy="docs/reference/settings.md lists all settings",
     http_status=404,
     severity=Severity.INFO,
 )

@@ -16,8 +16,8 @@ ENGINE_DATA_VERSION = ErrorSpec(
     category=Category.FATAL,
     message="{folder} holds data of {engine} {found}; this release brings {engine} {expected}.",
     why="Data files of one major version cannot be read by another one.",
-    remedy="Start the release that wrote the data, back it up with `aitrading backup`, restore it here; "
-    "or point AITRADING_HOME at another folder. Nothing was changed.",
+    remedy="Start the release that wrote the data, or point AITRADING_HOME at another folder. "
+    "Nothing was changed.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
