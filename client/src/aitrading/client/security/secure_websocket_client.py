@@ -19,6 +19,7 @@ from picows import (
 )
 
 from aitrading.client.security.errors import (
+    LINK_ENDED,
     LINK_NOT_TRUSTED,
     LINK_REFUSED,
     LINK_UNREACHABLE,
@@ -288,7 +289,9 @@ class SecureWebSocketClient:
         self._user.on_event(event)
 
     def _abandon(self, connection: "LinkConnection", exc: BaseException) -> None:
-        self.last_error = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
+        code = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
+        if code != LINK_ENDED.code or self.last_error is None:  # the server's own word says more
+            self.last_error = code
         connection.abort()
         self._lost(connection)
 
