@@ -125,6 +125,14 @@ def test_a_second_up_is_refused_and_harms_nothing(home: Home) -> None:
     assert str(state_of(home).pid) in done.stderr
 
 
+def test_the_doctor_examines_every_store(home: Home) -> None:
+    until(lambda: state_of(home).ready, "readiness")
+    done = run(home, "doctor", "--databases", "--json")
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    for check in ("postgres settings", "row security", "migrations", "cache", "bus"):
+        assert findings[check]["verdict"] == "ok", findings[check]
+
+
 def test_renewed_certificates_are_used_without_a_restart(home: Home) -> None:
     until(lambda: state_of(home).ready, "readiness")
     before = {name: part.pid for name, part in parts_of(state_of(home)).items()}

@@ -79,6 +79,21 @@ async def test_a_server_by_url_replaces_one_engine_and_leaves_the_others(
 
 
 @async_test
+async def test_a_url_reaches_the_bundle_whole(short_folder: Path) -> None:
+    home = Home(short_folder / "home")
+    url = "https://reader:geheim@clickhouse.example.com:8443/ticks"
+    cache = "rediss://cache.example.com:6380/0?sslrootcert=/etc/ca.pem"
+    assembly = assembled(home, {"CLICKHOUSE_URL": url, "DRAGONFLYDB_URL": cache})
+    assert "valkey" not in assembly.plan.specs
+    bundle = await bundle_of(assembly, home, "database-service")
+    assert bundle.clickhouse is not None
+    assert bundle.clickhouse.url == url
+    assert bundle.clickhouse.path is None
+    assert bundle.valkey is not None
+    assert (bundle.valkey.url, bundle.valkey.user) == (cache, "database-service")
+
+
+@async_test
 async def test_a_service_is_told_only_what_it_needs(short_folder: Path) -> None:
     home = Home(short_folder / "home")
     assembly = assembled(home, {})

@@ -1,13 +1,14 @@
 """`aitrading doctor`: find what keeps the platform from working, and say what to do."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import click
-import msgspec
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json
 from aitrading.server.supervisor.doctor.finding import Finding, Verdict
 from aitrading.server.supervisor.doctor.installation import check_installation
 from aitrading.server.supervisor.doctor.machine import check_machine
@@ -19,25 +20,34 @@ _COLOURS = {Verdict.OK: "green", Verdict.PROBLEM: "red", Verdict.UNVERIFIED: "ye
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--databases", is_flag=True, help="Log in to every store and examine it too.")
+@json_option
 @home_option
-def doctor(*, as_json: bool, home: Path) -> None:
+def doctor(*, databases: bool, as_json: bool, home: Path) -> None:
     """Examine machine, home and platform; exit code 1 when there is a problem."""
-    place, clock = Home(home), SystemClock()
+    findings = _examine(Home(home), databases=databases)
+    problems = sum(finding.verdict is Verdict.PROBLEM for finding in findings)
+    if as_json:
+        show_json({"ok": not problems, "findings": findings})
+    else:
+        for finding in findings:
+            _show(finding)
+        click.echo(_summary(findings), err=True)
+    sys.exit(ANSWER_IS_NO if problems else 0)
+
+
+def _examine(place: Home, *, databases: bool) -> list[Finding]:
+    clock = SystemClock()
     findings = [
         *check_machine(place, clock),
         *check_installation(place, clock),
         *check_running(place),
     ]
-    problems = sum(finding.verdict is Verdict.PROBLEM for finding in findings)
-    if as_json:
-        answer = {"ok": not problems, "findings": findings}
-        click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
-    else:
-        for finding in findings:
-            _show(finding)
-        click.echo(_summary(findings), err=True)
-    sys.exit(1 if problems else 0)
+    if databases:
+        from aitrading.server.supervisor.doctor.databases import check_databases  # noqa: PLC0415 - heavy
+
+        findings.extend(asyncio.run(check_databases(place, clock)))
+    return findings
 
 
 def _show(finding: Finding) -> None:

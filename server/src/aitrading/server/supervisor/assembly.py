@@ -7,7 +7,7 @@ from importlib.metadata import version
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
-from aitrading.core.security.db_security_manager import Store, StoreTarget
+from aitrading.core.security.db_security_manager import Store
 from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.supervisor.births import Births
@@ -28,7 +28,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.services import ISOLATED_PYTHON, ServiceProgram
-from aitrading.server.supervisor.stores import StorePlan
+from aitrading.server.supervisor.stores import GivenServer, StorePlan
 
 EDGE_PROBE_PATH = "/health/live"
 _IDENTITIES = (*SERVICE_NAMES, "nats", ADMIN)
@@ -70,7 +70,7 @@ class Choices:
     """By name of the service, and `nats`."""
     edge: EdgePlace
     settings: Mapping[str, str]
-    servers: Mapping[Store, StoreTarget] = field(default_factory=dict[Store, StoreTarget])
+    servers: Mapping[Store, GivenServer] = field(default_factory=dict[Store, GivenServer])
     """Servers given by URL; the engine each replaces is not started."""
     interpreter: tuple[str, ...] = ISOLATED_PYTHON
     """How services are run; a benchmark loads everything first to see what that costs."""

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aitrading.core.security.db_security_manager import Store, StoreTarget, accept_url
@@ -53,10 +53,18 @@ class Keeping:
     access: Stores
 
 
-def given_servers(environ: Mapping[str, str]) -> dict[Store, StoreTarget]:
+@dataclass(frozen=True, kw_only=True)
+class GivenServer:
+    """A server as it was given; the URL may hold a password and goes into bundles only."""
+
+    url: str = field(repr=False)
+    target: StoreTarget
+
+
+def given_servers(environ: Mapping[str, str]) -> dict[Store, GivenServer]:
     """Accept the servers named in the environment; raises for plaintext or a malformed URL."""
     return {
-        store: accept_url(store, environ[variable])
+        store: GivenServer(url=environ[variable], target=accept_url(store, environ[variable]))
         for variable, store in SERVER_VARIABLES.items()
         if environ.get(variable)
     }
@@ -70,7 +78,7 @@ class StorePlan:
         home: Home,
         passwords: PasswordStore,
         identities: Identities,
-        servers: Mapping[Store, StoreTarget],
+        servers: Mapping[Store, GivenServer],
     ) -> None:
         self._home = home
         self._passwords = passwords
@@ -89,9 +97,9 @@ class StorePlan:
         return Keeping(engines=tuple(engines), access=access)
 
     def _postgres(self, engines: list[ChildSpec]) -> Callable[[str], PostgresAccess]:
-        target = self._servers.get(Store.POSTGRES)
-        if target is not None:
-            return lambda role: _postgres_server(target, role, self._passwords)
+        given = self._servers.get(Store.POSTGRES)
+        if given is not None:
+            return lambda role: _postgres_server(given.target, role, self._passwords)
         folders = PostgresFolders(
             data_root=self._home.postgres, socket_folder=self._home.run / "pg"
         )
@@ -100,23 +108,19 @@ class StorePlan:
         return engine.access
 
     def _valkey(self, engines: list[ChildSpec]) -> Callable[[str], ValkeyAccess]:
-        target = self._servers.get(Store.CACHE)
-        if target is not None:
-            return lambda service: ValkeyAccess(
-                user=service,
-                password=self._passwords.get(VALKEY, service).reveal(),
-                url=f"rediss://{target.host}:{target.port}/{target.database or 0}",
-            )
+        given = self._servers.get(Store.CACHE)
+        if given is not None:
+            return lambda service: _cache_server(given, service, self._passwords)
         folders = ValkeyFolders(data_root=self._home.valkey, run_folder=self._home.run)
         engine = ValkeyEngine(folders, self._passwords, services=SERVICE_NAMES)
         engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
         return engine.access
 
     def _nats(self, engines: list[ChildSpec], port: int) -> Callable[[str], NatsAccess]:
-        target = self._servers.get(Store.BUS)
-        if target is not None:
+        given = self._servers.get(Store.BUS)
+        if given is not None:
             return lambda service: NatsAccess(
-                url=f"tls://{target.host}:{target.port}",
+                url=f"tls://{given.target.host}:{given.target.port}",
                 user=service,
                 password=self._passwords.get("nats", service).reveal(),
             )
@@ -142,10 +146,20 @@ class StorePlan:
         return engine.access
 
     def _clickhouse(self) -> ClickHouseAccess:
-        target = self._servers.get(Store.CLICKHOUSE)
-        if target is None:
+        given = self._servers.get(Store.CLICKHOUSE)
+        if given is None:
             return ClickHouseAccess(path=self._home.clickhouse)
-        return ClickHouseAccess(url=f"https://{target.host}:{target.port}")
+        return ClickHouseAccess(url=given.url)
+
+
+def _cache_server(given: GivenServer, service: str, passwords: PasswordStore) -> ValkeyAccess:
+    """The URL's own login when it has one, else each service logs in as itself."""
+    target = given.target
+    if target.user is not None and target.password is not None:
+        user, password = target.user, target.password
+    else:
+        user, password = service, passwords.get(VALKEY, service)
+    return ValkeyAccess(user=user, password=password.reveal(), url=given.url)
 
 
 def _postgres_server(target: StoreTarget, role: str, passwords: PasswordStore) -> PostgresAccess:

@@ -136,8 +136,10 @@ def _servers() -> Iterator[Finding]:
     except AitradingError as exc:
         yield wrong("servers by URL", exc)
         return
-    for target in servers.values():
-        yield unverified("servers by URL", f"{target.shown} is used instead of the engine here.")
+    for given in servers.values():
+        yield unverified(
+            "servers by URL", f"{given.target.shown} is used instead of the engine here."
+        )
 
 
 def _configuration(home: Home, *, running: bool) -> Iterator[Finding]:
