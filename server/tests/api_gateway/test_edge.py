@@ -166,9 +166,12 @@ def test_a_spoofed_client_certificate_header_is_stripped(edge: Any) -> None:
 
 def test_inner_headers_of_envoy_mean_nothing_from_outside(edge: Any) -> None:
     inner = {"x-envoy-upstream-rq-timeout-ms": "1", "x-envoy-retry-on": "5xx"}
-    answer = edge.request("/", headers=inner)
+    answer = edge.request("/", headers=inner | {"x-request-id": "chosen-outside"})
     assert answer.status == 200
     assert not [key for key in answer.json["headers"] if key.lower() in inner]
+    seen = {key.lower(): value for key, value in answer.json["headers"].items()}
+    assert answer.headers["x-request-id"] == seen["x-request-id"] != "chosen-outside"
+    assert seen.get("x-envoy-expected-rq-timeout-ms") != "1"
 
 
 def test_a_device_is_known_by_its_certificate_only(edge: Any, device: tuple[Path, Path]) -> None:

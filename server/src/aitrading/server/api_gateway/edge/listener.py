@@ -26,6 +26,8 @@ DEVICE_URI_PREFIX = "spiffe://aitrading/tenant/"
 
 _JWT_FILTER = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _TLS = "extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+_NOBODY = {"address_prefix": "0.0.0.0", "prefix_len": 32}
+"""No client comes from here; without a range Envoy obeys inner headers from loopback and LAN."""
 _HTTP = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
@@ -203,7 +205,7 @@ def _strictness(config: EdgeConfig) -> Resource:
     return {
         "use_remote_address": True,
         "skip_xff_append": False,
-        "internal_address_config": {"unix_sockets": False},
+        "internal_address_config": {"unix_sockets": False, "cidr_ranges": [_NOBODY]},
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
