@@ -1,5 +1,6 @@
 """The page in Chromium: it shows what is true, and says so when it does not know."""
 
+import re
 from typing import Any
 
 import pytest
@@ -25,6 +26,15 @@ def test_a_login_leads_to_the_terminal(context: BrowserContext) -> None:
     page.press("#password", "Enter")
     page.wait_for_url("**/")
     expect(page.locator("#banner-halted")).to_be_visible()
+
+
+def test_a_login_link_works_where_the_login_page_is_open_already(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/login")
+    with page.expect_request("**/api/v1/auth/link") as sent:
+        page.goto("/login#link=CODE")  # only the fragment changes: no page load
+    assert sent.value.post_data_json == {"code": "CODE"}
+    expect(page).not_to_have_url(re.compile("CODE"))
 
 
 def test_quotes_move_when_the_stream_says_so(terminal: Page, backend: Any, until: Any) -> None:

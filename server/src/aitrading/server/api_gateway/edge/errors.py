@@ -8,7 +8,7 @@ EDGE_TOKEN_REFUSED = ErrorSpec(
     category=Category.DENIED,
     message="no valid access token came with this request",
     why="The token is missing, expired, or not signed by this installation.",
-    remedy="Log in again, or get a token with `aitrading token --for USER`.",
+    remedy="Log in again, or get a token with `aitrading token --for TENANT/USER`.",
     http_status=401,
     severity=Severity.INFO,
 )

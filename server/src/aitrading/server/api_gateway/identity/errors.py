@@ -25,7 +25,7 @@ CODE_REFUSED = ErrorSpec(
     category=Category.DENIED,
     message="The one-time code was refused.",
     why="It was used already, is too old, or was never given out.",
-    remedy="Ask for a new one: `aitrading login` or `aitrading device invite`.",
+    remedy="Ask for a new one: `aitrading user link` or `aitrading device invite`.",
     http_status=403,
     severity=Severity.INFO,
 )

@@ -41,10 +41,17 @@ async function resume() {
   } catch { /* nobody is logged in here */ }
 }
 
-const code = new URLSearchParams(location.hash.slice(1)).get("link");
-if (code) {
-  history.replaceState(null, "", location.pathname);
-  enter("/api/v1/auth/link", { code });
-} else {
+/** Use the code of a link, if there is one; it leaves the address bar at once. */
+function follow() {
+  const code = new URLSearchParams(location.hash.slice(1)).get("link");
+  if (code) {
+    history.replaceState(null, "", location.pathname);
+    enter("/api/v1/auth/link", { code });
+  }
+  return Boolean(code);
+}
+
+window.addEventListener("hashchange", follow); // a link opened where this page is already shown
+if (!follow()) {
   resume();
 }
