@@ -88,7 +88,18 @@ def test_a_trace_is_followed_through_all_processes(run: Any, logs: Path) -> None
     assert result.exit_code == 0
     assert result.stdout.index("bridge one") < result.stdout.index("edge one")
     assert "bridge two" not in result.stdout
-    assert run("trace", "0" * 32).exit_code == 1
+    nothing = run("trace", "0" * 32)
+    assert nothing.exit_code == 1
+    assert "TRACE_NOT_FOUND" in nothing.stderr
+
+
+def test_what_strangers_made_us_log_cannot_steer_a_terminal(run: Any, logs: Path) -> None:
+    forged = "x\x1b[2J\r\n03:00:09.000 ERROR    supervisor        forged\u2028\x9b1m"
+    (logs / "edge.log").write_text(line(4, forged, fields={"path": forged}))
+    said = run("logs", "tail", "edge").stdout
+    assert len(said.splitlines()) == 1
+    assert said.isprintable() or said.rstrip("\n").isprintable()
+    assert r"x\x1b[2J\r\n03:00:09.000" in said
 
 
 def test_the_authority_is_shown_and_installed(

@@ -51,6 +51,14 @@ SETTING_NOT_KNOWN: Final = ErrorSpec(
     remedy="`aitrading config show` lists every setting.",
     severity=Severity.INFO,
 )
+TRACE_NOT_FOUND: Final = ErrorSpec(
+    code="TRACE_NOT_FOUND",
+    category=Category.DENIED,
+    message="No process of this home logged anything about the trace {trace_id}.",
+    why="It is misspelt, from another home, older than the logs kept, or was not sampled.",
+    remedy="Take the 32 digits in the middle of an answer's `traceparent` header.",
+    severity=Severity.INFO,
+)
 LOG_NOT_FOUND: Final = ErrorSpec(
     code="LOG_NOT_FOUND",
     category=Category.DENIED,

@@ -10,9 +10,9 @@ from typing import Any, Final
 import click
 import msgspec
 
-from aitrading.server.cli.errors import LOG_NOT_FOUND
+from aitrading.server.cli.errors import LOG_NOT_FOUND, TRACE_NOT_FOUND
 from aitrading.server.cli.home_option import home_option
-from aitrading.server.cli.output import json_option
+from aitrading.server.cli.output import ANSWER_IS_NO, json_option, printable, show_error
 from aitrading.server.supervisor.home import Home
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -54,16 +54,19 @@ def tail(
 def trace(ctx: click.Context, *, trace_id: str, as_json: bool, home: Path) -> None:
     """Show what every process logged about one trace, in order; exit code 1 without any."""
     wanted = trace_id.strip().lower()
+    files = _files(Home(home).logs, ())
     shown = Lines("DEBUG", as_json=as_json)
     found = [
         entry
-        for path in _files(Home(home).logs, ())
+        for path in files
         for entry in shown.read(path, MAX_LINES, containing=wanted.encode())
         if entry.get("trace_id") == wanted
     ]
     for entry in sorted(found, key=_time_of):
         shown.show(entry)
-    ctx.exit(0 if found else 1)
+    if not found:
+        show_error(TRACE_NOT_FOUND.error(trace_id=wanted), as_json=as_json)
+    ctx.exit(0 if found else ANSWER_IS_NO)
 
 
 class Lines:
@@ -97,14 +100,14 @@ class Lines:
             return
         level = str(entry.get("level", ""))
         when = str(entry.get("ts", ""))[11:23]
-        service = str(entry.get("service", ""))
+        service = printable(str(entry.get("service", "")))
         head = f"{when:<12} {click.style(f'{level:<8}', fg=_COLOURS.get(level))} {service:<17}"
-        click.echo(f"{head} {entry.get('msg', '')}{_fields(entry)}")
+        click.echo(f"{head} {printable(str(entry.get('msg', '')))}{_fields(entry)}")
 
 
 def _fields(entry: dict[str, Any]) -> str:
     fields: Any = entry.get("fields") or {}
-    shown = " ".join(f"{key}={value}" for key, value in fields.items())
+    shown = printable(" ".join(f"{key}={value}" for key, value in fields.items()))
     code = entry.get("error_code")
     text = " ".join(part for part in (f"[{code}]" if code else "", shown) if part)
     return click.style(f"  {text}", dim=True) if text else ""

@@ -19,6 +19,11 @@ _MIDDLE: Final = frozenset(
 )
 _BAD: Final = frozenset({"FAILED", "DEAD", "OPEN", "UNKNOWN", "revoked", "suspended"})
 
+_ESCAPES: Final = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+
 Command = Callable[..., Any]
 
 
@@ -42,6 +47,11 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     click.echo(_line(headings, widths, style=lambda text: click.style(text, dim=True)))
     for row in cells:
         click.echo(_line(row, widths, style=state_style))
+
+
+def printable(text: str) -> str:
+    """Text of strangers as one line that cannot steer a terminal or look like several lines."""
+    return text.translate(_ESCAPES)
 
 
 def state_style(text: str) -> str:
