@@ -1,8 +1,8 @@
 """Reads Markdown: fenced blocks that are run, links, and commands in the text.
 
-A block fenced as ```` ```console ```` is run: each line that begins with `$ ` is a command (a line ending
-in a backslash goes on), the lines below it are what it prints. `…` stands for anything. Words behind
-`console` say more: `exit=1` is the exit code of its last command, `until` repeats the block until
+A block fenced as ```` ```console ```` is run: each line that begins with `$ ` is a command (which goes
+on after a backslash or inside quotes), the lines below it are what it prints. `…` stands for anything. Words behind
+`console` say more: `exit=1` is the exit code of its last command (`any`: either), `until` repeats the block until
 it prints what it should. Any other fence is only shown.
 """
 
@@ -27,13 +27,18 @@ class Command:
     line: str
     printed: list[str] = field(default_factory=list)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the shell would not wait for another line."""
+        return not self.line.endswith("\\") and self.line.count("'") % 2 == 0
+
 
 @dataclass
 class Block:
     """A fenced block that is run."""
 
     commands: list[Command]
-    exit_code: int = 0
+    exit_code: int | None = 0
     until: bool = False
 
 
@@ -55,10 +60,10 @@ def console_blocks(text: str) -> Iterator[Block]:
         kind, *said = fence["info"].split() or [""]
         if kind != "console":
             continue
-        codes = [int(word.removeprefix("exit=")) for word in said if word.startswith("exit=")]
+        code = next((word.removeprefix("exit=") for word in said if "exit=" in word), "0")
         yield Block(
             commands=_commands(fence["body"]),
-            exit_code=codes[0] if codes else 0,
+            exit_code=None if code == "any" else int(code),
             until="until" in said,
         )
 
@@ -68,7 +73,7 @@ def _commands(body: str) -> list[Command]:
     for line in body.splitlines():
         if line.startswith("$ "):
             found.append(Command(line.removeprefix("$ ").partition("  # ")[0]))
-        elif found and found[-1].line.endswith("\\") and not found[-1].printed:
+        elif found and not found[-1].complete:
             found[-1].line += "\n" + line
         elif found and line.strip():
             found[-1].printed.append(line)
