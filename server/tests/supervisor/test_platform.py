@@ -1,6 +1,7 @@
 """A whole platform of toys in a process of its own: signals, kills, homes in use."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -143,6 +144,15 @@ def test_a_deep_home_works_and_leaves_no_short_folder(
     assert not short.exists()
 
 
+def test_a_platform_whose_home_was_removed_ends(toy_platform: Start) -> None:
+    platform = toy_platform("well", "well")
+    platform.wait_ready()
+    children = platform.children()
+    shutil.rmtree(platform.home)
+    assert platform.finish()[0] == 0
+    assert gone(children, 0)
+
+
 def test_a_taken_port_is_named_with_its_holder(short_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -159,11 +169,23 @@ def test_a_taken_port_is_named_with_its_holder(short_folder: Path) -> None:
 def test_a_wrong_configuration_lists_every_problem(short_folder: Path) -> None:
     home = short_folder / "home"
     home.mkdir()
-    (home / "aitrading.toml").write_text('[ports]\nnats = "x"\napi_gatway = 1\n')
+    (home / "aitrading.toml").write_text(
+        '[ports]\nnats = "x"\napi_gatway = 1\n[bridge]\nlinks_max = 0\n[brigde]\nlinks_max = 9\n'
+    )
     done = up(home)
     assert done.returncode == 3
     assert "ports.nats" in done.stderr
     assert "did you mean api_gateway" in done.stderr
+    assert "bridge.links_max" in done.stderr, "a service would have to end because of it"
+    assert "did you mean bridge" in done.stderr, "nobody would ever read it"
+
+
+def test_a_setting_of_a_service_given_to_up_is_examined_before_anything_starts(
+    short_folder: Path,
+) -> None:
+    done = up(short_folder / "home", "brigde.links_max=9")
+    assert done.returncode == 3
+    assert "did you mean bridge.links_max" in done.stderr
 
 
 def test_a_clock_behind_is_refused(short_folder: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.supervisor.all_settings import all_sections
 from aitrading.server.supervisor.bundles import LOOPBACK, SERVICES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.ports import PortRequest
@@ -14,17 +15,26 @@ EDGE = "edge"
 NATS = "nats"
 CLIENT = "demo client"
 
+_OWN = (PlatformSettings, PortSettings, GatewaySettings)
+_OWN_NAMES = frozenset(section.SECTION for section in _OWN)
+
 
 def load_configuration(
     home: Home, environ: Mapping[str, str], overrides: Mapping[str, str]
 ) -> ConfigManager:
-    """Read what the supervisor itself decides by; raises one error with every problem."""
+    """Read what the supervisor itself decides by; raises one error with every problem.
+
+    What a person wrote for others is examined as well, before anything starts.
+    """
+    for_others = home.config_file.exists() or not _OWN_NAMES.issuperset(
+        key.partition(".")[0] for key in overrides
+    )
     return ConfigManager.load(
-        (PlatformSettings, PortSettings, GatewaySettings),
+        all_sections() if for_others else _OWN,
         toml_path=home.config_file if home.config_file.exists() else None,
         environ=environ,
         overrides=overrides,
-        strict=False,
+        strict=for_others,
     )
 
 

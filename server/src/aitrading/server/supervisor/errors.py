@@ -50,9 +50,9 @@ CLOCK_BEHIND = ErrorSpec(
 PORT_TAKEN = ErrorSpec(
     code="PORT_TAKEN",
     category=Category.RETRYABLE,
-    message="Port {port} for {purpose} (setting {setting}) is taken by {holder}.",
+    message="{taken}",
     why="Another program listens there, perhaps another platform in another home.",
-    remedy="Stop that program, or choose another port: 0 takes a free one.",
+    remedy="Stop that program, or let free ports be taken: `aitrading up {choice}`.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )

@@ -23,7 +23,7 @@ from aitrading.server.supervisor.logs import RotatingLog
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.state import ChildState, PlatformState
 
-STAMP_INTERVAL_S = 60.0
+STAMP_INTERVAL_S = 5.0
 RENEW_INTERVAL_S = 8 * 3_600.0
 CLIENT_PATIENCE_S = 15.0
 POLL_S = 0.01
@@ -240,6 +240,10 @@ class Supervisor:
                 self._facts.home.stamp(self._clock)
             except OSError as exc:
                 _log.warning("the home cannot be stamped: %s", exc)
+            if not self._facts.home.lock_file.exists():
+                _log.critical("the home was removed: the platform ends")
+                self.request_stop()
+                return
             await self._clock.sleep(STAMP_INTERVAL_S)
 
     async def _keep_certificates(self) -> None:
