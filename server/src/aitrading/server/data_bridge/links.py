@@ -37,6 +37,7 @@ from aitrading.server.data_bridge.unix_websocket import refuse
 FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
 POLL_S: Final = 0.1
 RETRY_LATER_MS: Final = 2_000
+RETRY_REFUSED_MS: Final = 10_000
 UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
 """How long a connected device may stay while identity cannot be asked; new ones are refused."""
 SOFTWARE: Final = "aitrading-server"
@@ -220,8 +221,10 @@ class DeviceLinks:
         """Tell the device why, as far as it concerns the device; anything else is our trouble."""
         if link.ended.is_set():
             return
-        if exc.spec in (LINK_DEVICE_REFUSED, ISOLATED):
+        if exc.spec is ISOLATED:
             link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
+        elif exc.spec is LINK_DEVICE_REFUSED:
+            link.close(LINK_DEVICE_REFUSED, retry_after_ms=RETRY_REFUSED_MS)
         else:
             self._errors.classify(exc)
             link.close(LINK_OVERLOADED, retry_after_ms=RETRY_LATER_MS)
