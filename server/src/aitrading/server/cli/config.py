@@ -1,26 +1,19 @@
 """`aitrading config`: every setting, its value, and where the value comes from."""
 
 import difflib
-import importlib
 import os
-import pkgutil
-from collections.abc import Iterator
-from dataclasses import is_dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 import click
 
-import aitrading.server
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.config_reference import reference_markdown
 from aitrading.server.cli.errors import SETTING_NOT_KNOWN
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.output import json_option, show_json, show_table
+from aitrading.server.supervisor.all_settings import all_sections
 from aitrading.server.supervisor.home import Home
-
-SUFFIX: Final = "settings"
 
 
 @click.group()
@@ -63,36 +56,17 @@ def explain(*, setting: str, as_json: bool, home: Path) -> None:
 @config.command()
 def reference() -> None:
     """Print the reference of all settings as Markdown."""
-    click.echo(reference_markdown(sections()))
-
-
-def sections() -> tuple[type[Any], ...]:
-    """Every section of the server: the classes in its modules named `…settings`."""
-    found = {cls for module in _settings_modules() for cls in _sections_in(module)}
-    return tuple(sorted(found, key=lambda cls: cls.SECTION))
-
-
-def _settings_modules() -> Iterator[ModuleType]:
-    for found in pkgutil.walk_packages(aitrading.server.__path__, "aitrading.server."):
-        if found.name.endswith(SUFFIX):
-            yield importlib.import_module(found.name)
-
-
-def _sections_in(module: ModuleType) -> Iterator[type[Any]]:
-    values: list[Any] = list(vars(module).values())
-    for value in values:
-        if isinstance(value, type) and is_dataclass(value) and hasattr(value, "SECTION"):
-            yield value
+    click.echo(reference_markdown(all_sections()))
 
 
 def _manager(home: Path) -> ConfigManager:
     place = Home(home)
     return ConfigManager.load(
-        sections(),
+        all_sections(),
         toml_path=place.config_file if place.config_file.exists() else None,
         environ=os.environ,
         overrides={},
-        strict=False,
+        strict=True,
     )
 
 
