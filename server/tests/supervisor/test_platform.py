@@ -153,16 +153,18 @@ def test_a_platform_whose_home_was_removed_ends(toy_platform: Start) -> None:
     assert gone(children, 0)
 
 
-def test_a_taken_port_is_named_with_its_holder(short_folder: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = up(short_folder / "home", f"ports.nats={port}")
+def test_all_taken_ports_are_named_with_their_holder_and_a_way_out(short_folder: Path) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        for taken in (one, other):
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+        ports = [taken.getsockname()[1] for taken in (one, other)]
+        done = up(short_folder / "home", f"ports.nats={ports[0]}", f"ports.api_gateway={ports[1]}")
     assert done.returncode == 3
     assert "PORT_TAKEN" in done.stderr
-    assert str(port) in done.stderr
+    assert all(str(port) in done.stderr for port in ports)
     assert str(os.getpid()) in done.stderr
+    assert "aitrading up --set ports.api_gateway=0 --set ports.nats=0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -9,10 +9,10 @@ import msgspec
 
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.output import UNAVAILABLE, show_error
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
 
-UNAVAILABLE = 3
 POLL_S = 0.02
 STOP_TIMEOUT_S = 60.0
 
@@ -28,7 +28,10 @@ def down(*, as_json: bool, home: Path) -> None:
     try:
         AdminClient(place).request("stop", type(None))
     except AitradingError as exc:
-        _answer(as_json, stopped=False, text=str(exc), took_s=0.0)
+        if as_json:
+            _answer(as_json, stopped=False, text=exc.message, took_s=0.0)
+        else:
+            show_error(exc, as_json=False)
         sys.exit(UNAVAILABLE)
     while holder is not None and holder.process.alive:
         if time.monotonic() - began > STOP_TIMEOUT_S:

@@ -72,7 +72,7 @@ class AdminServer:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 line = await reader.readuntil(b"\n")
             request = msgspec.json.decode(line, type=AdminRequest)
-            _log.info("administration: user %d asked for %s", uid, request.command)
+            _log.info("administration: uid %d asked for %s", uid, _wanted(request))
             result = await self._handler(request.command)(request.arguments)
             return AdminReply(result=msgspec.Raw(msgspec.json.encode(result)))
         except AitradingError as exc:
@@ -83,6 +83,12 @@ class AdminServer:
             return self._handlers[command]
         except KeyError:
             raise ADMIN_COMMAND_UNKNOWN.error(command=command) from None
+
+
+def _wanted(request: AdminRequest) -> str:
+    """The command, and for a call what it calls; bodies may hold passwords and stay out."""
+    parts = (request.arguments.get(name) for name in ("peer", "method", "path"))
+    return " ".join([request.command, *(str(part) for part in parts if part)])
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int:

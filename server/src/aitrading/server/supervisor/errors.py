@@ -50,9 +50,10 @@ CLOCK_BEHIND = ErrorSpec(
 PORT_TAKEN = ErrorSpec(
     code="PORT_TAKEN",
     category=Category.RETRYABLE,
-    message="{taken}",
+    message="{taken}.\n  Free ports instead: aitrading up {choice}",
     why="Another program listens there, perhaps another platform in another home.",
-    remedy="Stop that program, or let free ports be taken: `aitrading up {choice}`.",
+    remedy="Stop that program, or take free ports: 0, on the command line as above, or for "
+    "`make run` too in AITRADING_HOME/aitrading.toml.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )

@@ -29,13 +29,24 @@ class PortRequest:
 
 
 def resolve_ports(requests: Iterable[PortRequest]) -> dict[str, int]:
-    """Ports by purpose, no free one chosen twice; raises PORT_TAKEN naming who has it."""
+    """Ports by purpose, no free one chosen twice; raises PORT_TAKEN naming who has which."""
+    chosen: dict[str, int] = {}
+    taken: dict[str, str] = {}
     with ExitStack() as held:
-        return {request.purpose: _resolve(request, held) for request in requests}
+        for request in requests:
+            found = _resolve(request, held)
+            if isinstance(found, int):
+                chosen[request.purpose] = found
+            else:
+                taken[request.setting] = found
+    if taken:
+        choice = " ".join(f"--set {setting}=0" for setting in taken)
+        raise PORT_TAKEN.error(taken=";\n".join(taken.values()), choice=choice)
+    return chosen
 
 
-def _resolve(request: PortRequest, held: ExitStack) -> int:
-    """Bind the port, so that nobody gets it while the others are chosen."""
+def _resolve(request: PortRequest, held: ExitStack) -> int | str:
+    """Bind the port, so that nobody gets it while the others are chosen; or say who has it."""
     probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -43,12 +54,11 @@ def _resolve(request: PortRequest, held: ExitStack) -> int:
     except OSError as exc:
         if exc.errno not in _REFUSALS:
             raise
-        raise PORT_TAKEN.error(
-            port=request.port,
-            purpose=request.purpose,
-            holder=_REFUSALS[exc.errno] or holder_of(request.port),
-            setting=request.setting,
-        ) from exc
+        holder = _REFUSALS[exc.errno] or holder_of(request.port)
+        return (
+            f"Port {request.port} for {request.purpose} (setting {request.setting})"
+            f" is taken by {holder}"
+        )
     return int(probe.getsockname()[1])
 
 

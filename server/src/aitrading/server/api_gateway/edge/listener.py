@@ -26,8 +26,8 @@ DEVICE_URI_PREFIX = "spiffe://aitrading/tenant/"
 
 _JWT_FILTER = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _TLS = "extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-_NOBODY = {"address_prefix": "0.0.0.0", "prefix_len": 32}
-"""No client comes from here; without a range Envoy obeys inner headers from loopback and LAN."""
+_NOBODY = {"address_prefix": "192.0.2.0", "prefix_len": 32}
+"""An address for documents; without any, Envoy obeys inner headers from loopback and LAN."""
 _HTTP = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 

@@ -223,6 +223,19 @@ class Administration:
         return password
 
 
+_RULES: Final = {
+    "tenants_name_check": "a name has 2 to 63 characters a-z, 0-9 and -, and begins with a letter",
+    "users_name_check": "a name has 1 to 128 characters a-z, 0-9 and . _ @ + -",
+    "users_display_name_check": "a display name has 1 to 128 characters",
+    "devices_name_check": "a name has 1 to 64 characters",
+    "accounts_name_check": "a name has 1 to 64 characters",
+    "accounts_broker_server_check": "a broker's server has 1 to 128 characters",
+    "accounts_login_check": "a login is a number of 1 to 20 digits",
+    "accounts_currency_check": "a currency is three letters A-Z",
+}
+"""What the rules of the tables ask for, in the words of a person."""
+
+
 def _told(chosen: str | None, password: Secret[str]) -> str | None:
     return None if chosen is not None else password.reveal()
 
@@ -236,6 +249,7 @@ def _refusals(kind: str, name: str) -> Generator[None]:
         if exc.spec is DATABASE_ALREADY_EXISTS:
             raise IDENTITY_EXISTS.error(kind=kind, name=name) from exc
         if exc.spec is DATABASE_CONSTRAINT_VIOLATED:
-            reason = f"it breaks the rule {exc.fields.get('constraint')}"
+            rule = str(exc.fields.get("constraint"))
+            reason = _RULES.get(rule, f"it breaks the rule {rule}")
             raise IDENTITY_INVALID.error(field=kind, reason=reason) from exc
         raise
