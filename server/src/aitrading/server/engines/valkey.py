@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aitrading.core.kit.secret import Secret
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.server.engines.append_only import cut_unwritten_tail
 from aitrading.server.engines.binaries import valkey_binary
 from aitrading.server.engines.data_folder import open_data_folder
 from aitrading.server.engines.files import write_private
@@ -20,6 +22,8 @@ MAJOR = 9
 PROBE_USER = "supervisor"
 PROBE_TIMEOUT_S = 2.0
 MAX_MEMORY_MB = 256
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,8 @@ class ValkeyEngine:
     async def prepare(self) -> None:
         """Write the users of this release; passwords are stored as digests."""
         open_data_folder(self._data_root, engine=NAME, major=MAJOR)
+        if cut := await asyncio.to_thread(cut_unwritten_tail, self._data_root / str(MAJOR)):
+            _log.warning("%d bytes that a power cut left unwritten were cut off", cut)
         write_private(self._acl_file, "".join(self._acl_lines()).encode())
         self._socket.unlink(missing_ok=True)
 
@@ -96,7 +102,7 @@ class ValkeyEngine:
     def _acl_lines(self) -> list[str]:
         services = [
             f"user {service} on #{self._digest(service)} resetchannels ~{service}:*"
-            f" &{service}:* +@all -@admin -@dangerous +info\n"
+            f" &{service}:* +@all -@admin -@dangerous -scan -randomkey +info\n"
             for service in self._services
         ]
         probe = f"user {PROBE_USER} on #{self._digest(PROBE_USER)} -@all +ping +info\n"
