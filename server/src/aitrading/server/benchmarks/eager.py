@@ -14,7 +14,6 @@ HEAVY = (
     "pyarrow",
     "numpy",
     "asyncpg",
-    "redis.asyncio",
     "nats.aio.client",
     "picows",
     "jinja2",
