@@ -65,6 +65,22 @@ async def test_without_a_certificate_or_password_nobody_gets_in(tmp_path: Path) 
 
 
 @async_test
+async def test_no_service_can_destroy_or_copy_stored_events(tmp_path: Path) -> None:
+    async with running_nats(tmp_path) as server:
+        connection = await connect(server, "data-bridge")
+        stream = connection.jetstream()
+        await stream.add_stream(name="EVENTS", subjects=["ait.>"])
+        await stream.publish("ait.platform.test", b"kept")
+        for call in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT"):
+            with pytest.raises(nats.errors.Error):
+                await connection.request(
+                    f"$JS.API.STREAM.{call}.EVENTS", b'{"seq":1}', timeout=0.3
+                )
+        assert (await stream.stream_info("EVENTS")).state.messages == 1
+        await connection.close()
+
+
+@async_test
 async def test_a_user_is_kept_to_its_subjects(tmp_path: Path) -> None:
     rights = {"reader": SubjectRights(publish=("ait.own.>",), subscribe=("ait.own.>",))}
     async with running_nats(tmp_path, rights) as server:

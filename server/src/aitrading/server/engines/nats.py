@@ -28,6 +28,10 @@ MAX_PAYLOAD_BYTES = 1_048_576
 LINE_LIMIT_BYTES = 65_536
 
 _MACHINERY: Final = ("$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "_INBOX.>")
+_DESTRUCTION: Final = tuple(
+    f"$JS.API.STREAM.{call}.>" for call in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
+)
+"""No service needs them: stored events leave by their age only, and nobody copies all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +135,7 @@ class NatsEngine:
             "user": name,
             "password": self._password(name).reveal(),
             "permissions": {
-                "publish": _allowed(rights.publish, _MACHINERY),
+                "publish": _allowed(rights.publish, _MACHINERY, but=_DESTRUCTION),
                 "subscribe": _allowed(rights.subscribe, _MACHINERY),
             },
         }
@@ -174,6 +178,10 @@ class NatsEngine:
         return context
 
 
-def _allowed(subjects: Sequence[str], machinery: Sequence[str]) -> dict[str, list[str]]:
+def _allowed(
+    subjects: Sequence[str], machinery: Sequence[str], *, but: Sequence[str] = ()
+) -> dict[str, list[str]]:
     """Without platform subjects a user may use none at all, machinery included."""
-    return {"allow": [*subjects, *machinery]} if subjects else {"deny": [">"]}
+    if not subjects:
+        return {"deny": [">"]}
+    return {"allow": [*subjects, *machinery], "deny": [*but]}
