@@ -125,12 +125,12 @@ async def test_a_full_spool_pauses_and_costs_no_tick(home: Path) -> None:
     terminal = SimulatedTerminal(CLOCK, ticks_per_s=2_000)
     limits = SpoolLimits(limit_bytes=300_000, segment_bytes=20_000)
     async with polling(home, terminal, limits=limits) as (poller, journal):
-        await eventually(lambda: poller.paused_by == "SPOOL_FULL")
+        await eventually(lambda: poller.paused_by == "SPOOL_FULL", timeout_s=40)
         assert poller.state is ComponentState.DEGRADED
         streams = {one.id: await stored(journal, one.id) for one in journal.streams}
         await journal.release(journal.spool.durable_position)
         before = taken(journal)
-        await eventually(lambda: taken(journal) > before)
+        await eventually(lambda: taken(journal) > before, timeout_s=40)
         for stream in journal.streams:
             later = await stored(journal, stream.id)
             ticks = terminal.copy_ticks_from(
