@@ -88,6 +88,7 @@ def symbol_of(terminal: SimulatedTerminal, stored: TickArray) -> str:
     raise AssertionError("the stored rows are of no symbol's history")
 
 
+@pytest.mark.timeout(200)
 @async_test
 async def test_wire_cut_at_random_bytes(world: ServiceWorld) -> None:
     chance = SeededRandomness(7)
@@ -100,8 +101,8 @@ async def test_wire_cut_at_random_bytes(world: ServiceWorld) -> None:
         record = enrolled_home(home, world.authority, edge.port)
         bridge.devices.add(record.identity)
         async with running_client(home, TerminalKind.SIM, config(home), surroundings()) as client:
-            await eventually(lambda: edge.connections >= 25, timeout_s=40, what="25 connections")
-            await eventually(lambda: client.uplink.pending_ticks < 500, timeout_s=20)
+            await eventually(lambda: edge.connections >= 25, timeout_s=60, what="25 connections")
+            await eventually(lambda: client.uplink.pending_ticks < 500, timeout_s=60)
             last = {stream.id: stream.next_sequence - 1 for stream in client.journal.streams}
         await until_stored(bridge.store, last)
         require_complete(bridge.store)
@@ -109,7 +110,7 @@ async def test_wire_cut_at_random_bytes(world: ServiceWorld) -> None:
 
 async def until_stored(store: FolderTickStore, last: dict[UUID, int]) -> None:
     """What was acknowledged arrives; what was not stays in the client's journal."""
-    await eventually(lambda: len(store.rows()) == len(last), timeout_s=20)
+    await eventually(lambda: len(store.rows()) == len(last), timeout_s=60)
 
 
 @pytest.mark.integration
@@ -128,15 +129,15 @@ async def test_bridge_killed_again_and_again(world: ServiceWorld) -> None:
                 before = client.link.connections
                 async with around.bridge() as bridge:
                     await eventually(
-                        lambda before=before: client.link.connections > before, timeout_s=20
+                        lambda before=before: client.link.connections > before, timeout_s=60
                     )
                     done = client.uplink.released
-                    await eventually(lambda done=done: client.uplink.released > done, timeout_s=20)
+                    await eventually(lambda done=done: client.uplink.released > done, timeout_s=60)
                     bridge.signal(signal.SIGKILL)
                     await bridge.ended()
             async with around.bridge():
                 behind = stored_total(around.store)
-                await eventually(lambda: stored_total(around.store) > behind + 2_000, timeout_s=30)
+                await eventually(lambda: stored_total(around.store) > behind + 2_000, timeout_s=60)
         require_complete(around.store)
         report({"kills": points(QUICK_KILLS), "ticks": stored_total(around.store)})
 
@@ -157,7 +158,7 @@ async def test_client_killed_again_and_again(world: ServiceWorld) -> None:
             client = start_client(home, record)
             try:
                 await eventually(
-                    lambda before=before: stored_total(bridge.store) > before + 1_000, timeout_s=25
+                    lambda before=before: stored_total(bridge.store) > before + 1_000, timeout_s=60
                 )
             finally:
                 client.kill()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from tests.link.edge import Edge
 from tests.link.enrolled import enrolled_home
 from tests.link.test_kills import config, stored_total, surroundings
@@ -22,6 +23,7 @@ from aitrading.server.data_bridge.twins import FolderTickStore
 from aitrading.server.kit.ingest_api import StreamMark, StreamOpening
 from aitrading.server.kit.service_harness import ServiceWorld
 
+pytestmark = pytest.mark.timeout(200)
 REFUSED = ErrorSpec(
     code="STREAM_NOT_WANTED", category=Category.DENIED, message="no", why="", remedy="",
     http_status=403,
@@ -118,7 +120,7 @@ async def test_a_hole_on_the_clients_disk_is_declared_and_the_rest_arrives(
             home, **{"client_spool.segment_mb": "1", "terminal_sim.ticks_per_s": "20000"}
         )
         async with running_client(home, TerminalKind.SIM, small, surroundings()) as client:
-            await eventually(lambda: len(client.journal.spool.sealed()) >= 3, timeout_s=30)
+            await eventually(lambda: len(client.journal.spool.sealed()) >= 3, timeout_s=60)
             damaged = client.journal.spool.sealed()[1].path
         data = bytearray(damaged.read_bytes())
         data[len(data) // 2] ^= 0xFF
@@ -128,7 +130,7 @@ async def test_a_hole_on_the_clients_disk_is_declared_and_the_rest_arrives(
             async with running_client(
                 home, TerminalKind.SIM, config(home), surroundings()
             ) as client:
-                await eventually(lambda: client.uplink.pending_ticks < 2_000, timeout_s=30)
+                await eventually(lambda: client.uplink.pending_ticks < 2_000, timeout_s=60)
                 assert client.uplink.state is ComponentState.HEALTHY
             lost = gaps(home)
             assert lost
@@ -139,7 +141,7 @@ async def test_a_hole_on_the_clients_disk_is_declared_and_the_rest_arrives(
                     int(str(one["first_missing"])), int(str(one["last_missing"])) + 1
                 )
             }
-            await eventually(lambda: is_whole(bridge.store, missing), timeout_s=20)
+            await eventually(lambda: is_whole(bridge.store, missing), timeout_s=60)
 
 
 def is_whole(store: FolderTickStore, missing: set[tuple[UUID, int]]) -> bool:
