@@ -207,6 +207,21 @@ def test_a_home_that_is_a_file_is_refused(short_folder: Path) -> None:
     assert "HOME_NOT_USABLE" in done.stderr
 
 
+def test_a_home_in_which_others_may_write_is_refused_before_a_link_in_it_is_followed(
+    short_folder: Path,
+) -> None:
+    home, precious = short_folder / "home", short_folder / "precious"
+    for folder in (home, precious):
+        folder.mkdir()
+    (precious / "file").touch()
+    (home / "run").symlink_to(precious)  # emptied at each start, if it were believed
+    home.chmod(0o777)
+    done = up(home)
+    assert done.returncode == 3
+    assert "HOME_NOT_USABLE" in done.stderr
+    assert (precious / "file").exists()
+
+
 def up(home: Path, *settings: str) -> "subprocess.CompletedProcess[str]":
     options = [f"--set={setting}" for setting in (*FREE_PORTS, *settings)]
     return subprocess.run(

@@ -14,8 +14,8 @@ HOME_NOT_USABLE = ErrorSpec(
     code="HOME_NOT_USABLE",
     category=Category.FATAL,
     message="{home} cannot be the home of the platform: {reason}.",
-    why="The home must be a folder that belongs to the user who runs `aitrading`, and writable.",
-    remedy="Set AITRADING_HOME to a folder of your own, or correct its owner with `chown`.",
+    why="The home must be a folder in which the user who runs `aitrading`, and nobody else, may write.",
+    remedy="Set AITRADING_HOME to a folder of your own, or correct it with `chown` and `chmod go-w`.",
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )

@@ -29,6 +29,7 @@ SOCKET_NAME_RESERVE_BYTES = 36
 FREE_SPACE_MIN_MB = 512
 CLOCK_TOLERANCE_S = 60
 PRIVATE = 0o700
+WRITABLE_BY_OTHERS = 0o022
 
 _FOLDERS = ("keys", "trust", "valkey", "nats", "clickhouse", "envoy", "spool", "logs", "clients")
 
@@ -98,9 +99,11 @@ class Home:
             self.root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         except OSError as exc:
             raise self._unusable(exc.strerror or str(exc)) from exc
-        owner = self.root.stat().st_uid
-        if owner != os.geteuid():
-            raise self._unusable(f"it belongs to user {owner}, you are {os.geteuid()}")
+        found = self.root.stat()
+        if found.st_uid != os.geteuid():
+            raise self._unusable(f"it belongs to user {found.st_uid}, you are {os.geteuid()}")
+        if found.st_mode & WRITABLE_BY_OTHERS:
+            raise self._unusable("others may write in it, so a link planted there could lead out")
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise self._unusable("it is not writable")
 
