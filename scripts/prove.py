@@ -103,6 +103,14 @@ CAMPAIGNS = (
         chunk=5,
         question="Does a platform that is ended in any way leave nothing running and nothing lost?",
     ),
+    Campaign(
+        name="platform-power-loss",
+        test="tests/lifecycle/test_power_cut.py::test_the_platform_survives_power_cuts",
+        unit="power cuts",
+        size=100,
+        chunk=5,
+        question="Does a platform start by itself after a power cut, with every tick it showed?",
+    ),
 )
 
 
@@ -288,7 +296,7 @@ def say(campaign: Campaign, progress: Progress, end: str = "") -> None:
     """One line of progress, rewritten on a terminal."""
     share = progress.done / progress.size if progress.size else 1.0
     line = (
-        f"{campaign.name:<18} {progress.done:>7,} of {progress.size:,} {campaign.unit}"
+        f"{campaign.name:<20} {progress.done:>7,} of {progress.size:,} {campaign.unit}"
         f"  {share:>4.0%}  {progress.seconds:,.0f} s"
     )
     if sys.stderr.isatty():
@@ -299,11 +307,11 @@ def say(campaign: Campaign, progress: Progress, end: str = "") -> None:
 
 def summary(results: Results) -> str:
     """A table of all campaigns."""
-    lines = [f"{'campaign':<18} {'verdict':<10} {'done':>8} {'seconds':>8}  counted"]
+    lines = [f"{'campaign':<20} {'verdict':<10} {'done':>8} {'seconds':>8}  counted"]
     for name, one in results.campaigns.items():
         counted = ", ".join(f"{what} {number:,}" for what, number in one.tally.items())
         told = one.skipped or counted
-        lines.append(f"{name:<18} {one.verdict:<10} {one.done:>8,} {one.seconds:>8,.0f}  {told}")
+        lines.append(f"{name:<20} {one.verdict:<10} {one.done:>8,} {one.seconds:>8,.0f}  {told}")
         lines += [
             line
             for failure in one.failures
@@ -366,7 +374,7 @@ def main() -> int:
     asked = arguments(sys.argv[1:])
     if asked.list:
         for one in CAMPAIGNS:
-            print(f"{one.name:<18} {one.size:>7,} {one.unit:<11} {one.question}")
+            print(f"{one.name:<20} {one.size:>7,} {one.unit:<11} {one.question}")
         return 0
     results = Results.open(fresh=asked.new)
     try:

@@ -58,11 +58,11 @@ class Tally:
 class Disk:
     """One ext4 in a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, image_bytes: int = IMAGE_BYTES) -> None:
         self._image, self._mount_point = str(folder / "disk.img"), folder / "disk"
         self._mount_point.mkdir()
         with Path(self._image).open("wb") as file:
-            file.truncate(IMAGE_BYTES)
+            file.truncate(image_bytes)
         subprocess.run(["mkfs.ext4", "-q", "-F", self._image], check=True)
 
     def mount(self) -> Path:
