@@ -32,7 +32,7 @@ UNTIL_STORED: Final = RetryPolicy(
 )
 REFUSED_STATUS: Final = 422
 """The one answer that says: this segment can never be stored."""
-ONE_FAULT: Final = IsolationPolicy(faults_limit=1, isolate_s=86_400)
+ONE_FAULT: Final = IsolationPolicy(faults_limit=1, isolate_s=60.0)
 
 _log = get_logger(__name__)
 
