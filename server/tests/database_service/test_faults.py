@@ -156,8 +156,9 @@ async def test_ticks_that_could_not_be_written_are_not_called_stored(
         async with broken_disk(tmp_path):
             for _ in range(2):
                 assert (await code_of(w.intake.take(*segment))).startswith("CLICKHOUSE_")
+                assert await w.clickhouse.select("SELECT 1 AS n", np.dtype([("n", "u1")]))
             assert await code_of(w.intake.take(*segment)) == "BREAKER_OPEN"
-            assert site(w, "database-clickhouse")["active"]
+            assert site(w, "database-clickhouse-writes")["active"]
         await clock.advance(5.0)
         _, outcome = await w.intake.take(*segment)
         assert outcome.inserted == 10
@@ -175,10 +176,10 @@ async def test_a_question_that_takes_too_long_is_given_up(world: Any, tenants: T
             return await w.clickhouse.select(endless, np.dtype([("n", "<u8")]))
 
         for _ in range(2):
-            assert await code_of(w.guards.clickhouse.run(ask)) == "CLICKHOUSE_TOO_SLOW"
+            assert await code_of(w.guards.clickhouse_reads.run(ask)) == "CLICKHOUSE_TOO_SLOW"
         assert await code_of(w.reader.page(alpha, QUESTION)) == "BREAKER_OPEN"
-        assert part(w, "breaker", "database-clickhouse")["state"] == "OPEN"
-        assert site(w, "database-clickhouse")["acts"] == 1
+        assert part(w, "breaker", "database-clickhouse-reads")["state"] == "OPEN"
+        assert site(w, "database-clickhouse-reads")["acts"] == 1
 
 
 @async_test

@@ -14,13 +14,21 @@ POSTGRES_BREAKER: Final = CallSite(
     description="Calls fail at once instead of queueing; one probes after a pause. Ticks wait "
     "in the bridge's spool.",
 )
-CLICKHOUSE_BREAKER: Final = CallSite(
-    name="database-clickhouse",
+CLICKHOUSE_WRITE_BREAKER: Final = CallSite(
+    name="database-clickhouse-writes",
     strategy=Guard.BREAKER,
     service=SERVICE,
-    fault="ClickHouse fails, or its disk is full.",
-    description="Calls fail at once instead of queueing; one probes after a pause. Ticks wait "
-    "in the bridge's spool.",
+    fault="ClickHouse cannot write, for instance because its disk is full.",
+    description="Segments are refused at once; one probes after a pause. Ticks wait in the "
+    "bridge's spool, and questions are answered meanwhile.",
+)
+CLICKHOUSE_READ_BREAKER: Final = CallSite(
+    name="database-clickhouse-reads",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="ClickHouse cannot read, or takes too long.",
+    description="Questions about ticks are refused at once; one probes after a pause. Ticks are "
+    "stored meanwhile.",
 )
 READ_BULKHEAD: Final = CallSite(
     name="database-reads",
@@ -53,7 +61,8 @@ CACHE_DEGRADE: Final = CallSite(
 )
 ALL_CALL_SITES: Final = (
     POSTGRES_BREAKER,
-    CLICKHOUSE_BREAKER,
+    CLICKHOUSE_WRITE_BREAKER,
+    CLICKHOUSE_READ_BREAKER,
     READ_BULKHEAD,
     WRITE_BULKHEAD,
     SEGMENT_ISOLATION,

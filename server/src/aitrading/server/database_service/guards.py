@@ -12,7 +12,8 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.database_service.call_sites import (
     ALL_CALL_SITES,
-    CLICKHOUSE_BREAKER,
+    CLICKHOUSE_READ_BREAKER,
+    CLICKHOUSE_WRITE_BREAKER,
     POSTGRES_BREAKER,
     READ_BULKHEAD,
     WRITE_BULKHEAD,
@@ -21,7 +22,11 @@ from aitrading.server.database_service.settings import GuardSettings
 
 
 class Guards:
-    """The breakers and bulkheads of this process, visible in its health."""
+    """The breakers and bulkheads of this process, visible in its health.
+
+    A ClickHouse that cannot write may well be able to read: each has a breaker of its own, or
+    every answered question would hide the ticks that cannot be stored.
+    """
 
     def __init__(self, settings: GuardSettings, clock: Clock, errors: ErrorHandler) -> None:
         errors.declare(*ALL_CALL_SITES)
@@ -42,7 +47,8 @@ class Guards:
             return errors.guard(site, Bulkhead(site.name, limit=limit, queue_limit=queue_limit))
 
         self.postgres = breaker(POSTGRES_BREAKER, "DATABASE_")
-        self.clickhouse = breaker(CLICKHOUSE_BREAKER, "CLICKHOUSE_")
+        self.clickhouse_writes = breaker(CLICKHOUSE_WRITE_BREAKER, "CLICKHOUSE_")
+        self.clickhouse_reads = breaker(CLICKHOUSE_READ_BREAKER, "CLICKHOUSE_")
         self.writes = bulkhead(WRITE_BULKHEAD, 1, settings.write_queue)
         self.reads = bulkhead(READ_BULKHEAD, settings.reads, settings.read_queue)
 

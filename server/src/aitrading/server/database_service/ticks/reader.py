@@ -67,7 +67,9 @@ class TickReader:
             lasts = {info.stream: info.stored.last for info in streams}
             if not lasts:
                 return []
-            rows = await self._guards.clickhouse.run(lambda: self._store.newest(tenant, lasts))
+            rows = await self._guards.clickhouse_reads.run(
+                lambda: self._store.newest(tenant, lasts)
+            )
         return _quotes(rows, {info.stream: info for info in streams})
 
     async def _streams(self, tenant: TenantId, question: TicksQuestion) -> list[StreamInfo]:
@@ -95,7 +97,7 @@ class TickReader:
             limit=question.limit + 1,
             after=question.after,
         )
-        return await self._guards.clickhouse.run(lambda: self._store.page(asked))
+        return await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
 
 
 def _page(question: TicksQuestion, rows: Rows, digits: dict[UUID, int]) -> TicksPage:

@@ -89,11 +89,11 @@ class TickWriter:
         segment: TickSegment,
         streams: Mapping[StreamId, StreamInfo],
     ) -> Outcome:
-        stored = {key: await self._settle(key, info.stored) for key, info in streams.items()}
-        pieces = new_pieces(segment.records, stored)
-        if pieces:
-            token = _token(segment, pieces)
-            await self._guards.clickhouse.run(lambda: self._store.insert(pieces, token=token))
+        with self._guards.clickhouse_writes.guard():
+            stored = {key: await self._settle(key, info.stored) for key, info in streams.items()}
+            pieces = new_pieces(segment.records, stored)
+            if pieces:
+                await self._store.insert(pieces, token=_token(segment, pieces))
         await ledger.record(tx, segment, stored)
         grown = {
             key: StreamInfo(
@@ -108,7 +108,7 @@ class TickWriter:
         if key in self._settled:
             self._settled.move_to_end(key)
             return stored
-        orphans = await self._guards.clickhouse.run(lambda: self._store.orphans(key, stored))
+        orphans = await self._store.orphans(key, stored)
         self._settled[key] = None
         if len(self._settled) > MAX_SETTLED_STREAMS:
             self._settled.popitem(last=False)
