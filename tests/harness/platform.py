@@ -112,8 +112,12 @@ class Platform:
     def status(self) -> dict[str, Any]:
         return self.cli_json("status")
 
+    def told(self) -> dict[str, Any]:
+        """What the supervisor wrote last; answers even while the supervisor cannot."""
+        return dict(json.loads((self.home / "run" / "state.json").read_text()))
+
     def pid_of(self, name: str) -> int:
-        state = json.loads((self.home / "run" / "state.json").read_text())
+        state = self.told()
         for kind in ("services", "engines", "clients"):
             if name in state[kind]:
                 return int(state[kind][name]["pid"])
@@ -162,6 +166,18 @@ class Platform:
         assert status == http.HTTPStatus.OK, (path, status, answer)
         return answer
 
+    def history(self, symbol: str) -> list[int]:
+        """Sequences of the demo's stored ticks of a symbol, page after page."""
+        found: list[int] = []
+        cursor = ""
+        while True:
+            query = f"symbol={symbol}&limit=5000" + (f"&cursor={cursor}" if cursor else "")
+            page = self.get(f"/api/v1/ticks?{query}")
+            found += [tick["sequence"] for tick in page["items"]]
+            cursor = page.get("next_cursor") or ""
+            if not cursor:
+                return found
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Kill one process of the platform and give the pid it had."""
         pid = self.pid_of(name)
@@ -172,8 +188,7 @@ class Platform:
         """Wait until a new process has taken over and everything is ready again."""
 
         def back() -> bool:
-            state = self.status()
-            return bool(state["ready"]) and self.pid_of(name) != old_pid
+            return bool(self.told()["ready"]) and self.pid_of(name) != old_pid
 
         wait_until(back, what=f"{name} coming back", timeout_s=timeout_s)
 

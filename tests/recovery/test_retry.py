@@ -1,0 +1,18 @@
+"""Work of the running platform that is done again until it succeeds."""
+
+import pytest
+from harness.episode import Episode
+from harness.platform import Platform
+
+from aitrading.server.data_bridge.call_sites import SEGMENT_HANDOVER
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("recovery")]
+
+
+def test_bridge_segment_handover_is_repeated_until_the_ticks_are_stored(
+    database_service_lost: Episode, hurt: Platform
+) -> None:
+    database_service_lost.require(SEGMENT_HANDOVER)
+    assert database_service_lost.facts["ticks are stored"]
+    stored = hurt.history("EURUSD")
+    assert stored == list(range(1, len(stored) + 1))
