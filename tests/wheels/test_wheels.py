@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).parent / "uv"
 SERVER_ONLY = ("asyncpg", "nats", "chdb", "redis", "argon2", "starlette", "dsn", "row security")
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
