@@ -28,7 +28,7 @@ from aitrading.core.testing.campaign import POINTS, SEED, TALLY
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SOURCES = ("core", "server", "client", "tests")
-OUTPUT_LINES_KEPT = 30
+OUTPUT_LINES_KEPT = 20
 CLEAN_UP_TIMEOUT_S = 60
 CLOCK = SystemClock()
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -278,9 +278,16 @@ def run_test(test: str, first: int, count: int) -> tuple[int, list[str], list[di
                 end(process)
                 raise
         plain = said.replace(folder, "…").replace(str(ROOT) + "/", "")
-        lines = [line for line in plain.splitlines() if line.strip()][-OUTPUT_LINES_KEPT:]
+        lines = worth_keeping([line for line in plain.splitlines() if line.strip()])
         counted = tally.read_text(encoding="utf-8").splitlines() if tally.exists() else []
         return process.returncode, lines, [json.loads(line) for line in counted]
+
+
+def worth_keeping(lines: list[str]) -> list[str]:
+    """What tells the cause, from the end of a long output."""
+    last = lines[-OUTPUT_LINES_KEPT:]
+    causes = [line for line in lines[: -len(last)] if line.startswith("E ")]
+    return causes[-OUTPUT_LINES_KEPT:] + last
 
 
 def end(process: "subprocess.Popen[str]") -> None:
