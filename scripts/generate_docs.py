@@ -149,8 +149,10 @@ def metrics() -> str:
         )
         for module, metric in found
     ]
-    return "# Metrics\n\nEvery process answers `/metrics` in Prometheus text.\n\n" + table(
-        ("metric", "kind", "labels", "meaning", "from"), rows
+    return (
+        "# Metrics\n\nEvery process answers `/metrics` in Prometheus text. Counters and histograms "
+        "are followed by a gauge `…_created`: since when they count.\n\n"
+        + table(("metric", "kind", "labels", "meaning", "from"), rows)
     )
 
 
@@ -217,7 +219,10 @@ def endpoints() -> str:
     ]
     return (
         "# Endpoints\n\nEvery service also answers `/health/live`, `/health/ready`, `/health` and `/metrics`. "
-        "`/internal` exists on the mutual-TLS listener alone.\n\n"
+        "`/internal` exists on the mutual-TLS listener alone.\n\nTwo addresses are WebSockets and stand "
+        "in no row: `/api/v1/stream` (scope read; quotes and feed states of your organisation, with the "
+        "session's cookie or a bearer token) and `/link` on the name `link.HOST` (devices, by certificate; "
+        "[formats](formats.md) has every byte).\n\n"
         + table(("method", "path", "who", "what", "from"), rows)
     )
 
