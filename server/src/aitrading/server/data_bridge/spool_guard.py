@@ -21,7 +21,7 @@ from aitrading.server.data_bridge.streams import BridgeStream
 CHECK_S: Final = 0.5
 COME_BACK_MS: Final = 3_000
 RESUME_BELOW: Final = 0.9
-"""Share of the spool's limit below which taking ticks goes on."""
+"""Share of the spool's limit below which taking ticks goes on; what was refused must fit too."""
 RESUME_FREE_BYTES: Final = 1024 * 1024
 """Free space on the disk above which taking ticks goes on."""
 
@@ -56,6 +56,7 @@ class SpoolGuard:
         self._clock = clock
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
+        self._refused_bytes = 0
         ingest.on_failure = self._on_failure
 
     @property
@@ -81,6 +82,7 @@ class SpoolGuard:
                 if link is not None:
                     link.close(LINK_OVERLOADED, retry_after_ms=COME_BACK_MS)
             return
+        self._refused_bytes = int(error.fields.get("wanted_bytes") or 0)
         self._tasks.start(self._errors.halt(SPOOL_HALT, error.message), name="halt")
         self._links.close_all(LINK_OVERLOADED, retry_after_ms=COME_BACK_MS)
 
@@ -93,7 +95,9 @@ class SpoolGuard:
 
     def _has_room(self) -> bool:
         statistics = self._spool.statistics()
-        if statistics.failed or statistics.used_bytes > statistics.limit_bytes * RESUME_BELOW:
+        limit = statistics.limit_bytes
+        wanted = min(self._refused_bytes, limit // 2)
+        if statistics.failed or statistics.used_bytes + wanted > limit * RESUME_BELOW:
             return False
         disk = os.statvfs(self._folder)
         return disk.f_bavail * disk.f_frsize >= RESUME_FREE_BYTES

@@ -1,0 +1,197 @@
+"""What the database service promises in a fault; only the servers behind it are stand-ins."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from harness.patching import Process, Room, promised_by
+
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.manual_clock import settle
+from aitrading.core.testing.segments import sealed_segment
+from aitrading.server.database_service import call_sites as sites
+from aitrading.server.database_service.cache.quotes import QuoteCache
+from aitrading.server.database_service.clickhouse.errors import CLICKHOUSE_UNAVAILABLE
+from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.settings import GuardSettings
+from aitrading.server.database_service.ticks.intake import SegmentIntake
+from aitrading.server.database_service.ticks.ledger import StreamInfo
+from aitrading.server.database_service.ticks.quarantine import Quarantine
+from aitrading.server.database_service.ticks.ranges import SequenceRanges
+from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
+from aitrading.server.database_service.ticks.segments import TickSegment, decode_segment
+from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.streams import StreamBook
+from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.kit.bundle import ValkeyAccess
+from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
+from aitrading.server.kit.ingest_api import segment_name
+from aitrading.server.kit.valkey import ValkeyClient
+
+TENANT, STREAM, SPOOL = TenantId(UUID(int=1)), UUID(int=2), UUID(int=3)
+SETTINGS = GuardSettings(failures=3, reads=1, read_queue=1, write_queue=1)
+QUESTION = TicksQuestion(symbol="EURUSD", stream=None, from_ms=0, to_ms=1, limit=1, after=None)
+
+
+class DeadPostgres:
+    """A pool whose server is gone."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @asynccontextmanager
+    async def tenant_tx(self, _: TenantId) -> AsyncIterator[Any]:
+        self.calls += 1
+        raise DATABASE_CONNECTION_LOST.error(reason="test")
+        yield
+
+
+class HangingPostgres:
+    """A pool whose server accepts every transaction and answers none."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+
+    @asynccontextmanager
+    async def platform_tx(self) -> AsyncIterator[Any]:
+        self.entered += 1
+        await asyncio.Event().wait()
+        yield
+
+    @asynccontextmanager
+    async def tenant_tx(self, _: TenantId) -> AsyncIterator[Any]:
+        async with self.platform_tx() as tx:
+            yield tx
+
+
+class DeadClickHouse:
+    """A ClickHouse whose disk is gone."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def select(self, *_: object, **__: object) -> Any:
+        self.calls += 1
+        raise CLICKHOUSE_UNAVAILABLE.error(reason="test")
+
+
+class NoQuotes:
+    """A reader of a store without ticks."""
+
+    async def newest_quotes(self, _: TenantId) -> list[Any]:
+        return []
+
+
+def segment() -> TickSegment:
+    return decode_segment(segment_name(SPOOL, 1), sealed_segment(SPOOL, 1, ()))
+
+
+async def codes_of(times: int, call: Callable[[], Awaitable[object]]) -> list[str]:
+    """What each of several calls, one after the other, ended with."""
+    codes: list[str] = []
+    for _ in range(times):
+        try:
+            await call()
+        except AitradingError as exc:
+            codes.append(exc.code)
+    return codes
+
+
+@promised_by(sites.POSTGRES_BREAKER)
+async def a_dead_postgresql_is_not_asked_any_more(room: Room) -> Process:
+    process, pool = Process.make(room.clock), DeadPostgres()
+    book: Any = StreamBook(pool, Guards(SETTINGS, room.clock, process.errors))  # type: ignore[arg-type]
+    codes = await codes_of(5, lambda: book.marks(TENANT, UUID(int=9)))
+    assert codes == ["DATABASE_CONNECTION_LOST"] * 3 + ["BREAKER_OPEN"] * 2
+    assert pool.calls == 3
+    return process
+
+
+@promised_by(sites.CLICKHOUSE_WRITE_BREAKER)
+async def a_clickhouse_that_cannot_write_is_not_written_to(room: Room) -> Process:
+    process, clickhouse = Process.make(room.clock), DeadClickHouse()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    writer = TickWriter(HangingPostgres(), TickStore(clickhouse), guards)  # type: ignore[arg-type]
+    info = StreamInfo(stream=STREAM, symbol="EURUSD", digits=5, stored=SequenceRanges())
+    known: Any = {(TENANT, STREAM): info}
+    transaction: Any = None
+    codes = await codes_of(5, lambda: writer._store_new(transaction, segment(), known))
+    assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
+    assert clickhouse.calls == 3
+    return process
+
+
+@promised_by(sites.CLICKHOUSE_READ_BREAKER)
+async def a_clickhouse_that_cannot_read_is_not_asked(room: Room) -> Process:
+    process, clickhouse = Process.make(room.clock), DeadClickHouse()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    reader = TickReader(HangingPostgres(), TickStore(clickhouse), guards)  # type: ignore[arg-type]
+    codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, ()))
+    assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
+    assert clickhouse.calls == 3
+    return process
+
+
+@promised_by(sites.READ_BULKHEAD)
+async def questions_beyond_the_room_are_refused_at_once(room: Room) -> Process:
+    process, pool = Process.make(room.clock), HangingPostgres()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    reader = TickReader(pool, TickStore(DeadClickHouse()), guards)  # type: ignore[arg-type]
+    await only_one_runs(pool, lambda: reader.page(TENANT, QUESTION))
+    return process
+
+
+@promised_by(sites.WRITE_BULKHEAD)
+async def segments_beyond_the_room_are_refused_at_once(room: Room) -> Process:
+    process, pool = Process.make(room.clock), HangingPostgres()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    writer = TickWriter(pool, TickStore(DeadClickHouse()), guards)  # type: ignore[arg-type]
+    await only_one_runs(pool, lambda: writer.store(segment()))
+    return process
+
+
+async def only_one_runs(pool: HangingPostgres, call: Callable[[], Awaitable[object]]) -> None:
+    """Of four calls one runs, one waits, and two are refused."""
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(codes_of(1, call)) for _ in range(4)]
+        await eventually(lambda: pool.entered >= 1, what="the first call")
+        await settle()
+        refused = [one.result() for one in calls if one.done()]
+        for one in calls:
+            one.cancel()
+    assert (pool.entered, refused) == (1, [["BULKHEAD_FULL"]] * 2)
+
+
+@promised_by(sites.SEGMENT_ISOLATION)
+async def a_damaged_segment_is_refused_unread_the_second_time(room: Room) -> Process:
+    process = Process.make(room.clock)
+    quarantine = Quarantine(room.folder / "quarantine", limit_bytes=1 << 20, clock=room.clock)
+    unused: Any = None
+    intake = SegmentIntake(unused, quarantine, process.errors, process.metrics)
+    causes: list[Any] = []
+    for _ in range(2):
+        try:
+            await intake.take(segment_name(SPOOL, 1), b"no segment at all")
+        except AitradingError as exc:
+            causes.append(exc.fields["cause"])
+    assert causes == ["SEGMENT_CORRUPT", "ISOLATED"]
+    return process
+
+
+@promised_by(sites.CACHE_DEGRADE)
+async def quotes_come_from_the_store_without_the_cache(room: Room) -> Process:
+    process = Process.make(room.clock)
+    access = ValkeyAccess(
+        user="database-service",
+        password="unused",  # noqa: S106  # pragma: allowlist secret
+        socket=room.folder / "nobody-listens.sock",
+    )
+    client, reader = ValkeyClient(access), NoQuotes()
+    cache = QuoteCache(client, reader, process.errors, room.clock)  # type: ignore[arg-type]
+    assert (await cache.last_quotes(TENANT)).source == "store"
+    await client.stop()
+    return process
