@@ -1,7 +1,7 @@
 """`aitrading ca`: the authority that signs the edge's certificate."""
 
 import shutil
-import subprocess  # one fixed system command  # nosec B404
+import subprocess  # one fixed system command
 from pathlib import Path
 from typing import Final
 
@@ -76,7 +76,7 @@ def _update(path: Path) -> None:
     if command is None:
         reason = f"{UPDATE} is not on this system."
         raise CA_NOT_INSTALLED.error(reason=reason, certificate=str(path))
-    done = subprocess.run(  # noqa: S603 - a fixed program without input  # nosec B603
+    done = subprocess.run(  # noqa: S603 - a fixed program without input
         [command], capture_output=True, check=False, timeout=UPDATE_TIMEOUT_S
     )
     if done.returncode != 0:
