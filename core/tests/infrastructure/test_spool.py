@@ -162,6 +162,27 @@ def test_segments_are_sealed_by_age(tmp_path: Path) -> None:
     run(go())
 
 
+def test_a_small_segment_may_become_older(tmp_path: Path) -> None:
+    limits = SpoolLimits(segment_age_ms=200, small_bytes=1_000, small_age_ms=1_000)
+
+    async def go() -> None:
+        clock = ManualClock()
+        opened = await open_spool(tmp_path, clock=clock, limits=limits)
+        async with opened as spool, asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(spool.maintain())
+            await spool.append([b"x"])
+            await clock.advance(0.8)
+            assert spool.sealed() == []
+            await spool.append([bytes(1_000)])
+            waiting = tasks.create_task(spool.next_sealed())
+            await clock.advance(0.1)
+            segment = await waiting
+            assert segment.records == 2
+            task.cancel()
+
+    run(go())
+
+
 def test_the_reader_takes_segments_in_order_and_deletes_them(tmp_path: Path) -> None:
     async def go() -> None:
         async with await open_spool(tmp_path) as spool:

@@ -212,7 +212,7 @@ class Spool:
         while self._failure is None and not self._closing:
             await self._clock.sleep(pause_s)
             age_ms = (self._clock.monotonic_ns() - self._open_since_ns) // NS_PER_MS
-            if self._open_records and age_ms >= self._limits.segment_age_ms:
+            if self._open_records and age_ms >= self._limits.age_limit_ms(self._open_bytes):
                 with contextlib.suppress(AitradingError):
                     await self.seal()
 

@@ -19,10 +19,20 @@ class SpoolLimits:
     """A segment is sealed before it would grow beyond this."""
     segment_age_ms: int = 1_000
     """A segment is sealed when its first record is this old (by `maintain`)."""
+    small_bytes: int = 0
+    """A segment below this size may become older: handing over many small ones costs the most."""
+    small_age_ms: int = 1_000
+    """Age at which a small segment is sealed as well."""
     pending_bytes: int = 64 * 1024**2
     """Appended and not yet on disk."""
     preallocate: bool = False
     """Reserve a segment's space at its creation, so that a full disk shows early."""
+
+    def age_limit_ms(self, size_bytes: int) -> int:
+        """How old a segment of this size may become."""
+        if size_bytes >= self.small_bytes:
+            return self.segment_age_ms
+        return max(self.segment_age_ms, self.small_age_ms)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

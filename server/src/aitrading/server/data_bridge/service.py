@@ -98,6 +98,8 @@ async def _spool(
         limit_bytes=settings.spool_limit_mb * MIB,
         segment_bytes=settings.segment_mb * MIB,
         segment_age_ms=settings.segment_age_ms,
+        small_bytes=settings.small_segment_kb << 10,
+        small_age_ms=settings.small_segment_age_ms,
     )
     async with await Spool.open(folder, limits=limits, clock=clock, ids=ids) as spool:
         yield spool

@@ -33,12 +33,30 @@ class BridgeSettings:
     segment_age_ms: Annotated[
         int,
         Setting(
-            doc="Age at which a segment is handed over even if it is small.",
+            doc="Age at which a segment is handed over even if it is not full.",
             unit="ms",
             minimum=10,
             maximum=60_000,
         ),
     ] = 200
+    small_segment_kb: Annotated[
+        int,
+        Setting(
+            doc="A segment below this size waits longer: storing many small ones costs the most.",
+            unit="KB",
+            minimum=0,
+            maximum=32_768,
+        ),
+    ] = 64
+    small_segment_age_ms: Annotated[
+        int,
+        Setting(
+            doc="Age at which a small segment is handed over.",
+            unit="ms",
+            minimum=10,
+            maximum=60_000,
+        ),
+    ] = 1_000
     window_ticks: Annotated[
         int,
         Setting(
