@@ -12,5 +12,6 @@ if [ -z "${TMPDIR:-}" ] && [ "${room_kb:-0}" -gt 4000000 ] && [ -w /dev/shm ]; t
   TMPDIR=$(mktemp -d /dev/shm/ait.XXXXXX)
   export TMPDIR
   trap 'rm -rf "$TMPDIR"' EXIT
+  basetemp=$TMPDIR/t # short: a path to a socket has 107 bytes at most
 fi
-.venv/bin/pytest -n "$workers" --dist loadgroup "$@"
+.venv/bin/pytest -n "$workers" --dist loadgroup ${basetemp:+--basetemp="$basetemp"} "$@"

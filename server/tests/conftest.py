@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from aitrading.core.kit.clock import SystemClock
-from aitrading.server.engines.harness import running_postgres
 from aitrading.server.engines.shared import EngineLoop, PostgresServer
 from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.testing.engines import running_postgres
 
 MIGRATIONS = Path(__file__).parents[1] / "src/aitrading/server/database_service/migrations"
 

@@ -13,7 +13,7 @@ from aitrading.core.protocol.link.events import Established, PeerClosed
 from aitrading.core.protocol.segment import read_segment
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.data_bridge.probe_device import Device, declared, ticks
+from aitrading.server.testing.probe_device import Device, declared, ticks
 
 BATCH = 4_000
 NONSENSE = bytes(range(64))

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from aitrading.server.engines.harness import socket_folder
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.services import ServiceWorld
 
 
 @pytest.fixture

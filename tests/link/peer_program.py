@@ -14,7 +14,6 @@ from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import DeviceStatus
-from aitrading.server.data_bridge.twins import FolderTickStore
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers
@@ -28,6 +27,7 @@ from aitrading.server.kit.ingest_api import (
     StreamMarks,
 )
 from aitrading.server.kit.service_runner import ServiceSpec, run_service
+from aitrading.server.testing.bridge_twins import FolderTickStore
 
 
 class Peers:

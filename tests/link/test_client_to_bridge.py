@@ -9,8 +9,8 @@ from aitrading.client.terminal.select import TerminalKind
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.data_bridge.harness import running_bridge
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import running_bridge
+from aitrading.server.testing.services import ServiceWorld
 
 SURROUNDINGS = Surroundings.of_machine()
 

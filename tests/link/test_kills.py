@@ -28,9 +28,9 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.campaign import points, report
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.seeded import SeededRandomness
-from aitrading.server.data_bridge.harness import running_bridge
-from aitrading.server.data_bridge.twins import FolderTickStore
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import running_bridge
+from aitrading.server.testing.bridge_twins import FolderTickStore
+from aitrading.server.testing.services import ServiceWorld
 
 TICKS_PER_S = 500.0
 QUICK_KILLS = 4

@@ -17,11 +17,11 @@ from aitrading.core.kit.errors import Category, ErrorSpec
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.data_bridge.harness import running_bridge
 from aitrading.server.data_bridge.links import DeviceLinks
-from aitrading.server.data_bridge.twins import FolderTickStore
 from aitrading.server.kit.ingest_api import StreamMark, StreamOpening
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import running_bridge
+from aitrading.server.testing.bridge_twins import FolderTickStore
+from aitrading.server.testing.services import ServiceWorld
 
 pytestmark = pytest.mark.timeout(200)
 REFUSED = ErrorSpec(

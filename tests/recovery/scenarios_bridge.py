@@ -17,14 +17,14 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge import call_sites as sites
 from aitrading.server.data_bridge import service
-from aitrading.server.data_bridge.harness import RunningBridge, running_bridge
 from aitrading.server.data_bridge.last_known import QuoteReader
-from aitrading.server.data_bridge.probe_device import Device, declared, ticks
-from aitrading.server.engines.harness import free_port
 from aitrading.server.kit.bundle import PeerAddress
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE, ErrorAnswer, ErrorBody, rebuilt
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import RunningBridge, running_bridge
+from aitrading.server.testing.engines import free_port
+from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.testing.services import ServiceWorld
 
 IDENTITY = DeviceIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=11)))
 AWAY = PEER_UNREACHABLE.error(peer="database-service", reason="test")

@@ -47,11 +47,11 @@ from aitrading.server.api_gateway.call_sites import (
 from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.api_gateway.health.sources import FAILURES_UNTIL_OPEN, PeerSource
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher, hashing_bulkhead
-from aitrading.server.engines.harness import ThrowawayAuthority, free_port
 from aitrading.server.kit.bundle import NatsAccess
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 from aitrading.server.kit.nats_connection import BUS_RECONNECT, NatsConnection
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.testing.engines import ThrowawayAuthority, free_port
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard

@@ -13,7 +13,7 @@ from recovery import scenarios_bridge, scenarios_database, scenarios_elsewhere
 
 from aitrading.core.infrastructure.call_sites import CallSite
 from aitrading.core.kit.errors import AitradingError
-from aitrading.server.engines.harness import socket_folder
+from aitrading.server.testing.engines import socket_folder
 
 ROOT = Path(__file__).parents[2]
 SCENES = (scenarios_bridge, scenarios_database, scenarios_elsewhere)

@@ -6,8 +6,8 @@ import pytest
 
 from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.security.certificates import DeviceIdentity
-from aitrading.server.engines.harness import socket_folder
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.services import ServiceWorld
 
 
 @pytest.fixture

@@ -17,15 +17,15 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
 from aitrading.server.data_bridge.feeds import FeedView, judge
-from aitrading.server.data_bridge.harness import RunningBridge, running_bridge
-from aitrading.server.data_bridge.probe_device import Device, declared, ticks
-from aitrading.server.data_bridge.probe_person import access_token
 from aitrading.server.data_bridge.settings import FeedSettings
 from aitrading.server.kit.asgi import AppParts, build_app
 from aitrading.server.kit.endpoints import endpoints_of
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import RunningBridge, running_bridge
+from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.testing.probe_person import access_token
+from aitrading.server.testing.services import ServiceWorld
 
 SETTINGS = FeedSettings(delayed_after_s=10, stale_after_s=60, dead_after_s=900)
 QUICK = {"feed.delayed_after_s": "0.4", "feed.stale_after_s": "0.8", "feed.dead_after_s": "1.2"}

@@ -19,11 +19,11 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.device_link import FAULTS
-from aitrading.server.data_bridge.harness import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.data_bridge.links import DeviceLinks
-from aitrading.server.data_bridge.probe_device import Device, declared, forwarded, ticks
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
+from aitrading.server.testing.probe_device import Device, declared, forwarded, ticks
+from aitrading.server.testing.services import ServiceWorld
 
 MALFORMED = (b"", b"AITL", bytes(range(64)), b"AITL" + bytes(60))
 

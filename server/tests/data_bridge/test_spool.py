@@ -12,10 +12,10 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.handover import SegmentHandover
-from aitrading.server.data_bridge.harness import RunningBridge, running_bridge
-from aitrading.server.data_bridge.probe_device import Device, declared, ticks
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE, ErrorAnswer, ErrorBody, rebuilt
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import RunningBridge, running_bridge
+from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.testing.services import ServiceWorld
 
 AWAY = PEER_UNREACHABLE.error(peer="database-service", reason="test")
 BATCH = 2_000

@@ -14,12 +14,12 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import Scope
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.data_bridge.harness import RunningBridge, connect_as_edge, running_bridge
-from aitrading.server.data_bridge.probe_device import Device, declared, ticks
-from aitrading.server.data_bridge.probe_person import LIFETIME_S, SESSION
-from aitrading.server.data_bridge.probe_person import access_token as token
 from aitrading.server.kit.ended_sessions import EndedSessions
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
+from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.testing.probe_person import LIFETIME_S, SESSION
+from aitrading.server.testing.probe_person import access_token as token
+from aitrading.server.testing.services import ServiceWorld
 
 ORIGIN = {"host": "localhost:8000", "origin": "https://localhost:8000"}
 

@@ -36,7 +36,7 @@ from aitrading.server.database_service.clickhouse.native import (
 from aitrading.server.database_service.clickhouse.port import ClickHouseEngine
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.served import ServedClickHouse, ServerLimits
-from aitrading.server.engines.harness import ThrowawayAuthority
+from aitrading.server.testing.engines import ThrowawayAuthority
 
 pytestmark = [pytest.mark.integration, pytest.mark.parametrize("kind", ["embedded", "served"])]
 NUMBER = np.dtype([("n", "<u8")])

@@ -26,10 +26,10 @@ from aitrading.server.database_service.settings import GuardSettings
 from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
 from aitrading.server.database_service.ticks.rendering import LATEST_MS
 from aitrading.server.database_service.ticks.store import PageQuestion, TickStore
-from aitrading.server.engines.harness import running, running_valkey, socket_folder
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
 from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.testing.engines import running, running_valkey, socket_folder
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 Tenants = tuple[TenantId, TenantId]

@@ -21,7 +21,6 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.segments import sealed_segment
 from aitrading.server.authority.tokens import TokenGrant
-from aitrading.server.engines.harness import running_valkey
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.bundle import ClickHouseAccess
 from aitrading.server.kit.ingest_api import (
@@ -37,7 +36,8 @@ from aitrading.server.kit.ingest_api import (
     segment_name,
 )
 from aitrading.server.kit.internal_client import InternalClient
-from aitrading.server.kit.service_harness import RunningService, ServiceWorld
+from aitrading.server.testing.engines import running_valkey
+from aitrading.server.testing.services import RunningService, ServiceWorld
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 Tenants = tuple[TenantId, TenantId]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.engines.append_only import cut_unwritten_tail, whole_commands
-from aitrading.server.engines.harness import running_valkey
 from aitrading.server.engines.valkey import ValkeyEngine
 from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.testing.engines import running_valkey
 
 ARGUMENTS = st.lists(st.binary(max_size=40), min_size=1, max_size=4)
 COMMANDS = st.lists(ARGUMENTS, max_size=6)

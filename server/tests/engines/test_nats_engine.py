@@ -10,9 +10,9 @@ from nats.aio.client import Client
 
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.engines.harness import RunningNats, running_nats
 from aitrading.server.engines.nats import SubjectRights
 from aitrading.server.kit.bundle import TlsFiles
+from aitrading.server.testing.engines import RunningNats, running_nats
 
 pytestmark = pytest.mark.integration
 GUESS = "not it"

@@ -12,8 +12,8 @@ import pytest
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.engines.harness import running_postgres
 from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.testing.engines import running_postgres
 
 pytestmark = pytest.mark.integration
 GUESS = "not it"

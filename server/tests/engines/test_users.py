@@ -13,8 +13,8 @@ import pytest
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.engines import os_user
-from aitrading.server.engines.harness import running_postgres
 from aitrading.server.engines.os_user import mount_namespace_allowed
+from aitrading.server.testing.engines import running_postgres
 
 pytestmark = pytest.mark.integration
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -22,7 +22,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 ALL_ENGINES = """
 import asyncio, os, sys
 from pathlib import Path
-from aitrading.server.engines.harness import running_nats, running_postgres, running_valkey
+from aitrading.server.testing.engines import running_nats, running_postgres, running_valkey
 
 async def main(folder):
     assert os.geteuid() != 0

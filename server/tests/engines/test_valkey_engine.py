@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
-from aitrading.server.engines.harness import running_valkey
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.valkey import CACHE_REJECTED, ValkeyClient
+from aitrading.server.testing.engines import running_valkey
 
 pytestmark = pytest.mark.integration
 GUESS = "not it"

@@ -17,7 +17,6 @@ from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.authority.tokens import TokenGrant
-from aitrading.server.engines.harness import socket_folder
 from aitrading.server.kit.asgi import Created
 from aitrading.server.kit.authentication import RevocationView
 from aitrading.server.kit.call import Call
@@ -30,8 +29,9 @@ from aitrading.server.kit.endpoints import (
     peers,
     scope,
 )
-from aitrading.server.kit.http_harness import InProcessServer, serving
 from aitrading.server.kit.openapi import openapi_document, openapi_fragment
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.http import InProcessServer, serving
 
 ORIGIN = "https://localhost:8000"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

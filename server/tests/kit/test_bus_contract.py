@@ -29,9 +29,9 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
-from aitrading.server.engines.harness import RunningNats, running_nats
 from aitrading.server.kit.bus_nats import NatsBus
 from aitrading.server.kit.nats_connection import NatsConnection
+from aitrading.server.testing.engines import RunningNats, running_nats
 
 NAMESPACE = UUID(int=7)
 ALPHA = TenantId(uuid5(NAMESPACE, "alpha"))

@@ -29,12 +29,12 @@ from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.engines.harness import RunningNats, ThrowawayAuthority, running_nats
 from aitrading.server.engines.nats import SubjectRights
 from aitrading.server.kit.bundle import NatsAccess
 from aitrading.server.kit.bus_nats import NatsBus
 from aitrading.server.kit.bus_nats_routes import STREAM, consumer_name
 from aitrading.server.kit.nats_connection import BUS_RECONNECT, NatsConnection
+from aitrading.server.testing.engines import RunningNats, ThrowawayAuthority, running_nats
 
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()

@@ -19,14 +19,14 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.installation import initialise
-from aitrading.server.engines.harness import socket_folder
 from aitrading.server.kit import internal_client
 from aitrading.server.kit.bundle import PeerAddress, TlsFiles
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers
-from aitrading.server.kit.http_harness import InProcessServer, serving, tls_of
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.mtls import client_context, reload_certificate, server_context
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.http import InProcessServer, serving, tls_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TAKEN = ErrorSpec(

@@ -20,9 +20,9 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
-from aitrading.server.engines.harness import running_nats
 from aitrading.server.kit.nats_connection import NatsConnection
 from aitrading.server.kit.registry_nats import NatsRegistryStore
+from aitrading.server.testing.engines import running_nats
 
 Opened = Callable[[], AbstractAsyncContextManager[RegistryStore]]
 

@@ -17,9 +17,9 @@ import pytest
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.engines.harness import free_port, running_nats
 from aitrading.server.kit.bundle import HttpListener
-from aitrading.server.kit.service_harness import RunningService, ServiceWorld
+from aitrading.server.testing.engines import free_port, running_nats
+from aitrading.server.testing.services import RunningService, ServiceWorld
 
 pytestmark = pytest.mark.integration
 PROGRAM = str(Path(__file__).with_name("probe_service.py"))

@@ -10,9 +10,9 @@ import pytest
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
-from aitrading.server.engines.harness import running_valkey, socket_folder
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.testing.engines import running_valkey, socket_folder
 
 pytestmark = pytest.mark.integration
 KEY = "database-service:test"

@@ -15,13 +15,13 @@ from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.engines.harness import RunningNats, running_nats
 from aitrading.server.kit.bundle import ServiceBundle, load_bundle
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
 from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import SERVICE_NAMES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.stores import BUS_RIGHTS, given_servers
+from aitrading.server.testing.engines import RunningNats, running_nats
 
 
 def assembled(home: Home, environ: dict[str, str]) -> Assembly:

@@ -19,10 +19,10 @@ from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.authority.tokens import TokenGrant
-from aitrading.server.engines.harness import socket_folder
 from aitrading.server.engines.shared import PostgresServer
-from aitrading.server.kit.http_harness import EdgeAnswer, InProcessServer, serving
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
 from aitrading.server.trading_engine.accounts import PostgresAccountBook
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
 from aitrading.server.trading_engine.endpoints import TradingEndpoints

@@ -21,12 +21,12 @@ from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
-from aitrading.server.engines.harness import socket_folder
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.ended_sessions import EndedSessions
-from aitrading.server.kit.http_harness import EdgeAnswer, InProcessServer, serving
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
 
 ORIGIN = "https://localhost:8000"
 PASSWORD = "correct horse battery staple"  # noqa: S105

@@ -27,9 +27,9 @@ from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import IdFactory, SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
-from aitrading.server.engines.harness import RunningNats, running_nats
 from aitrading.server.kit.bus_nats import NatsBus
 from aitrading.server.kit.nats_connection import NatsConnection
+from aitrading.server.testing.engines import RunningNats, running_nats
 
 ROUNDS: Final = 5
 LONG_FACTOR: Final = 10

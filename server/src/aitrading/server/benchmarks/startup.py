@@ -22,7 +22,6 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.engines.binaries import envoy_binary, nats_binary, valkey_binary
-from aitrading.server.engines.harness import running_postgres
 from aitrading.server.engines.proc import descendants, pss_mb
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.assembly import Assembly, Choices, Kit, assemble
@@ -32,6 +31,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.state import PlatformState
 from aitrading.server.supervisor.up import Platform, UpOptions
+from aitrading.server.testing.engines import running_postgres
 
 WARM_STARTS: Final = 3
 WARM_STARTS_LONG: Final = 9

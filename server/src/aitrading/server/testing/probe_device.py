@@ -21,7 +21,7 @@ from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import ClientProfile, ClientSession, SessionState
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.data_bridge.harness import connect_as_edge
+from aitrading.server.testing.bridge import connect_as_edge
 
 CLOCK: Final = SystemClock()
 OFFSET_S: Final = 7_200

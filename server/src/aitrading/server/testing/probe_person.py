@@ -10,7 +10,7 @@ from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S, Authentication, Scope
 from aitrading.server.authority.installation import initialise
 from aitrading.server.authority.tokens import TokenGrant
-from aitrading.server.kit.service_harness import ServiceWorld
+from aitrading.server.testing.services import ServiceWorld
 
 USER: Final = UserId(UUID(int=7))
 SESSION: Final = UUID(int=9)

@@ -32,12 +32,12 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.data_bridge.ports import DeviceRegister, TickStore
 from aitrading.server.data_bridge.service import SPEC
-from aitrading.server.data_bridge.twins import FolderTickStore, MemoryDeviceRegister
 from aitrading.server.data_bridge.unix_websocket import client_protocol
 from aitrading.server.kit.bundle import ServiceBundle
-from aitrading.server.kit.service_harness import ServiceWorld
 from aitrading.server.kit.service_parts import graph_of
 from aitrading.server.kit.service_settings import ServiceSettings
+from aitrading.server.testing.bridge_twins import FolderTickStore, MemoryDeviceRegister
+from aitrading.server.testing.services import ServiceWorld
 
 
 async def connect_as_edge(
