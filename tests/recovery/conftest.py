@@ -63,7 +63,7 @@ from aitrading.server.trading_engine import call_sites as engine
 SERVICES = ("data-bridge", "database-service", "trading-engine", "api-gateway")
 SETTINGS = {
     "bridge.spool_limit_mb": 1,
-    "bridge.isolate_s": 2,
+    "bridge.isolate_s": 5,
     "guards.open_s": 1,
     "guards.reads": 1,
     "guards.read_queue": 1,
@@ -236,8 +236,8 @@ def hostile_device(hurt: Platform) -> Episode:
     told = Episode(hurt, (Place("data-bridge", bridge.DEVICE_ISOLATION),))
     socket = bridge_socket(hurt)
     asyncio.run(malformed(socket, NOBODY, times=3))
-    told.facts["refusals"] = asyncio.run(refused_greetings(socket, NOBODY, times=1))
     told.while_it_lasts()
+    told.facts["refusals"] = asyncio.run(refused_greetings(socket, NOBODY, times=1))
     told.facts["isolated"] = probe(hurt, "data-bridge", "/health").json()["resilience"][
         "isolation"
     ][bridge.DEVICE_ISOLATION.name]["isolated_keys"]

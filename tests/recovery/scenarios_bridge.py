@@ -83,7 +83,7 @@ async def ticks_are_handed_over_when_the_database_is_back(room: Room) -> Process
 @promised_by(sites.DEVICE_ISOLATION)
 async def a_device_that_sends_nonsense_is_kept_out(room: Room) -> Process:
     async with ward(room, isolate_s=60) as here:
-        await malformed(here.bridge.socket, IDENTITY, times=3)
+        await malformed(here.bridge.socket, IDENTITY, times=4)
         codes = await refused_greetings(here.bridge.socket, IDENTITY, times=1)
         assert codes == ["LINK_DEVICE_REFUSED"]
         return here.process
