@@ -114,3 +114,29 @@ def test_a_person_is_kept_out_and_let_in(run: Any, supervisor: Any, state: str) 
     command = {"suspended": "suspend", "active": "activate"}[state]
     assert run("user", command, "demo/bob").exit_code == 0
     assert supervisor.calls[0]["body"]["state"] == state
+
+
+def test_a_subscription_is_shown_as_services_are_told_it(run: Any, supervisor: Any) -> None:
+    entitled = {
+        "user": ID,
+        "state": "paused",
+        "active": False,
+        "tier": "pro",
+        "expires_at": None,
+        "features": [],
+        "version": 2,
+    }
+    person = {"id": ID, "name": "ann"}
+    supervisor.answers = {
+        f"GET {ADMIN}/tenants": [TENANT],
+        f"GET {ADMIN}/users": [person],
+        f"GET /internal/v1/subscriptions/{ID}": entitled,
+        f"POST {ADMIN}/subscriptions/state": {"version": 3},
+    }
+    shown = run("subscription", "show", "demo/ann")
+    assert shown.exit_code == 1, "not entitled: the answer is no"
+    assert "paused" in shown.stdout
+    assert supervisor.calls[-1]["peer"] == "database-service"
+    resumed = run("subscription", "resume", "--tenant", "demo", "--user", "ann", "--json")
+    assert json.loads(resumed.stdout) == {"state": "active", "version": 3}
+    assert supervisor.calls[-1]["body"] == {"tenant": "demo", "user": "ann", "state": "active"}

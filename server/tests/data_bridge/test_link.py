@@ -7,7 +7,7 @@ import pytest
 from picows import WSHandshakeError, WSMsgType
 
 from aitrading.core.domain.market import ROW_BYTES
-from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
 from aitrading.core.kit.ids import DeviceId
 from aitrading.core.protocol.link.events import (
     ErrorReported,
@@ -322,3 +322,24 @@ async def test_further_streams_can_be_opened_on_a_link(
         await device.until_acknowledged(last, handle=7)
         await eventually(lambda: len(stored(bridge)) == 3)
         assert len(stored(bridge)[1]) == ROW_BYTES
+
+
+@async_test
+async def test_a_stopped_subscription_cuts_off_at_once_and_refuses(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity, subscription="active")
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        await device.until_acknowledged(device.send(ticks(10)))
+        bridge.devices.add(identity, subscription="paused")
+        changed = SubscriptionChanged(user=None, version=2)
+        await bridge.bus.publish(changed, tenant=identity.tenant)
+        assert await closed(device) == "LINK_SUBSCRIPTION_INACTIVE"
+        again = Device(identity)
+        await again.connect(bridge.socket, declared())
+        assert await closed(again) == "LINK_SUBSCRIPTION_INACTIVE"
+        bridge.devices.add(identity, subscription="active")
+        renewed = Device(identity)
+        await renewed.open(bridge.socket, declared())

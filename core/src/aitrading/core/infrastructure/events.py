@@ -14,7 +14,7 @@ import msgspec
 from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.lifecycle import ComponentState
-from aitrading.core.kit.ids import AccountId, DeviceId
+from aitrading.core.kit.ids import AccountId, DeviceId, UserId
 
 
 class Side(StrEnum):
@@ -180,6 +180,16 @@ class SessionsEnded(Event, frozen=True, kw_only=True):
     sessions: tuple[UUID, ...]
 
 
+class SubscriptionChanged(Event, frozen=True, kw_only=True):
+    """What an organisation (`user` is None) or a person is entitled to changed: forget answers."""
+
+    NAME: ClassVar[str] = "identity.subscription_changed"
+    DURABLE: ClassVar[bool] = True
+
+    user: UserId | None
+    version: int
+
+
 ALL_EVENTS: tuple[type[Event], ...] = (
     TradingExecuted,
     RiskThresholdBreached,
@@ -192,5 +202,6 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     ChainMeasured,
     DeviceRevoked,
     SessionsEnded,
+    SubscriptionChanged,
 )
 """Every event type, for the reference and for the stream that keeps the durable ones."""

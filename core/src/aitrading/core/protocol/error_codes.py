@@ -155,6 +155,14 @@ LINK_DEVICE_REFUSED: Final = ErrorSpec(
     remedy="Enrol the device again with a new code.",
     http_status=403,
 )
+LINK_SUBSCRIPTION_INACTIVE: Final = ErrorSpec(
+    code="LINK_SUBSCRIPTION_INACTIVE",
+    category=Category.DENIED,
+    message="The organisation's subscription does not count at present.",
+    why="It is paused, ended, over, not begun, or the organisation is suspended.",
+    remedy="Renew it with `aitrading subscription set`; the client keeps its ticks and comes back.",
+    http_status=402,
+)
 LINK_OVERLOADED: Final = ErrorSpec(
     code="LINK_OVERLOADED",
     category=Category.RETRYABLE,

@@ -26,6 +26,9 @@ from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoin
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.revocations import Revocations
+from aitrading.server.api_gateway.identity.subscription_endpoints import (
+    SubscriptionAdminEndpoints,
+)
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.api_gateway.viewer import TerminalViewer
 from aitrading.server.authority.installation import Authority, initialise
@@ -54,6 +57,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_login_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
+    manager.provide(_subscription_endpoints)
     manager.provide(_edge)
     manager.provide(_platform_health)
     manager.provide(HealthEndpoints)
@@ -112,8 +116,8 @@ def _housekeeping(identity: Identity) -> Housekeeping:
     return identity.housekeeping
 
 
-def _login_endpoints(pool: PostgresPool, identity: Identity) -> LoginEndpoints:
-    return LoginEndpoints(pool, identity.login, identity.sessions)
+def _login_endpoints(pool: PostgresPool, identity: Identity, clock: Clock) -> LoginEndpoints:
+    return LoginEndpoints(pool, identity.login, identity.sessions, clock)
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -122,6 +126,10 @@ def _device_endpoints(identity: Identity) -> DeviceEndpoints:
 
 def _admin_endpoints(identity: Identity) -> AdminEndpoints:
     return AdminEndpoints(identity.administration, identity.login, identity.devices)
+
+
+def _subscription_endpoints(identity: Identity) -> SubscriptionAdminEndpoints:
+    return SubscriptionAdminEndpoints(identity.subscriptions, identity.administration)
 
 
 def _edge(
@@ -168,7 +176,13 @@ SPEC: Final = ServiceSpec(
     sections=(GatewaySettings,),
     providers=providers,
     components=(PostgresPool, Revocations, Housekeeping, EdgeKeeper, PlatformHealth),
-    endpoints=(LoginEndpoints, DeviceEndpoints, AdminEndpoints, HealthEndpoints),
+    endpoints=(
+        LoginEndpoints,
+        DeviceEndpoints,
+        AdminEndpoints,
+        SubscriptionAdminEndpoints,
+        HealthEndpoints,
+    ),
     pages=pages,
     merges_chains=True,
 )

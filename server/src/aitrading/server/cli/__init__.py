@@ -29,7 +29,10 @@ COMMANDS: Final = {
     "logs": ("logs:logs", "Logs of services and engines."),
     "orders": ("trading:orders", "Orders of an organisation."),
     "status": ("status:status", "Show services and engines."),
-    "subscription": ("administration:subscription", "What an organisation is entitled to."),
+    "subscription": (
+        "subscription:subscription",
+        "What organisations and people are entitled to.",
+    ),
     "tenant": ("administration:tenant", "Organisations."),
     "token": ("login:token", "A token of a person, for scripts on this host."),
     "trace": ("logs:trace", "What every process logged about one trace."),

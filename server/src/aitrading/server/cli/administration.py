@@ -1,4 +1,4 @@
-"""`aitrading tenant|user|device|account|subscription`: administration from the host."""
+"""`aitrading tenant|user|account`: administration from the host."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -65,17 +65,6 @@ class Account(msgspec.Struct):
     device: UUID | None
 
 
-class Subscription(msgspec.Struct):
-    """What an organisation is entitled to."""
-
-    plan: str
-    features: tuple[str, ...]
-    state: str
-    valid_from: datetime
-    valid_to: datetime | None
-    version: int
-
-
 def tenant_option(command: Any) -> Any:
     """Add `--tenant`."""
     return click.option("--tenant", required=True, help="The organisation, by name or id.")(
@@ -83,9 +72,10 @@ def tenant_option(command: Any) -> Any:
     )
 
 
-def _show(
+def show_answer(
     answer: msgspec.Struct | Sequence[msgspec.Struct], *, as_json: bool, fields: tuple[str, ...]
 ) -> None:
+    """Print what was answered: JSON, or a table of these fields."""
     if as_json:
         show_json(answer)
         return
@@ -111,7 +101,7 @@ def tenant() -> None:
 def create_tenant(*, name: str, as_json: bool, home: Path) -> None:
     """Create an organisation; NAME is lower-case letters, digits and hyphens."""
     made = Host(home).post("tenants", {"name": name}, Tenant)
-    _show(made, as_json=as_json, fields=("name", "id", "state"))
+    show_answer(made, as_json=as_json, fields=("name", "id", "state"))
 
 
 @tenant.command("list")
@@ -120,7 +110,7 @@ def create_tenant(*, name: str, as_json: bool, home: Path) -> None:
 def list_tenants(*, as_json: bool, home: Path) -> None:
     """List all organisations."""
     found = Host(home).get("tenants", list[Tenant])
-    _show(found, as_json=as_json, fields=("name", "id", "state", "created_at"))
+    show_answer(found, as_json=as_json, fields=("name", "id", "state", "created_at"))
 
 
 @click.group()
@@ -147,7 +137,7 @@ def create_user(
     """Create a person; the password is generated and shown once."""
     wanted = {"tenant": tenant, "user": name, "display_name": display_name or name, "role": role}
     made = Host(home).post("users", wanted, Credentials)
-    _show(made, as_json=as_json, fields=("name", "password", "user"))
+    show_answer(made, as_json=as_json, fields=("name", "password", "user"))
 
 
 @user.command("list")
@@ -157,7 +147,9 @@ def create_user(
 def list_users(*, tenant: str, as_json: bool, home: Path) -> None:
     """List the people of an organisation."""
     found = Host(home).get("users", list[User], tenant=tenant)
-    _show(found, as_json=as_json, fields=("name", "display_name", "role", "state", "created_at"))
+    show_answer(
+        found, as_json=as_json, fields=("name", "display_name", "role", "state", "created_at")
+    )
 
 
 @user.command("reset-password")
@@ -168,7 +160,7 @@ def reset_password(*, person: str, as_json: bool, home: Path) -> None:
     """Give a person a new generated password and end all their sessions."""
     host = Host(home)
     made = host.post("users/password", host.person(person), Credentials)
-    _show(made, as_json=as_json, fields=("name", "password"))
+    show_answer(made, as_json=as_json, fields=("name", "password"))
 
 
 @user.command("link")
@@ -227,7 +219,7 @@ def list_accounts(*, tenant: str, as_json: bool, home: Path) -> None:
     """List the broker accounts of an organisation."""
     found = Host(home).get("accounts", list[Account], tenant=tenant)
     fields = ("name", "broker_server", "login", "currency", "margin_mode", "simulated", "id")
-    _show(found, as_json=as_json, fields=fields)
+    show_answer(found, as_json=as_json, fields=fields)
 
 
 @account.command("create")
@@ -249,40 +241,4 @@ def list_accounts(*, tenant: str, as_json: bool, home: Path) -> None:
 def create_account(*, as_json: bool, home: Path, **wanted: Any) -> None:
     """Create a broker account."""
     made = Host(home).post("accounts", wanted, Account)
-    _show(made, as_json=as_json, fields=("name", "broker_server", "login", "currency", "id"))
-
-
-@click.group()
-def subscription() -> None:
-    """What an organisation is entitled to."""
-
-
-@subscription.command("list")
-@tenant_option
-@json_option
-@home_option
-def show_subscription(*, tenant: str, as_json: bool, home: Path) -> None:
-    """Show the subscription of an organisation."""
-    found = Host(home).get("subscriptions", list[Subscription], tenant=tenant)
-    fields = ("plan", "features", "state", "valid_from", "valid_to", "version")
-    _show(found, as_json=as_json, fields=fields)
-
-
-@subscription.command("set")
-@click.argument("plan")
-@tenant_option
-@click.option("--feature", "features", multiple=True, help="A feature it includes; repeatable.")
-@click.option(
-    "--state",
-    type=click.Choice(("active", "paused", "ended")),
-    default="active",
-    show_default=True,
-    help="Whether it counts.",
-)
-@click.option("--valid-to", help="Until when, RFC 3339; without end by default.")
-@json_option
-@home_option
-def set_subscription(*, as_json: bool, home: Path, **wanted: Any) -> None:
-    """Replace the subscription of an organisation by PLAN."""
-    made = Host(home).post("subscriptions", wanted, Subscription)
-    _show(made, as_json=as_json, fields=("plan", "features", "state", "valid_from", "valid_to"))
+    show_answer(made, as_json=as_json, fields=("name", "broker_server", "login", "currency", "id"))

@@ -37,6 +37,12 @@ class Host:
         given = {name: value for name, value in body.items() if value is not None}
         return self._call(answer, method="POST", path=f"{ADMIN}/{path}", body=given)
 
+    def ask(self, peer: str, path: str, answer: type[T], **query: str) -> T:
+        """GET from another service's internal interface."""
+        return self._client.request(
+            "call", answer, peer=peer, method="GET", path=path, query=query
+        )
+
     def person(self, given: str) -> dict[str, str]:
         """`TENANT/USER`, or `USER` where there is only one organisation."""
         tenant, slash, user = given.partition("/")

@@ -6,7 +6,7 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler, IsolationPolicy
 from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
-from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience.errors import ISOLATED
@@ -18,6 +18,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_REFUSED,
     LINK_GOING_AWAY,
     LINK_OVERLOADED,
+    LINK_SUBSCRIPTION_INACTIVE,
     LINK_SUPERSEDED,
 )
 from aitrading.core.protocol.link.events import Gap
@@ -41,6 +42,8 @@ RETRY_REFUSED_MS: Final = 10_000
 UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
 """How long a connected device may stay while identity cannot be asked; new ones are refused."""
 SOFTWARE: Final = "aitrading-server"
+_REFUSALS: Final = (LINK_DEVICE_REFUSED, LINK_SUBSCRIPTION_INACTIVE)
+"""What identity decided; anything else is trouble of our own."""
 
 _log = get_logger(__name__)
 
@@ -49,7 +52,8 @@ class DeviceLinks:
     """The links of all devices.
 
     A device's right to connect is asked before its greeting is answered, again every
-    `device_recheck_s`, and ends at once with `DeviceRevoked`. Whatever cannot be checked is
+    `device_recheck_s` and when the organisation's subscription changes, and ends at once with
+    `DeviceRevoked`. Whatever cannot be checked is
     refused.
     """
 
@@ -81,7 +85,7 @@ class DeviceLinks:
         self._all: set[DeviceLink] = set()
         self._checked_ns: dict[DeviceId, int] = {}
         self._tasks = TaskSet(self.name)
-        self._subscription: Subscription | None = None
+        self._subscriptions: list[Subscription] = []
         self._state = ComponentState.NEW
         self._isolation = IsolationPolicy(
             faults_limit=settings.faults_limit, isolate_s=settings.isolate_s
@@ -112,7 +116,10 @@ class DeviceLinks:
     async def start(self) -> None:
         """Listen for revocations and keep the links' time."""
         self._errors.declare(DEVICE_ISOLATION, SPOOL_HALT)
-        self._subscription = await self._bus.subscribe(DeviceRevoked, self._on_revoked)
+        self._subscriptions = [
+            await self._bus.subscribe(DeviceRevoked, self._on_revoked),
+            await self._bus.subscribe(SubscriptionChanged, self._on_subscription),
+        ]
         self._tasks.start(self._keep_time(), name="time")
         self._tasks.start(self._recheck(), name="recheck")
         self._state = ComponentState.HEALTHY
@@ -121,8 +128,8 @@ class DeviceLinks:
         """Tell every device that the bridge goes away."""
         self._state = ComponentState.STOPPING
         self.close_all(LINK_GOING_AWAY)
-        if self._subscription is not None:
-            await self._subscription.close()
+        for subscription in self._subscriptions:
+            await subscription.close()
         await self._tasks.close()
         self._state = ComponentState.STOPPED
 
@@ -195,6 +202,8 @@ class DeviceLinks:
         known = status is not None and status.tenant == device.identity.tenant
         if status is None or not known or not status.is_active:
             raise LINK_DEVICE_REFUSED.error()
+        if not status.is_entitled:
+            raise LINK_SUBSCRIPTION_INACTIVE.error()
         self._checked_ns[device.identity.device] = self._clock.monotonic_ns()
 
     def _take_over(self, link: DeviceLink) -> None:
@@ -223,8 +232,8 @@ class DeviceLinks:
             return
         if exc.spec is ISOLATED:
             link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
-        elif exc.spec is LINK_DEVICE_REFUSED:
-            link.close(LINK_DEVICE_REFUSED, retry_after_ms=RETRY_REFUSED_MS)
+        elif exc.spec in _REFUSALS:
+            link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
         else:
             self._errors.classify(exc)
             link.close(LINK_OVERLOADED, retry_after_ms=RETRY_LATER_MS)
@@ -245,6 +254,12 @@ class DeviceLinks:
         if link is not None and link.device.identity.tenant == envelope.tenant:
             link.close(LINK_DEVICE_REFUSED)
 
+    async def _on_subscription(self, event: SubscriptionChanged, envelope: EventEnvelope) -> None:
+        if event.user is None:
+            for link in tuple(self._links.values()):
+                if link.device.identity.tenant == envelope.tenant:
+                    await self._check_again(link)
+
     async def _keep_time(self) -> None:
         while True:
             await self._clock.sleep(POLL_S)
@@ -263,5 +278,7 @@ class DeviceLinks:
         except AitradingError as exc:
             last_ns = self._checked_ns.get(link.device.identity.device, 0)
             unchecked_ns = self._clock.monotonic_ns() - last_ns
-            if exc.spec is LINK_DEVICE_REFUSED or unchecked_ns > UNCHECKED_GRACE_NS:
+            if exc.spec in _REFUSALS:
+                link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
+            elif unchecked_ns > UNCHECKED_GRACE_NS:
                 link.close(LINK_DEVICE_REFUSED)

@@ -16,11 +16,18 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     device: UUID
     tenant: UUID
     state: str
+    subscription: str = "none"
+    """How the organisation's plan stands: `active`, `none` before its first, or what stops it."""
 
     @property
     def is_active(self) -> bool:
         """It may connect."""
         return self.state == "active"
+
+    @property
+    def is_entitled(self) -> bool:
+        """Nothing stops the organisation's plan; without a plan nothing was ever sold or stopped."""
+        return self.subscription in {"active", "none"}
 
 
 class DeviceRegister(Protocol):

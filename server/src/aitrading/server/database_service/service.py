@@ -27,6 +27,7 @@ from aitrading.server.database_service.settings import (
     PoolSettings,
     QuarantineSettings,
 )
+from aitrading.server.database_service.subscriptions.endpoints import SubscriptionEndpoints
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.reader import TickReader
@@ -38,6 +39,7 @@ from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.user_subscriptions import UserSubscriptions
 from aitrading.server.kit.valkey import ValkeyClient
 
 NAME: Final = "database-service"
@@ -67,6 +69,8 @@ def _providers(manager: ImportManager) -> None:
         Tidier,
         SegmentEndpoints,
         TickEndpoints,
+        UserSubscriptions,
+        SubscriptionEndpoints,
     ):
         manager.provide(part)
 
@@ -147,6 +151,6 @@ SPEC: Final = ServiceSpec(
         QuoteCache,
         Tidier,
     ),
-    endpoints=(SegmentEndpoints, TickEndpoints),
+    endpoints=(SegmentEndpoints, TickEndpoints, SubscriptionEndpoints),
     merges_chains=True,
 )

@@ -110,10 +110,12 @@ class MemoryDeviceRegister(DeviceRegister):
         self.failure: Exception | None = None
         self._devices: dict[DeviceId, DeviceStatus] = {}
 
-    def add(self, identity: DeviceIdentity, state: str = "active") -> None:
+    def add(
+        self, identity: DeviceIdentity, state: str = "active", subscription: str = "none"
+    ) -> None:
         """Know a device, or change its state."""
         self._devices[identity.device] = DeviceStatus(
-            device=identity.device, tenant=identity.tenant, state=state
+            device=identity.device, tenant=identity.tenant, state=state, subscription=subscription
         )
 
     @override

@@ -11,9 +11,7 @@ from aitrading.server.api_gateway.identity.admin_shapes import (
     Account,
     Credentials,
     NewAccount,
-    NewSubscription,
     NewUser,
-    Subscription,
     Tenant,
     User,
 )
@@ -261,22 +259,3 @@ class AdminEndpoints:
         """The accounts of the organisation `tenant`."""
         tenant = await self._administration.tenant(call.query("tenant"))
         return await self._administration.accounts(tenant)
-
-    @endpoint(
-        "POST",
-        f"{ADMIN_PATH}/subscriptions",
-        access=ADMIN,
-        body=NewSubscription,
-        answer=Subscription,
-        errors=REFUSALS,
-    )
-    async def subscribe(self, call: Call) -> Subscription:
-        """Replace what an organisation is entitled to."""
-        return await self._administration.subscribe(await call.json(NewSubscription), actor=ACTOR)
-
-    @endpoint("GET", f"{ADMIN_PATH}/subscriptions", access=ADMIN, answer=list[Subscription])
-    async def subscriptions(self, call: Call) -> list[Subscription]:
-        """The subscription of the organisation `tenant`, if it has one."""
-        tenant = await self._administration.tenant(call.query("tenant"))
-        found = await self._administration.subscription(tenant)
-        return [found] if found else []

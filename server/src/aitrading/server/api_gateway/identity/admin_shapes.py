@@ -1,12 +1,13 @@
 """What the administration of the host takes and gives."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
 
 from aitrading.server.api_gateway.identity.model import Role
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,14 +74,45 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     device: UUID | None
 
 
-class NewSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    """What an organisation is entitled to from now on."""
+FEATURES_MAX: Final = 64
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone; one without is refused."""
+StoredState = Literal["active", "paused", "ended"]
+
+
+class NewSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an organisation or, with `user`, a person is entitled to; by default from now on."""
 
     tenant: str
     plan: str
+    user: str | None = None
     features: tuple[str, ...] = ()
-    state: Literal["active", "paused", "ended"] = "active"
-    valid_to: datetime | None = None
+    state: StoredState = "active"
+    valid_from: Moment | None = None
+    valid_to: Moment | None = None
+
+
+class SubscriptionStateChange(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Whether a subscription counts from now on; its tier and period stay."""
+
+    tenant: str
+    state: StoredState
+    user: str | None = None
+
+
+class SubscriptionVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The change is stored under this version."""
+
+    version: int
+
+
+class PersonSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person is entitled to now."""
+
+    name: str
+    subscription: SubscriptionAnswer
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What the administrator of the host may do: organisations, people, accounts, subscriptions."""
+"""What the administrator of the host may do: organisations, people, accounts."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,9 +16,7 @@ from aitrading.server.api_gateway.identity.admin_shapes import (
     Account,
     Credentials,
     NewAccount,
-    NewSubscription,
     NewUser,
-    Subscription,
     Tenant,
     User,
 )
@@ -76,7 +74,7 @@ class Administration:
         tenant = Tenant(
             id=self._ids.new(), name=name, state="active", created_at=now_utc(self._clock)
         )
-        with _refusals("organisation", name):
+        with explained("organisation", name):
             async with self._pool.platform_tx() as tx:
                 await tx.execute(_SQL["insert_tenant"], tenant.id, name, tenant.created_at)
                 async with tx.within(TenantId(tenant.id)) as inner:
@@ -167,36 +165,12 @@ class Administration:
             rows = await tx.fetch(_SQL["list_accounts"], LIST_LIMIT)
         return [msgspec.convert(dict(row), Account) for row in rows]
 
-    async def subscribe(self, new: NewSubscription, *, actor: str) -> Subscription:
-        """Replace what an organisation is entitled to."""
-        begins = now_utc(self._clock)
-        async with self._change(new.tenant, "subscription", new.plan) as tx:
-            values = (new.plan, list(new.features), new.state, begins, new.valid_to)
-            version = await tx.fetch_value(_SQL["put_subscription"], *values)
-            await self._note(
-                tx, actor, "identity.subscription.changed", tx.tenant, details={"plan": new.plan}
-            )
-        return Subscription(
-            plan=new.plan,
-            features=new.features,
-            state=new.state,
-            valid_from=begins,
-            valid_to=new.valid_to,
-            version=version,
-        )
-
-    async def subscription(self, tenant: TenantId) -> Subscription | None:
-        """What an organisation is entitled to, or None before the first subscription."""
-        async with self._pool.tenant_tx(tenant) as tx:
-            row = await tx.fetch_row(_SQL["find_subscription"])
-        return msgspec.convert(dict(row), Subscription) if row else None
-
     @asynccontextmanager
     async def _change(
         self, tenant: str, kind: str, name: str
     ) -> AsyncGenerator[TenantTransaction]:
         found = await self.tenant(tenant)
-        with _refusals(kind, name):
+        with explained(kind, name):
             async with self._pool.tenant_tx(found) as tx:
                 yield tx
 
@@ -232,6 +206,8 @@ _RULES: Final = {
     "accounts_broker_server_check": "a broker's server has 1 to 128 characters",
     "accounts_login_check": "a login is a number of 1 to 20 digits",
     "accounts_currency_check": "a currency is three letters A-Z",
+    "subscriptions_plan_check": "a plan has 2 to 31 characters a-z, 0-9 and -",
+    "user_subscriptions_tier_check": "a tier has 2 to 31 characters a-z, 0-9 and -",
 }
 """What the rules of the tables ask for, in the words of a person."""
 
@@ -241,7 +217,7 @@ def _told(chosen: str | None, password: Secret[str]) -> str | None:
 
 
 @contextmanager
-def _refusals(kind: str, name: str) -> Generator[None]:
+def explained(kind: str, name: str) -> Generator[None]:
     """Say what a constraint of the database means to a person."""
     try:
         yield

@@ -18,6 +18,10 @@ from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.sessions import Sessions
+from aitrading.server.api_gateway.identity.subscription_endpoints import (
+    SubscriptionAdminEndpoints,
+)
+from aitrading.server.api_gateway.identity.subscriptions import Subscriptions
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
@@ -92,12 +96,23 @@ class Identity:
             ids=ids,
             randomness=randomness,
         )
+        self.subscriptions = Subscriptions(
+            parts.pool,
+            administration=self.administration,
+            login=self.login,
+            audit=audit,
+            bus=parts.bus,
+            clock=clock,
+            on_error=parts.on_error,
+        )
         self._pool = parts.pool
+        self._clock = clock
 
     def owners(self) -> tuple[object, ...]:
         """The objects whose methods are endpoints."""
         return (
-            LoginEndpoints(self._pool, self.login, self.sessions),
+            LoginEndpoints(self._pool, self.login, self.sessions, self._clock),
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
+            SubscriptionAdminEndpoints(self.subscriptions, self.administration),
         )

@@ -25,6 +25,7 @@ from aitrading.server.api_gateway.identity.errors import (
 )
 from aitrading.server.api_gateway.identity.model import LIST_LIMIT, after
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
+from aitrading.server.api_gateway.identity.subscriptions import plan_state
 from aitrading.server.authority.ca import IssuedCertificate
 from aitrading.server.authority.installation import Authority
 from aitrading.server.kit.postgres import PostgresPool
@@ -47,6 +48,8 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     certificate_sha256: str | None
     certificate_ends_at: datetime | None
+    subscription: str = "none"
+    """How the organisation's plan stands; services refuse a device whose plan was stopped."""
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,9 +181,10 @@ class Devices:
         """What is known of a device; raises `IDENTITY_UNKNOWN`."""
         async with self._pool.tenant_tx(tenant) as tx:
             row = await tx.fetch_row(_SQL["find_device"], device)
-        if row is None:
-            raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
-        return _state(row, tenant)
+            if row is None:
+                raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
+            plan = await plan_state(tx, now_utc(self._clock))
+        return msgspec.structs.replace(_state(row, tenant), subscription=str(plan))
 
     async def list(self, tenant: TenantId) -> list[DeviceState]:
         """The tenant's devices by name, at most `LIST_LIMIT`."""

@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from aitrading.core.infrastructure.resilience.errors import BULKHEAD_FULL
-from aitrading.core.kit.clock import datetime_of_ns
+from aitrading.core.kit.clock import Clock, datetime_of_ns, now_utc
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S
 from aitrading.core.security.errors import TOKEN_MISSING, TOKEN_REFUSED
@@ -25,6 +25,7 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, PUBLIC, endpoint
 from aitrading.server.kit.http_errors import ORIGIN_REFUSED
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_subscription
 
 AUTH_PATH: Final = "/api/v1/auth"
 REFRESH_COOKIE: Final = "__Secure-aitrading-refresh"
@@ -58,6 +59,8 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     person: Person
     expires_at: datetime
+    subscription: SubscriptionAnswer | None = None
+    """What the person is entitled to; told by `me`."""
     access_token: str | None = None
     refresh_token: str | None = None
 
@@ -65,10 +68,11 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class LoginEndpoints:
     """Login, renewal, logout."""
 
-    def __init__(self, pool: PostgresPool, login: Login, sessions: Sessions) -> None:
+    def __init__(self, pool: PostgresPool, login: Login, sessions: Sessions, clock: Clock) -> None:
         self._pool = pool
         self._login = login
         self._sessions = sessions
+        self._clock = clock
 
     @endpoint(
         "POST",
@@ -145,10 +149,15 @@ class LoginEndpoints:
         answer=SessionAnswer,
     )
     async def me(self, call: Call) -> SessionAnswer:
-        """Who is logged in, and until when without renewal."""
+        """Who is logged in, until when without renewal, and what the person is entitled to."""
         async with self._pool.tenant_tx(call.token.tenant) as tx:
             person, _ = await self._sessions.person(tx, call.token.user)
-        return SessionAnswer(person=person, expires_at=datetime_of_ns(call.token.expires_ns))
+            found = await find_subscription(tx, call.token.user, now_utc(self._clock))
+        return SessionAnswer(
+            person=person,
+            expires_at=datetime_of_ns(call.token.expires_ns),
+            subscription=SubscriptionAnswer.of(found),
+        )
 
 
 def _delivered(tickets: SessionTickets, *, cookies: bool) -> Response:

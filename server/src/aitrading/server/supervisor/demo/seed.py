@@ -33,6 +33,8 @@ OWNER: Final = "owner"
 DEVICE: Final = "demo-terminal"
 PEOPLE: Final = {DEMO: ("owner", "trader", "viewer", "auditor"), OTHER: ("owner",)}
 PLATFORM: Final = "platform"
+PLAN: Final = "demo"
+FEATURES: Final = ("ticks", "quotes")
 EXISTS: Final = "IDENTITY_EXISTS"
 CALL_TIMEOUT_S: Final = 15.0
 
@@ -88,6 +90,9 @@ class Seeding:
     async def _organisation(self, tenant: str) -> list[DemoLogin]:
         await self._make("tenants", {"name": tenant}, _Named)
         query = {"tenant": tenant}
+        if not await self._get("subscriptions", list[msgspec.Raw], query):
+            plan = {"tenant": tenant, "plan": PLAN, "features": FEATURES}
+            await self._post("subscriptions", plan, msgspec.Raw)
         present = {person.name for person in await self._get("users", list[_Named], query)}
         return [await self._person(tenant, name) for name in PEOPLE[tenant] if name not in present]
 

@@ -32,15 +32,3 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 -- name: list_accounts
 SELECT id, name, broker_server, login, currency, margin_mode, simulated, device_id AS device
   FROM identity.accounts ORDER BY name LIMIT $1;
-
--- name: put_subscription
-INSERT INTO identity.subscriptions (plan, features, state, valid_from, valid_to, version)
-VALUES ($1, $2, $3, $4, $5, 1)
-ON CONFLICT (tenant_id) DO UPDATE
-   SET plan = excluded.plan, features = excluded.features, state = excluded.state,
-       valid_from = excluded.valid_from, valid_to = excluded.valid_to,
-       version = identity.subscriptions.version + 1
-RETURNING version;
-
--- name: find_subscription
-SELECT plan, features, state, valid_from, valid_to, version FROM identity.subscriptions;

@@ -1,0 +1,1 @@
+"""What people are entitled to, for the services that ask."""
