@@ -67,7 +67,12 @@ def test_the_events_the_plan_names_exist() -> None:
 
 def test_facts_about_money_and_access_are_durable() -> None:
     durable = {event.__name__ for event in ALL_EVENTS if event.DURABLE}
-    assert durable == {"TradingExecuted", "RiskThresholdBreached", "DeviceRevoked"}
+    assert durable == {
+        "TradingExecuted",
+        "RiskThresholdBreached",
+        "DeviceRevoked",
+        "SubscriptionChanged",
+    }
 
 
 def test_subjects_carry_the_owner() -> None:
