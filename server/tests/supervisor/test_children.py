@@ -84,6 +84,44 @@ async def test_a_killed_child_comes_back_and_counts_it(
         assert not first.alive
 
 
+def watched(spec: ChildSpec, silence_limit_s: float) -> ChildSpec:
+    """Asked all the time."""
+    alive = spec.program.alive
+    return replace(spec, alive=alive, watch_s=0.05, silence_limit_s=silence_limit_s)
+
+
+@async_test
+async def test_a_child_that_hangs_is_killed_and_comes_back(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    spec = watched(toys.toy(short_folder, "a"), silence_limit_s=0.1)
+    async with supervised(short_folder, spec) as children:
+        child = children["a"]
+        await become(child, ComponentState.HEALTHY)
+        first = child.process_id
+        assert first is not None
+        os.kill(first.pid, signal.SIGSTOP)
+        await eventually(lambda: child.process_id not in (first, None))
+        await become(child, ComponentState.HEALTHY)
+        assert not first.alive
+
+
+@async_test
+async def test_a_child_that_answers_but_cannot_work_is_left_alone(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    spec = watched(toys.toy(short_folder, "a"), silence_limit_s=0)
+    async with supervised(short_folder, spec) as children:
+        child = children["a"]
+        await become(child, ComponentState.HEALTHY)
+        first = child.process_id
+        (short_folder / "a.sock.unwell").touch()
+        await become(child, ComponentState.DEGRADED)
+        (short_folder / "a.sock.unwell").unlink()
+        await become(child, ComponentState.HEALTHY)
+        assert child.process_id == first
+
+
 @async_test
 async def test_five_quick_ends_are_a_crash_loop_with_the_last_words(
     toys: ModuleType, short_folder: Path

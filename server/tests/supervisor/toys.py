@@ -69,6 +69,9 @@ class ToyProgram:
     async def ready(self) -> bool:
         return await http_status(HttpTarget(socket=self.socket), "/") == 200
 
+    async def alive(self) -> bool:
+        return await http_status(HttpTarget(socket=self.socket), "/") is not None
+
     async def settle(self) -> None:
         pass
 

@@ -171,16 +171,18 @@ def _service(
     present: set[str],
 ) -> ChildSpec:
     home = choices.home
+    program = ServiceProgram(
+        needs,
+        home=home,
+        socket=service_socket(home, needs.name),
+        bundles=bundles,
+        interpreter=choices.interpreter,
+    )
     return ChildSpec(
         name=needs.name,
         kind=Kind.SERVICE,
-        program=ServiceProgram(
-            needs,
-            home=home,
-            socket=service_socket(home, needs.name),
-            bundles=bundles,
-            interpreter=choices.interpreter,
-        ),
+        program=program,
+        alive=program.alive,
         depends_on=tuple(name for name in needs.depends_on if name in present),
         starts_early=True,
         gate=identities.wait,

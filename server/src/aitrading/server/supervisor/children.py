@@ -20,8 +20,6 @@ from aitrading.server.supervisor.plan import ChildSpec
 POLL_S = 0.006
 POLL_SHARE = 0.02
 """Readiness is polled in steps of this share of the time it has already taken."""
-WATCH_S = 5.0
-"""How often a child that works is asked whether it still does."""
 CRASH_LOOP_EXITS = 5
 CRASH_LOOP_WINDOW_S = 60
 NEVER_READY_LIMIT = 3
@@ -47,7 +45,8 @@ class Child:
     """Runs one specification until it is stopped or given up.
 
     `run` ends in STOPPED (asked to) or FAILED (crash loop, configuration error); a child that
-    ends for another reason is started again after a growing, random wait.
+    ends for another reason is started again after a growing, random wait. One that works but
+    cannot do its work is DEGRADED; one that answers nothing at all for long is killed.
     """
 
     def __init__(self, spec: ChildSpec, log: RotatingLog, means: Means) -> None:
@@ -61,6 +60,7 @@ class Child:
         self._process: Process | None = None
         self._reason = ""
         self._late_starts = 0
+        self._heard_ns = 0
         self._exits_ns: deque[int] = deque(maxlen=CRASH_LOOP_EXITS)
         self._stopping = asyncio.Event()
         self._serving = asyncio.Event()
@@ -180,9 +180,10 @@ class Child:
     async def _watch(self) -> None:
         """Follow a working child until it ends; its own readiness decides HEALTHY or DEGRADED."""
         assert self._process is not None  # noqa: S101 - only called once it was ready
+        self._heard_ns = self._means.clock.monotonic_ns()
         while self._process.returncode is None and not self._stopping.is_set():
             try:
-                async with asyncio.timeout(WATCH_S):
+                async with asyncio.timeout(self.spec.watch_s):
                     await self._process.wait()
             except TimeoutError:
                 await self._check()
@@ -191,9 +192,20 @@ class Child:
         if self._stopping.is_set():
             return
         ready = await self.spec.program.ready()
+        await self._end_if_silent(ready=ready)
         state = ComponentState.HEALTHY if ready else ComponentState.DEGRADED
         if state is not self.state and not self._stopping.is_set():
             self._become(state)
+
+    async def _end_if_silent(self, *, ready: bool) -> None:
+        """A process that hangs serves nobody and would do so for ever."""
+        alive = self.spec.alive
+        now_ns = self._means.clock.monotonic_ns()
+        if ready or alive is None or await alive():
+            self._heard_ns = now_ns
+        elif now_ns - self._heard_ns >= self.spec.silence_limit_s * NS_PER_S:
+            self._reason = f"it answered nothing for {self.spec.silence_limit_s:g} s"
+            self.kill()
 
     def _note_ready(self, began_ns: int) -> None:
         self.ready_after_s = (self._means.clock.monotonic_ns() - began_ns) / NS_PER_S

@@ -10,6 +10,10 @@ from aitrading.core.infrastructure.lifecycle import dependency_order
 from aitrading.server.engines.process import Launch
 
 READY_TIMEOUT_S = 30.0
+WATCH_S = 5.0
+"""How often a child that works is asked whether it still does."""
+SILENCE_LIMIT_S = 30.0
+"""A child that answers nothing at all for so long hangs."""
 
 
 class Kind(StrEnum):
@@ -56,6 +60,10 @@ class ChildSpec:
     """Sent when certificates were renewed, if the program does not watch its files itself."""
     port: int | None = None
     ready_timeout_s: float = READY_TIMEOUT_S
+    alive: Callable[[], Awaitable[bool]] | None = None
+    """Whether it answers anything, ready or not; one that does not, for long, is killed."""
+    watch_s: float = WATCH_S
+    silence_limit_s: float = SILENCE_LIMIT_S
 
 
 class Plan:

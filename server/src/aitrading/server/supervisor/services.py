@@ -12,6 +12,7 @@ from aitrading.server.supervisor.home import Home
 
 HTTP_OK = 200
 READY_PATH = "/health/ready"
+LIVE_PATH = "/health/live"
 STOP_TIMEOUT_S = 15.0
 ISOLATED_PYTHON = (sys.executable, "-I", "-m")
 """Neither the current folder nor PYTHON* variables reach what is run."""
@@ -71,6 +72,10 @@ class ServiceProgram:
         if not self._socket.exists():
             return False
         return await http_status(HttpTarget(socket=self._socket), READY_PATH) == HTTP_OK
+
+    async def alive(self) -> bool:
+        """Whether its event loop turns: any answer will do."""
+        return await http_status(HttpTarget(socket=self._socket), LIVE_PATH) is not None
 
     async def settle(self) -> None:
         """Nothing to do: a ready service is usable."""
