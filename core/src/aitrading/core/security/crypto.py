@@ -1,4 +1,6 @@
-"""Every cryptographic operation of the platform: the only module that imports `cryptography`.
+"""Every cryptographic operation of the platform, but for streams (`crypto_streams`).
+
+Nothing else imports `cryptography`.
 
 Everything else gets typed operations. Key material is drawn from the operating system's generator
 and never from an injected one: no seed may ever replay a key.

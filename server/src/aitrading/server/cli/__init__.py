@@ -14,6 +14,7 @@ from typing_extensions import override
 TRACEBACK_VARIABLE: Final = "AITRADING_TRACEBACK"
 COMMANDS: Final = {
     "account": ("administration:account", "Broker accounts of an organisation."),
+    "backup": ("backup:backup", "Make, examine and list backups."),
     "bench": ("bench:bench", "Run one benchmark."),
     "ca": ("ca:ca", "The certificate authority: show, install."),
     "chains": ("chains:chains", "Latency and health of the ways data takes."),
@@ -28,6 +29,7 @@ COMMANDS: Final = {
     "logout": ("login:logout", "End the login of this machine."),
     "logs": ("logs:logs", "Logs of services and engines."),
     "orders": ("trading:orders", "Orders of an organisation."),
+    "restore": ("backup:restore", "Make a home from a backup."),
     "status": ("status:status", "Show services and engines."),
     "subscription": (
         "subscription:subscription",

@@ -7,6 +7,8 @@ from typing import Final
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
 from aitrading.core.security.db_security_manager import Store, accept_url
+from aitrading.server.database_service.backups.book import BackupBook
+from aitrading.server.database_service.backups.endpoints import BackupEndpoints
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
@@ -71,6 +73,8 @@ def _providers(manager: ImportManager) -> None:
         TickEndpoints,
         UserSubscriptions,
         SubscriptionEndpoints,
+        BackupBook,
+        BackupEndpoints,
     ):
         manager.provide(part)
 
@@ -151,6 +155,6 @@ SPEC: Final = ServiceSpec(
         QuoteCache,
         Tidier,
     ),
-    endpoints=(SegmentEndpoints, TickEndpoints, SubscriptionEndpoints),
+    endpoints=(SegmentEndpoints, TickEndpoints, SubscriptionEndpoints, BackupEndpoints),
     merges_chains=True,
 )

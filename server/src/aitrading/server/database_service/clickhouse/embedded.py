@@ -21,6 +21,7 @@ from aitrading.server.database_service.clickhouse.errors import (
     CLICKHOUSE_UNAVAILABLE,
     error_of,
 )
+from aitrading.server.database_service.clickhouse.freezing import freeze, thaw
 from aitrading.server.database_service.clickhouse.port import (
     ClickHouseEngine,
     Parameter,
@@ -28,6 +29,7 @@ from aitrading.server.database_service.clickhouse.port import (
     checked_token,
     parameter_text,
 )
+from aitrading.server.kit.backup_api import FrozenStore
 
 T = TypeVar("T")
 CONFIG_FILE: Final = "engine.xml"
@@ -123,6 +125,15 @@ class EmbeddedClickHouse(ClickHouseEngine):
     @override
     async def insert(self, into: str, block: bytes, *, token: str) -> None:
         await self._write(lambda connection: _insert(connection, into, block, token))
+
+    @override
+    async def freeze(self, name: str) -> FrozenStore:
+        data = self._folder / DATA_FOLDER
+        return await self._write(lambda connection: freeze(connection, data, name))
+
+    @override
+    async def thaw(self) -> None:
+        await asyncio.to_thread(thaw, self._folder / DATA_FOLDER)
 
     async def _read(self, work: "Callable[[Any], T]") -> T:
         handle = await self._readers.get()

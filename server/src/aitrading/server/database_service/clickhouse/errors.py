@@ -13,6 +13,15 @@ CLICKHOUSE_UNAVAILABLE: Final = ErrorSpec(
     http_status=503,
     impact=Impact.MARKET_DATA,
 )
+CLICKHOUSE_NOT_HERE: Final = ErrorSpec(
+    code="CLICKHOUSE_NOT_HERE",
+    category=Category.DENIED,
+    message="ClickHouse is a server given by URL; its files cannot be backed up from here.",
+    why="A backup without it would look whole and could not be restored.",
+    remedy="Use that server's own BACKUP together with the other parts, while the platform is down.",
+    http_status=409,
+    severity=Severity.WARNING,
+)
 CLICKHOUSE_TOO_SLOW: Final = ErrorSpec(
     code="CLICKHOUSE_TOO_SLOW",
     category=Category.RETRYABLE,

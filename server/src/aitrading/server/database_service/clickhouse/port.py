@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aitrading.core.infrastructure.lifecycle import Component
+from aitrading.server.kit.backup_api import FrozenStore
 
 Parameter = str | int | UUID | Sequence[int] | Sequence[UUID]
 Rows = NDArray[np.void]
@@ -58,6 +59,17 @@ class ClickHouseEngine(ClickHouse, Component, Protocol):
 
     def release_start_up_memory(self) -> None:
         """Give back what only the start needed; called when the schema is applied."""
+        ...
+
+    async def freeze(self, name: str) -> FrozenStore:
+        """Everything as it is between two inserts, as files that nothing changes any more.
+
+        Raises `CLICKHOUSE_NOT_HERE` for a server: its files are on its own machine.
+        """
+        ...
+
+    async def thaw(self) -> None:
+        """Let go of what was frozen."""
         ...
 
 

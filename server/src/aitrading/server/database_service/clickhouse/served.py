@@ -20,6 +20,7 @@ from typing_extensions import override
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.security.db_security_manager import MINIMUM_TLS_VERSION, StoreTarget
 from aitrading.server.database_service.clickhouse.errors import (
+    CLICKHOUSE_NOT_HERE,
     CLICKHOUSE_UNAVAILABLE,
     error_of,
 )
@@ -30,6 +31,7 @@ from aitrading.server.database_service.clickhouse.port import (
     checked_token,
     parameter_text,
 )
+from aitrading.server.kit.backup_api import FrozenStore
 
 T = TypeVar("T")
 INSERT_MARK: Final = "aitrading-insert-"
@@ -104,6 +106,14 @@ class ServedClickHouse(ClickHouseEngine):
     @override
     def release_start_up_memory(self) -> None:
         """Nothing of the server lives in this process."""
+
+    @override
+    async def freeze(self, name: str) -> FrozenStore:
+        raise CLICKHOUSE_NOT_HERE.error()
+
+    @override
+    async def thaw(self) -> None:
+        """Nothing was frozen."""
 
     @override
     async def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:

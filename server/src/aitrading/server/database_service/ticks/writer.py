@@ -17,7 +17,8 @@ it catches a block that is sent twice within the table's window, and nothing rel
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
@@ -73,6 +74,13 @@ class TickWriter:
             except BaseException:
                 self._unsettle(segment.streams)
                 raise
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncGenerator[None]:
+        """Between two segments: whatever is in ClickHouse now is whole, and nothing is added."""
+        async with self._guards.writes.slot(), self._pool.platform_tx() as tx:
+            await ledger.take_turn(tx)
+            yield
 
     async def _store_in_turn(self, segment: TickSegment) -> Outcome:
         async with self._pool.platform_tx() as tx:

@@ -1,0 +1,119 @@
+"""The table `app.backups`: each change leaves its audit event in the same transaction."""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.errors import FieldValue
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.logging.optimized_log_router import current_context
+from aitrading.server.kit.backup_api import (
+    BACKUPS_SHOWN_MAX,
+    BackupBegin,
+    BackupEnd,
+    BackupRecord,
+    BackupVerified,
+)
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import PlatformTransaction
+
+ACTOR: Final = "host:administrator"
+_SQL: Final = Queries.load(__package__ or "", "book.sql")
+
+
+class BackupBook:
+    """Who made which backup when, and whether it was ever seen to restore."""
+
+    def __init__(self, pool: PostgresPool, clock: Clock, ids: IdFactory) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._ids = ids
+
+    async def begin(self, wanted: BackupBegin) -> None:
+        """Enter a backup; one that is still running has lost its process and failed."""
+        async with self._pool.platform_tx() as tx:
+            for row in await tx.fetch(_SQL["give_up_running"], now_utc(self._clock)):
+                await self._audit(tx, "backup.end", row["id"], "failed", {})
+            await tx.execute(_SQL["begin"], wanted.backup, wanted.target, now_utc(self._clock))
+            await self._audit(tx, "backup.begin", wanted.backup, "done", {"target": wanted.target})
+
+    async def end(self, end: BackupEnd) -> None:
+        """Note how it went; a repeat changes nothing."""
+        async with self._pool.platform_tx() as tx:
+            changed = await tx.execute(
+                _SQL["end"],
+                end.backup,
+                "made" if end.ok else "failed",
+                now_utc(self._clock),
+                end.size_bytes,
+                end.content_bytes,
+                end.took_ms,
+                end.reason[:1000] or None,
+            )
+            if changed:
+                details: dict[str, FieldValue] = {"size_bytes": end.size_bytes}
+                await self._audit(
+                    tx, "backup.end", end.backup, "done" if end.ok else "failed", details
+                )
+
+    async def verified(self, seen: BackupVerified) -> None:
+        """Note that it was restored aside, and whether it held what it should."""
+        async with self._pool.platform_tx() as tx:
+            if seen.ok:
+                await tx.execute(_SQL["verified"], seen.backup, now_utc(self._clock))
+            outcome = "done" if seen.ok else "failed"
+            await self._audit(tx, "backup.verify", seen.backup, outcome, {"reason": seen.reason})
+
+    async def restored(self, backup: UUID, home: str) -> None:
+        """Note, in the restored home, that it came from a backup, and forget segments by name.
+
+        The bridge goes on from an earlier point and will give names again that were used after
+        it; the exact sets of stored sequences, not names, keep each tick single.
+        """
+        async with self._pool.platform_tx() as tx:
+            await tx.execute(_SQL["forget_segment_names"])
+            await tx.execute(_SQL["restored"], backup, home, now_utc(self._clock))
+            await self._audit(tx, "backup.restore", backup, "done", {"home": home})
+
+    async def recent(self) -> list[BackupRecord]:
+        """The newest first."""
+        async with self._pool.platform_tx() as tx:
+            rows = await tx.fetch(_SQL["recent"], BACKUPS_SHOWN_MAX)
+        now = now_utc(self._clock)
+        return [
+            BackupRecord(
+                backup=row["id"],
+                state=row["state"],
+                target=row["target"],
+                began_at=row["began_at"].isoformat(),
+                age_s=max(0, int((now - row["began_at"]).total_seconds())),
+                size_bytes=row["size_bytes"],
+                took_ms=row["took_ms"],
+                verified_at=row["verified_at"].isoformat() if row["verified_at"] else None,
+                reason=row["reason"],
+            )
+            for row in rows
+        ]
+
+    async def _audit(
+        self,
+        tx: PlatformTransaction,
+        action: str,
+        backup: UUID,
+        outcome: str,
+        details: dict[str, FieldValue],
+    ) -> None:
+        await tx.execute(
+            _SQL["insert_event"],
+            self._ids.new(),
+            now_utc(self._clock),
+            ACTOR,
+            action,
+            str(backup),
+            outcome,
+            current_context().trace_id or None,
+            msgspec.json.encode(details).decode(),
+        )
