@@ -9,7 +9,8 @@ The order is the argument for consistency, with M the moment the backup begins:
 3. **clickhouse**, frozen between two segments. The ledger is written after the rows it speaks of,
    so ClickHouse holds at least what the ledger says; what it holds beyond that are orphans, which
    the tick writer takes over. What is in the spool as well is recognised by its sequence numbers.
-4. **keys**, **trust**, **configuration**: changed rarely, and a newer one opens what an older did.
+4. **trading** (kill switches), **keys**, **trust**, **configuration**: changed rarely, and a newer one
+   opens what an older one did.
 
 Nothing of record lives in Valkey (quotes, counters), NATS (transport) and `envoy` (written at
 each start); `clients` is the edge of a customer, here only in a demo, and goes on by itself.
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 
 import msgspec
 
@@ -39,7 +40,7 @@ POSTGRES: Final = "postgres"
 CLICKHOUSE: Final = "clickhouse"
 FOLDERS: Final = {"spool": "spool", "quarantine": "quarantine"}
 """Part and folder of the home: copied first."""
-PRIVATE_FOLDERS: Final = {"keys": "keys", "trust": "trust"}
+PRIVATE_FOLDERS: Final = {"trading": "trading", "keys": "keys", "trust": "trust"}
 """Copied last."""
 CONFIGURATION: Final = "configuration"
 DERIVED: Final = frozenset(
@@ -62,7 +63,7 @@ class BackupPart(Protocol):
 
 
 @dataclass(frozen=True)
-class FolderPart(BackupPart):
+class FolderPart:
     """Files below one folder, while others may write there: a file that goes is gone for a reason."""
 
     name: str
@@ -88,7 +89,7 @@ class FolderPart(BackupPart):
 
 
 @dataclass(frozen=True)
-class FilePart(BackupPart):
+class FilePart:
     """One file, if it is there."""
 
     name: str
@@ -101,7 +102,7 @@ class FilePart(BackupPart):
 
 
 @dataclass(frozen=True)
-class PostgresPart(BackupPart):
+class PostgresPart:
     """One snapshot of the whole database, straight from the dump into the archive."""
 
     access: PostgresAccess
@@ -124,7 +125,7 @@ class PostgresPart(BackupPart):
             assert dump.stdout is not None  # noqa: S101 - a pipe was asked for
             assert dump.stderr is not None  # noqa: S101 - a pipe was asked for
             try:
-                archive.add_file(self.name, DUMP_FILE, dump.stdout)
+                archive.add_file(self.name, DUMP_FILE, cast("BinaryIO", dump.stdout))
             except BaseException:
                 dump.kill()
                 raise
@@ -134,7 +135,7 @@ class PostgresPart(BackupPart):
 
 
 @dataclass(frozen=True)
-class ClickHousePart(BackupPart):
+class ClickHousePart:
     """The parts as they are between two segments, and the definitions of their tables."""
 
     client: AdminClient

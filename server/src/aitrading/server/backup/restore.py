@@ -232,9 +232,11 @@ def _aside(home: Path) -> Generator[Path]:
             raise RESTORE_RUNNING.error(home=str(home)) from exc
         shutil.rmtree(staging, ignore_errors=True)  # left by one that was killed
         staging.mkdir(mode=0o700)
+        umask = os.umask(0o077)
         try:
             yield staging
         finally:
+            os.umask(umask)
             shutil.rmtree(staging, ignore_errors=True)
             home.with_name(f".{home.name}.lock").unlink(missing_ok=True)
     finally:

@@ -9,6 +9,7 @@ import click
 from aitrading.core.kit.clock import SystemClock
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json
+from aitrading.server.supervisor.doctor.backups import check_backups
 from aitrading.server.supervisor.doctor.finding import Finding, Verdict
 from aitrading.server.supervisor.doctor.installation import check_installation
 from aitrading.server.supervisor.doctor.machine import check_machine
@@ -42,6 +43,7 @@ def _examine(place: Home, *, databases: bool) -> list[Finding]:
         *check_machine(place, clock),
         *check_installation(place, clock),
         *check_running(place),
+        *check_backups(place),
     ]
     if databases:
         from aitrading.server.supervisor.doctor.databases import check_databases  # noqa: PLC0415 - heavy

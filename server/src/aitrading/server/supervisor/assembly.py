@@ -28,6 +28,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.services import ISOLATED_PYTHON, ServiceProgram
+from aitrading.server.supervisor.settings import BackupSettings
 from aitrading.server.supervisor.stores import GivenServer, StorePlan
 
 EDGE_PROBE_PATH = "/health/live"
@@ -70,6 +71,7 @@ class Choices:
     """By name of the service, and `nats`."""
     edge: EdgePlace
     settings: Mapping[str, str]
+    backup: BackupSettings = field(default_factory=BackupSettings)
     servers: Mapping[Store, GivenServer] = field(default_factory=dict[Store, GivenServer])
     """Servers given by URL; the engine each replaces is not started."""
     interpreter: tuple[str, ...] = ISOLATED_PYTHON

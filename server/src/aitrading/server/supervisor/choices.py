@@ -8,14 +8,14 @@ from aitrading.server.supervisor.all_settings import all_sections
 from aitrading.server.supervisor.bundles import LOOPBACK, SERVICES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.ports import PortRequest
-from aitrading.server.supervisor.settings import PlatformSettings, PortSettings
+from aitrading.server.supervisor.settings import BackupSettings, PlatformSettings, PortSettings
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 # nosec B104 - compared with, never bound
 EDGE = "edge"
 NATS = "nats"
 CLIENT = "demo client"
 
-_OWN = (PlatformSettings, PortSettings, GatewaySettings)
+_OWN = (PlatformSettings, PortSettings, GatewaySettings, BackupSettings)
 _OWN_NAMES = frozenset(section.SECTION for section in _OWN)
 
 

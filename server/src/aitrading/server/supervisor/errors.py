@@ -66,6 +66,14 @@ CHILD_START_FAILED = ErrorSpec(
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
+BACKUP_SCHEDULE_INCOMPLETE = ErrorSpec(
+    code="BACKUP_SCHEDULE_INCOMPLETE",
+    category=Category.FATAL,
+    message="`backup.every_h` is set, but `backup.folder` or `backup.recovery_key` is not.",
+    why="A backup by the clock needs a place and a public key: nobody is there to type a passphrase.",
+    remedy="Run `aitrading backup new-key FILE`, then set `backup.recovery_key` to FILE.pub and `backup.folder`.",
+    severity=Severity.ERROR,
+)
 IDENTITIES_FAILED = ErrorSpec(
     code="IDENTITIES_FAILED",
     category=Category.FATAL,

@@ -35,6 +35,34 @@ class PlatformSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackupSettings:
+    """Backups by the clock."""
+
+    SECTION: ClassVar[str] = "backup"
+
+    every_h: Annotated[
+        int,
+        Setting(doc="Hours between two backups; 0 makes none by itself.", minimum=0, maximum=744),
+    ] = 0
+    folder: Annotated[
+        str, Setting(doc="Where they go; best a disk of another machine. Needed with `every_h`.")
+    ] = ""
+    keep: Annotated[
+        int,
+        Setting(
+            doc="How many stay in the folder; older ones are removed.", minimum=1, maximum=1000
+        ),
+    ] = 7
+    recovery_key: Annotated[
+        str,
+        Setting(
+            doc="File with the public recovery key they are sealed to (`aitrading backup new-key`). "
+            "Needed with `every_h`."
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PortSettings:
     """TCP ports; 0 takes a free one."""
 

@@ -31,7 +31,8 @@ from aitrading.server.supervisor.logs import LogStream, RotatingLog
 from aitrading.server.supervisor.nursery_process import NurseryProcess
 from aitrading.server.supervisor.ports import resolve_ports
 from aitrading.server.supervisor.progress import LineReporter
-from aitrading.server.supervisor.settings import PlatformSettings
+from aitrading.server.supervisor.scheduled_backups import ScheduledBackups
+from aitrading.server.supervisor.settings import BackupSettings, PlatformSettings
 from aitrading.server.supervisor.state import ReadyReport
 from aitrading.server.supervisor.stores import given_servers
 from aitrading.server.supervisor.supervisor import Facts, Supervisor
@@ -111,6 +112,7 @@ class Platform:
             edge=edge,
             settings={**self._options.settings, "gateway.port": str(edge.port)},
             servers=servers,
+            backup=config.get(BackupSettings),
         )
 
     async def _run(
@@ -120,6 +122,7 @@ class Platform:
         births: Births,
         on_ready: Callable[[ReadyReport], None],
     ) -> None:
+        backups = ScheduledBackups(choices.home, choices.backup, births, self._kit.clock)
         supervisor = Supervisor(
             assembly.plan,
             self._facts(choices),
@@ -145,7 +148,7 @@ class Platform:
             loop.add_signal_handler(number, supervisor.request_stop)
         await admin.start()
         try:
-            await _run_together(supervisor, assembly, on_ready)
+            await _run_together(supervisor, assembly, backups, on_ready)
         except ExceptionGroup:
             _log.critical("the supervisor failed", exc_info=True)
             raise
@@ -184,7 +187,10 @@ class Platform:
 
 
 async def _run_together(
-    supervisor: Supervisor, assembly: Assembly, on_ready: Callable[[ReadyReport], None]
+    supervisor: Supervisor,
+    assembly: Assembly,
+    backups: ScheduledBackups,
+    on_ready: Callable[[ReadyReport], None],
 ) -> None:
     """Issue identities while the children start; a refusal ends the start."""
     refusals: list[AitradingError] = []
@@ -196,8 +202,11 @@ async def _run_together(
             )
         except AitradingError as exc:
             refusals.append(exc)
+        finally:
+            by_the_clock.cancel()
 
     async with asyncio.TaskGroup() as group:
+        by_the_clock = group.create_task(backups.run(), name="backups")
         group.create_task(supervise(), name="supervisor")
         try:
             await assembly.issue_identities()

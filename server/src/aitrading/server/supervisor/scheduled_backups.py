@@ -1,0 +1,75 @@
+"""Backups by the clock: a process of its own makes each; the platform does not wait for it."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.server.engines.process import Launch
+from aitrading.server.supervisor.births import Births
+from aitrading.server.supervisor.environment import inherited_environment
+from aitrading.server.supervisor.errors import BACKUP_SCHEDULE_INCOMPLETE
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.services import ISOLATED_PYTHON
+from aitrading.server.supervisor.settings import BackupSettings
+
+LOOK_EVERY_S: Final = 60.0
+RETRY_AFTER_S: Final = 900.0
+TIMEOUT_S: Final = 6 * 3_600.0
+PATTERN: Final = "aitrading-*.aitbackup"
+_MODULE: Final = "aitrading.server.backup"
+
+_log = logging.getLogger(__name__)
+
+
+class ScheduledBackups:
+    """Makes one whenever the newest file in the folder is older than the interval.
+
+    The files themselves are its memory, so a restart neither skips nor repeats one.
+    """
+
+    def __init__(self, home: Home, settings: BackupSettings, births: Births, clock: Clock) -> None:
+        if settings.every_h and not (settings.folder and settings.recovery_key):
+            raise BACKUP_SCHEDULE_INCOMPLETE.error()
+        self._home = home
+        self._settings = settings
+        self._births = births
+        self._clock = clock
+        self._folder = Path(settings.folder).expanduser().absolute()
+
+    async def run(self) -> None:
+        """For as long as the platform runs; returns at once when there is no schedule."""
+        while self._settings.every_h:
+            await self._clock.sleep(LOOK_EVERY_S)
+            if self.due() and not await self.make_one():
+                await self._clock.sleep(RETRY_AFTER_S)
+
+    def due(self) -> bool:
+        """Whether the newest backup is too old, or there is none."""
+        newest_s = max((path.stat().st_mtime for path in self._folder.glob(PATTERN)), default=0.0)
+        return self._clock.now_ns() / NS_PER_S - newest_s >= self._settings.every_h * 3_600
+
+    async def make_one(self) -> bool:
+        """Whether there is a new backup; what failed is in the log and in the books."""
+        settings = self._settings
+        launch = Launch(
+            command=(
+                *(*ISOLATED_PYTHON, _MODULE),
+                str(self._home.root),
+                str(self._folder),
+                str(settings.keep),
+                settings.recovery_key,
+            ),
+            environment=inherited_environment(os.environ),
+            folder=self._home.root,
+        )
+        try:
+            code, said = await self._births.run_to_end(launch, timeout_s=TIMEOUT_S)
+        except (OSError, TimeoutError) as exc:
+            code, said = 1, str(exc)
+        if code != 0:
+            _log.error("the scheduled backup was not made: %s", said.strip()[-500:])
+            return False
+        _log.info("scheduled backup: %s", said.strip())
+        return True

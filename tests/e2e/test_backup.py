@@ -1,0 +1,79 @@
+"""A backup under load becomes a home in which everything acknowledged before it is there once."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.platform import Platform, run_cli, running_platform, wait_until
+
+from aitrading.server.backup.parts import DERIVED, FOLDERS, PRIVATE_FOLDERS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("platform")]
+SYMBOL = "EURUSD"
+WORDS = "correct horse battery staple"
+
+
+def acknowledged(platform: Platform) -> int:
+    """Sequence of the newest tick that is durable: its sender was told so."""
+    for quote in platform.get(f"/api/v1/quotes?symbol={SYMBOL}")["items"]:
+        if not quote["provisional"]:
+            return int(quote["sequence"])
+    return 0
+
+
+def devices(platform: Platform) -> list[tuple[str, str]]:
+    return [
+        (one["device"], one["state"])
+        for one in platform.cli_json("device", "list", "--tenant", "demo")
+    ]
+
+
+def login(platform: Platform, password: str) -> int:
+    body = {"tenant": "demo", "username": "trader", "password": password}
+    return platform.request("POST", "/api/v1/auth/login", person=None, body=body)[0]
+
+
+def test_what_was_acknowledged_before_a_backup_is_in_the_restored_home_once(
+    tmp_path: Path,
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    file, secret = tmp_path / "kept.aitbackup", tmp_path / "passphrase"
+    secret.write_text(WORDS + "\n", encoding="utf-8")
+    with running_platform(old) as platform:
+        wait_until(lambda: acknowledged(platform) > 20, what="acknowledged ticks")
+        password, known = platform.password("trader"), devices(platform)
+        marker = wait_until(lambda: acknowledged(platform), what="a durable quote")
+        made = backup(platform, file, secret)
+        assert made["manifest"]["marker"]["home"] == str(old)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        left = {path.name for path in old.iterdir()}
+        assert platform.cli_json("backup", "list")[0]["state"] == "made"
+        reached = acknowledged(platform)
+    kept = {"postgres", "clickhouse", *FOLDERS.values(), *PRIVATE_FOLDERS.values()}
+    assert left <= kept | DERIVED, "a new folder of the home is neither backed up nor derived"
+
+    restored = run_cli("restore", str(file), "--passphrase-file", str(secret), home=new)
+    assert restored.returncode == 0, restored.stderr
+    shutil.move(old / "clients", new / "clients")  # the customer's machine has gone on by itself
+    with running_platform(new) as platform:
+        wait_until(lambda: acknowledged(platform) > reached + 20, what="the client going on")
+        last = acknowledged(platform)
+        history = wait_until(
+            lambda: found if (found := platform.history(SYMBOL))[-1] >= last else None,
+            what="new ticks in the history",
+        )
+        assert sorted(set(history)) == sorted(history), "a tick is there twice"
+        assert set(range(1, marker + 1)) <= set(history), "an acknowledged tick is gone"
+        after = [sequence for sequence in history if sequence > reached]
+        assert set(range(max(reached, after[0]), history[-1] + 1)) - {reached} <= set(after)
+        assert devices(platform) == known
+        assert login(platform, password) == 200
+        assert platform.cli_json("backup", "list")[0]["state"] == "restored"
+        assert not list((new / "spool").rglob("*.corrupt"))
+
+
+def backup(platform: Platform, file: Path, secret: Path) -> dict[str, Any]:
+    return dict(platform.cli_json("backup", str(file), "--passphrase-file", os.fspath(secret)))
