@@ -44,7 +44,8 @@ def test_what_was_acknowledged_before_a_backup_is_in_the_restored_home_once(
     secret.write_text(WORDS + "\n", encoding="utf-8")
     with running_platform(old) as platform:
         wait_until(lambda: acknowledged(platform) > 20, what="acknowledged ticks")
-        password, known = platform.password("trader"), devices(platform)
+        known = devices(platform)
+        password = platform.cli_json("user", "reset-password", "demo/trader")["password"]
         marker = wait_until(lambda: acknowledged(platform), what="a durable quote")
         made = backup(platform, file, secret)
         assert made["manifest"]["marker"]["home"] == str(old)
