@@ -3,17 +3,24 @@
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.platform import Platform, run_cli, running_platform, wait_until
+from harness.platform import Platform, run_cli, running_platform
+from harness.platform import wait_until as wait_briefly
 
 from aitrading.server.backup.parts import DERIVED, FOLDERS, PRIVATE_FOLDERS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("platform")]
 SYMBOL = "EURUSD"
 WORDS = "correct horse battery staple"
+
+
+def wait_until(probe: Callable[[], Any], *, what: str) -> Any:
+    """Two platforms start in this test; a busy machine takes its time."""
+    return wait_briefly(probe, what=what, timeout_s=90.0)
 
 
 def acknowledged(platform: Platform) -> int:
