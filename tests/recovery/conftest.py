@@ -179,10 +179,23 @@ def nats_lost(hurt: Platform) -> Episode:
 @pytest.fixture(scope="session")
 def valkey_lost(hurt: Platform) -> Episode:
     """The cache is killed and stays away for a while."""
-    told = Episode(hurt, (Place("database-service", database.CACHE_DEGRADE),))
+    told = Episode(
+        hurt,
+        (
+            Place("database-service", database.CACHE_DEGRADE),
+            Place("database-service", database.CACHE_BREAKER),
+            Place("database-service", database.READ_BUDGET_DEGRADE),
+        ),
+    )
     with outage(hurt, "valkey"):
+        hurt.history("EURUSD")
         told.while_it_lasts()
+        told.facts["busiest"] = hurt.request("GET", "/api/v1/ticks/busiest")[0]
         told.facts["ticks are stored"] = ticks_are_stored(hurt)
+    told.facts["busiest is back"] = patiently(
+        lambda: hurt.request("GET", "/api/v1/ticks/busiest")[0] == 200, 20
+    )
+    hurt.history("EURUSD")
     told.afterwards()
     return told
 

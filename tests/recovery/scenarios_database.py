@@ -7,17 +7,21 @@ from typing import Any
 from uuid import UUID
 
 from harness.patching import Process, Room, promised_by
+from typing_extensions import override
 
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
+from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.manual_clock import settle
 from aitrading.core.testing.segments import sealed_segment
 from aitrading.server.database_service import call_sites as sites
+from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
+from aitrading.server.database_service.cache.read_budget import ReadBudget
 from aitrading.server.database_service.clickhouse.errors import CLICKHOUSE_UNAVAILABLE
 from aitrading.server.database_service.guards import Guards
-from aitrading.server.database_service.settings import GuardSettings
+from aitrading.server.database_service.settings import CacheSettings, GuardSettings, ReadSettings
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.ledger import StreamInfo
 from aitrading.server.database_service.ticks.quarantine import Quarantine
@@ -30,7 +34,7 @@ from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 from aitrading.server.kit.ingest_api import segment_name
-from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
 
 TENANT, STREAM, SPOOL = TenantId(UUID(int=1)), UUID(int=2), UUID(int=3)
 SETTINGS = GuardSettings(failures=3, reads=1, read_queue=1, write_queue=1)
@@ -191,7 +195,48 @@ async def quotes_come_from_the_store_without_the_cache(room: Room) -> Process:
         socket=room.folder / "nobody-listens.sock",
     )
     client, reader = ValkeyClient(access), NoQuotes()
-    cache = QuoteCache(client, reader, process.errors, room.clock)  # type: ignore[arg-type]
-    assert (await cache.last_quotes(TENANT)).source == "store"
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    cache = make_cache(client, CacheSettings(), guards, room.clock, ids_of(room))
+    quotes = QuoteCache(cache, reader, process.errors, room.clock)  # type: ignore[arg-type]
+    assert (await quotes.last_quotes(TENANT)).source == "store"
     await client.stop()
+    return process
+
+
+class DeadCache(ValkeyClient):
+    """A client whose server is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(ValkeyAccess(user="database-service", password="unused"))  # noqa: S106  # pragma: allowlist secret
+        self.asked = 0
+
+    @override
+    async def calls(self, commands: Any) -> Any:
+        self.asked += len(commands)
+        raise CACHE_UNAVAILABLE.error(reason="test")
+
+
+def ids_of(room: Room) -> SystemIdFactory:
+    return SystemIdFactory(room.clock, SystemRandomness())
+
+
+@promised_by(sites.CACHE_BREAKER)
+async def a_dead_cache_is_not_asked_any_more(room: Room) -> Process:
+    process, client = Process.make(room.clock), DeadCache()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    cache = make_cache(client, CacheSettings(), guards, room.clock, ids_of(room))
+    codes = await codes_of(5, lambda: cache.of(TENANT).get("x"))
+    assert codes == ["CACHE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
+    assert client.asked == 3
+    return process
+
+
+@promised_by(sites.READ_BUDGET_DEGRADE)
+async def pages_are_counted_without_the_cache(room: Room) -> Process:
+    process, ids = Process.make(room.clock), ids_of(room)
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    cache = make_cache(DeadCache(), CacheSettings(), guards, room.clock, ids)
+    settings = ReadSettings(pages_per_minute=2)
+    budget = ReadBudget(cache, settings, process.errors, room.clock, ids)
+    assert await codes_of(3, lambda: budget.spend(TENANT)) == ["READ_BUDGET_SPENT"]
     return process

@@ -6,6 +6,7 @@ from harness.episode import Episode
 from aitrading.server.api_gateway.call_sites import PEER_BREAKER
 from aitrading.server.data_bridge.call_sites import DATABASE_BREAKER, IDENTITY_BREAKER
 from aitrading.server.database_service.call_sites import (
+    CACHE_BREAKER,
     CLICKHOUSE_READ_BREAKER,
     CLICKHOUSE_WRITE_BREAKER,
     POSTGRES_BREAKER,
@@ -53,3 +54,9 @@ def test_database_clickhouse_writes_opens_while_nothing_can_be_written(
 
 def test_gateway_peers_opens_for_the_one_that_is_away(database_service_lost: Episode) -> None:
     database_service_lost.require(PEER_BREAKER)
+
+
+def test_database_cache_is_not_asked_while_it_is_away(valkey_lost: Episode) -> None:
+    valkey_lost.require(CACHE_BREAKER)
+    assert valkey_lost.facts["busiest"] == 503, "only what lives in the cache alone is missing"
+    assert valkey_lost.facts["busiest is back"]

@@ -5,7 +5,7 @@ from harness.episode import Episode
 
 from aitrading.core.infrastructure.central_hub import REGISTRY_LOST
 from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN
-from aitrading.server.database_service.call_sites import CACHE_DEGRADE
+from aitrading.server.database_service.call_sites import CACHE_DEGRADE, READ_BUDGET_DEGRADE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("recovery")]
 
@@ -19,6 +19,11 @@ def test_bridge_last_known_quotes_are_called_unavailable(database_service_lost: 
 def test_database_quote_cache_is_done_without(valkey_lost: Episode) -> None:
     valkey_lost.require(CACHE_DEGRADE)
     assert valkey_lost.facts["ticks are stored"]
+
+
+def test_database_read_budget_is_kept_without_the_cache(valkey_lost: Episode) -> None:
+    valkey_lost.require(READ_BUDGET_DEGRADE)
+    assert valkey_lost.facts["ticks are stored"], "reading went on"
 
 
 def test_hub_registry_answers_with_the_last_known_services(nats_lost: Episode) -> None:

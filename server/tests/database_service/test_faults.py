@@ -15,14 +15,15 @@ from typing_extensions import override
 from aitrading.core.infrastructure.resilience import BreakerState
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.clickhouse.port import Rows
-from aitrading.server.database_service.settings import GuardSettings
+from aitrading.server.database_service.settings import CacheSettings, GuardSettings
 from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
 from aitrading.server.database_service.ticks.rendering import LATEST_MS
 from aitrading.server.database_service.ticks.store import PageQuestion, TickStore
@@ -208,9 +209,16 @@ async def outcome_of(w: Any, segment: tuple[str, bytes]) -> str:
     return "stored"
 
 
+def quote_cache(w: Any, client: ValkeyClient) -> QuoteCache:
+    clock = SystemClock()
+    ids = SystemIdFactory(clock, SystemRandomness())
+    cache = make_cache(client, CacheSettings(), w.guards, clock, ids)
+    return QuoteCache(cache, w.reader, w.errors, clock)
+
+
 @asynccontextmanager
 async def cache_of(w: Any, client: ValkeyClient) -> AsyncIterator[QuoteCache]:
-    cache = QuoteCache(client, w.reader, w.errors, SystemClock())
+    cache = quote_cache(w, client)
     try:
         yield cache
     finally:
@@ -227,7 +235,7 @@ async def test_quotes_come_from_the_store_while_the_cache_is_away(
         async with running_valkey(tmp_path) as valkey:
             access = valkey.access("database-service")
             client = ValkeyClient(access)
-            cache = QuoteCache(client, w.reader, w.errors, SystemClock())
+            cache = quote_cache(w, client)
             _, outcome = await w.intake.take(*w.segment(payload(alpha, stream, 1, 10)))
             cache.offer(outcome.streams, outcome.pieces)
             await cache.flush()

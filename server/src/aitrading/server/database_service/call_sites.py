@@ -52,6 +52,20 @@ SEGMENT_ISOLATION: Final = CallSite(
     description="A copy goes to the quarantine folder and the sender is told to go on without "
     "it; the same segment is refused unread for a while.",
 )
+CACHE_BREAKER: Final = CallSite(
+    name="database-cache",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="The cache is stopped, restarting or too slow.",
+    description="It is not asked for a while; whoever needs it does without it at once.",
+)
+READ_BUDGET_DEGRADE: Final = CallSite(
+    name="database-read-budget",
+    strategy=RecoveryStrategy.DEGRADE,
+    service=SERVICE,
+    fault="The cache, where pages per tenant are counted, does not answer.",
+    description="Each instance counts alone with the same limit; nobody reads without one.",
+)
 CACHE_DEGRADE: Final = CallSite(
     name="database-quote-cache",
     strategy=RecoveryStrategy.DEGRADE,
@@ -66,5 +80,7 @@ ALL_CALL_SITES: Final = (
     READ_BULKHEAD,
     WRITE_BULKHEAD,
     SEGMENT_ISOLATION,
+    CACHE_BREAKER,
     CACHE_DEGRADE,
+    READ_BUDGET_DEGRADE,
 )

@@ -10,8 +10,11 @@ from aitrading.core.infrastructure.resilience import Timeouts
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.security.claims import Scope
+from aitrading.server.database_service.cache.busiest import Busiest, BusiestSymbols
 from aitrading.server.database_service.cache.quotes import QuoteCache
+from aitrading.server.database_service.cache.read_budget import ReadBudget
 from aitrading.server.database_service.errors import (
+    READ_BUDGET_SPENT,
     SEGMENT_QUARANTINED,
     STREAM_DIGITS_CHANGED,
     SYMBOL_UNKNOWN,
@@ -50,10 +53,12 @@ from aitrading.server.kit.ingest_api import (
     StreamMarks,
 )
 from aitrading.server.kit.tenancy import parse_tenant
+from aitrading.server.kit.valkey import CACHE_UNAVAILABLE
 
 _log = get_logger(__name__)
 DEFAULT_LIMIT: Final = 1_000
 MAX_LIMIT: Final = 10_000
+BUSIEST_MAX: Final = 100
 BRIDGE: Final = peers("data-bridge")
 _TICKS_QUERY: Final = (
     QueryField(name="symbol", doc="The symbol as the broker spells it.", required=True),
@@ -178,8 +183,12 @@ class SegmentEndpoints:
 class TickEndpoints:
     """What people and their programs call."""
 
-    def __init__(self, reader: TickReader, metrics: Metrics) -> None:
+    def __init__(
+        self, reader: TickReader, budget: ReadBudget, busiest: Busiest, metrics: Metrics
+    ) -> None:
         self._reader = reader
+        self._budget = budget
+        self._busiest = busiest
         self._metrics = metrics
 
     @endpoint(
@@ -189,13 +198,29 @@ class TickEndpoints:
         summary="Ticks of a symbol by time, page by page.",
         answer=TicksPage,
         query=_TICKS_QUERY,
-        errors=(SYMBOL_UNKNOWN, TOO_MANY_STREAMS),
+        errors=(SYMBOL_UNKNOWN, TOO_MANY_STREAMS, READ_BUDGET_SPENT),
     )
     async def ticks(self, call: Call) -> TicksPage:
         """The tenant comes from the token, never from the question."""
-        page = await self._reader.page(call.token.tenant, question_of(call))
+        question = question_of(call)
+        await self._budget.spend(call.token.tenant)
+        page = await self._reader.page(call.token.tenant, question)
         self._metrics.increment(PAGES_READ)
         return page
+
+    @endpoint(
+        "GET",
+        "/api/v1/ticks/busiest",
+        access=scope(Scope.READ),
+        summary="Your symbols with most stored ticks today (UTC), the busiest first.",
+        answer=BusiestSymbols,
+        query=(QueryField(name="limit", doc=f"How many, 1 to {BUSIEST_MAX}; default 10."),),
+        errors=(CACHE_UNAVAILABLE,),
+    )
+    async def busiest(self, call: Call) -> BusiestSymbols:
+        """Counted in the cache alone: without it this one answer is missing."""
+        number = _limit(call.query_or("limit", "10"), BUSIEST_MAX)
+        return await self._busiest.today(call.token.tenant, number)
 
 
 def _tell(segment: TickSegment) -> None:
@@ -224,9 +249,9 @@ def _to_ms(text: str | None) -> int:
     return LATEST_MS if text is None else min(LATEST_MS, ms_of_rfc3339("to", text))
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {MAX_LIMIT}")
+def _limit(text: str, most: int = MAX_LIMIT) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {most}")
     return int(text)
 
 

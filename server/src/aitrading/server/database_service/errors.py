@@ -68,6 +68,15 @@ SYMBOL_UNKNOWN: Final = ErrorSpec(
     http_status=404,
     severity=Severity.DEBUG,
 )
+READ_BUDGET_SPENT: Final = ErrorSpec(
+    code="READ_BUDGET_SPENT",
+    category=Category.DENIED,
+    message="Your organisation read {limit} pages in a minute; the next in {retry_after_s} s.",
+    why="One organisation's questions may not take the place of another's.",
+    remedy="Wait, ask for larger pages, or let the operator raise `reads.pages_per_minute`.",
+    http_status=429,
+    severity=Severity.INFO,
+)
 TOO_MANY_STREAMS: Final = ErrorSpec(
     code="TOO_MANY_STREAMS",
     category=Category.DENIED,

@@ -12,6 +12,7 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.database_service.call_sites import (
     ALL_CALL_SITES,
+    CACHE_BREAKER,
     CLICKHOUSE_READ_BREAKER,
     CLICKHOUSE_WRITE_BREAKER,
     POSTGRES_BREAKER,
@@ -49,6 +50,7 @@ class Guards:
         self.postgres = breaker(POSTGRES_BREAKER, "DATABASE_")
         self.clickhouse_writes = breaker(CLICKHOUSE_WRITE_BREAKER, "CLICKHOUSE_")
         self.clickhouse_reads = breaker(CLICKHOUSE_READ_BREAKER, "CLICKHOUSE_")
+        self.cache = breaker(CACHE_BREAKER, "CACHE_UNAVAILABLE")
         self.writes = bulkhead(WRITE_BULKHEAD, 1, settings.write_queue)
         self.reads = bulkhead(READ_BULKHEAD, settings.reads, settings.read_queue)
 

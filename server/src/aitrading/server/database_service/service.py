@@ -9,7 +9,10 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
+from aitrading.server.database_service.cache.busiest import Busiest
+from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
+from aitrading.server.database_service.cache.read_budget import ReadBudget
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
@@ -24,10 +27,12 @@ from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEn
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.postgres_schema import PostgresSchema
 from aitrading.server.database_service.settings import (
+    CacheSettings,
     ClickHouseSettings,
     GuardSettings,
     PoolSettings,
     QuarantineSettings,
+    ReadSettings,
 )
 from aitrading.server.database_service.subscriptions.endpoints import SubscriptionEndpoints
 from aitrading.server.database_service.ticks.intake import SegmentIntake
@@ -57,7 +62,7 @@ def migrations(engine: str) -> Path:
 
 
 def _providers(manager: ImportManager) -> None:
-    for source in (_pool, _runner, _clickhouse, _port, _schema, _valkey, _quarantine):
+    for source in (_pool, _runner, _clickhouse, _port, _schema, _valkey, _quarantine, make_cache):
         manager.provide(source)
     for part in (
         PostgresSchema,
@@ -67,6 +72,8 @@ def _providers(manager: ImportManager) -> None:
         TickReader,
         StreamBook,
         SegmentIntake,
+        Busiest,
+        ReadBudget,
         QuoteCache,
         Tidier,
         SegmentEndpoints,
@@ -144,7 +151,14 @@ def _quarantine(bundle: ServiceBundle, settings: QuarantineSettings, clock: Cloc
 SPEC: Final = ServiceSpec(
     name=NAME,
     depends_on=("postgres", "valkey", "nats"),
-    sections=(ClickHouseSettings, PoolSettings, GuardSettings, QuarantineSettings),
+    sections=(
+        ClickHouseSettings,
+        PoolSettings,
+        GuardSettings,
+        QuarantineSettings,
+        CacheSettings,
+        ReadSettings,
+    ),
     providers=_providers,
     components=(
         PostgresPool,

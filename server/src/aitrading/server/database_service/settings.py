@@ -116,3 +116,31 @@ class QuarantineSettings:
             maximum=1_000_000,
         ),
     ] = 1_024
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheSettings:
+    """The cache of this service."""
+
+    SECTION: ClassVar[str] = "cache"
+
+    in_process: Annotated[
+        bool,
+        Setting(doc="Keep the cache inside the service; for one instance, ends with it."),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+    """What one organisation may read."""
+
+    SECTION: ClassVar[str] = "reads"
+
+    pages_per_minute: Annotated[
+        int,
+        Setting(
+            doc="Pages of ticks that all people of one organisation may read in a minute.",
+            minimum=1,
+            maximum=10_000_000,
+        ),
+    ] = 6_000

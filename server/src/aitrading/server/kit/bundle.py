@@ -53,6 +53,8 @@ class ValkeyAccess(msgspec.Struct, frozen=True, kw_only=True):
     password: str
     socket: Path | None = None
     url: str | None = None
+    tls: TlsFiles | None = None
+    """Shown to a server that asks for a certificate; its own is verified by the URL's roots."""
 
 
 class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,6 +116,8 @@ class ValkeyClient(Component):
                 cafile=str(target.ca_file) if target.ca_file else None
             )
             context.minimum_version = ssl.TLSVersion[MINIMUM_TLS_VERSION.replace(".", "_")]
+            if access.tls is not None:
+                context.load_cert_chain(access.tls.certificate, access.tls.private_key)
             _, connection = await loop.create_connection(
                 _Connection, target.host, target.port, ssl=context
             )

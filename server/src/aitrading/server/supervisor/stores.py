@@ -16,6 +16,7 @@ from aitrading.server.kit.bundle import (
     ClickHouseAccess,
     NatsAccess,
     PostgresAccess,
+    TlsFiles,
     ValkeyAccess,
 )
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
@@ -110,7 +111,9 @@ class StorePlan:
     def _valkey(self, engines: list[ChildSpec]) -> Callable[[str], ValkeyAccess]:
         given = self._servers.get(Store.CACHE)
         if given is not None:
-            return lambda service: _cache_server(given, service, self._passwords)
+            return lambda service: _cache_server(
+                given, service, self._passwords, tls_files(self._home, service)
+            )
         folders = ValkeyFolders(data_root=self._home.valkey, run_folder=self._home.run)
         engine = ValkeyEngine(folders, self._passwords, services=SERVICE_NAMES)
         engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
@@ -152,14 +155,16 @@ class StorePlan:
         return ClickHouseAccess(url=given.url)
 
 
-def _cache_server(given: GivenServer, service: str, passwords: PasswordStore) -> ValkeyAccess:
+def _cache_server(
+    given: GivenServer, service: str, passwords: PasswordStore, tls: TlsFiles
+) -> ValkeyAccess:
     """The URL's own login when it has one, else each service logs in as itself."""
     target = given.target
     if target.user is not None and target.password is not None:
         user, password = target.user, target.password
     else:
         user, password = service, passwords.get(VALKEY, service)
-    return ValkeyAccess(user=user, password=password.reveal(), url=given.url)
+    return ValkeyAccess(user=user, password=password.reveal(), url=given.url, tls=tls)
 
 
 def _postgres_server(target: StoreTarget, role: str, passwords: PasswordStore) -> PostgresAccess:

@@ -1,5 +1,6 @@
 """The newest quote of each symbol, kept where it can be read without asking a store."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
@@ -11,15 +12,16 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.cache.busiest import Busiest
 from aitrading.server.database_service.call_sites import CACHE_DEGRADE
 from aitrading.server.database_service.ticks.blocks import Piece
 from aitrading.server.database_service.ticks.ledger import StreamId, StreamInfo
 from aitrading.server.database_service.ticks.reader import TickReader
 from aitrading.server.database_service.ticks.rendering import price_text, rfc3339_of_ms
+from aitrading.server.kit.cache.port import NAME_MAX_BYTES, Cache
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
-from aitrading.server.kit.valkey import ValkeyClient
 
-KEY_PREFIX: Final = "database-service:quotes:"
+NAME: Final = "quotes"
 LIFE_S: Final = 7 * 86_400
 FLUSH_EVERY_S: Final = 0.1
 MAX_WAITING: Final = 50_000
@@ -34,13 +36,15 @@ class QuoteCache(Component):
     depends_on: ClassVar[tuple[str, ...]] = ("cache",)
 
     def __init__(
-        self, client: ValkeyClient, reader: TickReader, errors: ErrorHandler, clock: Clock
+        self, cache: Cache, reader: TickReader, errors: ErrorHandler, clock: Clock
     ) -> None:
-        self._client = client
+        self._cache = cache
+        self._busiest = Busiest(cache, clock)
         self._reader = reader
         self._errors = errors
         self._clock = clock
         self._waiting: dict[tuple[TenantId, str], LastQuote] = {}
+        self._counted: dict[TenantId, Counter[str]] = {}
         self._tasks = TaskSet("quote-cache", on_error=self._failed)
         self._state = ComponentState.NEW
 
@@ -71,6 +75,7 @@ class QuoteCache(Component):
             key = (piece.header.tenant, piece.header.stream)
             if key not in newest or piece.last > newest[key].last:
                 newest[key] = piece
+            self._count(TenantId(key[0]), streams[key].symbol, piece.count)
         for key, piece in newest.items():
             quote = _quote(streams[key], piece)
             if len(self._waiting) < MAX_WAITING or (key[0], quote.symbol) in self._waiting:
@@ -80,8 +85,8 @@ class QuoteCache(Component):
         """The newest quotes of a tenant, by symbol."""
 
         async def cached() -> LastQuotes:
-            raw = await self._client.call("HVALS", f"{KEY_PREFIX}{tenant}")
-            quotes = [msgspec.json.decode(each, type=LastQuote) for each in raw]
+            found = await self._cache.of(tenant).fields(NAME)
+            quotes = [msgspec.json.decode(each, type=LastQuote) for each in found.values()]
             return _answer(FROM_CACHE, quotes)
 
         async def stored(_: Exception) -> LastQuotes:
@@ -102,21 +107,26 @@ class QuoteCache(Component):
     async def flush(self) -> None:
         """Write what waits; what cannot be written is forgotten, the next tick brings it again."""
         waiting, self._waiting = self._waiting, {}
+        counted, self._counted = self._counted, {}
         if not waiting:
             return
-        commands: list[tuple[str | bytes | int, ...]] = []
+        tables: dict[TenantId, dict[str, bytes]] = {}
         for (tenant, symbol), quote in waiting.items():
-            key = f"{KEY_PREFIX}{tenant}"
-            commands.append(("HSET", key, symbol, msgspec.json.encode(quote)))
-            commands.append(("EXPIRE", key, LIFE_S))
+            tables.setdefault(tenant, {})[symbol] = msgspec.json.encode(quote)
 
         async def write() -> None:
-            await self._client.calls(commands)
+            for tenant, table in tables.items():
+                await self._cache.of(tenant).put_fields(NAME, table, life_s=LIFE_S)
+                await self._busiest.add(tenant, counted.get(tenant, {}))
 
         async def forget(_: Exception) -> None:
             """The store has everything."""
 
         await self._errors.degrade(CACHE_DEGRADE, write, forget)
+
+    def _count(self, tenant: TenantId, symbol: str, ticks: int) -> None:
+        if len(symbol.encode()) <= NAME_MAX_BYTES:
+            self._counted.setdefault(tenant, Counter())[symbol] += ticks
 
     async def _flush_for_ever(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """Keeping the ledger's memory of segments short."""
 
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -7,9 +8,13 @@ from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.database_service.ticks import ledger
+from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.postgres import PostgresPool
 
 TIDY_EVERY_S: Final = 3_600.0
+LEASE_LIFE_S: Final = 120.0
+"""Longer than a statement may take: the lease outlives the one statement of a round."""
+JOB: Final = "tidier"
 
 
 class Tidier:
@@ -17,11 +22,14 @@ class Tidier:
 
     name: ClassVar[str] = "tidier"
     critical: ClassVar[bool] = False
-    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
+    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema", "cache")
 
-    def __init__(self, pool: PostgresPool, clock: Clock, errors: ErrorHandler) -> None:
+    def __init__(
+        self, pool: PostgresPool, cache: Cache, clock: Clock, errors: ErrorHandler
+    ) -> None:
         self.state = ComponentState.NEW
         self._pool = pool
+        self._cache = cache.platform
         self._clock = clock
         self._errors = errors
         self._tasks = TaskSet(self.name, on_error=self._failed)
@@ -37,9 +45,19 @@ class Tidier:
         self.state = ComponentState.STOPPED
 
     async def tidy(self) -> int:
-        """Tidy once; gives how many names were forgotten."""
-        async with self._pool.platform_tx() as tx:
-            return await ledger.forget_old_segments(tx)
+        """Tidy once, unless another instance does; gives how many names were forgotten.
+
+        Raises `CACHE_UNAVAILABLE` without a cache to agree in: the next round will do.
+        """
+        lease = await self._cache.acquire(JOB, life_s=LEASE_LIFE_S)
+        if lease is None:
+            return 0
+        try:
+            async with self._pool.platform_tx() as tx:
+                return await ledger.forget_old_segments(tx)
+        finally:
+            with suppress(AitradingError):  # it ends by itself
+                await self._cache.release(lease)
 
     async def _tidy_for_ever(self) -> None:
         while True:

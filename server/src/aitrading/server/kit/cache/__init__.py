@@ -1,0 +1,1 @@
+"""The cache as typed operations; `port.py` is what services use, the rest carries it out."""
