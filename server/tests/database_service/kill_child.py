@@ -42,15 +42,15 @@ class DeadlyStore(TickStore):
     armed = ""
 
     @override
-    async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
+    async def insert(self, pieces: Sequence[Piece], *, label: str) -> None:
         if self.armed == "before insert":
             die()
         if self.armed == "between the tables":
             self._clickhouse = OneInsert(self._clickhouse)
         if self.armed == "half inserted":
-            await super().insert(pieces[::2], token=f"{token}-half")
+            await super().insert(pieces[::2], label=f"{label}-half")
             die()
-        await super().insert(pieces, token=token)
+        await super().insert(pieces, label=label)
         if self.armed == "after insert":
             die()
 
@@ -62,11 +62,11 @@ class OneInsert:
         self._clickhouse = clickhouse
         self._done = False
 
-    async def insert(self, into: str, block: bytes, *, token: str) -> None:
+    async def insert(self, into: str, block: bytes, *, label: str) -> None:
         if self._done:
             die()
         self._done = True
-        await self._clickhouse.insert(into, block, token=token)
+        await self._clickhouse.insert(into, block, label=label)
 
 
 class Access:

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -129,13 +131,13 @@ class FaultyStore(TickStore):
         self.kill: Callable[[], None] | None = None
 
     @override
-    async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
+    async def insert(self, pieces: Sequence[Piece], *, label: str) -> None:
         if self.moment == "before":
             raise ConnectionResetError
         if self.moment == "half":
-            await super().insert(pieces[: len(pieces) // 2], token=token)
+            await super().insert(pieces[: len(pieces) // 2], label=label)
             raise ConnectionResetError
-        await super().insert(pieces, token=token)
+        await super().insert(pieces, label=label)
         if self.moment == "after":
             raise ConnectionResetError
         if self.kill is not None:
@@ -205,24 +207,39 @@ async def test_a_caller_that_stops_waiting_leaves_no_copy(
 
 
 @async_test
-async def test_a_forgotten_window_does_not_matter(
+async def test_a_part_that_never_came_into_place_is_stored_by_the_repeat(
     world: Any, tenants: Tenants, payload: Payload
 ) -> None:
-    """The ledger alone keeps ticks apart when ClickHouse has forgotten every token."""
+    """As after a kill between the engine's log of known blocks and the renaming of the part."""
     alpha, _ = tenants
     async with world() as w:
+        await w.clickhouse.execute(
+            "ALTER TABLE market.ticks MODIFY SETTING non_replicated_deduplication_window = 100"
+        )
         stream = await w.open(alpha)
+        segment, folder = w.segment(payload(alpha, stream, 1, 50)), w.folder
         faulty = FaultyStore(w.store, "after")
         w.intake._writer = TickWriter(w.pool, faulty, w.guards)
-        segment = w.segment(payload(alpha, stream, 1, 50))
         with pytest.raises(ConnectionResetError):
             await w.intake.take(*segment)
-        await w.clickhouse.execute(
-            "ALTER TABLE market.ticks MODIFY SETTING non_replicated_deduplication_window = 0"
-        )
-        faulty.moment = ""
-        await w.intake.take(*segment)
+        where = await path_of_the_only_part(w)
+    shutil.rmtree(where)
+    async with world() as w:
+        assert folder == w.folder
+        _, outcome = await w.intake.take(*segment)
+        assert outcome.inserted == 50
         assert await w.counts(alpha, stream) == (50, 50, 1, 50)
+
+
+async def path_of_the_only_part(w: Any) -> str:
+    rows = await w.clickhouse.select(
+        "SELECT toFixedString(path, 512) AS path FROM system.parts"
+        " WHERE database = 'market' AND table = 'ticks' AND active",
+        np.dtype([("path", "S512")]),
+        after_writes=True,
+    )
+    assert len(rows) == 1
+    return rows["path"][0].decode()
 
 
 @async_test

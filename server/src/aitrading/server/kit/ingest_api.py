@@ -105,5 +105,5 @@ class LastQuotes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def segment_name(spool: UUID, segment_id: int) -> str:
-    """How a segment is called in paths, logs and deduplication tokens."""
+    """How a segment is called in paths, logs and labels of inserts."""
     return f"{spool.hex}-{segment_id:016x}"

@@ -26,7 +26,7 @@ from aitrading.server.database_service.clickhouse.port import (
     ClickHouseEngine,
     Parameter,
     Rows,
-    checked_token,
+    checked_label,
     parameter_text,
 )
 from aitrading.server.kit.backup_api import FrozenStore
@@ -34,6 +34,11 @@ from aitrading.server.kit.backup_api import FrozenStore
 T = TypeVar("T")
 CONFIG_FILE: Final = "engine.xml"
 DATA_FOLDER: Final = "data"
+_INSERT_SETTINGS: Final = (
+    "insert_deduplicate = 0, deduplicate_insert_select = 'disable', max_insert_threads = 1"
+)
+"""The engine's own deduplication loses rows after a crash (see ticks/writer.py); one thread
+writes, so that a block stays whole."""
 _CODE: Final = re.compile(r"Code: (\d+)")
 
 
@@ -123,8 +128,9 @@ class EmbeddedClickHouse(ClickHouseEngine):
         return np.frombuffer(raw, layout)
 
     @override
-    async def insert(self, into: str, block: bytes, *, token: str) -> None:
-        await self._write(lambda connection: _insert(connection, into, block, token))
+    async def insert(self, into: str, block: bytes, *, label: str) -> None:
+        checked_label(label)
+        await self._write(lambda connection: _insert(connection, into, block))
 
     @override
     async def freeze(self, name: str) -> FrozenStore:
@@ -215,19 +221,18 @@ def _query(connection: Any, sql: str, parameters: Mapping[str, Parameter] | None
     return bytes(connection.query(sql, "RowBinary", params=texts).bytes())
 
 
-def _insert(connection: Any, into: str, block: bytes, token: str) -> None:
+def _insert(connection: Any, into: str, block: bytes) -> None:
     """Insert by a query over a file in memory, whose errors are raised.
 
     The engine's own way, `send_insert` and `insert_done`, reports success for a block that could
-    not be written. One thread writes, so that the block stays whole.
+    not be written.
     """
-    settings = f"insert_deduplication_token = '{checked_token(token)}', max_insert_threads = 1"
     with os.fdopen(os.memfd_create("block"), "wb") as file:
         file.write(block)
         file.flush()
         source = f"file('/proc/self/fd/{file.fileno()}', 'Native')"
         insert = f"INSERT INTO {into} SELECT * FROM {source}"  # noqa: S608 - names from our code
-        _query(connection, f"{insert} SETTINGS {settings}", None)
+        _query(connection, f"{insert} SETTINGS {_INSERT_SETTINGS}", None)
 
 
 def _number(exc: RuntimeError) -> int:

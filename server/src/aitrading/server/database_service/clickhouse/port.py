@@ -18,10 +18,10 @@ from aitrading.server.kit.backup_api import FrozenStore
 
 Parameter = str | int | UUID | Sequence[int] | Sequence[UUID]
 Rows = NDArray[np.void]
-MAX_TOKEN_CHARS: Final = 120
+MAX_LABEL_CHARS: Final = 120
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 """ClickHouse reads the value of a parameter as a field of a TSV file."""
-_TOKEN: Final = re.compile(rf"[A-Za-z0-9/:-]{{1,{MAX_TOKEN_CHARS}}}", re.ASCII)
+_LABEL: Final = re.compile(rf"[A-Za-z0-9/:-]{{1,{MAX_LABEL_CHARS}}}", re.ASCII)
 
 
 class ClickHouse(Protocol):
@@ -46,10 +46,11 @@ class ClickHouse(Protocol):
         """
         ...
 
-    async def insert(self, into: str, block: bytes, *, token: str) -> None:
+    async def insert(self, into: str, block: bytes, *, label: str) -> None:
         """Insert a Native block; on return it is on disk.
 
-        A block with a token seen lately is recognised and not inserted again.
+        The same block again is inserted again, and nothing here repeats one: whoever inserts
+        knows what is stored. The label only names the insert for operators.
         """
         ...
 
@@ -82,11 +83,11 @@ def parameter_text(value: Parameter) -> str:
     return f"[{','.join(_element(each) for each in value)}]"
 
 
-def checked_token(token: str) -> str:
-    """A token that may stand in a statement; anything else is a mistake in the program."""
-    if not _TOKEN.fullmatch(token):
-        raise ValueError("a deduplication token is a short plain text")
-    return token
+def checked_label(label: str) -> str:
+    """A label that may stand in a query's id; anything else is a mistake in the program."""
+    if not _LABEL.fullmatch(label):
+        raise ValueError("the label of an insert is a short plain text")
+    return label
 
 
 def _element(value: int | UUID) -> str:

@@ -28,15 +28,19 @@ from aitrading.server.database_service.clickhouse.port import (
     ClickHouseEngine,
     Parameter,
     Rows,
-    checked_token,
+    checked_label,
     parameter_text,
 )
 from aitrading.server.kit.backup_api import FrozenStore
 
 T = TypeVar("T")
 INSERT_MARK: Final = "aitrading-insert-"
-"""Query ids of inserts start so; a new process ends what the one before left running."""
+"""Query ids of inserts start so; what nobody waits for any more is ended by it."""
 _END_INSERTS: Final = f"KILL QUERY WHERE startsWith(query_id, '{INSERT_MARK}') SYNC"
+_KNOWS_NEWER_SWITCH: Final = "SELECT toString(count()) FROM system.settings WHERE name = 'deduplicate_insert' FORMAT RawBLOB"
+_OLDER_SWITCH: Final = {"insert_deduplicate": "0"}
+_NEWER_SWITCH: Final = {"deduplicate_insert": "disable"}
+"""Servers from 2026 on obey this one and ignore the other; older ones refuse to know it."""
 _LEFT: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -50,7 +54,12 @@ class ServerLimits:
 
 
 class ServedClickHouse(ClickHouseEngine):
-    """Writes go one after the other over a connection of their own, reads over others."""
+    """Writes go one after the other over a connection of their own, reads over others.
+
+    An insert is sent once. One that was not answered may still run on the server: it is ended
+    before anything else goes over the writing connection, so that what is asked there sees its
+    outcome and nothing is added behind that answer.
+    """
 
     def __init__(
         self,
@@ -65,12 +74,13 @@ class ServedClickHouse(ClickHouseEngine):
         )
         context.minimum_version = ssl.TLSVersion[MINIMUM_TLS_VERSION.replace(".", "_")]
         self._limits = limits
-        self._writer = _Line(target, context, "clickhouse-write", limits.write_timeout_s)
+        self._writer = _WriteLine(target, context, "clickhouse-write", limits.write_timeout_s)
         self._all_readers = [
             _Line(target, context, f"clickhouse-read-{number}", limits.read_timeout_s)
             for number in range(limits.readers)
         ]
         self._readers: asyncio.Queue[_Line] = asyncio.Queue()
+        self._insert_settings: Mapping[str, str] = _OLDER_SWITCH
         self._state = ComponentState.NEW
         self.depends_on = depends_on
 
@@ -89,7 +99,9 @@ class ServedClickHouse(ClickHouseEngine):
         """Answers when no insert of an earlier process can still add rows."""
         self._state = ComponentState.STARTING
         try:
-            await self._writer.ask(_END_INSERTS, {})
+            knows_newer = await self._writer.ask(_KNOWS_NEWER_SWITCH, {})
+            if knows_newer.strip() == b"1":
+                self._insert_settings = {**_OLDER_SWITCH, **_NEWER_SWITCH}
         except BaseException:
             self._state = ComponentState.FAILED
             raise
@@ -141,15 +153,15 @@ class ServedClickHouse(ClickHouseEngine):
             self._readers.put_nowait(reader)
 
     @override
-    async def insert(self, into: str, block: bytes, *, token: str) -> None:
+    async def insert(self, into: str, block: bytes, *, label: str) -> None:
         arguments = {
             "query": f"INSERT INTO {into} FORMAT Native",
-            "query_id": f"{INSERT_MARK}{checked_token(token)}",
-            "insert_deduplication_token": checked_token(token),
+            "query_id": f"{INSERT_MARK}{checked_label(label)}",
+            **self._insert_settings,
             "async_insert": "0",
             "max_insert_threads": "1",
         }
-        await self._writer.send(block, arguments)
+        await self._writer.insert(block, arguments)
 
 
 class _Line:
@@ -179,11 +191,11 @@ class _Line:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _exchange(self, body: bytes, arguments: Mapping[str, str]) -> bytes:
+    def _exchange(self, body: bytes, arguments: Mapping[str, str], *, once: bool = False) -> bytes:
         settings = {"wait_end_of_query": "1", **arguments}
         path = f"/?{urlencode(settings)}"
         try:
-            status, number, answer = self._request(path, body)
+            status, number, answer = self._request(path, body, once=once)
         except (OSError, http.client.HTTPException) as exc:
             self._hang_up()
             raise CLICKHOUSE_UNAVAILABLE.error(reason=type(exc).__name__) from exc
@@ -191,13 +203,19 @@ class _Line:
             raise error_of(number, limit_s=self._timeout_s)
         return answer
 
-    def _request(self, path: str, body: bytes) -> tuple[int, int, bytes]:
-        """Status, error number and body; a kept connection that the server left is replaced."""
+    def _request(self, path: str, body: bytes, *, once: bool) -> tuple[int, int, bytes]:
+        """Status, error number and body.
+
+        A kept connection that the server left is replaced and, unless `once`, the request sent
+        again: the server may have acted on it before it left.
+        """
         if self._connection is not None:
             try:
                 return _exchange(self._connection, path, body, self._headers())
             except _LEFT:
                 self._hang_up()
+                if once:
+                    raise
         self._connection = self._connect()
         return _exchange(self._connection, path, body, self._headers())
 
@@ -221,6 +239,30 @@ class _Line:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+class _WriteLine(_Line):
+    """The line for inserts: each is sent once, and none is left running behind another request."""
+
+    _unsure = True
+    """An insert may be running that nobody waits for: of the process before, at first."""
+
+    async def insert(self, block: bytes, arguments: Mapping[str, str]) -> None:
+        await self._in_thread(lambda: self._insert(block, arguments))
+
+    @override
+    def _exchange(self, body: bytes, arguments: Mapping[str, str], *, once: bool = False) -> bytes:
+        if self._unsure:
+            super()._exchange(_END_INSERTS.encode(), {})
+            self._unsure = False
+        return super()._exchange(body, arguments, once=once)
+
+    def _insert(self, block: bytes, arguments: Mapping[str, str]) -> None:
+        """A kept connection is tried out with a harmless question: an insert is never repeated."""
+        self._exchange(b"SELECT 1", {})
+        self._unsure = True
+        super()._exchange(block, arguments, once=True)
+        self._unsure = False
 
 
 def _exchange(

@@ -89,11 +89,11 @@ class TickStore:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
-    async def insert(self, pieces: Sequence[Piece], *, token: str) -> None:
+    async def insert(self, pieces: Sequence[Piece], *, label: str) -> None:
         """Store the rows durably; the batches go first, because repeating them is harmless."""
         batches, ticks = await asyncio.to_thread(_blocks, pieces)
-        await self._clickhouse.insert(BATCHES_INTO, batches, token=f"{token}:b")
-        await self._clickhouse.insert(TICKS_INTO, ticks, token=token)
+        await self._clickhouse.insert(BATCHES_INTO, batches, label=f"{label}:b")
+        await self._clickhouse.insert(TICKS_INTO, ticks, label=label)
 
     async def orphans(self, stream: StreamId, stored: SequenceRanges) -> list[tuple[int, int]]:
         """Ranges that are in ClickHouse although the ledger does not say so.

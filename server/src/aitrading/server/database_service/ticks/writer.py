@@ -12,8 +12,11 @@ the rows. One transaction in PostgreSQL, which also makes this the only writer, 
 
 Killed before 3: nothing happened. Killed in 3: each part of the block (one per month of receipt)
 is there as a whole or not at all. Killed after 3 or in 4: the rows are orphans. In every case the
-same segment comes again and 2 finds what is there. The deduplication token is a second net below:
-it catches a block that is sent twice within the table's window, and nothing relies on it.
+same segment comes again and 2 finds what is there.
+
+ClickHouse's own deduplication is switched off. Its log is written before a part is renamed into
+place: killed between the two it remembers a part that does not exist, and drops the next copy of
+the block while answering that it is stored. It is a hole and not a second net.
 """
 
 from collections import OrderedDict
@@ -101,7 +104,7 @@ class TickWriter:
             stored = {key: await self._settle(key, info.stored) for key, info in streams.items()}
             pieces = new_pieces(segment.records, stored)
             if pieces:
-                await self._store.insert(pieces, token=_token(segment, pieces))
+                await self._store.insert(pieces, label=_label(segment, pieces))
         await ledger.record(tx, segment, stored)
         grown = {
             key: StreamInfo(
@@ -142,7 +145,7 @@ def new_pieces(
     return pieces
 
 
-def _token(segment: TickSegment, pieces: Sequence[Piece]) -> str:
-    """The segment's name, and what of it is inserted: another selection is another block."""
+def _label(segment: TickSegment, pieces: Sequence[Piece]) -> str:
+    """The segment's name, and what of it is inserted: so operators find it in query logs."""
     selection = ";".join(f"{piece.header.stream}:{piece.first}-{piece.last}" for piece in pieces)
     return f"{segment.name}:{crc32(selection.encode()):08x}"
