@@ -39,7 +39,7 @@ def devices(platform: Platform) -> list[tuple[str, str]]:
 
 
 def login(platform: Platform, password: str) -> int:
-    body = {"tenant": "demo", "username": "trader", "password": password}
+    body = {"tenant": "demo", "username": "auditor", "password": password}
     return platform.request("POST", "/api/v1/auth/login", person=None, body=body)[0]
 
 
@@ -52,7 +52,7 @@ def test_what_was_acknowledged_before_a_backup_is_in_the_restored_home_once(
     with running_platform(old) as platform:
         wait_until(lambda: acknowledged(platform) > 20, what="acknowledged ticks")
         known = devices(platform)
-        password = platform.cli_json("user", "reset-password", "demo/trader")["password"]
+        password = platform.cli_json("user", "reset-password", "demo/auditor")["password"]
         marker = wait_until(lambda: acknowledged(platform), what="a durable quote")
         made = backup(platform, file, secret)
         assert made["manifest"]["marker"]["home"] == str(old)
