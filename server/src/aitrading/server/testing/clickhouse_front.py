@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from typing_extensions import override
+
 from aitrading.server.database_service.clickhouse.chdb_module import load_engine
 from aitrading.server.testing.engines import ThrowawayAuthority
 
@@ -42,15 +44,18 @@ class _Front(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     front: FrontState
 
+    @override
     def setup(self) -> None:
         super().setup()
         self.connection_to_engine = self.front.engine.connect(self.front.data)
 
+    @override
     def finish(self) -> None:
         self.connection_to_engine.close()
         super().finish()
 
-    def log_message(self, *_: Any) -> None:
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
     def do_POST(self) -> None:
