@@ -43,6 +43,13 @@ class Host:
             "call", answer, peer=peer, method="GET", path=path, query=query
         )
 
+    def tell(self, peer: str, path: str, body: dict[str, Any], answer: type[T], **query: str) -> T:
+        """POST to another service's internal interface; members that are None are left out."""
+        given = {name: value for name, value in body.items() if value is not None}
+        return self._client.request(
+            "call", answer, peer=peer, method="POST", path=path, query=query, body=given
+        )
+
     def person(self, given: str) -> dict[str, str]:
         """`TENANT/USER`, or `USER` where there is only one organisation."""
         tenant, slash, user = given.partition("/")

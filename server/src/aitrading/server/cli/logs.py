@@ -12,6 +12,7 @@ import msgspec
 
 from aitrading.server.cli.errors import LOG_NOT_FOUND, TRACE_NOT_FOUND
 from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.log_policy import cost, lifecycle, policy
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, printable, show_error
 from aitrading.server.supervisor.home import Home
 
@@ -24,6 +25,11 @@ _COLOURS: Final = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 @click.group()
 def logs() -> None:
     """Logs of services and engines."""
+
+
+logs.add_command(policy)
+logs.add_command(cost)
+logs.add_command(lifecycle)
 
 
 @logs.command()

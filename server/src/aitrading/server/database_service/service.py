@@ -25,6 +25,13 @@ from aitrading.server.database_service.clickhouse.served import (
 )
 from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.log_policy.book import PolicyBook
+from aitrading.server.database_service.log_policy.endpoints import (
+    HostLogEndpoints,
+    LogPolicyEndpoints,
+)
+from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
+from aitrading.server.database_service.operators import Operators
 from aitrading.server.database_service.postgres_schema import PostgresSchema
 from aitrading.server.database_service.settings import (
     CacheSettings,
@@ -82,6 +89,11 @@ def _providers(manager: ImportManager) -> None:
         SubscriptionEndpoints,
         BackupBook,
         BackupEndpoints,
+        Operators,
+        PolicyBook,
+        LogLifecycle,
+        LogPolicyEndpoints,
+        HostLogEndpoints,
     ):
         manager.provide(part)
 
@@ -168,7 +180,15 @@ SPEC: Final = ServiceSpec(
         ValkeyClient,
         QuoteCache,
         Tidier,
+        LogLifecycle,
     ),
-    endpoints=(SegmentEndpoints, TickEndpoints, SubscriptionEndpoints, BackupEndpoints),
+    endpoints=(
+        SegmentEndpoints,
+        TickEndpoints,
+        SubscriptionEndpoints,
+        BackupEndpoints,
+        LogPolicyEndpoints,
+        HostLogEndpoints,
+    ),
     merges_chains=True,
 )

@@ -38,6 +38,7 @@ class Call:
         self._request = request
         self._caller = caller
         self._body_limit_bytes = body_limit_bytes
+        self._body: bytes | None = None
         self.request_id = request_id
         self.trace = trace
 
@@ -54,6 +55,11 @@ class Call:
         if self._caller.service is None:
             raise LookupError("this endpoint is not declared for peers")
         return self._caller.service
+
+    @property
+    def path_and_method(self) -> str:
+        """What is asked for, without its query: `PUT /api/v1/…`."""
+        return f"{self._request.method} {self._request.url.path}"
 
     def path(self, name: str) -> str:
         """A part of the path, as the declaration names it."""
@@ -95,7 +101,12 @@ class Call:
         return forwarded.rpartition(",")[2].strip()
 
     async def body(self) -> bytes:
-        """The raw body; raises `BODY_TOO_LARGE` as soon as the limit is passed."""
+        """The raw body, the same each time; raises `BODY_TOO_LARGE` beyond the limit."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
         declared = self.header("content-length") or "0"
         if declared.isdigit() and int(declared) > self._body_limit_bytes:
             raise BODY_TOO_LARGE.error(limit_bytes=self._body_limit_bytes)

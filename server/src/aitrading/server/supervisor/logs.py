@@ -3,6 +3,7 @@
 import io
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from typing_extensions import override
@@ -56,7 +57,7 @@ class RotatingLog:
         os.close(self._file)
         for number in range(LOG_FILES_KEPT - 1, 0, -1):
             older = self._numbered(number)
-            if older.exists():
+            with suppress(FileNotFoundError):  # not there yet, or removed by a log policy
                 older.replace(self._numbered(number + 1))
         self.path.replace(self._numbered(1))
         self._file = _open_append(self.path)

@@ -1,0 +1,229 @@
+"""The job: measures what logs take, writes the day's cost, removes rotated files that are over.
+
+A file is removed only when every line in it is older than its level's retention and no level in it
+is under legal hold. The receipt is committed first, then the file goes, then the receipt says so;
+killed in between, the next run finishes. A file that was rotated or written meanwhile is left.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar, Final
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.cost_analytics import CostReport, Usage, cost_report
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.logging.retention_policy_manager import LogLevel, RetentionPolicyManager
+from aitrading.server.database_service.log_policy.book import SQL, PolicyBook
+from aitrading.server.database_service.log_policy.measure import MeasuredFile, measure
+from aitrading.server.database_service.log_policy.shapes import (
+    DayCost,
+    ExpiredFile,
+    LifecycleRun,
+)
+from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.postgres import PostgresPool
+
+FIRST_RUN_S: Final = 300.0
+RUN_EVERY_S: Final = 3_600.0
+CHUNK_BYTES: Final = 1 << 20
+_log: Final = get_logger(__name__)
+
+
+class LogLifecycle:
+    """Runs every hour; a day that was measured is measured again and replaced."""
+
+    name: ClassVar[str] = "log-lifecycle"
+    critical: ClassVar[bool] = False
+    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
+
+    def __init__(
+        self,
+        pool: PostgresPool,
+        book: PolicyBook,
+        bundle: ServiceBundle,
+        clock: Clock,
+        errors: ErrorHandler,
+    ) -> None:
+        self.state = ComponentState.NEW
+        self._pool = pool
+        self._book = book
+        self._folder = bundle.home / "logs"
+        self._clock = clock
+        self._errors = errors
+        self._tasks = TaskSet(self.name, on_error=self._failed)
+
+    async def start(self) -> None:
+        """Begin a while after the start, when the machine has less to do."""
+        self._tasks.start(self._run_for_ever(), name="run")
+        self.state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Run no more."""
+        await self._tasks.close()
+        self.state = ComponentState.STOPPED
+
+    async def run(self, *, dry_run: bool = False) -> LifecycleRun:
+        """Measure, write the cost, and apply the policies unless it is a dry run."""
+        manager = await self._book.manager()
+        files = await asyncio.to_thread(lambda: list(measure(self._folder)))
+        today = now_utc(self._clock).date()
+        cost = await self._write_cost(files, manager, today)
+        expired = [each for each in files if each.is_rotated and _is_over(each, manager, today)]
+        if not dry_run:
+            expired = [each for each in expired if await self._remove(each)]
+        held = sum(_is_held(each, manager, today) for each in files if each.is_rotated)
+        if not dry_run and not held:
+            await self._finish()
+        return LifecycleRun(
+            dry_run=dry_run,
+            cost=cost,
+            expired=tuple(_told(each) for each in expired),
+            held=held,
+        )
+
+    async def _finish(self) -> None:
+        """What an earlier run decided and is not there any more was removed before it died."""
+        async with self._pool.platform_tx() as tx:
+            await tx.execute(SQL["finish"], now_utc(self._clock))
+
+    async def _write_cost(
+        self, files: Iterable[MeasuredFile], manager: RetentionPolicyManager, today: date
+    ) -> DayCost:
+        usage, days = _usage(files, manager, today)
+        report = cost_report(usage, days, manager)
+        cost = _day_cost(report, today)
+        async with self._pool.platform_tx() as tx:
+            await tx.execute(SQL["forget_usage"], today)
+            await tx.execute_many(
+                SQL["put_usage"],
+                [(today, str(u.level), u.tier, u.line_count, u.stored_bytes) for u in usage],
+            )
+            await tx.execute(
+                SQL["put_cost"],
+                today,
+                cost.total_logs_gb,
+                cost.hot_storage_cost,
+                cost.warm_storage_cost,
+                cost.cold_storage_cost,
+                cost.total_monthly_cost,
+                cost.savings_vs_uniform,
+            )
+        return cost
+
+    async def _remove(self, file: MeasuredFile) -> bool:
+        claimed = await asyncio.to_thread(_claim, file)
+        if claimed is None:
+            return False
+        digest = await asyncio.to_thread(_digest, claimed)
+        told, moment = _told(file), now_utc(self._clock)
+        async with self._pool.platform_tx() as tx:
+            values = told.file, told.size_bytes, told.line_count, told.newest_on, moment
+            await tx.execute(SQL["decide_deletion"], digest, *values)
+        claimed.unlink(missing_ok=True)
+        async with self._pool.platform_tx() as tx:
+            await tx.execute(SQL["deleted"], digest, now_utc(self._clock))
+        _log.info("a log file is over and was removed", file=told.file, bytes=told.size_bytes)
+        return True
+
+    async def _run_for_ever(self) -> None:
+        await self._clock.sleep(FIRST_RUN_S)
+        while True:
+            try:
+                await self.run()
+            except (AitradingError, OSError) as exc:
+                self._errors.classify(exc)
+            await self._clock.sleep(RUN_EVERY_S)
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._errors.classify(exc)
+        self.state = ComponentState.FAILED
+
+
+def _usage(
+    files: Iterable[MeasuredFile], manager: RetentionPolicyManager, today: date
+) -> tuple[list[Usage], dict[LogLevel, int]]:
+    """By level and tier, and over how many days each level's lines spread."""
+    lines: dict[tuple[LogLevel, str], int] = {}
+    stored: dict[tuple[LogLevel, str], int] = {}
+    days: dict[LogLevel, int] = {}
+    for file in files:
+        for (level, day), count in file.lines.items():
+            age = max(0, (today - day).days)
+            key = level, manager.tier_of(age).name
+            lines[key] = lines.get(key, 0) + count
+            stored[key] = stored.get(key, 0) + file.stored[level, day]
+            days[level] = max(days.get(level, 1), age + 1)
+    usage = [
+        Usage(level=level, tier=tier, line_count=count, stored_bytes=stored[level, tier])
+        for (level, tier), count in sorted(lines.items())
+    ]
+    return usage, days
+
+
+def _day_cost(report: CostReport, today: date) -> DayCost:
+    costs = {tier: report.by_tier.get(tier, Decimal()) for tier in ("hot", "warm", "cold")}
+    return DayCost(
+        date=today,
+        total_logs_gb=report.total_gb,
+        hot_storage_cost=costs["hot"],
+        warm_storage_cost=costs["warm"],
+        cold_storage_cost=costs["cold"],
+        total_monthly_cost=report.total,
+        savings_vs_uniform=report.savings_vs_uniform,
+    )
+
+
+def _ages(file: MeasuredFile, today: date) -> dict[LogLevel, int]:
+    return {level: (today - day).days for level, day in file.newest().items()}
+
+
+def _is_over(file: MeasuredFile, manager: RetentionPolicyManager, today: date) -> bool:
+    return manager.may_delete(_ages(file, today))
+
+
+def _is_held(file: MeasuredFile, manager: RetentionPolicyManager, today: date) -> bool:
+    """Only a hold keeps it: without holds it would be over."""
+    ages = _ages(file, today)
+    held = any(manager.policies[level].legal_hold for level in ages)
+    return held and all(
+        age > manager.policies[level].retention_days for level, age in ages.items()
+    )
+
+
+def _told(file: MeasuredFile) -> ExpiredFile:
+    return ExpiredFile(
+        file=file.path.name,
+        size_bytes=file.size_bytes,
+        line_count=sum(file.lines.values()),
+        newest_on=max(file.newest().values()),
+    )
+
+
+def _claim(file: MeasuredFile) -> Path | None:
+    """Take the file out of the rotation under a name of its own, if it still is the same."""
+    claimed = file.path.with_name(f"{file.path.name.rpartition('.')[0]}.{file.inode}")
+    try:
+        file.path.rename(claimed)
+    except FileNotFoundError:
+        return None
+    facts = claimed.stat()
+    if (facts.st_ino, facts.st_size) == (file.inode, file.size_bytes):
+        return claimed
+    if not file.path.exists():
+        claimed.rename(file.path)
+    return None
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.digest()
