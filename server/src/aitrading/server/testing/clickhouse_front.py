@@ -23,6 +23,10 @@ from aitrading.server.testing.engines import ThrowawayAuthority
 USER: Final = "app"
 PASSWORD: Final = "p/w @"  # noqa: S105 # pragma: allowlist secret
 QUOTED: Final = quote(PASSWORD, safe="")
+_SETTINGS: Final = {
+    ("insert_deduplicate", "0"): "SET insert_deduplicate = 0",
+    ("deduplicate_insert", "disable"): "SET deduplicate_insert = 'disable'",
+}
 
 
 @dataclass
@@ -122,9 +126,9 @@ def running_clickhouse_front(folder: Path) -> Generator[FrontState]:
 
 def _insert(connection: Any, asked: dict[str, str], body: bytes) -> None:
     """The engine's streaming insert takes settings of its connection only."""
-    for name in ("insert_deduplicate", "deduplicate_insert"):
-        if name in asked:
-            connection.query(f"SET {name} = '{asked[name]}'")
+    for name, value in sorted(asked.items()):
+        if (name, value) in _SETTINGS:
+            connection.query(_SETTINGS[name, value])
     stream = connection.send_insert(asked["query"].removesuffix(" FORMAT Native"), "Native")
     connection.insert_append(stream, body)
     connection.insert_done(stream)
