@@ -37,24 +37,30 @@ class ErrorLookup:
         self, tenant: TenantId, wanted: str, limit: int = MAX_SIMILAR
     ) -> list[SimilarError]:
         """Like the error with this fingerprint or code, else like this message."""
+        known = wanted if _FINGERPRINT.fullmatch(wanted) else ""
         with self._guards.vectors.guard():
             features = await self._features(tenant, wanted)
-        known = wanted if _FINGERPRINT.fullmatch(wanted) else ""
-        return await self.similar(tenant, features, limit, excluding=known)
+            return await self._nearest(tenant, features, limit, known)
 
     async def similar(
         self, tenant: TenantId, features: ErrorFeatures, limit: int, *, excluding: str = ""
     ) -> list[SimilarError]:
         """The most similar ones that have anything in common with it, with their resolutions."""
         with self._guards.vectors.guard():
-            await self._catch_up(tenant)
-            found = await self._index.nearest(tenant, embed(features), limit + 1)
-            near = {
-                each.fingerprint: each.similarity
-                for each in found
-                if each.fingerprint != excluding and each.similarity >= LEAST_SIMILARITY
-            }
-            return (await self._described(tenant, near))[:limit]
+            return await self._nearest(tenant, features, limit, excluding)
+
+    async def _nearest(
+        self, tenant: TenantId, features: ErrorFeatures, limit: int, excluding: str
+    ) -> list[SimilarError]:
+        """All of it behind one guard: a part that asks no store must not close the breaker."""
+        await self._catch_up(tenant)
+        found = await self._index.nearest(tenant, embed(features), limit + 1)
+        near = {
+            each.fingerprint: each.similarity
+            for each in found
+            if each.fingerprint != excluding and each.similarity >= LEAST_SIMILARITY
+        }
+        return (await self._described(tenant, near))[:limit]
 
     async def _features(self, tenant: TenantId, wanted: str) -> ErrorFeatures:
         query = None
