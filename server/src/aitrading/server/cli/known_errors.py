@@ -64,7 +64,9 @@ class Written(msgspec.Struct, kw_only=True):
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many."
+)
 @json_option
 @person_option
 def recent(*, limit: int, as_json: bool, person: str | None, home: Path) -> None:
