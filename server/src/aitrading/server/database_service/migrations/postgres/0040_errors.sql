@@ -1,9 +1,9 @@
--- What went wrong, folded by fingerprint, for each organisation apart; the platform's own errors
--- belong to the nil tenant. No text of a customer is in here: messages have their varying parts
--- taken out before they leave the process.
 CREATE SCHEMA errors;
 GRANT USAGE ON SCHEMA errors TO "database";
 
+-- What went wrong, folded by fingerprint, for each organisation apart; the platform's own errors
+-- belong to the nil tenant. No text of a customer is in here: messages have their varying parts
+-- taken out before they leave the process.
 CREATE TABLE errors.errors (
     tenant_id   uuid        NOT NULL,
     fingerprint text        NOT NULL CHECK (fingerprint ~ '^[0-9a-f]{16}$'),

@@ -1,8 +1,8 @@
--- Chains as a graph: which hop is done by which part, what else it needs, and which hop feeds it.
--- They describe the installation and belong to no organisation.
 CREATE SCHEMA chains;
 GRANT USAGE ON SCHEMA chains TO "database";
 
+-- Chains as a graph: which hop is done by which part, what else it needs, and which hop feeds it.
+-- They describe the installation and belong to no organisation.
 CREATE TABLE chains.chain_definitions (
     name        text        PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9-]{0,62}$'),
     origin      text        NOT NULL CHECK (origin IN ('declared', 'custom')),
