@@ -140,14 +140,20 @@ def postgres_lost(hurt: Platform) -> Episode:
         hurt,
         (
             Place("database-service", database.POSTGRES_BREAKER),
+            Place("database-service", database.VECTORS_BREAKER),
+            Place("database-service", database.GRAPH_BREAKER),
             Place("trading-engine", engine.DATABASE_HALT),
         ),
     )
+    questions = ("/api/v1/errors/similar?to=full", "/api/v1/chain-graph/impact?of=postgres")
     with outage(hurt, "postgres"):
+        told.facts["lookups"] = [hurt.request("GET", q)[0] for q in questions for _ in range(4)]
         told.while_it_lasts()
         told.facts["quotes move"] = quotes_move(hurt)
         told.facts["engine ready"] = probe(hurt, "trading-engine", "/health/ready").status
         told.facts["risk"] = hurt.get("/api/v1/risk")
+    for question in questions:
+        wait_until(lambda q=question: hurt.request("GET", q)[0] == 200, what=question)
     told.afterwards()
     told.facts["ticks are stored"] = ticks_are_stored(hurt)
     return told

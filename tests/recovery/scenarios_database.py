@@ -19,8 +19,12 @@ from aitrading.server.database_service import call_sites as sites
 from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.cache.read_budget import ReadBudget
+from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
+from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
 from aitrading.server.database_service.clickhouse.errors import CLICKHOUSE_UNAVAILABLE
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
+from aitrading.server.database_service.known_errors.lookup import ErrorLookup
 from aitrading.server.database_service.settings import CacheSettings, GuardSettings, ReadSettings
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.ledger import StreamInfo
@@ -49,6 +53,12 @@ class DeadPostgres:
 
     @asynccontextmanager
     async def tenant_tx(self, _: TenantId) -> AsyncIterator[Any]:
+        self.calls += 1
+        raise DATABASE_CONNECTION_LOST.error(reason="test")
+        yield
+
+    @asynccontextmanager
+    async def platform_tx(self) -> AsyncIterator[Any]:
         self.calls += 1
         raise DATABASE_CONNECTION_LOST.error(reason="test")
         yield
@@ -137,6 +147,30 @@ async def a_clickhouse_that_cannot_read_is_not_asked(room: Room) -> Process:
     codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, ()))
     assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
     assert clickhouse.calls == 3
+    return process
+
+
+@promised_by(sites.VECTORS_BREAKER)
+async def a_dead_store_of_vectors_is_not_asked_any_more(room: Room) -> Process:
+    process, pool = Process.make(room.clock), DeadPostgres()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    dead: Any = pool
+    lookup = ErrorLookup(dead, PostgresErrorIndex(dead), guards)
+    codes = await codes_of(5, lambda: lookup.similar_to(TENANT, "the disk is full"))
+    assert codes == ["DATABASE_CONNECTION_LOST"] * 3 + ["BREAKER_OPEN"] * 2
+    assert pool.calls == 3
+    return process
+
+
+@promised_by(sites.GRAPH_BREAKER)
+async def a_dead_store_of_the_graph_is_not_asked_any_more(room: Room) -> Process:
+    process, pool = Process.make(room.clock), DeadPostgres()
+    guards = Guards(SETTINGS, room.clock, process.errors)
+    dead: Any = pool
+    keeper = ChainKeeper(PostgresChainGraph(dead), guards, room.clock, process.errors)
+    codes = await codes_of(5, lambda: keeper.impact("postgres"))
+    assert codes == ["DATABASE_CONNECTION_LOST"] * 3 + ["BREAKER_OPEN"] * 2
+    assert pool.calls == 3
     return process
 
 

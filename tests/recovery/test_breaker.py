@@ -9,7 +9,9 @@ from aitrading.server.database_service.call_sites import (
     CACHE_BREAKER,
     CLICKHOUSE_READ_BREAKER,
     CLICKHOUSE_WRITE_BREAKER,
+    GRAPH_BREAKER,
     POSTGRES_BREAKER,
+    VECTORS_BREAKER,
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("recovery")]
@@ -33,6 +35,17 @@ def test_bridge_identity_opens_while_no_device_can_be_checked(api_gateway_lost: 
 def test_database_postgres_opens_while_postgresql_is_away(postgres_lost: Episode) -> None:
     postgres_lost.require(POSTGRES_BREAKER)
     assert postgres_lost.facts["quotes move"]
+    assert postgres_lost.facts["ticks are stored"]
+
+
+def test_database_vectors_opens_while_its_store_is_away(postgres_lost: Episode) -> None:
+    postgres_lost.require(VECTORS_BREAKER)
+    assert set(postgres_lost.facts["lookups"]) == {503}
+    assert postgres_lost.facts["quotes move"]
+
+
+def test_database_graph_opens_while_its_store_is_away(postgres_lost: Episode) -> None:
+    postgres_lost.require(GRAPH_BREAKER)
     assert postgres_lost.facts["ticks are stored"]
 
 

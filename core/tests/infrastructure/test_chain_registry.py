@@ -195,7 +195,10 @@ def test_tells_what_a_lost_service_breaks_and_starves() -> None:
     registry.define(*ALL_CHAINS, CHAIN)
     (impact,) = registry.impact("database-service")
     assert impact.chain == MARKET_DATA
-    assert impact.broken == ("database-clickhouse",)
+    assert (impact.broken, impact.starved) == (("spool-database", "database-clickhouse"), ())
+    (impact,) = registry.impact("envoy")
+    assert impact.broken == ("link-bridge", "bridge-subscriber")
+    assert impact.starved == ("bridge-spool", "spool-database", "database-clickhouse")
     (impact,) = registry.impact("store")
     assert (impact.broken, impact.starved) == (("engine-store",), ("engine-watch",))
     assert registry.impact("nobody") == []

@@ -65,13 +65,14 @@ def test_the_events_the_plan_names_exist() -> None:
     } <= {event.__name__ for event in ALL_EVENTS}
 
 
-def test_facts_about_money_and_access_are_durable() -> None:
+def test_facts_about_money_access_and_errors_are_durable() -> None:
     durable = {event.__name__ for event in ALL_EVENTS if event.DURABLE}
     assert durable == {
         "TradingExecuted",
         "RiskThresholdBreached",
         "DeviceRevoked",
         "SubscriptionChanged",
+        "ErrorsSeen",
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aitrading.core.kit.errors import Category, ErrorSpec
+from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 
 EXISTS = ErrorSpec(
     code="IDENTITY_EXISTS",
@@ -140,3 +141,74 @@ def test_a_subscription_is_shown_as_services_are_told_it(run: Any, supervisor: A
     resumed = run("subscription", "resume", "--tenant", "demo", "--user", "ann", "--json")
     assert json.loads(resumed.stdout) == {"state": "active", "version": 3}
     assert supervisor.calls[-1]["body"] == {"tenant": "demo", "user": "ann", "state": "active"}
+
+
+SEEN = {
+    "fingerprint": "0123456789abcdef",
+    "code": "DISK_FULL",
+    "message": "OSError: <path>",
+    "severity": "critical",
+    "impact": "market_data",
+    "services": ["data-bridge"],
+    "occurrences": 3,
+    "first_seen": "2026-11-21T03:00:00Z",
+    "last_seen": "2026-11-21T03:00:01Z",
+    "trace_id": None,
+    "resolutions": 1,
+}
+LIKE = {
+    "fingerprint": SEEN["fingerprint"],
+    "code": "DISK_FULL",
+    "message": "OSError: \x1b[2J",
+    "similarity": 0.91,
+    "resolutions": ["Moved the spool."],
+}
+
+
+def test_errors_that_happened_are_listed_compared_and_resolved(run: Any, supervisor: Any) -> None:
+    path = f"{ADMIN}/errors"
+    kept = {"id": ID, "fingerprint": SEEN["fingerprint"], "note": "x", "author": "host:admin"}
+    supervisor.answers = {
+        f"GET {path}": {"items": [SEEN], "next_cursor": None},
+        f"GET {path}/similar": {"items": [LIKE]},
+        f"POST {path}/{SEEN['fingerprint']}/resolutions": kept,
+    }
+    assert "DISK_FULL" in run("errors", "recent").stdout
+    shown = run("errors", "lookup", "the disk is full", "--similar").stdout
+    assert "Moved the spool." in shown
+    assert "\x1b[2J" not in shown
+    assert ID in run("errors", "resolve", SEEN["fingerprint"], "x").stdout
+    assert {call["peer"] for call in supervisor.calls} == {"database-service"}
+    assert supervisor.calls[1]["query"] == {"to": "the disk is full"}
+
+
+def test_a_lost_store_is_said_and_ends_with_3(run: Any, supervisor: Any) -> None:
+    gone = DATABASE_CONNECTION_LOST.error(reason="stopped")
+    supervisor.answers = {
+        f"GET {ADMIN}/errors/similar": gone,
+        f"GET {ADMIN}/chain-graph/impact": gone,
+        f"GET {ADMIN}/chain-graph/bottlenecks/market-data": gone,
+        f"GET {ADMIN}/chains/market-data": CHAIN,
+    }
+    for command in (("errors", "lookup", "x", "--similar"), ("chains", "impact", "postgres")):
+        result = run(*command)
+        assert result.exit_code == 3
+        assert "DATABASE_CONNECTION_LOST" in result.stderr
+    shown = run("chains", "show", "market-data")
+    assert "Slowest hop: bridge-spool" in shown.stdout
+    assert "graph of the chains does not answer" in shown.stderr
+
+
+def test_what_breaks_is_told_with_the_way(run: Any, supervisor: Any) -> None:
+    way = ["part/postgres", "hop/market-data/database-clickhouse"]
+    lost = {"chain": "market-data", "hop": "database-clickhouse", "distance": 1, "way": way}
+    supervisor.answers = {
+        f"GET {ADMIN}/chain-graph/impact": {
+            "part": "postgres",
+            "chains": ["market-data"],
+            "lost": [lost],
+        }
+    }
+    shown = run("chains", "impact", "postgres").stdout
+    assert "broken" in shown
+    assert "postgres > market-data/database-clickhouse" in shown

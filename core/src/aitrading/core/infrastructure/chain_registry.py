@@ -41,7 +41,9 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a chain.
 
     `service` does the step and is to blame for it, `budget_ms` is the latency that 99 of 100 may
-    take, and an optional hop may be silent while the others are busy.
+    take, and an optional hop may be silent while the others are busy. `needs` names engines and
+    services without which the step fails; `after` the hops whose data it takes, None for the one
+    before it.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     kind: HopKind
     budget_ms: float | None = None
     optional: bool = False
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] | None = None
 
 
 class ChainDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,13 +193,12 @@ class ChainRegistry:
         )
 
     def impact(self, service: str) -> list[ChainImpact]:
-        """What every chain loses when a service is gone; chains without it are left out."""
+        """What every chain loses when a service or engine is gone; others are left out."""
         impacts: list[ChainImpact] = []
         for chain in self.definitions():
-            broken = tuple(hop.name for hop in chain.hops if hop.service == service)
+            broken = tuple(hop.name for hop in chain.hops if service in (hop.service, *hop.needs))
             if broken:
-                first = next(i for i, hop in enumerate(chain.hops) if hop.service == service)
-                starved = tuple(hop.name for hop in chain.hops[first:] if hop.service != service)
+                starved = _starved(chain, broken)
                 impacts.append(ChainImpact(chain=chain.name, broken=broken, starved=starved))
         return impacts
 
@@ -235,6 +238,28 @@ class ChainRegistry:
             known = (other.name for other in self._definition(chain).hops)
             hint = suggestion(hop, known)
             raise CHAIN_HOP_UNKNOWN.error(chain=chain, hop=hop, suggestion=hint) from None
+
+
+def feeders_of(chain: ChainDefinition, at: int) -> tuple[str, ...]:
+    """The hops whose data the hop at this place takes."""
+    hop = chain.hops[at]
+    if hop.after is not None:
+        return hop.after
+    return (chain.hops[at - 1].name,) if at else ()
+
+
+def _starved(chain: ChainDefinition, broken: tuple[str, ...]) -> tuple[str, ...]:
+    """Hops that work and get nothing, because a hop before them is lost."""
+    lost = set(broken)
+    while True:
+        more = {
+            hop.name
+            for at, hop in enumerate(chain.hops)
+            if hop.name not in lost and lost.intersection(feeders_of(chain, at))
+        }
+        if not more:
+            return tuple(h.name for h in chain.hops if h.name in lost and h.name not in broken)
+        lost |= more
 
 
 _WORST_FIRST: Final = (

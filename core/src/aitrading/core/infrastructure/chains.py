@@ -19,14 +19,27 @@ MARKET_DATA_CHAIN: Final = ChainDefinition(
     hops=(
         Hop(name=TERMINAL_CONNECTOR, service="client", kind=HopKind.CALL, budget_ms=1_000),
         Hop(name=CONNECTOR_LINK, service="client", kind=HopKind.LINK, budget_ms=250),
-        Hop(name=LINK_BRIDGE, service="data-bridge", kind=HopKind.LINK, budget_ms=250),
+        Hop(
+            name=LINK_BRIDGE,
+            service="data-bridge",
+            kind=HopKind.LINK,
+            budget_ms=250,
+            needs=("envoy",),
+        ),
         Hop(name=BRIDGE_SPOOL, service="data-bridge", kind=HopKind.DISK, budget_ms=250),
-        Hop(name=SPOOL_DATABASE, service="data-bridge", kind=HopKind.HTTP, budget_ms=5_000),
+        Hop(
+            name=SPOOL_DATABASE,
+            service="data-bridge",
+            kind=HopKind.HTTP,
+            budget_ms=5_000,
+            needs=("database-service",),
+        ),
         Hop(
             name=DATABASE_CLICKHOUSE,
             service="database-service",
             kind=HopKind.DATABASE,
             budget_ms=2_000,
+            needs=("postgres", "clickhouse"),
         ),
         Hop(
             name=BRIDGE_SUBSCRIBER,
@@ -34,6 +47,8 @@ MARKET_DATA_CHAIN: Final = ChainDefinition(
             kind=HopKind.FAN_OUT,
             budget_ms=100,
             optional=True,
+            needs=("envoy",),
+            after=(LINK_BRIDGE,),
         ),
     ),
 )

@@ -98,6 +98,22 @@ class ErrorDna(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     impact: Impact
     remedy: str
+    kind: str
+    """The exception's type, or the code of an error of ours."""
+    frames: tuple[str, ...]
+    """`module:function`, the innermost last."""
+    summary: str
+    """The message with the varying parts taken out."""
+
+
+class SimilarError(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier error of another fingerprint, and what people wrote that solved it."""
+
+    fingerprint: str
+    code: str
+    message: str
+    similarity: float
+    resolutions: tuple[str, ...] = ()
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +132,8 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_ns: int
     count: int
     rate_per_min: float
+    similar: tuple[SimilarError, ...] = ()
+    """Earlier errors like it, once the database service has compared them."""
 
 
 def dna_of(exc: BaseException) -> ErrorDna:
@@ -128,6 +146,9 @@ def dna_of(exc: BaseException) -> ErrorDna:
         severity=spec.severity,
         impact=spec.impact,
         remedy=spec.remedy,
+        kind=_type_name(exc),
+        frames=tuple(_functions(exc.__traceback__)),
+        summary=normal_message(exc),
     )
 
 
@@ -150,7 +171,7 @@ def fingerprint_of(exc: BaseException) -> str:
     """16 hexadecimal digits that repeat with the error."""
     digest = hashlib.sha256()
     for link in _causes(exc):
-        parts = (_type_name(link), _normal_message(link), *_functions(link.__traceback__))
+        parts = (_type_name(link), normal_message(link), *_functions(link.__traceback__))
         digest.update("\n".join(parts).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:FINGERPRINT_CHARS]
@@ -171,7 +192,8 @@ def _type_name(exc: BaseException) -> str:
     return f"{type(exc).__module__}.{type(exc).__qualname__}"
 
 
-def _normal_message(exc: BaseException) -> str:
+def normal_message(exc: BaseException) -> str:
+    """The message without paths, numbers and names: it repeats, and tells nobody's data."""
     if isinstance(exc, AitradingError):
         return exc.spec.message
     text = str(exc)[:MAX_MESSAGE_CHARS]

@@ -10,7 +10,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from aitrading.core.infrastructure.call_sites import CallSite, Guard, RecoveryStrategy
-from aitrading.core.infrastructure.error_dna import UNEXPECTED, ErrorRecord, dna_of, message_of
+from aitrading.core.infrastructure.error_backlog import ErrorBacklog
+from aitrading.core.infrastructure.error_dna import (
+    UNEXPECTED,
+    ErrorRecord,
+    SimilarError,
+    dna_of,
+    message_of,
+)
 from aitrading.core.infrastructure.error_table import ErrorTable
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.infrastructure.recovery import Halt, RecoveryLedger, RecoveryStatistics
@@ -92,6 +99,7 @@ class ErrorHandler:
         self._resilience = resilience
         self._context = context
         self._table = ErrorTable()
+        self.backlog = ErrorBacklog()
         self._ledger = RecoveryLedger(clock=clock, metrics=metrics)
         self._retries: dict[str, Retry] = {}
         self._fallbacks: dict[str, Fallback] = {}
@@ -109,14 +117,12 @@ class ErrorHandler:
         every tenth power is logged; the repeats between are only counted.
         """
         context = self._context()
-        dna = dna_of(exc)
+        dna, now_ns = dna_of(exc), self._clock.now_ns()
+        tenant, trace_id = tenant or context.tenant, trace_id or context.trace_id
         record = self._table.fold(
-            dna,
-            message=message_of(exc),
-            tenant=tenant or context.tenant,
-            trace_id=trace_id or context.trace_id,
-            now_ns=self._clock.now_ns(),
+            dna, message=message_of(exc), tenant=tenant, trace_id=trace_id, now_ns=now_ns
         )
+        self.backlog.note(dna, tenant=tenant, trace_id=trace_id, now_ns=now_ns)
         self._metrics.increment(ERRORS_TOTAL, code=dna.code, severity=dna.severity)
         if _is_power_of_ten(record.count):
             _write_log(record, exc)
@@ -125,6 +131,10 @@ class ErrorHandler:
     def latest(self, limit: int = 20) -> list[ErrorRecord]:
         """The most recently seen errors, newest first."""
         return self._table.latest(limit, self._clock.now_ns())
+
+    def recognise(self, fingerprint: str, similar: tuple[SimilarError, ...]) -> None:
+        """Attach what is known of earlier errors like one that happened here."""
+        self._table.recognise(fingerprint, similar)
 
     def declare(self, *sites: CallSite) -> None:
         """Show these sites in health before they first act."""

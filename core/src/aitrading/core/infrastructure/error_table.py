@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from aitrading.core.infrastructure.error_dna import ErrorDna, ErrorRecord
+from aitrading.core.infrastructure.error_dna import ErrorDna, ErrorRecord, SimilarError
 from aitrading.core.kit.clock import NS_PER_S
 
 MAX_FINGERPRINTS: Final = 1_000
@@ -22,6 +22,7 @@ class _Entry:
     last_seen_ns: int
     count: int = 0
     weight: float = 0.0
+    similar: tuple[SimilarError, ...] = ()
 
     def rate_per_min(self, now_ns: int) -> float:
         age_s = max(0, now_ns - self.last_seen_ns) / NS_PER_S
@@ -68,6 +69,12 @@ class ErrorTable:
         newest = list(reversed(self._entries.values()))[:limit]
         return [_record(entry, now_ns) for entry in newest]
 
+    def recognise(self, fingerprint: str, similar: tuple[SimilarError, ...]) -> None:
+        """Note which earlier errors are like one of ours; a forgotten one stays forgotten."""
+        entry = self._entries.get(fingerprint)
+        if entry is not None:
+            entry.similar = similar
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -87,4 +94,5 @@ def _record(entry: _Entry, now_ns: int) -> ErrorRecord:
         last_seen_ns=entry.last_seen_ns,
         count=entry.count,
         rate_per_min=round(entry.rate_per_min(now_ns), 3),
+        similar=entry.similar,
     )

@@ -12,8 +12,10 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.infrastructure.error_dna import SimilarError
 from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.kit.errors import Impact, Severity
 from aitrading.core.kit.ids import AccountId, DeviceId, UserId
 
 
@@ -158,6 +160,42 @@ class ChainMeasured(Event, frozen=True, kw_only=True):
     hops: tuple[HopMeasured, ...]
 
 
+class ErrorSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of error as one process saw it since its last summary; no text of a customer."""
+
+    code: str
+    fingerprint: str
+    severity: Severity
+    impact: Impact
+    kind: str
+    frames: tuple[str, ...]
+    message: str
+    count: int
+    first_seen_ns: int
+    last_seen_ns: int
+    trace_id: str | None = None
+
+
+class ErrorsSeen(Event, frozen=True, kw_only=True):
+    """A process's summary of its errors, published each second while there are new ones."""
+
+    NAME: ClassVar[str] = "error.seen"
+    DURABLE: ClassVar[bool] = True
+
+    service: str
+    instance: str
+    errors: tuple[ErrorSeen, ...]
+
+
+class ErrorRecognised(Event, frozen=True, kw_only=True):
+    """A new kind of error was compared with the earlier ones of its owner."""
+
+    NAME: ClassVar[str] = "error.recognised"
+
+    fingerprint: str
+    similar: tuple[SimilarError, ...]
+
+
 class DeviceRevoked(Event, frozen=True, kw_only=True):
     """A device's right to connect ended; its links are closed at once."""
 
@@ -200,6 +238,8 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     FeedStateChanged,
     ServiceStateChanged,
     ChainMeasured,
+    ErrorsSeen,
+    ErrorRecognised,
     DeviceRevoked,
     SessionsEnded,
     SubscriptionChanged,

@@ -1,13 +1,48 @@
 """`aitrading chains`: the ways data takes, with latency and health of every hop."""
 
 from pathlib import Path
+from typing import Final
 
 import click
+import msgspec
 
+from aitrading.core.kit.errors import AitradingError
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table, state_style
 from aitrading.server.dashboard.report import ChainLine, PlatformReport
+
+DATABASE: Final = "database-service"
+
+
+class LostHopView(msgspec.Struct, kw_only=True):
+    """A hop that is lost, and the way the failure takes to it."""
+
+    chain: str
+    hop: str
+    distance: int
+    way: list[str]
+
+
+class ImpactView(msgspec.Struct, kw_only=True):
+    """What breaks with a part."""
+
+    part: str
+    chains: list[str]
+    lost: list[LostHopView]
+
+
+class NarrowView(msgspec.Struct, kw_only=True):
+    """A part and how many hops fail with it."""
+
+    part: str
+    hops_lost: int
+
+
+class NarrowViews(msgspec.Struct, kw_only=True):
+    """The widest loss first."""
+
+    items: list[NarrowView]
 
 
 @click.group(invoke_without_command=True)
@@ -38,7 +73,48 @@ def show(ctx: click.Context, *, name: str, as_json: bool, home: Path) -> None:
         show_json(chain)
     else:
         _table(chain)
+        _bottlenecks(chain, _narrow(name, home))
     ctx.exit(0 if chain.state == "HEALTHY" else 1)
+
+
+@chains.command()
+@click.argument("service")
+@json_option
+@home_option
+def impact(*, service: str, as_json: bool, home: Path) -> None:
+    """Tell what breaks when SERVICE, an engine, or a hop named CHAIN/HOP fails."""
+    found = Host(home).get("chain-graph/impact", ImpactView, peer=DATABASE, of=service)
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (hop.chain, hop.hop, "broken" if hop.distance == 1 else "starved", _way(hop.way))
+        for hop in found.lost
+    ]
+    show_table(("chain", "hop", "", "over"), rows)
+
+
+def _way(nodes: list[str]) -> str:
+    return " > ".join(node.partition("/")[2] for node in nodes)
+
+
+def _narrow(chain: str, home: Path) -> list[NarrowView]:
+    """The graph's store may be away while the measurements are not."""
+    try:
+        path = f"chain-graph/bottlenecks/{chain}"
+        return Host(home).get(path, NarrowViews, peer=DATABASE).items
+    except AitradingError as exc:
+        click.echo(f"The graph of the chains does not answer: {exc.message}", err=True)
+        return []
+
+
+def _bottlenecks(chain: ChainLine, narrow: list[NarrowView]) -> None:
+    slow = max(chain.hops, key=lambda hop: hop.p99_ms or 0.0)
+    if slow.p99_ms:
+        click.echo(f"\nSlowest hop: {slow.name} ({slow.p99_ms:.2f} ms at p99).")
+    most = [f"{part.part} ({part.hops_lost} of {len(chain.hops)})" for part in narrow[:3]]
+    if most:
+        click.echo(f"Takes most hops with it when it fails: {', '.join(most)}.")
 
 
 def _table(chain: ChainLine) -> None:

@@ -1,4 +1,4 @@
-"""`aitrading errors`: what a code means and what to do."""
+"""`aitrading errors`: what a code means and what to do; what happened, and what is like it."""
 
 import difflib
 from pathlib import Path
@@ -8,7 +8,9 @@ import click
 import msgspec
 
 from aitrading.server.cli.errors import CODE_NOT_KNOWN
+from aitrading.server.cli.known_errors import recent, resolve, show_similar
 from aitrading.server.cli.output import json_option, show_json, show_table
+from aitrading.server.cli.session import person_option
 
 CATALOGUE: Final = Path(__file__).parent / "error_codes.json"
 """Written by `make docs` from every declared error, so that a look-up imports nothing."""
@@ -41,9 +43,18 @@ def errors() -> None:
 
 @errors.command()
 @click.argument("code")
+@click.option("--similar", is_flag=True, help="Find earlier errors like it that happened here.")
 @json_option
-def lookup(*, code: str, as_json: bool) -> None:
-    """Tell what CODE means and what to do."""
+@person_option
+def lookup(*, code: str, similar: bool, as_json: bool, person: str | None, home: Path) -> None:
+    """Tell what CODE means and what to do.
+
+    With --similar, CODE may also be a fingerprint or the text of a message; without --for, the
+    platform's own errors are searched.
+    """
+    if similar:
+        show_similar(home, person, code, as_json=as_json)
+        return
     known, wanted = catalogue(), code.strip().upper()
     entry = known.get(wanted)
     if entry is None:
@@ -75,6 +86,10 @@ def list_codes(*, as_json: bool) -> None:
             (entry.code, entry.category, entry.origin, entry.message) for entry in known.values()
         ]
         show_table(("code", "category", "from", "what happened"), rows)
+
+
+errors.add_command(recent)
+errors.add_command(resolve)
 
 
 def _suggestion(wanted: str, known: dict[str, ErrorEntry]) -> str:

@@ -22,20 +22,20 @@ class TenantName(msgspec.Struct):
 
 
 class Host:
-    """Asks the api-gateway in the name of the host's administrator."""
+    """Asks the api-gateway, or another service, in the name of the host's administrator."""
 
     def __init__(self, home: Path) -> None:
         self.home = Home(home)
         self._client = AdminClient(self.home)
 
-    def get(self, path: str, answer: type[T], **query: str) -> T:
+    def get(self, path: str, answer: type[T], *, peer: str = GATEWAY, **query: str) -> T:
         """GET below the administration interface."""
-        return self._call(answer, method="GET", path=f"{ADMIN}/{path}", query=query)
+        return self._call(answer, peer=peer, method="GET", path=f"{ADMIN}/{path}", query=query)
 
-    def post(self, path: str, body: dict[str, Any], answer: type[T]) -> T:
+    def post(self, path: str, body: dict[str, Any], answer: type[T], *, peer: str = GATEWAY) -> T:
         """POST below the administration interface; members that are None are left out."""
         given = {name: value for name, value in body.items() if value is not None}
-        return self._call(answer, method="POST", path=f"{ADMIN}/{path}", body=given)
+        return self._call(answer, peer=peer, method="POST", path=f"{ADMIN}/{path}", body=given)
 
     def ask(self, peer: str, path: str, answer: type[T], **query: str) -> T:
         """GET from another service's internal interface."""
@@ -66,4 +66,4 @@ class Host:
         return names[0]
 
     def _call(self, answer: type[T], **call: object) -> T:
-        return self._client.request("call", answer, peer=GATEWAY, **call)
+        return self._client.request("call", answer, **call)

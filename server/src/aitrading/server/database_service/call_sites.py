@@ -30,6 +30,22 @@ CLICKHOUSE_READ_BREAKER: Final = CallSite(
     description="Questions about ticks are refused at once; one probes after a pause. Ticks are "
     "stored meanwhile.",
 )
+VECTORS_BREAKER: Final = CallSite(
+    name="database-vectors",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="The store of error vectors is stopped or does not answer.",
+    description="Questions for similar errors are refused at once; one probes after a pause. "
+    "Errors are recorded meanwhile and compared later.",
+)
+GRAPH_BREAKER: Final = CallSite(
+    name="database-graph",
+    strategy=Guard.BREAKER,
+    service=SERVICE,
+    fault="The store of the chains' graph is stopped or does not answer.",
+    description="Questions what a failure breaks are refused at once; one probes after a pause. "
+    "Chains are measured meanwhile.",
+)
 READ_BULKHEAD: Final = CallSite(
     name="database-reads",
     strategy=Guard.BULKHEAD,
@@ -77,6 +93,8 @@ ALL_CALL_SITES: Final = (
     POSTGRES_BREAKER,
     CLICKHOUSE_WRITE_BREAKER,
     CLICKHOUSE_READ_BREAKER,
+    VECTORS_BREAKER,
+    GRAPH_BREAKER,
     READ_BULKHEAD,
     WRITE_BULKHEAD,
     SEGMENT_ISOLATION,

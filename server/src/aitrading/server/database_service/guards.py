@@ -15,8 +15,10 @@ from aitrading.server.database_service.call_sites import (
     CACHE_BREAKER,
     CLICKHOUSE_READ_BREAKER,
     CLICKHOUSE_WRITE_BREAKER,
+    GRAPH_BREAKER,
     POSTGRES_BREAKER,
     READ_BULKHEAD,
+    VECTORS_BREAKER,
     WRITE_BULKHEAD,
 )
 from aitrading.server.database_service.settings import GuardSettings
@@ -32,7 +34,7 @@ class Guards:
     def __init__(self, settings: GuardSettings, clock: Clock, errors: ErrorHandler) -> None:
         errors.declare(*ALL_CALL_SITES)
 
-        def breaker(site: CallSite, prefix: str) -> CircuitBreaker:
+        def breaker(site: CallSite, *prefixes: str) -> CircuitBreaker:
             return errors.guard(
                 site,
                 CircuitBreaker(
@@ -40,7 +42,7 @@ class Guards:
                     clock=clock,
                     failure_threshold=settings.failures,
                     open_s=settings.open_s,
-                    counts=blames(prefix),
+                    counts=blames(*prefixes),
                 ),
             )
 
@@ -51,14 +53,18 @@ class Guards:
         self.clickhouse_writes = breaker(CLICKHOUSE_WRITE_BREAKER, "CLICKHOUSE_")
         self.clickhouse_reads = breaker(CLICKHOUSE_READ_BREAKER, "CLICKHOUSE_")
         self.cache = breaker(CACHE_BREAKER, "CACHE_UNAVAILABLE")
+        self.vectors = breaker(VECTORS_BREAKER, "DATABASE_", "VECTORS_")
+        self.graph = breaker(GRAPH_BREAKER, "DATABASE_", "GRAPH_")
         self.writes = bulkhead(WRITE_BULKHEAD, 1, settings.write_queue)
         self.reads = bulkhead(READ_BULKHEAD, settings.reads, settings.read_queue)
 
 
-def blames(prefix: str) -> Callable[[BaseException], bool]:
+def blames(*prefixes: str) -> Callable[[BaseException], bool]:
     """Whether an error is the fault of the one store whose codes start so."""
 
     def counts(exc: BaseException) -> bool:
-        return isinstance(exc, AitradingError) and is_failure(exc) and exc.code.startswith(prefix)
+        return (
+            isinstance(exc, AitradingError) and is_failure(exc) and exc.code.startswith(prefixes)
+        )
 
     return counts

@@ -13,6 +13,10 @@ from aitrading.server.database_service.cache.busiest import Busiest
 from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.cache.read_budget import ReadBudget
+from aitrading.server.database_service.chain_graph.endpoints import ChainEndpoints
+from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
+from aitrading.server.database_service.chain_graph.port import ChainGraph
+from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
@@ -25,6 +29,12 @@ from aitrading.server.database_service.clickhouse.served import (
 )
 from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.known_errors.catalogue import ErrorCatalogue
+from aitrading.server.database_service.known_errors.endpoints import ErrorEndpoints
+from aitrading.server.database_service.known_errors.index import ErrorIndex
+from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
+from aitrading.server.database_service.known_errors.lookup import ErrorLookup
+from aitrading.server.database_service.known_errors.recorder import ErrorRecorder
 from aitrading.server.database_service.log_policy.book import PolicyBook
 from aitrading.server.database_service.log_policy.endpoints import (
     HostLogEndpoints,
@@ -69,7 +79,18 @@ def migrations(engine: str) -> Path:
 
 
 def _providers(manager: ImportManager) -> None:
-    for source in (_pool, _runner, _clickhouse, _port, _schema, _valkey, _quarantine, make_cache):
+    for source in (
+        _pool,
+        _runner,
+        _clickhouse,
+        _port,
+        _schema,
+        _valkey,
+        _quarantine,
+        _index,
+        _graph,
+        make_cache,
+    ):
         manager.provide(source)
     for part in (
         PostgresSchema,
@@ -94,8 +115,21 @@ def _providers(manager: ImportManager) -> None:
         LogLifecycle,
         LogPolicyEndpoints,
         HostLogEndpoints,
+        ErrorLookup,
+        ErrorCatalogue,
+        ErrorEndpoints,
+        ChainKeeper,
+        ChainEndpoints,
     ):
         manager.provide(part)
+
+
+def _graph(pool: PostgresPool) -> ChainGraph:
+    return PostgresChainGraph(pool)
+
+
+def _index(pool: PostgresPool) -> ErrorIndex:
+    return PostgresErrorIndex(pool)
 
 
 def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:
@@ -181,7 +215,9 @@ SPEC: Final = ServiceSpec(
         QuoteCache,
         Tidier,
         LogLifecycle,
+        ChainKeeper,
     ),
+    bus_components=(ErrorRecorder,),
     endpoints=(
         SegmentEndpoints,
         TickEndpoints,
@@ -189,6 +225,8 @@ SPEC: Final = ServiceSpec(
         BackupEndpoints,
         LogPolicyEndpoints,
         HostLogEndpoints,
+        ErrorEndpoints,
+        ChainEndpoints,
     ),
     merges_chains=True,
 )

@@ -21,3 +21,10 @@ REVOKE ALL ON DATABASE aitrading FROM PUBLIC;
 GRANT CONNECT ON DATABASE aitrading TO migrator, database, identity, trading;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 ALTER SCHEMA public OWNER TO aitrading_owner;
+
+-- Extensions stand apart; only the role that searches vectors may use them.
+CREATE SCHEMA IF NOT EXISTS extensions;
+REVOKE ALL ON SCHEMA extensions FROM PUBLIC;
+GRANT USAGE ON SCHEMA extensions TO database;
+SELECT 'CREATE EXTENSION IF NOT EXISTS vector SCHEMA extensions'
+ WHERE EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') \gexec

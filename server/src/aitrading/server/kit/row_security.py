@@ -13,7 +13,16 @@ from typing_extensions import override
 from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
 from aitrading.server.kit.transactions import Transaction
 
-GUARDED_SCHEMAS: Final = ("app", "audit", "identity", "market", "trading", "public")
+GUARDED_SCHEMAS: Final = (
+    "app",
+    "audit",
+    "chains",
+    "errors",
+    "identity",
+    "market",
+    "trading",
+    "public",
+)
 EXCEPTIONS: Final = ()
 """Policies that may differ, as `schema.table/policy`; each needs its reason in DESIGN."""
 _QUERY: Final = Path(__file__).with_name("row_security.sql").read_text()

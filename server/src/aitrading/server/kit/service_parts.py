@@ -9,6 +9,7 @@ from aitrading.core.infrastructure.chain_reporter import ChainReporter
 from aitrading.core.infrastructure.chains import ALL_CHAINS
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.error_reporter import ErrorReporter
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.health import HealthRegistry, publish_health
 from aitrading.core.infrastructure.import_manager import ImportManager
@@ -43,6 +44,9 @@ def graph_of(spec: ServiceSpec, bundle: ServiceBundle, config: ConfigManager) ->
     for section in (ServiceSettings, *spec.sections):
         _provide_section(manager, config, section)
     spec.providers(manager)
+    if bundle.nats is not None:
+        for part in spec.bus_components:
+            manager.provide(part)
     common: dict[Any, Any] = _COMMON if bundle.nats is None else _COMMON | _OVER_NATS
     for provides, source in common.items():
         if not manager.knows(provides):
@@ -50,9 +54,11 @@ def graph_of(spec: ServiceSpec, bundle: ServiceBundle, config: ConfigManager) ->
     return manager
 
 
-def common_components(bundle: ServiceBundle) -> tuple[type[Any], ...]:
-    """What is started in every service besides its own components."""
-    return _COMPONENTS if bundle.nats is None else _COMPONENTS_OVER_NATS
+def components_of(spec: ServiceSpec, bundle: ServiceBundle) -> tuple[type[Any], ...]:
+    """What is started, in this order unless a component's own `depends_on` says otherwise."""
+    if bundle.nats is None:
+        return (*_COMPONENTS, *spec.components)
+    return (*_COMPONENTS_OVER_NATS, *spec.components, *spec.bus_components)
 
 
 def _provide_section(manager: ImportManager, config: ConfigManager, section: type[Any]) -> None:
@@ -178,6 +184,14 @@ def _reporter(
     return ChainReporter(bus, chains, clock=clock, errors=errors, merges=spec.merges_chains)
 
 
+def _error_reporter(
+    bus: EventBus, errors: ErrorHandler, clock: Clock, bundle: ServiceBundle
+) -> ErrorReporter:
+    return ErrorReporter(
+        bus, errors, clock=clock, service=bundle.service, instance=bundle.instance
+    )
+
+
 def _announcer(
     bus: EventBus, health: HealthRegistry, clock: Clock, errors: ErrorHandler
 ) -> StateAnnouncer:
@@ -208,6 +222,7 @@ _OVER_NATS: dict[Any, Any] = {
     EventBus: _event_bus,
     RegistryStore: _nats_store,
     ChainReporter: _reporter,
+    ErrorReporter: _error_reporter,
     StateAnnouncer: _announcer,
     RevocationFeed: RevocationFeed,
 }
@@ -217,6 +232,7 @@ _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     NatsBus,
     CentralHub,
     ChainReporter,
+    ErrorReporter,
     StateAnnouncer,
     RevocationFeed,
 )

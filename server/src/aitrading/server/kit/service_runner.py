@@ -40,7 +40,7 @@ from aitrading.server.kit.service_errors import (
     BUNDLE_UNREADABLE,
     LISTENER_FAILED,
 )
-from aitrading.server.kit.service_parts import common_components, graph_of
+from aitrading.server.kit.service_parts import components_of, graph_of
 from aitrading.server.kit.service_reload import HotReload, log_problems
 from aitrading.server.kit.service_settings import ServiceSettings
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -165,7 +165,7 @@ class _Process:
 
     async def _components(self, container: Container, parts: AppParts) -> LifecycleManager:
         components: list[Component] = []
-        for kind in (*common_components(self._bundle), *self._spec.components):
+        for kind in components_of(self._spec, self._bundle):
             component = cast("Component", await container.get(kind))
             parts.health.watch(component, critical=getattr(component, "critical", True))
             components.append(component)

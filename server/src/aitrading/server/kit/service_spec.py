@@ -21,6 +21,8 @@ class ServiceSpec:
     `depends_on` names engines and services that must work before this one starts; `providers`
     registers what the service is made of. `components` are started in this order, after those
     that every service has, unless their own `depends_on` says otherwise, and stopped in reverse.
+    `bus_components` are further ones that live on the bus: provided and started after the others,
+    and left out where the bundle names no bus.
     `endpoints` are classes with `@endpoint` methods; `pages` gives further routes.
     `merges_chains` makes this process know the chain measurements of all.
 
@@ -36,6 +38,7 @@ class ServiceSpec:
     sections: tuple[type[Any], ...] = ()
     providers: Callable[[ImportManager], None] = no_providers
     components: tuple[type[Any], ...] = ()
+    bus_components: tuple[type[Any], ...] = ()
     endpoints: tuple[type[Any], ...] = ()
     pages: Callable[[Container], Awaitable[Sequence[BaseRoute]]] | None = None
     merges_chains: bool = False

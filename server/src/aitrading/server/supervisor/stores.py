@@ -34,7 +34,7 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
 }
 """Environment variables that replace an embedded engine by a server."""
 MIGRATOR: Final = "migrator"
-_EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>")
+_EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>", "ait.*.error.>")
 _PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
     "api-gateway": ("ait.platform.identity.>", "ait.*.device.>"),
     "data-bridge": ("ait.*.market_data.>", "ait.*.feed.>"),

@@ -44,6 +44,7 @@ ROUTES = (
     Route(path="/api/v1/platform", upstream=GATEWAY, timeout=_FAST),
     Route(path="/api/v1/services", upstream=GATEWAY, timeout=_FAST),
     Route(path="/api/v1/chains", upstream=GATEWAY, timeout=_FAST),
+    Route(path="/api/v1/chain-graph", upstream=DATABASE),
     Route(path="/api/v1/stream", upstream=STREAMS, timeout=TimeoutClass.STREAM, below=False),
     Route(path="/api/v1/quotes", upstream=BRIDGE, timeout=_FAST),
     Route(path="/api/v1/feeds", upstream=BRIDGE, timeout=_FAST),

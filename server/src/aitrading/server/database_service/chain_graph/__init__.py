@@ -1,0 +1,1 @@
+"""Chains as a graph: what is lost when a part fails."""

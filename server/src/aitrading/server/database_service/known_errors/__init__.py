@@ -1,0 +1,1 @@
+"""Errors that were seen, what is like them, and what solved them."""

@@ -1,0 +1,168 @@
+"""Keeps what every process reports: folded in memory for a second, then one transaction each.
+
+A durable subscription: reports wait on the bus while this service is away. While PostgreSQL is
+away they wait here, folded and bounded. A crash loses what was not written yet, at most what
+arrived in one second; a repeated delivery after a crash may count twice.
+"""
+
+from typing import ClassVar, Final
+from uuid import UUID
+
+from typing_extensions import override
+
+from aitrading.core.infrastructure.error_backlog import ErrorBacklog
+from aitrading.core.infrastructure.error_dna import SimilarError
+from aitrading.core.infrastructure.error_embedding import ErrorFeatures
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
+from aitrading.core.infrastructure.events import ErrorRecognised, ErrorSeen, ErrorsSeen
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock, datetime_of_ns
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.known_errors.lookup import ErrorLookup
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.kit.transactions import TenantTransaction
+
+FLUSH_EVERY_S: Final = 1.0
+MAX_KNOWN: Final = 5_000
+"""Kinds of errors remembered of one organisation; beyond it the longest silent one is forgotten."""
+MAX_NEW_COMPARED: Final = 20
+MAX_SERVICES: Final = 32
+SIMILAR_TOLD: Final = 3
+DURABLE_NAME: Final = "known-errors"
+_SQL: Final = Queries.load(__package__ or "", "known_errors.sql")
+_log = get_logger(__name__)
+
+
+class ErrorRecorder(Component):
+    """Writes reported errors, and tells the reporters what is like the new ones."""
+
+    critical: ClassVar[bool] = False
+    depends_on: ClassVar[tuple[str, ...]] = ("bus", "postgres-schema")
+
+    def __init__(
+        self,
+        bus: EventBus,
+        pool: PostgresPool,
+        lookup: ErrorLookup,
+        guards: Guards,
+        clock: Clock,
+        errors: ErrorHandler,
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._lookup = lookup
+        self._guards = guards
+        self._clock = clock
+        self._errors = errors
+        self._waiting: dict[str, ErrorBacklog] = {}
+        self._subscription: Subscription | None = None
+        self._tasks = TaskSet("error-recorder", on_error=self._failed)
+        self._state = ComponentState.NEW
+
+    @property
+    @override
+    def name(self) -> str:
+        return "error-recorder"
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
+
+    @override
+    async def start(self) -> None:
+        self._subscription = await self._bus.subscribe(
+            ErrorsSeen, self._on_seen, durable=DURABLE_NAME
+        )
+        self._tasks.start(self._flush_for_ever(), name="flush")
+        self._state = ComponentState.HEALTHY
+
+    @override
+    async def stop(self) -> None:
+        self._state = ComponentState.STOPPING
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.close()
+        await self._tasks.close()
+        await self.flush()
+        self._state = ComponentState.STOPPED
+
+    async def flush(self) -> None:
+        """Write what waits; what cannot be written waits on."""
+        for service, backlog in self._waiting.items():
+            for tenant, seen in backlog.drain().items():
+                try:
+                    await self._record(service, tenant, seen)
+                except AitradingError as exc:
+                    # Not classified: an error about keeping errors would be kept for ever.
+                    backlog.put_back(tenant, seen)
+                    _log.debug("errors wait to be written: %s", exc.message)
+
+    async def _on_seen(self, event: ErrorsSeen, envelope: EventEnvelope) -> None:
+        tenant = str(envelope.tenant) if envelope.tenant else None
+        if event.service in self._waiting or len(self._waiting) < MAX_SERVICES:
+            self._waiting.setdefault(event.service, ErrorBacklog()).put_back(tenant, event.errors)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(FLUSH_EVERY_S)
+            await self.flush()
+
+    async def _record(self, service: str, tenant: str | None, seen: list[ErrorSeen]) -> None:
+        owner = PLATFORM if tenant is None else TenantId(UUID(tenant))
+        with self._guards.postgres.guard():
+            async with self._pool.tenant_tx(owner) as tx:
+                new = [each for each in seen if await _write(tx, service, each)]
+                if new:
+                    await tx.execute(_SQL["forget_oldest"], MAX_KNOWN)
+        for each in new[:MAX_NEW_COMPARED]:
+            await self._recognise(owner, each)
+
+    async def _recognise(self, owner: TenantId, seen: ErrorSeen) -> None:
+        """A help for people: when the index or the bus is away, the error is kept all the same."""
+        try:
+            similar = await self._similar(owner, seen)
+            if similar:
+                event = ErrorRecognised(fingerprint=seen.fingerprint, similar=tuple(similar))
+                await self._bus.publish(event, tenant=None if owner == PLATFORM else owner)
+        except AitradingError as exc:
+            _log.info("a new error was not compared: %s", exc.message)
+
+    async def _similar(self, owner: TenantId, seen: ErrorSeen) -> list[SimilarError]:
+        features = ErrorFeatures(
+            code=seen.code, kind=seen.kind, frames=seen.frames, message=seen.message
+        )
+        return await self._lookup.similar(
+            owner, features, SIMILAR_TOLD, excluding=seen.fingerprint
+        )
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._errors.classify(exc)
+        self._state = ComponentState.FAILED
+
+
+async def _write(tx: TenantTransaction, service: str, seen: ErrorSeen) -> bool:
+    """Fold one summary into its row; tells whether it is the first of its kind."""
+    return bool(
+        await tx.fetch_value(
+            _SQL["record"],
+            seen.fingerprint,
+            seen.code[:100],
+            seen.kind[:300],
+            list(seen.frames[-16:]),
+            seen.message[:1000],
+            seen.severity,
+            seen.impact,
+            service,
+            seen.count,
+            datetime_of_ns(seen.first_seen_ns),
+            datetime_of_ns(seen.last_seen_ns),
+            seen.trace_id,
+        )
+    )
