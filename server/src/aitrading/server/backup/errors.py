@@ -9,7 +9,7 @@ BACKUP_RUNNING: Final = ErrorSpec(
     category=Category.RETRYABLE,
     message="Another backup of {home} is being made.",
     why="One at a time: two would compete for the disk and for the frozen parts of ClickHouse.",
-    remedy="Wait for it; `aitrading backup status` shows it.",
+    remedy="Wait for it; `aitrading backup list` shows it when it is done.",
     severity=Severity.WARNING,
 )
 BACKUP_ELSEWHERE: Final = ErrorSpec(
