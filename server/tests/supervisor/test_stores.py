@@ -123,6 +123,21 @@ def test_plaintext_to_a_host_is_refused(variable: str, url: str) -> None:
     assert refusal.value.code == "DATABASE_PLAINTEXT_REFUSED"
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("WEAVIATE_URL", "https://weaviate.example.com"),
+        ("ARANGODB_URL", "https://arango.example.com:8529/aitrading"),
+    ],
+)
+def test_a_server_that_nobody_would_ask_is_refused_rather_than_ignored(
+    variable: str, url: str
+) -> None:
+    with pytest.raises(AitradingError) as refusal:
+        given_servers({variable: url})
+    assert refusal.value.code == "SERVER_NOT_SUPPORTED"
+
+
 @pytest.mark.integration
 @async_test
 async def test_only_the_gateway_may_say_that_a_device_is_revoked(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from aitrading.server.kit.bundle import (
     ValkeyAccess,
 )
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
+from aitrading.server.supervisor.errors import SERVER_NOT_SUPPORTED
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind
@@ -33,6 +34,8 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
     "NATS_URL": Store.BUS,
 }
 """Environment variables that replace an embedded engine by a server."""
+NOT_SUPPORTED: Final = frozenset({Store.VECTORS, Store.GRAPH})
+"""Stores that are kept in PostgreSQL and nowhere else."""
 MIGRATOR: Final = "migrator"
 _EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>", "ait.*.error.>")
 _PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -63,7 +66,19 @@ class GivenServer:
 
 
 def given_servers(environ: Mapping[str, str]) -> dict[Store, GivenServer]:
-    """Accept the servers named in the environment; raises for plaintext or a malformed URL."""
+    """Accept the servers named in the environment.
+
+    Raises for plaintext or a malformed URL, and for a server that nothing here would ask: it is
+    refused rather than ignored.
+    """
+    servers = _accepted(environ)
+    for variable, store in SERVER_VARIABLES.items():
+        if store in servers and store in NOT_SUPPORTED:
+            raise SERVER_NOT_SUPPORTED.error(variable=variable)
+    return servers
+
+
+def _accepted(environ: Mapping[str, str]) -> dict[Store, GivenServer]:
     return {
         store: GivenServer(url=environ[variable], target=accept_url(store, environ[variable]))
         for variable, store in SERVER_VARIABLES.items()
