@@ -36,7 +36,7 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
 MIGRATOR: Final = "migrator"
 _EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>")
 _PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
-    "api-gateway": ("ait.platform.identity.>", "ait.*.device.>"),
+    "api-gateway": ("ait.*.identity.>", "ait.*.device.>"),
     "data-bridge": ("ait.*.market_data.>", "ait.*.feed.>"),
     "trading-engine": ("ait.*.trading.>", "ait.*.risk.>"),
 }
