@@ -139,13 +139,14 @@ def test_a_server_that_nobody_would_ask_is_refused_rather_than_ignored(
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("what", ["device.revoked", "identity.subscription_changed"])
 @async_test
-async def test_only_the_gateway_may_say_that_a_device_is_revoked(tmp_path: Path) -> None:
-    subject = "ait.01890000-0000-7000-8000-000000000000.device.revoked"
+async def test_only_the_gateway_decides_about_access(tmp_path: Path, what: str) -> None:
+    subject = f"ait.01890000-0000-7000-8000-000000000000.{what}"
     async with running_nats(tmp_path, BUS_RIGHTS) as server:
         heard: list[str] = []
         listener = await connect(server, "data-bridge")
-        await listener.subscribe("ait.*.device.>", cb=_noting(heard))
+        await listener.subscribe(subject, cb=_noting(heard))
         await listener.flush()
         for user in ("data-bridge", "trading-engine", "database-service", "api-gateway"):
             speaker = await connect(server, user)

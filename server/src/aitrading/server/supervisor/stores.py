@@ -39,7 +39,7 @@ NOT_SUPPORTED: Final = frozenset({Store.VECTORS, Store.GRAPH})
 MIGRATOR: Final = "migrator"
 _EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>", "ait.*.error.>")
 _PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
-    "api-gateway": ("ait.platform.identity.>", "ait.*.device.>"),
+    "api-gateway": ("ait.*.identity.>", "ait.*.device.>"),
     "data-bridge": ("ait.*.market_data.>", "ait.*.feed.>"),
     "trading-engine": ("ait.*.trading.>", "ait.*.risk.>"),
 }
