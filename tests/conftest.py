@@ -2,9 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from harness.platform import Platform, running_platform
+
+
+SHARED: Final = ("hurt", "battered", "platform")
+"""Fixtures that start a whole platform and keep it for every test that asks for it."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one shared platform run in one worker: a second one would start its own."""
+    for item in items:
+        used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+        if used:
+            item.own_markers = [mark for mark in item.own_markers if mark.name != "xdist_group"]
+            item.add_marker(pytest.mark.xdist_group(used[0]), append=False)
 
 
 @pytest.fixture(scope="session")

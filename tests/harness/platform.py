@@ -36,8 +36,9 @@ def die_with_the_test_run() -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours, without settings of a person's own installation."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("AITRADING_")}
+    """Ours, without settings of a person's own installation; demo clients poll less often."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AITRADING_")}
+    return {**own, "AITRADING_CONNECTOR_POLL_INTERVAL_MS": "50"}
 
 
 def ports_of(home: Path) -> tuple[str, ...]:
