@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 from harness.platform import Platform, running_platform
 
-
 SHARED: Final = ("hurt", "battered", "platform")
 """Fixtures that start a whole platform and keep it for every test that asks for it."""
 
