@@ -37,6 +37,8 @@ from aitrading.server.supervisor.home import Home
 SERVICE: Final = "database-service"
 DUMP_FILE: Final = "aitrading.dump"
 POSTGRES: Final = "postgres"
+EXTENSIONS_SCHEMA: Final = "extensions"
+"""Made anew with every cluster, like the roles."""
 CLICKHOUSE: Final = "clickhouse"
 FOLDERS: Final = {"spool": "spool", "quarantine": "quarantine"}
 """Part and folder of the home: copied first."""
@@ -116,6 +118,8 @@ class PostgresPart:
                 "--format=custom",
                 "--compress=0",
                 "--no-password",
+                f"--exclude-schema={EXTENSIONS_SCHEMA}",
+                "--exclude-extension=*",
                 *_target(self.access),
             ],
             env=postgres_environment(self.access),

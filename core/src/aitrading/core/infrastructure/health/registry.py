@@ -150,7 +150,7 @@ class HealthRegistry:
             "since": rfc3339_of_ns(self._since_ns),
             "components": msgspec.to_builtins(components),
             "resilience": self._resilience_report(),
-            "errors": msgspec.to_builtins(self.errors.latest(MAX_ERRORS_SHOWN)),
+            "errors": _as_json_has_it(self.errors.latest(MAX_ERRORS_SHOWN)),
         }
 
     def _resilience_report(self) -> dict[str, Any]:
@@ -189,3 +189,8 @@ def _contribution(health: ComponentHealth) -> ComponentState:
     if health.critical or health.state is ComponentState.HEALTHY:
         return health.state
     return ComponentState.DEGRADED
+
+
+def _as_json_has_it(value: object) -> Any:
+    """Lists instead of tuples, so that a report equals its own copy from the wire."""
+    return msgspec.json.decode(msgspec.json.encode(value))
