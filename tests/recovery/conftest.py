@@ -242,7 +242,7 @@ def bridge_restarted_alone(hurt: Platform) -> Episode:
         with outage(hurt, "data-bridge"):
             pass
         told = Episode(hurt, (Place("data-bridge", bridge.QUOTE_FALLBACK),))
-        told.facts["quotes"] = hurt.get("/api/v1/quotes")
+        told.facts["quotes"] = wait_until(lambda: hurt.get("/api/v1/quotes"), what="an answer")
         told.while_it_lasts()
     wait_until(lambda: hurt.get("/api/v1/quotes")["source"] == "live", what="live quotes")
     told.afterwards()

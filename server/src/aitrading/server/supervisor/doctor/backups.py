@@ -7,6 +7,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.backup_api import BACKUPS_PATH, BackupRecord
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, unverified, wrong
+from aitrading.server.supervisor.errors import NOT_RUNNING
 from aitrading.server.supervisor.home import Home
 
 CHECK: Final = "backup"
@@ -25,9 +26,16 @@ def check_backups(home: Home) -> Iterator[Finding]:
             "call", list[BackupRecord], peer="database-service", method="GET", path=BACKUPS_PATH
         )
     except AitradingError as exc:
-        yield wrong(CHECK, exc)
+        yield _unasked(exc)
         return
     yield judge(records)
+
+
+def _unasked(exc: AitradingError) -> Finding:
+    """A platform that starts or ends just now cannot be asked; nothing is wrong with that."""
+    if exc.spec is NOT_RUNNING:
+        return unverified(CHECK, "The database service, which keeps the books, was not asked.")
+    return wrong(CHECK, exc)
 
 
 def judge(records: list[BackupRecord]) -> Finding:
