@@ -305,7 +305,10 @@ def until(probe: Any, *, timeout_s: float = 8.0) -> Any:
         time.sleep(0.02)
 
 
-def edge_config(folder: Path, pki: Pki, tokens: Tokens) -> EdgeConfig:
+FEW_LOGINS = RateLimit(burst=5, per_minute=1)
+
+
+def edge_config(folder: Path, pki: Pki, tokens: Tokens, logins: RateLimit) -> EdgeConfig:
     sockets = folder / "s"
     sockets.mkdir()
     certificate, key = pki.issue("edge", x509.DNSName("localhost"), x509.DNSName("link.localhost"))
@@ -349,7 +352,7 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens) -> EdgeConfig:
             Route(path="/api/v1/returning", upstream="returning"),
         ),
         link_upstream="bridge",
-        auth_limit_per_address=RateLimit(burst=5, per_minute=1),
+        auth_limit_per_address=logins,
     )
 
 
@@ -371,12 +374,14 @@ Serve = Callable[[Path], AbstractContextManager[Any]]
 
 
 @contextmanager
-def running_edge(folder: Path, services: Mapping[str, Serve]) -> Iterator[Edge]:
+def running_edge(
+    folder: Path, services: Mapping[str, Serve], *, logins: RateLimit = FEW_LOGINS
+) -> Iterator[Edge]:
     """Start Envoy in front of services that the caller serves on the sockets it is given."""
     certs = folder / "certs"
     certs.mkdir()
     pki, tokens = Pki(certs), Tokens()
-    config = edge_config(folder, pki, tokens)
+    config = edge_config(folder, pki, tokens, logins)
     edge = Edge(folder, config, pki, tokens)
     write_resources(config)
     with ExitStack() as stack:

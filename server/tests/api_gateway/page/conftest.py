@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from aitrading.server.api_gateway.edge.config import RateLimit
 from aitrading.server.dashboard.api_document import ApiDocument
 from aitrading.server.dashboard.pages import Pages
 from aitrading.server.dashboard.report import (
@@ -34,6 +35,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 COOKIE = "__Host-aitrading"
 HALT_REASON = "Orders are refused with TRADING_NOT_AVAILABLE: this release has no order engine."
+NO_ANSWER = {"error": {"code": "X", "message": "No answer.", "remedy": "Wait."}}
 
 
 def stamp(age_s: float = 0.0) -> str:
@@ -46,6 +48,8 @@ class Backend:
 
     def __init__(self) -> None:
         self.view = example_view()
+        self.token_is_old = False
+        self.logouts = 0
         self.healthy = True
         self.token = ""
         self._sockets: set[asyncio.StreamWriter] = set()
@@ -71,6 +75,8 @@ class Backend:
         """Everything works again, for the next test."""
         self.view = example_view()
         self.healthy = self.streaming = True
+        self.token_is_old = False
+        self.logouts = 0
 
     # --- the gateway ---
 
@@ -95,7 +101,7 @@ class Backend:
 
     async def _health(self, _: Request) -> Response:
         if not self.healthy:
-            return _json({"error": {"code": "X", "message": "No answer.", "remedy": "Wait."}}, 503)
+            return _json(NO_ANSWER, 503)
         return _json(msgspec.structs.replace(self.view, now=stamp()))
 
     async def _nothing(self, _: Request) -> Response:
@@ -116,9 +122,15 @@ class Backend:
         return answer
 
     async def _refresh(self, request: Request) -> Response:
+        self.token_is_old = False
         return Response(status_code=204 if request.cookies.get(COOKIE) else 401)
 
     async def _logout(self, _: Request) -> Response:
+        if not self.healthy:
+            return _json(NO_ANSWER, 503)
+        if self.token_is_old:
+            return _json(NO_ANSWER, 401)
+        self.logouts += 1
         answer = Response(status_code=204)
         answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
         return answer
@@ -323,7 +335,7 @@ def site(
 ) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("page")
     services = {"gateway": backend.serve_http, "bridge": backend.serve_stream}
-    with run_edge(folder, services) as edge:
+    with run_edge(folder, services, logins=RateLimit(burst=1_000, per_minute=1_000)) as edge:
         backend.token = edge.tokens.make()
         until(lambda: edge.request("/login").status == 200)
         yield edge

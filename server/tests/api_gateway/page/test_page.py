@@ -143,6 +143,25 @@ def test_logging_out_ends_at_the_login(terminal: Page) -> None:
     terminal.wait_for_url("**/login")
 
 
+def test_a_logout_with_an_old_token_renews_it_and_ends_the_session(
+    terminal: Page, backend: Any, until: Any
+) -> None:
+    backend.token_is_old = True
+    terminal.click("#logout")
+    terminal.wait_for_url("**/login")
+    until(lambda: backend.logouts == 1)
+
+
+def test_a_logout_that_failed_is_not_shown_as_one(terminal: Page, backend: Any) -> None:
+    backend.healthy = False
+    terminal.click("#logout")
+    expect(terminal.locator("#banner-session")).to_contain_text("STILL LOGGED IN No answer. Wait.")
+    assert not terminal.url.endswith("/login")
+    backend.healthy = True
+    terminal.click("#logout")
+    terminal.wait_for_url("**/login")
+
+
 def test_every_page_is_also_json(site: Any) -> None:
     json_only = {"accept": "application/json"}
     logged_in = json_only | {"cookie": f"__Host-aitrading={site.tokens.make()}"}

@@ -87,13 +87,24 @@ async function firstQuotes() {
   } catch { /* the stream brings them, or the banner tells why not */ }
 }
 
+async function leave() {
+  const banner = document.querySelector("#banner-session");
+  banner.hidden = true;
+  try {
+    await logout();
+  } catch (error) {
+    document.querySelector("#session-text").textContent = [error.message, error.remedy].filter(Boolean).join(" ");
+    banner.hidden = false;
+  }
+}
+
 bindKeys({
   move: (step) => quotes.move(step),
   filter: (text) => quotes.filter(text),
   span: (direction) => chart.step(direction),
   fit: () => chart.fit(),
 });
-document.querySelector("#logout").addEventListener("click", () => logout());
+document.querySelector("#logout").addEventListener("click", leave);
 setInterval(showLink, 500);
 keepAlive(() => stream.renew());
 platform.start();

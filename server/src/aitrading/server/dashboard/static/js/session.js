@@ -26,8 +26,23 @@ export async function refresh({ force = false } = {}) {
   }
 }
 
+/** End the session; where the server did not do so, throw: whoever leaves must not believe it. */
 export async function logout() {
-  try { await post("/api/v1/auth/logout"); } finally { toLogin(); }
+  if (!await accepted("/api/v1/auth/logout") && await accepted("/api/v1/auth/refresh")) {
+    await post("/api/v1/auth/logout"); // only the access token was over, not the session
+  }
+  toLogin();
+}
+
+/** Post; false when the server knows nobody by these cookies. */
+async function accepted(path) {
+  try {
+    await post(path);
+    return true;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return false;
+    throw error;
+  }
 }
 
 function toLogin() {
