@@ -13,12 +13,15 @@ SHARED: Final = ("hurt", "battered", "platform")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one shared platform run in one worker: a second one would start its own."""
+    """Tests of one shared platform run in one worker: a second one would start its own.
+
+    This alone decides: xdist joins the names of all groups of a test to the name of a new one.
+    """
     for item in items:
         used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
         if used:
-            item.own_markers = [mark for mark in item.own_markers if mark.name != "xdist_group"]
-            item.add_marker(pytest.mark.xdist_group(used[0]), append=False)
+            assert item.get_closest_marker("xdist_group") is None, item.nodeid
+            item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
 @pytest.fixture(scope="session")

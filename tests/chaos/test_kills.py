@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from harness.platform import Platform, running_platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 VICTIMS = (
     "data-bridge",
     "database-service",

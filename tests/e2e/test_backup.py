@@ -13,7 +13,7 @@ from harness.platform import wait_until as wait_briefly
 
 from aitrading.server.backup.parts import DERIVED, FOLDERS, PRIVATE_FOLDERS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SYMBOL = "EURUSD"
 WORDS = "correct horse battery staple"
 

@@ -14,7 +14,7 @@ from harness.platform import Platform, wait_until
 from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ACCESS, REFRESH = "__Host-aitrading", "__Secure-aitrading-refresh"
 EVERY_SERVICE = (
     "/api/v1/auth/me",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 HOPS = 7
 SYMBOLS = {"EURUSD", "GBPUSD", "USDJPY", "XAUUSD"}
 

@@ -7,7 +7,7 @@ from aitrading.core.infrastructure.central_hub import REGISTRY_LOST
 from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN
 from aitrading.server.database_service.call_sites import CACHE_DEGRADE, READ_BUDGET_DEGRADE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("recovery")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 def test_bridge_last_known_quotes_are_called_unavailable(database_service_lost: Episode) -> None:

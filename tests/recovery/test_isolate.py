@@ -6,7 +6,7 @@ from harness.episode import Episode
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SEGMENT_QUARANTINE
 from aitrading.server.database_service.call_sites import SEGMENT_ISOLATION
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("recovery")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 def test_bridge_device_that_sends_nonsense_is_kept_out(hostile_device: Episode) -> None:

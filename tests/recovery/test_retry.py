@@ -6,7 +6,7 @@ from harness.platform import Platform
 
 from aitrading.server.data_bridge.call_sites import SEGMENT_HANDOVER
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("recovery")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 def test_bridge_segment_handover_is_repeated_until_the_ticks_are_stored(
