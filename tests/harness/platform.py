@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,6 +88,10 @@ class Platform:
     report: dict[str, Any]
     _tokens: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.home / "trust" / "edge-ca.pem")
+
     @property
     def url(self) -> str:
         return str(self.report["state"]["url"])
@@ -140,9 +145,8 @@ class Platform:
     ) -> tuple[int, Any]:
         """One request through the edge; gives the status and the decoded JSON."""
         place = urlsplit(self.url)
-        context = ssl.create_default_context(cafile=self.home / "trust" / "edge-ca.pem")
         connection = http.client.HTTPSConnection(
-            place.hostname or "", place.port, timeout=30, context=context
+            place.hostname or "", place.port, timeout=30, context=self._trust
         )
         sent = dict(headers or {})
         if person is not None:
