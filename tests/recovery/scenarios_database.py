@@ -25,7 +25,7 @@ from aitrading.server.database_service.clickhouse.errors import CLICKHOUSE_UNAVA
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
 from aitrading.server.database_service.known_errors.lookup import ErrorLookup
-from aitrading.server.database_service.settings import CacheSettings, GuardSettings, ReadSettings
+from aitrading.server.database_service.settings import CacheSettings, GuardSettings
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.ledger import StreamInfo
 from aitrading.server.database_service.ticks.quarantine import Quarantine
@@ -38,6 +38,7 @@ from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 from aitrading.server.kit.ingest_api import segment_name
+from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
 
 TENANT, STREAM, SPOOL = TenantId(UUID(int=1)), UUID(int=2), UUID(int=3)
@@ -265,12 +266,22 @@ async def a_dead_cache_is_not_asked_any_more(room: Room) -> Process:
     return process
 
 
+class TwoPages(TenantSettings):
+    """Everybody may read two pages a minute."""
+
+    def __init__(self) -> None:
+        pass
+
+    @override
+    async def of(self, tenant: TenantId, section: type[Any]) -> Any:
+        return section(pages_per_minute=2)
+
+
 @promised_by(sites.READ_BUDGET_DEGRADE)
 async def pages_are_counted_without_the_cache(room: Room) -> Process:
     process, ids = Process.make(room.clock), ids_of(room)
     guards = Guards(SETTINGS, room.clock, process.errors)
     cache = make_cache(DeadCache(), CacheSettings(), guards, room.clock, ids)
-    settings = ReadSettings(pages_per_minute=2)
-    budget = ReadBudget(cache, settings, process.errors, room.clock, ids)
+    budget = ReadBudget(cache, TwoPages(), process.errors, room.clock, ids)
     assert await codes_of(3, lambda: budget.spend(TENANT)) == ["READ_BUDGET_SPENT"]
     return process

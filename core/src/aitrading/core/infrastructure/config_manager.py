@@ -176,19 +176,29 @@ class ConfigManager:
         It wins over the file; an empty map takes it back. Raises `ConfigInvalidError` and changes
         nothing when a value is wrong.
         """
+        with self._changing:
+            self._snapshot, self._granted = self._with_overrides(tenant, overrides)
+
+    def check_tenant_overrides(self, tenant: TenantId, overrides: Mapping[str, object]) -> None:
+        """Raise what `set_tenant_overrides` would raise, and change nothing."""
+        with self._changing:
+            self._with_overrides(tenant, overrides)
+
+    def _with_overrides(
+        self, tenant: TenantId, overrides: Mapping[str, object]
+    ) -> tuple[Snapshot, dict[TenantId, dict[str, Any]]]:
         found = Gathered()
         add_tenant_values(self._models, tenant, overrides, f"tenant {tenant}", found)
-        with self._changing:
-            resolver = self._resolver()
-            resolver.problems.extend(found.problems)
-            granted = {key: value for key, value in self._granted.items() if key != tenant}
-            if overrides:
-                granted[tenant] = resolver.tenant_values(found.tenants.get(tenant, {}))
-            if len(granted) > MAX_TENANTS:
-                raise CONFIG_TENANTS_FULL.error(count=len(granted), limit=MAX_TENANTS)
-            snapshot = resolver.snapshot(self._snapshot.provenance, self._file_tenants, granted)
-            _raise_if_any(resolver.problems)
-            self._snapshot, self._granted = snapshot, granted
+        resolver = self._resolver()
+        resolver.problems.extend(found.problems)
+        granted = {key: value for key, value in self._granted.items() if key != tenant}
+        if overrides:
+            granted[tenant] = resolver.tenant_values(found.tenants.get(tenant, {}))
+        if len(granted) > MAX_TENANTS:
+            raise CONFIG_TENANTS_FULL.error(count=len(granted), limit=MAX_TENANTS)
+        snapshot = resolver.snapshot(self._snapshot.provenance, self._file_tenants, granted)
+        _raise_if_any(resolver.problems)
+        return snapshot, granted
 
     def _read(self) -> tuple[Snapshot, dict[TenantId, dict[str, Any]]]:
         resolver = self._resolver()

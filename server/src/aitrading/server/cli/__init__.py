@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "orders": ("trading:orders", "Orders of an organisation."),
     "restore": ("backup:restore", "Make a home from a backup."),
     "status": ("status:status", "Show services and engines."),
+    "store": ("store:store", "Records of the relational store, page by page."),
     "subscription": (
         "subscription:subscription",
         "What organisations and people are entitled to.",

@@ -3,17 +3,39 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 import click
+import msgspec
 
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.config_reference import reference_markdown
+from aitrading.server.cli.administration import tenant_option
 from aitrading.server.cli.errors import SETTING_NOT_KNOWN
 from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table
 from aitrading.server.supervisor.all_settings import all_sections
 from aitrading.server.supervisor.home import Home
+
+_DATABASE: Final = "database-service"
+_GRANTED: Final = "settings"
+
+
+class GrantedSetting(msgspec.Struct):
+    """One setting of an organisation."""
+
+    setting: str
+    value: Any
+    changed_at: str
+    changed_by: str
+
+
+class Granted(msgspec.Struct):
+    """All of them."""
+
+    items: list[GrantedSetting]
 
 
 @click.group()
@@ -57,6 +79,67 @@ def explain(*, setting: str, as_json: bool, home: Path) -> None:
 def reference() -> None:
     """Print the reference of all settings as Markdown."""
     click.echo(reference_markdown(all_sections()))
+
+
+@config.group()
+def tenant() -> None:
+    """Settings that one organisation has for itself."""
+
+
+@tenant.command("list")
+@tenant_option
+@json_option
+@home_option
+def list_granted(*, tenant: str, as_json: bool, home: Path) -> None:
+    """Show what was granted to an organisation."""
+    _show_granted(
+        Host(home).get(_GRANTED, Granted, peer=_DATABASE, tenant=tenant), as_json=as_json
+    )
+
+
+@tenant.command("set")
+@click.argument("setting")
+@click.argument("value")
+@tenant_option
+@json_option
+@home_option
+def grant(*, setting: str, value: str, tenant: str, as_json: bool, home: Path) -> None:
+    """Give an organisation its own VALUE of SETTING (section.field), at once."""
+    body = {"tenant": tenant, "setting": setting, "value": _scalar(value)}
+    _show_granted(
+        Host(home).send("PUT", _GRANTED, Granted, peer=_DATABASE, body=body), as_json=as_json
+    )
+
+
+@tenant.command("unset")
+@click.argument("setting")
+@tenant_option
+@json_option
+@home_option
+def take_back(*, setting: str, tenant: str, as_json: bool, home: Path) -> None:
+    """Let an organisation have what everybody has."""
+    path = f"{_GRANTED}/{quote(setting, safe='')}"
+    _show_granted(
+        Host(home).send("DELETE", path, Granted, peer=_DATABASE, tenant=tenant), as_json=as_json
+    )
+
+
+def _scalar(text: str) -> bool | int | float | str:
+    try:
+        return msgspec.json.decode(text, type=bool | int | float)
+    except msgspec.DecodeError:
+        return text
+
+
+def _show_granted(granted: Granted, *, as_json: bool) -> None:
+    if as_json:
+        show_json(granted)
+        return
+    rows = [
+        (each.setting, str(each.value), each.changed_at[:19], each.changed_by)
+        for each in granted.items
+    ]
+    show_table(("setting", "value", "since", "by"), rows)
 
 
 def _manager(home: Path) -> ConfigManager:

@@ -37,6 +37,22 @@ class Host:
         given = {name: value for name, value in body.items() if value is not None}
         return self._call(answer, peer=peer, method="POST", path=f"{ADMIN}/{path}", body=given)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        answer: type[T],
+        *,
+        peer: str,
+        body: dict[str, Any] | None = None,
+        **query: str,
+    ) -> T:
+        """Any other method below the administration interface."""
+        call: dict[str, Any] = {"method": method, "path": f"{ADMIN}/{path}", "query": query}
+        if body is not None:
+            call["body"] = body
+        return self._call(answer, peer=peer, **call)
+
     def ask(self, peer: str, path: str, answer: type[T], **query: str) -> T:
         """GET from another service's internal interface."""
         return self._client.request(

@@ -42,7 +42,10 @@ from aitrading.server.database_service.log_policy.endpoints import (
 )
 from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
 from aitrading.server.database_service.operators import Operators
+from aitrading.server.database_service.organisations import Organisations
 from aitrading.server.database_service.postgres_schema import PostgresSchema
+from aitrading.server.database_service.records.book import RecordBook
+from aitrading.server.database_service.records.endpoints import StoreEndpoints
 from aitrading.server.database_service.settings import (
     CacheSettings,
     ClickHouseSettings,
@@ -52,6 +55,8 @@ from aitrading.server.database_service.settings import (
     ReadSettings,
 )
 from aitrading.server.database_service.subscriptions.endpoints import SubscriptionEndpoints
+from aitrading.server.database_service.tenant_settings.book import SettingsBook
+from aitrading.server.database_service.tenant_settings.endpoints import TenantSettingsEndpoints
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.reader import TickReader
@@ -63,6 +68,7 @@ from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.user_subscriptions import UserSubscriptions
 from aitrading.server.kit.valkey import ValkeyClient
 
@@ -120,6 +126,12 @@ def _providers(manager: ImportManager) -> None:
         ErrorEndpoints,
         ChainKeeper,
         ChainEndpoints,
+        Organisations,
+        RecordBook,
+        StoreEndpoints,
+        TenantSettings,
+        SettingsBook,
+        TenantSettingsEndpoints,
     ):
         manager.provide(part)
 
@@ -227,6 +239,8 @@ SPEC: Final = ServiceSpec(
         HostLogEndpoints,
         ErrorEndpoints,
         ChainEndpoints,
+        StoreEndpoints,
+        TenantSettingsEndpoints,
     ),
     merges_chains=True,
 )

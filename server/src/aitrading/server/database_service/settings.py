@@ -142,5 +142,6 @@ class ReadSettings:
             doc="Pages of ticks that all people of one organisation may read in a minute.",
             minimum=1,
             maximum=10_000_000,
+            tenant=True,
         ),
     ] = 6_000
