@@ -177,7 +177,9 @@ def test_a_person_with_ids_of_others_learns_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("service", "operation"), ADMINISTRATION, ids=lambda each: getattr(each, "path", each)
+    ("service", "operation"),
+    ADMINISTRATION,
+    ids=lambda each: each if isinstance(each, str) else f"{each.method} {each.path}",
 )
 def test_administration_of_one_organisation_never_reaches_into_another(
     platform: Platform, loot: Loot, service: str, operation: Any

@@ -74,7 +74,9 @@ def list_kinds(*, as_json: bool, home: Path) -> None:
 @click.argument("kind")
 @click.option("--tenant", help="The organisation, by name or id; without it the platform's own.")
 @click.option("--where", default="", help="Values of columns: state:active,role:owner.")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many."
+)
 @click.option("--cursor", default="", help="Where the page before ended.")
 @json_option
 @home_option
