@@ -78,6 +78,17 @@ def test_an_acceptable_url_is_taken_apart() -> None:
     assert target.shown == "PostgreSQL at [::1]:6432"
 
 
+@pytest.mark.parametrize(
+    ("store", "url"),
+    [
+        (Store.VECTORS, "https://weaviate.example.com"),
+        (Store.GRAPH, "https://user@arango.example.com:8529/aitrading"),
+    ],
+)
+def test_a_store_that_lets_strangers_in_is_refused(store: Store, url: str) -> None:
+    assert refusal(store, url) == "DATABASE_URL_MALFORMED"
+
+
 @given(st.text(max_size=60))
 def test_no_text_makes_the_policy_stumble(rest: str) -> None:
     for store in Store:

@@ -1,6 +1,6 @@
 """The database service's parts over real engines, without its HTTP."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -38,6 +38,7 @@ from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.testing.weaviate import RunningWeaviate, running_weaviate
 
 SPACE = UUID(int=4711)
 COUNT_LAYOUT = np.dtype([("rows", "<u8"), ("distinct", "<u8"), ("low", "<u8"), ("high", "<u8")])
@@ -99,6 +100,13 @@ class World:
         )
         row = rows[0]
         return int(row["rows"]), int(row["distinct"]), int(row["low"]), int(row["high"])
+
+
+@pytest.fixture(scope="session")
+def weaviate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWeaviate]:
+    """One server for all tests that name it; each works with tenants of its own."""
+    with running_weaviate(tmp_path_factory.mktemp("weaviate")) as server:
+        yield server
 
 
 WorldFactory = Callable[..., AbstractAsyncContextManager[World]]

@@ -4,7 +4,7 @@ import errno
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -18,17 +18,33 @@ from aitrading.core.infrastructure.error_embedding import (
     embed,
     similarity,
 )
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.cli.error_codes import catalogue
 from aitrading.server.database_service.known_errors.index import ErrorIndex
 from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
+from aitrading.server.database_service.known_errors.index_weaviate import WeaviateErrorIndex
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.testing.weaviate import weaviate_missing
 
 pytestmark = pytest.mark.integration
 SPACE = UUID(int=0xE440)
-ADAPTERS = ("pgvector", "sql")
+ADAPTERS = (
+    "pgvector",
+    "sql",
+    pytest.param(
+        "weaviate",
+        marks=[
+            pytest.mark.servers,
+            pytest.mark.xdist_group("weaviate"),
+            pytest.mark.skipif(bool(weaviate_missing()), reason=weaviate_missing()),
+        ],
+    ),
+)
 PLACES_OF_DISK = [88, 216, 217, 244]
 """Another value means another embedding: count up its VERSION."""
 
@@ -54,8 +70,10 @@ class Opened:
 def database(
     request: pytest.FixtureRequest, postgres: PostgresServer, migrate: Callable[[str], None]
 ) -> tuple[str, str]:
-    """The main database has pgvector, a new one has not."""
+    """Which adapter, and where: the main database has pgvector, a new one has not."""
     name = "aitrading"
+    if request.param == "weaviate":
+        return request.param, request.getfixturevalue("weaviate").url
     if request.param == "sql":
         name = postgres.empty_database()
         migrate(name)
@@ -65,15 +83,26 @@ def database(
 @asynccontextmanager
 async def an_index(postgres: PostgresServer, database: tuple[str, str]) -> AsyncIterator[Opened]:
     adapter, name = database
-    pool = PostgresPool(postgres.access("database", name), application="test")
+    served = adapter == "weaviate"
+    where = "aitrading" if served else name
+    pool = PostgresPool(postgres.access("database", where), application="test")
     await pool.start()
     try:
+        if served:
+            with closing(weaviate_index(name)) as index:
+                yield Opened(index, pool)
+            return
         index = PostgresErrorIndex(pool)
         await index.start()
         assert index.search == adapter
         yield Opened(index, pool)
     finally:
         await pool.stop()
+
+
+def weaviate_index(url: str) -> WeaviateErrorIndex:
+    ids = SystemIdFactory(SystemClock(), SystemRandomness())
+    return WeaviateErrorIndex(accept_url(Store.VECTORS, url), ids)
 
 
 @pytest.fixture
@@ -97,6 +126,7 @@ async def test_the_nearest_comes_first_with_its_cosine(
     texts = ["the disk is full", "the disk was nearly full", "no such certificate", "a password"]
     async with an_index(postgres, database) as it:
         keys = [fingerprint(number) for number in range(4)]
+        await it.index.mark()
         await it.know(two[0], *keys)
         await it.index.put(two[0], dict(zip(keys, map(vector, texts), strict=True)))
         asked = vector("disk full")
@@ -120,6 +150,7 @@ async def test_nothing_of_another_tenant_is_found_changed_or_removed(
     async with an_index(postgres, database) as it:
         for tenant, text in ((alpha, "the secret of alpha"), (beta, "something of beta")):
             await it.know(tenant, fingerprint(7))
+            await it.index.mark()
             await it.index.put(tenant, {fingerprint(7): vector(text)})
         await it.index.remove(beta, [fingerprint(7)])
         found = await it.index.nearest(alpha, vector("the secret of alpha"), 5)
@@ -133,6 +164,7 @@ async def test_putting_again_replaces_and_removing_twice_is_harmless(
 ) -> None:
     async with an_index(postgres, database) as it:
         await it.know(two[0], fingerprint(1))
+        await it.index.mark()
         for text in ("first", "second"):
             await it.index.put(two[0], {fingerprint(1): vector(text)})
         found = await it.index.nearest(two[0], vector("second"), 1)
@@ -140,6 +172,50 @@ async def test_putting_again_replaces_and_removing_twice_is_harmless(
         for _ in range(2):
             await it.index.remove(two[0], [fingerprint(1)])
         assert await it.index.nearest(two[0], vector("second"), 1) == []
+
+
+@async_test
+async def test_equal_ones_come_in_the_order_of_their_fingerprints(
+    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+) -> None:
+    async with an_index(postgres, database) as it:
+        keys = [fingerprint(number) for number in (9, 3, 7, 1, 8, 2, 6, 4, 5)]
+        await it.know(two[0], *keys)
+        await it.index.mark()
+        await it.index.put(two[0], {key: vector("the same") for key in keys})
+        found = await it.index.nearest(two[0], vector("the same"), 3)
+        assert [each.fingerprint for each in found] == sorted(keys)[:3]
+
+
+@async_test
+async def test_the_mark_stays_and_nobody_unknown_is_found(
+    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+) -> None:
+    async with an_index(postgres, database) as it:
+        assert await it.index.mark() == await it.index.mark()
+        assert (await it.index.mark()).startswith(it.index.kind)
+        assert await it.index.nearest(two[0], vector("anything"), 3) == []
+        await it.index.remove(two[0], [fingerprint(1)])
+
+
+@async_test
+async def test_recall_at_three_in_the_store_itself(
+    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+) -> None:
+    """The store finds what an exact comparison finds, on the held-out set."""
+    known = indexed()
+    keys = {fingerprint(number): name for number, name in enumerate(known)}
+    some = 12 if database[0] == "sql" else 1  # plain SQL compares slowly
+    async with an_index(postgres, database) as it:
+        await it.know(two[0], *keys)
+        await it.index.mark()
+        await it.index.put(two[0], {key: known[name] for key, name in keys.items()})
+        hits: list[bool] = []
+        for _, right, variant in list(held_out())[::some]:
+            found = await it.index.nearest(two[0], embed(variant), 3)
+            hits.append(right in {keys[each.fingerprint] for each in found})
+    assert len(hits) > 300 / some - 1
+    assert sum(hits) / len(hits) >= 0.9
 
 
 def test_the_vector_is_of_unit_length_and_the_same_everywhere() -> None:
@@ -209,13 +285,18 @@ def held_out() -> Iterator[tuple[str, str, ErrorFeatures]]:
         )
 
 
-def test_recall_at_three_on_a_held_out_set(capsys: pytest.CaptureFixture[str]) -> None:
-    """Own errors and foreign ones together in one index, as a platform's history has them."""
+def indexed() -> dict[str, tuple[float, ...]]:
+    """Own errors and foreign ones together, as a platform's history has them."""
     index = {name: embed(foreign(make, (*OUTER, *frames), 1)) for name, make, frames in FOREIGN}
     for entry in catalogue().values():
         frames = (*OUTER, f"aitrading.{entry.origin.replace('/', '.')}:refuse")
         own = ErrorFeatures(code=entry.code, kind=entry.code, frames=frames, message=entry.message)
         index[entry.code] = embed(own)
+    return index
+
+
+def test_recall_at_three_on_a_held_out_set(capsys: pytest.CaptureFixture[str]) -> None:
+    index = indexed()
     hits: dict[str, list[bool]] = {}
     for family, right, variant in held_out():
         asked = embed(variant)

@@ -123,19 +123,23 @@ def test_plaintext_to_a_host_is_refused(variable: str, url: str) -> None:
     assert refusal.value.code == "DATABASE_PLAINTEXT_REFUSED"
 
 
-@pytest.mark.parametrize(
-    ("variable", "url"),
-    [
-        ("WEAVIATE_URL", "https://weaviate.example.com"),
-        ("ARANGODB_URL", "https://arango.example.com:8529/aitrading"),
-    ],
-)
-def test_a_server_that_nobody_would_ask_is_refused_rather_than_ignored(
-    variable: str, url: str
+@async_test
+async def test_servers_of_vectors_and_graph_reach_only_the_database_service(
+    short_folder: Path,
 ) -> None:
-    with pytest.raises(AitradingError) as refusal:
-        given_servers({variable: url})
-    assert refusal.value.code == "SERVER_NOT_SUPPORTED"
+    home = Home(short_folder / "home")
+    urls = {
+        "WEAVIATE_URL": "https://:k@weaviate.example.com",
+        "ARANGODB_URL": "https://u:p@arango.example.com:8529/aitrading",
+    }
+    assembly = assembled(home, urls)
+    bundle = await bundle_of(assembly, home, "database-service")
+    assert bundle.vectors is not None
+    assert bundle.vectors.url == urls["WEAVIATE_URL"]
+    assert bundle.graph is not None
+    assert bundle.graph.url == urls["ARANGODB_URL"]
+    gateway = await bundle_of(assembly, home, "api-gateway")
+    assert (gateway.vectors, gateway.graph) == (None, None)
 
 
 @pytest.mark.integration

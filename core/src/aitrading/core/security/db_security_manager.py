@@ -42,6 +42,7 @@ class _Scheme:
     port: int
     example: str
     names_mode: bool = False
+    needs_password: bool = False
 
 
 _SCHEMES: Final = {
@@ -68,13 +69,15 @@ _SCHEMES: Final = {
         encrypted=frozenset({"https"}),
         plain=frozenset({"http"}),
         port=443,
-        example="https://weaviate.example.com",
+        example="https://:API_KEY@weaviate.example.com",
+        needs_password=True,
     ),
     Store.GRAPH: _Scheme(
         encrypted=frozenset({"https"}),
         plain=frozenset({"http", "tcp"}),
         port=8529,
-        example="https://arango.example.com:8529/aitrading",
+        example="https://USER:PASSWORD@arango.example.com:8529/aitrading",
+        needs_password=True,
     ),
     Store.BUS: _Scheme(
         encrypted=frozenset({"tls", "nats+tls"}),
@@ -130,6 +133,8 @@ def accept_url(store: Store, url: str) -> StoreTarget:
         raise _refused(store, f"{parts.scheme}:// (no encryption)")
     if parts.scheme not in scheme.encrypted:
         raise _malformed(store, f"unknown scheme {parts.scheme[:20]!r}")
+    if scheme.needs_password and not parts.password:
+        raise _malformed(store, "it has no password or key, and nobody may ask without one")
     options = _options(store, parts, scheme)
     return StoreTarget(
         store=store,

@@ -1,11 +1,13 @@
 """The composition root: what the database service is made of."""
 
+from collections.abc import AsyncIterator
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
@@ -33,6 +35,7 @@ from aitrading.server.database_service.known_errors.catalogue import ErrorCatalo
 from aitrading.server.database_service.known_errors.endpoints import ErrorEndpoints
 from aitrading.server.database_service.known_errors.index import ErrorIndex
 from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
+from aitrading.server.database_service.known_errors.index_weaviate import WeaviateErrorIndex
 from aitrading.server.database_service.known_errors.lookup import ErrorLookup
 from aitrading.server.database_service.known_errors.recorder import ErrorRecorder
 from aitrading.server.database_service.log_policy.book import PolicyBook
@@ -140,8 +143,16 @@ def _graph(pool: PostgresPool) -> ChainGraph:
     return PostgresChainGraph(pool)
 
 
-def _index(pool: PostgresPool) -> ErrorIndex:
-    return PostgresErrorIndex(pool)
+async def _index(
+    bundle: ServiceBundle, pool: PostgresPool, ids: IdFactory
+) -> AsyncIterator[ErrorIndex]:
+    index: ErrorIndex = PostgresErrorIndex(pool)
+    if bundle.vectors is not None:
+        index = WeaviateErrorIndex(accept_url(Store.VECTORS, bundle.vectors.url), ids)
+    try:
+        yield index
+    finally:
+        index.close()
 
 
 def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:

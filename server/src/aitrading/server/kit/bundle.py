@@ -72,6 +72,12 @@ class ClickHouseAccess(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
 
 
+class ServerAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that is reached by URL or not used at all; the URL holds the login."""
+
+    url: str
+
+
 class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
     """One service process, as the supervisor wants it."""
 
@@ -95,6 +101,10 @@ class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
     valkey: ValkeyAccess | None = None
     nats: NatsAccess | None = None
     clickhouse: ClickHouseAccess | None = None
+    vectors: ServerAccess | None = None
+    """Weaviate; without it PostgreSQL keeps the error vectors."""
+    graph: ServerAccess | None = None
+    """ArangoDB; without it PostgreSQL walks the chains' graph."""
     config_file: Path | None = None
     settings: dict[str, str] = {}
     """Overrides from the command line, the strongest layer of configuration."""

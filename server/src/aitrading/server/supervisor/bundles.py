@@ -15,6 +15,7 @@ from aitrading.server.kit.bundle import (
     NatsAccess,
     PeerAddress,
     PostgresAccess,
+    ServerAccess,
     ServiceBundle,
     TlsFiles,
     ValkeyAccess,
@@ -34,7 +35,8 @@ class ServiceNeeds:
     depends_on: tuple[str, ...]
     port_setting: str
     postgres_roles: tuple[str, ...] = ()
-    clickhouse: bool = False
+    analysis: bool = False
+    """Whether it is the one service that reaches ClickHouse, the error vectors and the graph."""
     websocket: bool = False
 
 
@@ -45,7 +47,7 @@ SERVICES = (
         depends_on=("postgres", "valkey", "nats"),
         port_setting="database_service",
         postgres_roles=("migrator", "database"),
-        clickhouse=True,
+        analysis=True,
     ),
     ServiceNeeds(
         name="api-gateway",
@@ -82,6 +84,8 @@ class Stores:
     valkey: Callable[[str], ValkeyAccess]
     nats: Callable[[str], NatsAccess]
     clickhouse: ClickHouseAccess
+    vectors: ServerAccess | None
+    graph: ServerAccess | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +146,9 @@ class BundleWriter:
             postgres={role: stores.postgres(role) for role in needs.postgres_roles},
             valkey=stores.valkey(needs.name),
             nats=stores.nats(needs.name),
-            clickhouse=stores.clickhouse if needs.clickhouse else None,
+            clickhouse=stores.clickhouse if needs.analysis else None,
+            vectors=stores.vectors if needs.analysis else None,
+            graph=stores.graph if needs.analysis else None,
         )
 
     def _common(self, name: str, port: int) -> ServiceBundle:

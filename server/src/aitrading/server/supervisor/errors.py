@@ -37,14 +37,6 @@ DISK_SPACE_LOW = ErrorSpec(
     severity=Severity.CRITICAL,
     impact=Impact.TRADING,
 )
-SERVER_NOT_SUPPORTED = ErrorSpec(
-    code="SERVER_NOT_SUPPORTED",
-    category=Category.FATAL,
-    message="{variable} names a server, which this release cannot use.",
-    why="Error vectors and the chains' graph are kept in PostgreSQL; there is no other adapter yet.",
-    remedy="Unset the variable: what it would have held is in PostgreSQL.",
-    severity=Severity.CRITICAL,
-)
 CLOCK_BEHIND = ErrorSpec(
     code="CLOCK_BEHIND",
     category=Category.RETRYABLE,

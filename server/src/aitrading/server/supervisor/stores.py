@@ -16,11 +16,11 @@ from aitrading.server.kit.bundle import (
     ClickHouseAccess,
     NatsAccess,
     PostgresAccess,
+    ServerAccess,
     TlsFiles,
     ValkeyAccess,
 )
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
-from aitrading.server.supervisor.errors import SERVER_NOT_SUPPORTED
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind
@@ -34,8 +34,6 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
     "NATS_URL": Store.BUS,
 }
 """Environment variables that replace an embedded engine by a server."""
-NOT_SUPPORTED: Final = frozenset({Store.VECTORS, Store.GRAPH})
-"""Stores that are kept in PostgreSQL and nowhere else."""
 MIGRATOR: Final = "migrator"
 _EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>", "ait.*.error.>")
 _PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -66,19 +64,7 @@ class GivenServer:
 
 
 def given_servers(environ: Mapping[str, str]) -> dict[Store, GivenServer]:
-    """Accept the servers named in the environment.
-
-    Raises for plaintext or a malformed URL, and for a server that nothing here would ask: it is
-    refused rather than ignored.
-    """
-    servers = _accepted(environ)
-    for variable, store in SERVER_VARIABLES.items():
-        if store in servers and store in NOT_SUPPORTED:
-            raise SERVER_NOT_SUPPORTED.error(variable=variable)
-    return servers
-
-
-def _accepted(environ: Mapping[str, str]) -> dict[Store, GivenServer]:
+    """Accept the servers named in the environment; raises for plaintext or a malformed URL."""
     return {
         store: GivenServer(url=environ[variable], target=accept_url(store, environ[variable]))
         for variable, store in SERVER_VARIABLES.items()
@@ -109,6 +95,8 @@ class StorePlan:
             valkey=self._valkey(engines),
             nats=self._nats(engines, nats_port),
             clickhouse=self._clickhouse(),
+            vectors=self._server(Store.VECTORS),
+            graph=self._server(Store.GRAPH),
         )
         return Keeping(engines=tuple(engines), access=access)
 
@@ -168,6 +156,10 @@ class StorePlan:
         if given is None:
             return ClickHouseAccess(path=self._home.clickhouse)
         return ClickHouseAccess(url=given.url)
+
+    def _server(self, store: Store) -> ServerAccess | None:
+        given = self._servers.get(store)
+        return None if given is None else ServerAccess(url=given.url)
 
 
 def _cache_server(

@@ -35,9 +35,21 @@ VECTORS_UNAVAILABLE: Final = ErrorSpec(
     code="VECTORS_UNAVAILABLE",
     category=Category.RETRYABLE,
     message="The store of error vectors does not answer: {reason}.",
-    why="PostgreSQL, which keeps the vectors, is stopped or out of resources.",
-    remedy="Look at `aitrading status`. Errors are recorded meanwhile and compared later.",
+    why="PostgreSQL, or the server of WEAVIATE_URL, is stopped, cut off or out of resources.",
+    remedy="`aitrading doctor --databases` asks it step by step. Errors are recorded meanwhile "
+    "and compared later.",
     http_status=503,
     severity=Severity.WARNING,
+    impact=Impact.VISIBILITY,
+)
+VECTORS_REJECTED: Final = ErrorSpec(
+    code="VECTORS_REJECTED",
+    category=Category.FATAL,
+    message="The store of error vectors refuses: {reason}.",
+    why="The API key in WEAVIATE_URL is not accepted, or something else uses our collection.",
+    remedy="Give a key that may create and change the collection AitradingErrorVectors, as "
+    "https://:KEY@host, and keep that collection to this platform. Errors are recorded meanwhile.",
+    http_status=503,
+    severity=Severity.ERROR,
     impact=Impact.VISIBILITY,
 )

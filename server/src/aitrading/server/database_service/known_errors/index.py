@@ -27,11 +27,14 @@ class ErrorIndex(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """What keeps the vectors, for the mark of what is indexed and for `doctor`."""
+        """What keeps the vectors, for `doctor`."""
 
     @abstractmethod
-    async def start(self) -> None:
-        """Find out how the store searches, and prepare it."""
+    async def mark(self) -> str:
+        """Prepare the store, and tell what to mark with that which is indexed in it.
+
+        Another store, and the same one after it lost its vectors, has another mark.
+        """
 
     @abstractmethod
     async def put(self, tenant: TenantId, vectors: Mapping[str, Vector]) -> None:
@@ -44,3 +47,6 @@ class ErrorIndex(ABC):
     @abstractmethod
     async def remove(self, tenant: TenantId, fingerprints: list[str]) -> None:
         """Forget; unknown ones are no error."""
+
+    def close(self) -> None:  # noqa: B027 - most adapters have nothing to close
+        """Hang up; an adapter without connections of its own has nothing to do."""

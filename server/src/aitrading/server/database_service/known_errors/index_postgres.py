@@ -37,7 +37,12 @@ class PostgresErrorIndex(ErrorIndex):
         return self._search
 
     @override
+    async def mark(self) -> str:
+        """Vectors live and die with the rows that are marked, so the name is enough."""
+        return self.kind
+
     async def start(self) -> None:
+        """Find out how this PostgreSQL searches."""
         async with self._pool.platform_tx() as tx:
             self._search = PGVECTOR if await tx.fetch_value(_SQL["has_pgvector"]) else PLAIN_SQL
 

@@ -15,6 +15,7 @@ RETURNING occurrences = $9 AS is_new
 DELETE FROM errors.errors e
  WHERE e.fingerprint IN (SELECT fingerprint FROM errors.errors
                           ORDER BY last_seen DESC, fingerprint DESC OFFSET $1)
+RETURNING fingerprint
 
 -- name: page
 SELECT fingerprint, code, message, severity, impact, services, occurrences, first_seen, last_seen,

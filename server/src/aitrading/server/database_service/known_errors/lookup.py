@@ -31,7 +31,6 @@ class ErrorLookup:
         self._pool = pool
         self._index = index
         self._guards = guards
-        self._mark = f"{index.kind}/{VERSION}"
 
     async def similar_to(
         self, tenant: TenantId, wanted: str, limit: int = MAX_SIMILAR
@@ -54,13 +53,24 @@ class ErrorLookup:
     ) -> list[SimilarError]:
         """All of it behind one guard: a part that asks no store must not close the breaker."""
         await self._catch_up(tenant)
-        found = await self._index.nearest(tenant, embed(features), limit + 1)
-        near = {
-            each.fingerprint: each.similarity
-            for each in found
-            if each.fingerprint != excluding and each.similarity >= LEAST_SIMILARITY
-        }
-        return (await self._described(tenant, near))[:limit]
+        while True:
+            found = await self._index.nearest(tenant, embed(features), limit + 1)
+            near = {
+                each.fingerprint: each.similarity
+                for each in found
+                if each.fingerprint != excluding and each.similarity >= LEAST_SIMILARITY
+            }
+            described = await self._described(tenant, near)
+            gone = near.keys() - {each.fingerprint for each in described}
+            if not gone:
+                return described[:limit]
+            # Forgotten while the index was away; left there they would take others' places.
+            await self._index.remove(tenant, sorted(gone))
+
+    async def forget(self, tenant: TenantId, fingerprints: list[str]) -> None:
+        """Take vectors of forgotten errors out; what cannot be taken out now goes when it is found."""
+        with self._guards.vectors.guard():
+            await self._index.remove(tenant, fingerprints)
 
     async def _features(self, tenant: TenantId, wanted: str) -> ErrorFeatures:
         query = None
@@ -78,18 +88,19 @@ class ErrorLookup:
 
     async def _catch_up(self, tenant: TenantId) -> None:
         """Index what was recorded while the index was away, or by another release's embedding."""
+        mark = f"{await self._index.mark()}/{VERSION}"
         while True:
             async with self._pool.tenant_tx(tenant) as tx:
-                rows = await tx.fetch(_SQL["not_indexed"], self._mark, BATCH)
+                rows = await tx.fetch(_SQL["not_indexed"], mark, BATCH)
             if not rows:
                 return
             vectors = {row["fingerprint"]: embed(features_of(row)) for row in rows}
             await self._index.put(tenant, vectors)
             async with self._pool.tenant_tx(tenant) as tx:
-                await tx.execute(_SQL["mark_indexed"], self._mark, list(vectors))
+                await tx.execute(_SQL["mark_indexed"], mark, list(vectors))
 
     async def _described(self, tenant: TenantId, near: dict[str, float]) -> list[SimilarError]:
-        """What is indexed and was forgotten meanwhile is left out."""
+        """Without those that are forgotten."""
         async with self._pool.tenant_tx(tenant) as tx:
             rows = {row["fingerprint"]: row for row in await tx.fetch(_SQL["several"], list(near))}
             notes = await tx.fetch(_SQL["notes"], list(near))

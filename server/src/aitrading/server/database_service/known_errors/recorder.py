@@ -119,8 +119,9 @@ class ErrorRecorder(Component):
         with self._guards.postgres.guard():
             async with self._pool.tenant_tx(owner) as tx:
                 new = [each for each in seen if await _write(tx, service, each)]
-                if new:
-                    await tx.execute(_SQL["forget_oldest"], MAX_KNOWN)
+                old = await tx.fetch(_SQL["forget_oldest"], MAX_KNOWN) if new else []
+        if old:
+            await self._forget(owner, [row["fingerprint"] for row in old])
         for each in new[:MAX_NEW_COMPARED]:
             await self._recognise(owner, each)
 
@@ -133,6 +134,12 @@ class ErrorRecorder(Component):
                 await self._bus.publish(event, tenant=None if owner == PLATFORM else owner)
         except AitradingError as exc:
             _log.info("a new error was not compared: %s", exc.message)
+
+    async def _forget(self, owner: TenantId, fingerprints: list[str]) -> None:
+        try:
+            await self._lookup.forget(owner, fingerprints)
+        except AitradingError as exc:
+            _log.info("%d forgotten errors stay in the index: %s", len(fingerprints), exc.message)
 
     async def _similar(self, owner: TenantId, seen: ErrorSeen) -> list[SimilarError]:
         features = ErrorFeatures(
