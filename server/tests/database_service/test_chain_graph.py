@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from aitrading.core.infrastructure.chain_registry import (
     ChainDefinition,
@@ -23,10 +24,13 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.server.database_service.chain_graph.errors import GRAPH_UNAVAILABLE
 from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
+from aitrading.server.database_service.chain_graph.mirrored import MirroredChainGraph
 from aitrading.server.database_service.chain_graph.port import (
     ChainGraph,
     LostNode,
+    ServedChainGraph,
     edges_of,
     hop_node,
     part_node,
@@ -42,12 +46,25 @@ PARTS = ("p0", "p1", "p2", "p3")
 HOPS = tuple(f"h{number}" for number in range(7))
 
 
+class Walker(PostgresChainGraph, ServedChainGraph):
+    """A server's place in the mirror, taken by a store that can be had; away when told so."""
+
+    away = False
+
+    @override
+    async def prepare(self) -> None:
+        if self.away:
+            raise GRAPH_UNAVAILABLE.error(reason="the test took it away")
+
+
 @asynccontextmanager
-async def a_graph(postgres: PostgresServer, database: str) -> AsyncIterator[ChainGraph]:
+async def a_store(
+    postgres: PostgresServer, database: str, kind: type[PostgresChainGraph] = PostgresChainGraph
+) -> AsyncIterator[PostgresChainGraph]:
     pool = PostgresPool(postgres.access("database", database), application="test")
     await pool.start()
     try:
-        graph = PostgresChainGraph(pool)
+        graph = kind(pool)
         for stored in await graph.chains():
             await graph.remove(stored.definition.name)
         yield graph
@@ -55,11 +72,30 @@ async def a_graph(postgres: PostgresServer, database: str) -> AsyncIterator[Chai
         await pool.stop()
 
 
+@asynccontextmanager
+async def a_graph(postgres: PostgresServer, where: tuple[str, str]) -> AsyncIterator[ChainGraph]:
+    """PostgreSQL alone, or with a server that walks for it."""
+    truth, walks = where
+    async with a_store(postgres, truth) as graph:
+        if not walks:
+            yield graph
+            return
+        async with a_store(postgres, walks, Walker) as walker:
+            assert isinstance(walker, Walker)
+            yield MirroredChainGraph(graph, walker)
+
+
 @pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer, migrate: object) -> str:
-    name = postgres_server.empty_database()
-    migrate(name)  # type: ignore[operator]
-    return name
+def two_databases(postgres_server: PostgresServer, migrate: object) -> tuple[str, str]:
+    names = postgres_server.empty_database(), postgres_server.empty_database()
+    for name in names:
+        migrate(name)  # type: ignore[operator]
+    return names
+
+
+@pytest.fixture(scope="module", params=["postgres", "mirrored"])
+def database(request: pytest.FixtureRequest, two_databases: tuple[str, str]) -> tuple[str, str]:
+    return (two_databases[0], "" if request.param == "postgres" else two_databases[1])
 
 
 def walked(chains: Iterable[ChainDefinition], source: str) -> dict[str, int]:
@@ -105,7 +141,7 @@ def chain_of(draw: st.DrawFn, name: str) -> ChainDefinition:
 )
 def test_no_wrong_impact_whatever_the_cycles(
     postgres_server: PostgresServer,
-    database: str,
+    database: tuple[str, str],
     first: ChainDefinition,
     second: ChainDefinition,
 ) -> None:
@@ -133,7 +169,7 @@ def test_no_wrong_impact_whatever_the_cycles(
 
 @async_test
 async def test_saving_again_replaces_every_edge_and_removing_takes_all(
-    postgres_server: PostgresServer, database: str
+    postgres_server: PostgresServer, database: tuple[str, str]
 ) -> None:
     async with a_graph(postgres_server, database) as graph:
         await graph.save(MARKET_DATA_CHAIN, "declared")
@@ -152,8 +188,37 @@ async def test_saving_again_replaces_every_edge_and_removing_takes_all(
 
 
 @async_test
+async def test_a_server_that_missed_something_never_answers_before_it_knows(
+    postgres_server: PostgresServer, two_databases: tuple[str, str]
+) -> None:
+    async with (
+        a_store(postgres_server, two_databases[0]) as truth,
+        a_store(postgres_server, two_databases[1], Walker) as walker,
+    ):
+        assert isinstance(walker, Walker)
+        graph = MirroredChainGraph(truth, walker)
+        hop = Hop(name="only", service="client", kind=HopKind.CALL)
+        chain = ChainDefinition(name="mine", description="", hops=(hop,))
+        lost = [LostNode(distance=1, node=hop_node("mine", "only"))]
+        walker.away = True
+        assert await code_of(graph.save(chain, "custom")) == "GRAPH_UNAVAILABLE"
+        assert await code_of(graph.impact(part_node("client"))) == "GRAPH_UNAVAILABLE"
+        walker.away = False
+        assert await graph.impact(part_node("client")) == lost
+        await walker.save(MARKET_DATA_CHAIN, "declared")
+        await walker.remove("mine")
+        moved = MirroredChainGraph(truth, walker)  # as after a start with an older server
+        assert await moved.impact(part_node("client")) == lost
+        walker.away = True
+        assert await code_of(moved.remove("mine")) == "GRAPH_UNAVAILABLE"
+        walker.away = False
+        assert await moved.nodes() == []
+        assert await PostgresChainGraph.chains(truth) == []
+
+
+@async_test
 async def test_the_registry_and_the_store_name_the_same_losses(
-    postgres_server: PostgresServer, database: str
+    postgres_server: PostgresServer, database: tuple[str, str]
 ) -> None:
     registry = ChainRegistry(clock=ManualClock(), service="test", instance="1")
     registry.define(*ALL_CHAINS)
@@ -171,7 +236,7 @@ async def test_the_registry_and_the_store_name_the_same_losses(
 
 @async_test
 async def test_a_lost_database_takes_no_quotes_with_it(
-    postgres_server: PostgresServer, database: str
+    postgres_server: PostgresServer, database: tuple[str, str]
 ) -> None:
     async with a_graph(postgres_server, database) as graph:
         keeper = keeper_of(graph)
@@ -185,7 +250,7 @@ async def test_a_lost_database_takes_no_quotes_with_it(
 
 @async_test
 async def test_what_no_chain_may_be_is_refused(
-    postgres_server: PostgresServer, database: str
+    postgres_server: PostgresServer, database: tuple[str, str]
 ) -> None:
     hop = Hop(name="a", service="s", kind=HopKind.CALL)
     async with a_graph(postgres_server, database) as graph:

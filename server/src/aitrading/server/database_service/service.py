@@ -15,8 +15,10 @@ from aitrading.server.database_service.cache.busiest import Busiest
 from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.cache.read_budget import ReadBudget
+from aitrading.server.database_service.chain_graph.arangodb import ArangoChainGraph
 from aitrading.server.database_service.chain_graph.endpoints import ChainEndpoints
 from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
+from aitrading.server.database_service.chain_graph.mirrored import MirroredChainGraph
 from aitrading.server.database_service.chain_graph.port import ChainGraph
 from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
 from aitrading.server.database_service.clickhouse.embedded import (
@@ -139,8 +141,16 @@ def _providers(manager: ImportManager) -> None:
         manager.provide(part)
 
 
-def _graph(pool: PostgresPool) -> ChainGraph:
-    return PostgresChainGraph(pool)
+async def _graph(bundle: ServiceBundle, pool: PostgresPool) -> AsyncIterator[ChainGraph]:
+    here = PostgresChainGraph(pool)
+    if bundle.graph is None:
+        yield here
+        return
+    server = ArangoChainGraph(accept_url(Store.GRAPH, bundle.graph.url))
+    try:
+        yield MirroredChainGraph(here, server)
+    finally:
+        server.close()
 
 
 async def _index(

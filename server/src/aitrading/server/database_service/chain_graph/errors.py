@@ -26,9 +26,21 @@ GRAPH_UNAVAILABLE: Final = ErrorSpec(
     code="GRAPH_UNAVAILABLE",
     category=Category.RETRYABLE,
     message="The store of the chains' graph does not answer: {reason}.",
-    why="PostgreSQL, which keeps the graph, is stopped or out of resources.",
-    remedy="Look at `aitrading status`; chains are measured meanwhile.",
+    why="PostgreSQL, or the server of ARANGODB_URL, is stopped, cut off or out of resources.",
+    remedy="`aitrading doctor --databases` asks it step by step; chains are measured meanwhile.",
     http_status=503,
     severity=Severity.WARNING,
+    impact=Impact.VISIBILITY,
+)
+GRAPH_REJECTED: Final = ErrorSpec(
+    code="GRAPH_REJECTED",
+    category=Category.FATAL,
+    message="The store of the chains' graph refuses: {reason}.",
+    why="The login in ARANGODB_URL is not accepted, its database is missing, or the server's "
+    "version answers otherwise than documented.",
+    remedy="Create the database and a user who may create collections in it, and name both: "
+    "https://USER:PASSWORD@host:8529/DATABASE. Chains are measured meanwhile.",
+    http_status=503,
+    severity=Severity.ERROR,
     impact=Impact.VISIBILITY,
 )

@@ -84,6 +84,14 @@ class ChainGraph(ABC):
         """The parts of a chain, the one that takes most hops with it first."""
 
 
+class ServedChainGraph(ChainGraph):
+    """A graph in a server of its own, which may be empty or have been emptied."""
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Make what chains are kept in, where it is missing."""
+
+
 def part_node(name: str) -> str:
     """The node of a service or engine."""
     return f"part/{name}"
