@@ -20,9 +20,9 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import Final
 
 from typing_extensions import override
 
@@ -45,6 +45,7 @@ class Exchange:
     status: int
     answer: str
 
+    @override
     def __str__(self) -> str:
         return f"=== {self.name}\n{self.request}\n--- {self.status}\n{self.answer}\n"
 
@@ -79,7 +80,8 @@ def replaying(folder: Path, exchanges: Sequence[Exchange]) -> Generator[Replay]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(files.certificate, files.private_key)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Replayed) as server:
+    with ThreadingTCPServer(("127.0.0.1", 0), _Replayed) as server:
+        server.daemon_threads = True
         server.socket = context.wrap_socket(server.socket, server_side=True)
         replay = Replay(port=int(server.server_address[1]), ca=files.ca)
         server.RequestHandlerClass = type(
@@ -94,45 +96,24 @@ def replaying(folder: Path, exchanges: Sequence[Exchange]) -> Generator[Replay]:
             thread.join()
 
 
-class _Replayed(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Replayed(StreamRequestHandler):
+    """One kept connection."""
+
     replay: Replay
     exchanges: list[Exchange]
 
     @override
-    def parse_request(self) -> bool:
-        self._lines = [self.raw_requestline]
-        source = self.rfile
-
-        class Tee:
-            """Keeps the head's lines as they came."""
-
-            def readline(_, limit: int = -1) -> bytes:  # noqa: N805 - self is the handler's
-                line = source.readline(limit)
-                self._lines.append(line)
-                return line
-
-        self.rfile = Tee()  # type: ignore[assignment]
-        try:
-            return super().parse_request()
-        finally:
-            self.rfile = source
-
-    @override
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-    def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        text = b"".join(self._lines).decode().replace("\r\n", "\n") + body.decode()
-        own = f"localhost:{self.replay.port}"
-        at = len(self.replay.asked)
-        self.replay.asked.append(text.replace(own, HOST).rstrip("\n"))
-        known = at < len(self.exchanges)
-        answer = self.exchanges[at].answer.encode() if known else b""
-        self.send_response(self.exchanges[at].status if known else 500)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - named by http.server
+    def handle(self) -> None:
+        while head := b"".join(iter(self.rfile.readline, b"\r\n")):
+            length = re.search(rb"content-length: (\d+)\r\n", head)
+            body = self.rfile.read(int(length[1]) if length else 0)
+            text = f"{head.decode().replace(chr(13), '')}\n{body.decode()}".rstrip("\n")
+            at = len(self.replay.asked)
+            self.replay.asked.append(text.replace(f"localhost:{self.replay.port}", HOST))
+            known = self.exchanges[at] if at < len(self.exchanges) else None
+            answer = known.answer.encode() if known else b""
+            status = known.status if known else 500
+            self.wfile.write(
+                b"HTTP/1.1 %d Recorded\r\ncontent-length: %d\r\n\r\n" % (status, len(answer))
+            )
+            self.wfile.write(answer)

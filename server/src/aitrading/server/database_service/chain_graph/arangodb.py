@@ -6,7 +6,7 @@ https://docs.arangodb.com/stable/develop/http-api/ and answers are taken as desc
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -167,7 +167,7 @@ class ArangoChainGraph(ServedChainGraph):
         self._store.close()
 
     @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Mapping[str, str]]:
+    async def _transaction(self) -> AsyncGenerator[Mapping[str, str]]:
         """A stream transaction; gives the header that puts a query into it."""
         body = {"collections": {"write": [CHAINS, NODES, EDGES]}}
         answer = await self._store.ask("POST", f"{self._api}/transaction/begin", body)

@@ -6,7 +6,7 @@ reached only PostgreSQL; it is brought up before it is asked anything.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from typing_extensions import override
@@ -74,7 +74,7 @@ class MirroredChainGraph(ChainGraph):
             return await self._walker.bottlenecks(chain)
 
     @asynccontextmanager
-    async def _walking(self) -> AsyncIterator[None]:
+    async def _walking(self) -> AsyncGenerator[None]:
         await self._catch_up()
         try:
             yield
