@@ -128,9 +128,14 @@ def test_a_second_up_is_refused_and_harms_nothing(home: Home) -> None:
 def test_the_doctor_examines_every_store(home: Home) -> None:
     until(lambda: state_of(home).ready, "readiness")
     done = run(home, "doctor", "--databases", "--json")
-    findings = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
-    for check in ("postgres settings", "row security", "migrations", "cache", "bus"):
+    answer = json.loads(done.stdout)
+    findings = {finding["check"]: finding for finding in answer["findings"]}
+    five = ("relational", "time series", "cache", "error vectors", "chains' graph")
+    checks = ("postgres settings", "row security", "migrations", "bus")
+    for check in (*checks, *(f"{store} store" for store in five)):
         assert findings[check]["verdict"] == "ok", findings[check]
+    assert [store["store"] for store in answer["stores"]] == list(five)
+    assert "FAILED" not in run(home, "doctor", "--databases").stdout
 
 
 def test_renewed_certificates_are_used_without_a_restart(home: Home) -> None:

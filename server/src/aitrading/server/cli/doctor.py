@@ -8,7 +8,8 @@ import click
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.server.cli.home_option import home_option
-from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json
+from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json, show_table
+from aitrading.server.kit.examination_api import STEPS, StepTaken, StoreExamination
 from aitrading.server.supervisor.doctor.backups import check_backups
 from aitrading.server.supervisor.doctor.finding import Finding, Verdict
 from aitrading.server.supervisor.doctor.installation import check_installation
@@ -27,12 +28,21 @@ _COLOURS = {Verdict.OK: "green", Verdict.PROBLEM: "red", Verdict.UNVERIFIED: "ye
 def doctor(*, databases: bool, as_json: bool, home: Path) -> None:
     """Examine machine, home and platform; exit code 1 when there is a problem."""
     findings = _examine(Home(home), databases=databases)
+    stores: list[StoreExamination] = []
+    if databases:
+        from aitrading.server.supervisor.doctor.stores import examine_stores  # noqa: PLC0415 - rare
+
+        stores, told = examine_stores(Home(home))
+        findings.extend(told)
     problems = sum(finding.verdict is Verdict.PROBLEM for finding in findings)
     if as_json:
-        show_json({"ok": not problems, "findings": findings})
+        answer = {"ok": not problems, "findings": findings}
+        show_json({**answer, "stores": stores} if databases else answer)
     else:
         for finding in findings:
             _show(finding)
+        if stores:
+            show_table(("STORE", "ANSWERS", *STEPS), map(_row, stores))
         click.echo(_summary(findings), err=True)
     sys.exit(ANSWER_IS_NO if problems else 0)
 
@@ -59,6 +69,18 @@ def _show(finding: Finding) -> None:
         click.echo(f"{'':<12}{'cause':<29}{finding.cause}")
     if finding.remedy:
         click.echo(f"{'':<12}{'remedy':<29}{finding.remedy}")
+
+
+def _row(examined: StoreExamination) -> tuple[str, ...]:
+    """One store; a step is its milliseconds, FAILED, or - where it was not or need not be tried."""
+    name = examined.adapter if examined.verified else f"{examined.adapter} (UNVERIFIED)"
+    return examined.store, name, *(_cell(step) for step in examined.steps)
+
+
+def _cell(step: StepTaken) -> str:
+    if step.state == "ok":
+        return f"{step.took_ms:.2f} ms"
+    return "FAILED" if step.state == "failed" else "-"
 
 
 def _summary(findings: list[Finding]) -> str:

@@ -32,6 +32,8 @@ from aitrading.server.database_service.clickhouse.served import (
     ServerLimits,
 )
 from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEndpoints
+from aitrading.server.database_service.examination.composition import Examined, make_examiner
+from aitrading.server.database_service.examination.endpoints import ExaminationEndpoints
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.known_errors.catalogue import ErrorCatalogue
 from aitrading.server.database_service.known_errors.endpoints import ErrorEndpoints
@@ -101,6 +103,7 @@ def _providers(manager: ImportManager) -> None:
         _index,
         _graph,
         make_cache,
+        make_examiner,
     ):
         manager.provide(source)
     for part in (
@@ -131,6 +134,8 @@ def _providers(manager: ImportManager) -> None:
         ErrorEndpoints,
         ChainKeeper,
         ChainEndpoints,
+        Examined,
+        ExaminationEndpoints,
         Organisations,
         RecordBook,
         StoreEndpoints,
@@ -260,6 +265,7 @@ SPEC: Final = ServiceSpec(
         HostLogEndpoints,
         ErrorEndpoints,
         ChainEndpoints,
+        ExaminationEndpoints,
         StoreEndpoints,
         TenantSettingsEndpoints,
     ),

@@ -64,16 +64,16 @@ class _Through(BaseRequestHandler):
             socket.create_connection(("127.0.0.1", front.behind)) as inner,
         ):
             inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            back = threading.Thread(target=_pump, args=(inner, self.request), daemon=True)
+            back = threading.Thread(target=_pump, args=(front, inner, self.request), daemon=True)
             back.start()
-            _pump(self.request, inner)
+            _pump(front, self.request, inner)
             back.join()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(front: TlsFront, source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         source.settimeout(None)
-        while data := source.recv(_CHUNK):
+        while (data := source.recv(_CHUNK)) and not front.refuse:
             sink.sendall(data)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

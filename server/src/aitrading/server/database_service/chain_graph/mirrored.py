@@ -36,6 +36,11 @@ class MirroredChainGraph(ChainGraph):
     def kind(self) -> str:
         return self._walker.kind
 
+    @property
+    def walker(self) -> ServedChainGraph:
+        """For `doctor`."""
+        return self._walker
+
     @override
     async def save(self, chain: ChainDefinition, origin: Origin) -> None:
         await self._truth.save(chain, origin)

@@ -14,7 +14,6 @@ from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.mtls import client_context
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
-from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, unverified, wrong
 from aitrading.server.supervisor.home import Home
 
@@ -43,7 +42,6 @@ async def check_databases(home: Home, clock: Clock) -> list[Finding]:
         "postgres settings": _settings,
         "row security": _row_security,
         "migrations": _migrations,
-        "cache": _cache,
         "bus": _bus,
     }
     return [await _one(name, check, bundle, clock) for name, check in checks.items()]
@@ -103,17 +101,6 @@ async def _migrations(bundle: ServiceBundle, clock: Clock) -> Finding:
         cause="The database service has not finished, or failed, to bring the schema up to date.",
         remedy="Read logs/database-service.log; starting again tries again.",
     )
-
-
-async def _cache(bundle: ServiceBundle, _: Clock) -> Finding:
-    if bundle.valkey is None:
-        return unverified("cache", "The platform was started without one.")
-    client = ValkeyClient(bundle.valkey)
-    try:
-        await client.call("PING")
-    finally:
-        await client.stop()
-    return fine("cache", "It answers the login of the database service.")
 
 
 async def _bus(bundle: ServiceBundle, _: Clock) -> Finding:

@@ -43,10 +43,15 @@ def wrong(check: str, error: AitradingError) -> Finding:
     )
 
 
-def problem(check: str, finding: str, *, cause: str, remedy: str) -> Finding:
+def problem(check: str, finding: str, *, cause: str, remedy: str, code: str = "") -> Finding:
     """Checked, and wrong in a way only the doctor looks for."""
     return Finding(
-        check=check, verdict=Verdict.PROBLEM, finding=finding, cause=cause, remedy=remedy
+        check=check,
+        verdict=Verdict.PROBLEM,
+        finding=finding,
+        cause=cause,
+        remedy=remedy,
+        code=code,
     )
 
 

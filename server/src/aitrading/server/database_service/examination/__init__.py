@@ -1,0 +1,1 @@
+"""Asks every store step by step: connect, authenticate, write, read, delete."""
