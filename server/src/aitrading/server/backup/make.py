@@ -1,7 +1,7 @@
 """Making a backup: one at a time, beside the running platform, whole under its name or not there."""
 
-import errno
 import fcntl
+import glob
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, TypeVar
 
 import msgspec
 
-from aitrading.core.infrastructure.files import sync_folder
+from aitrading.core.infrastructure.files import sync_folder, try_lock
 from aitrading.core.kit.clock import NS_PER_MS, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.backup.archive import ArchiveWriter
@@ -26,6 +26,7 @@ from aitrading.server.kit.backup_api import (
     BackupBegin,
     BackupBegun,
     BackupEnd,
+    BackupRecord,
 )
 from aitrading.server.kit.bundle import PostgresAccess, load_bundle
 from aitrading.server.supervisor.admin_client import AdminClient
@@ -37,6 +38,8 @@ T = TypeVar("T")
 SUFFIX: Final = ".aitbackup"
 PARTIAL: Final = ".partial"
 LOCK_FILE: Final = "backup.lock"
+RUNNING: Final = "running"
+DIED: Final = "its process ended before it was whole"
 
 
 class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,21 @@ class Books:
 
     def __init__(self, client: AdminClient) -> None:
         self._client = client
+
+    def entries(self) -> list[BackupRecord]:
+        """The newest first."""
+        return self._client.request(
+            "call", list[BackupRecord], peer=SERVICE, method="GET", path=BACKUPS_PATH
+        )
+
+    def close_dead(self) -> None:
+        """Enter how those ended whose process is gone; ask only while holding `only_backup`.
+
+        A file has its name only when it is whole, so a name that is there was made.
+        """
+        for entry in self.entries():
+            if entry.state == RUNNING:
+                self.post(END_PATH, _end_of_dead(entry), msgspec.Raw)
 
     def post(self, path: str, body: msgspec.Struct, answer: type[T]) -> T:
         """Send one entry."""
@@ -73,6 +91,8 @@ def make_backup(home: Home, target: Path, seal_for: SealFor, kit: Kit) -> Backup
         path = _file_for(target, kit)
         client = AdminClient(home)
         books, backup = Books(client), kit.ids.new()
+        books.close_dead()
+        _require_free(path)  # before it is in the books: what has the name is not this backup
         marker_ns = kit.clock.now_ns()
         wanted = BackupBegin(backup=backup, target=str(path))
         begun = books.post(BACKUPS_PATH, wanted, BackupBegun)
@@ -88,7 +108,7 @@ def make_backup(home: Home, target: Path, seal_for: SealFor, kit: Kit) -> Backup
             ),
         )
         try:
-            with whole_file(path) as file:
+            with whole_file(path, backup.hex) as file:
                 archive = ArchiveWriter(SealedWriter(file, seal_for), marker)
                 for part in parts_of(home, superuser, client):
                     part.write(archive)
@@ -126,32 +146,60 @@ def only_backup(home: Home) -> Generator[None]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Generator[BinaryIO]:
-    """A file that has its name once it is whole and on the disk, mode 0600; raises BACKUP_NOT_WRITTEN."""
-    partial = path.with_name(f".{path.name}{PARTIAL}")
+def whole_file(path: Path, own: str) -> Generator[BinaryIO]:
+    """A file that has its name once it is whole and on the disk, mode 0600.
+
+    Until then it has a name that holds `own`, and a lock by which it is known to be in the making.
+    Raises BACKUP_NOT_WRITTEN.
+    """
+    partial = path.with_name(f".{path.name}.{own}{PARTIAL}")
     try:
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, "there is a file of this name")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        _require_free(path)
+        _remove_left(path.parent, f".{glob.escape(path.name)}.*{PARTIAL}")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.link(partial, path)  # unlike a rename it never replaces what came there meanwhile
-        partial.unlink()
-        sync_folder(path.parent)
+            os.link(partial, path)  # unlike a rename it never replaces what came there meanwhile
+            partial.unlink()
+            sync_folder(path.parent)
     except OSError as exc:
         raise BACKUP_NOT_WRITTEN.error(path=str(path), reason=exc.strerror or str(exc)) from exc
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _require_free(path: Path) -> None:
+    if path.exists():
+        raise BACKUP_NOT_WRITTEN.error(path=str(path), reason="there is a file of this name")
+
+
+def _remove_left(folder: Path, pattern: str) -> None:
+    """Remove what killed backups left; one that is being written holds its lock and stays.
+
+    It is never opened for writing: killed between its two names, it is the same file as a backup.
+    """
+    for left in folder.glob(pattern):
+        lock = try_lock(left)
+        if lock is not None:
+            left.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _end_of_dead(entry: BackupRecord) -> BackupEnd:
+    path = Path(entry.target)
+    if not path.is_file():
+        return BackupEnd(backup=entry.backup, ok=False, reason=DIED)
+    return BackupEnd(backup=entry.backup, ok=True, size_bytes=path.stat().st_size)
+
+
 def _file_for(target: Path, kit: Kit) -> Path:
     """The file itself, or a name by time in a folder, from which half-made ones are removed."""
     if not target.is_dir():
         return target
-    for left in target.glob(f".aitrading-*{SUFFIX}{PARTIAL}"):
-        left.unlink()
+    _remove_left(target, f".aitrading-*{SUFFIX}.*{PARTIAL}")
     stamp = rfc3339_of_ns(kit.clock.now_ns())[:19].replace("-", "").replace(":", "")
     return target / f"aitrading-{stamp}Z{SUFFIX}"
 

@@ -17,8 +17,10 @@ each start); `clients` is the edge of a customer, here only in a demo, and goes 
 """
 
 import io
+import os
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ import msgspec
 from aitrading.server.backup.archive import ArchiveWriter
 from aitrading.server.database_service.clickhouse.rebuild import STORE_FILE
 from aitrading.server.engines.binaries import postgres_binary
+from aitrading.server.engines.linux import die_with_parent
 from aitrading.server.kit.backup_api import FREEZE_PATH, BackupNamed, FrozenStore
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.supervisor.admin_client import AdminClient
@@ -125,6 +128,7 @@ class PostgresPart:
             env=postgres_environment(self.access),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=dying_with_us(),  # noqa: PLW1509 - one system call runs in it
         ) as dump:
             assert dump.stdout is not None  # noqa: S101 - a pipe was asked for
             assert dump.stderr is not None  # noqa: S101 - a pipe was asked for
@@ -169,6 +173,12 @@ def parts_of(home: Home, superuser: PostgresAccess, client: AdminClient) -> list
         *(FolderPart(name, home.root / folder) for name, folder in PRIVATE_FOLDERS.items()),
         FilePart(CONFIGURATION, home.config_file),
     ]
+
+
+def dying_with_us() -> Callable[[], None]:
+    """For a child: killed as we are, a program leaves nothing at work behind us."""
+    us = os.getpid()
+    return lambda: die_with_parent(signal.SIGKILL, us)
 
 
 def postgres_environment(access: PostgresAccess) -> Mapping[str, str]:

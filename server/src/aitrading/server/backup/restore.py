@@ -19,6 +19,8 @@ from aitrading.core.kit.clock import NS_PER_MS
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.backup.archive import ArchiveReader
 from aitrading.server.backup.errors import (
+    BACKUP_DAMAGED,
+    BACKUP_KEY_WRONG,
     BACKUP_TOO_NEW,
     BACKUP_UNREADABLE,
     RESTORE_FAILED,
@@ -33,6 +35,7 @@ from aitrading.server.backup.parts import (
     FOLDERS,
     POSTGRES,
     PRIVATE_FOLDERS,
+    dying_with_us,
     postgres_environment,
 )
 from aitrading.server.backup.sealing import OpenWith, SealedReader
@@ -47,11 +50,12 @@ from aitrading.server.engines.process import start_process
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
 from aitrading.server.supervisor.assembly import Kit
+from aitrading.server.supervisor.home import UNPACKED
 
 POSTGRES_START_S: Final = 60.0
 REBUILD_TIMEOUT_S: Final = 6 * 3_600
+_OF_THE_FILE: Final = (BACKUP_DAMAGED, BACKUP_KEY_WRONG, BACKUP_TOO_NEW, BACKUP_UNREADABLE)
 _REBUILD: Final = "aitrading.server.database_service.clickhouse.rebuild"
-_UNPACKED: Final = ".unpacked"
 
 
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +104,7 @@ def _restore_into(
     staging: Path, file: Path, home: Path, open_with: OpenWith, kit: Kit
 ) -> RestoreReport:
     began_ns = kit.clock.monotonic_ns()
-    unpacked = staging / _UNPACKED
+    unpacked = staging / UNPACKED
     with _explained(home, "unpacking it"):
         manifest = _unpack(file, unpacked, open_with)
         _place(unpacked, staging)
@@ -151,6 +155,7 @@ def _rebuild_clickhouse(frozen: Path, folder: Path) -> tuple[TableRows, ...]:
         capture_output=True,
         check=False,
         timeout=REBUILD_TIMEOUT_S,
+        preexec_fn=dying_with_us(),
     )
     if done.returncode != 0:
         raise OSError(done.stderr.decode(errors="replace").strip()[-500:])
@@ -194,6 +199,7 @@ def _load(engine: PostgresEngine, dump: Path) -> None:
         env=postgres_environment(access),
         capture_output=True,
         check=False,
+        preexec_fn=dying_with_us(),
     )
     if done.returncode != 0:
         raise OSError(f"pg_restore: {done.stderr.decode(errors='replace').strip()[-500:]}")
@@ -230,8 +236,9 @@ def _aside(home: Path) -> Generator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise RESTORE_RUNNING.error(home=str(home)) from exc
-        shutil.rmtree(staging, ignore_errors=True)  # left by one that was killed
-        staging.mkdir(mode=0o700)
+        with _explained(home, "clearing what a killed restore left"):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(mode=0o700)
         umask = os.umask(0o077)
         try:
             yield staging
@@ -247,8 +254,10 @@ def _aside(home: Path) -> Generator[Path]:
 def _explained(home: Path, step: str) -> Generator[None]:
     try:
         yield
-    except AitradingError:
-        raise
+    except AitradingError as exc:
+        if exc.spec in _OF_THE_FILE:
+            raise
+        raise RESTORE_FAILED.error(home=str(home), step=step, reason=exc.message) from exc
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
         raise RESTORE_FAILED.error(home=str(home), step=step, reason=reason) from exc

@@ -11,6 +11,7 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
+from aitrading.server.database_service.backups.watch import BackupWatch
 from aitrading.server.database_service.cache.busiest import Busiest
 from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
@@ -123,6 +124,7 @@ def _providers(manager: ImportManager) -> None:
         UserSubscriptions,
         SubscriptionEndpoints,
         BackupBook,
+        BackupWatch,
         BackupEndpoints,
         Operators,
         PolicyBook,
@@ -254,6 +256,7 @@ SPEC: Final = ServiceSpec(
         Tidier,
         LogLifecycle,
         ChainKeeper,
+        BackupWatch,
     ),
     bus_components=(ErrorRecorder,),
     endpoints=(

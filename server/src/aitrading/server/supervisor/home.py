@@ -29,6 +29,8 @@ SOCKET_NAME_RESERVE_BYTES = 36
 FREE_SPACE_MIN_MB = 512
 CLOCK_TOLERANCE_S = 60
 PRIVATE = 0o700
+UNPACKED = ".unpacked"
+"""What a restore works on; a folder that holds it did not become a home."""
 WRITABLE_BY_OTHERS = 0o022
 
 _FOLDERS = ("keys", "trust", "valkey", "nats", "clickhouse", "envoy", "spool", "logs", "clients")
@@ -106,6 +108,8 @@ class Home:
             raise self._unusable("others may write in it, so a link planted there could lead out")
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise self._unusable("it is not writable")
+        if (self.root / UNPACKED).exists():
+            raise self._unusable("a restore into it did not come to its end; repeat the restore")
 
     def prepare(self) -> None:
         """Make the folders; call it while holding the lock."""

@@ -1,5 +1,6 @@
 """The table `app.backups`: each change leaves its audit event in the same transaction."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -77,6 +78,12 @@ class BackupBook:
             await tx.execute(_SQL["forget_segment_names"])
             await tx.execute(_SQL["restored"], backup, home, now_utc(self._clock))
             await self._audit(tx, "backup.restore", backup, "done", {"home": home})
+
+    async def standing(self) -> tuple[datetime | None, bool | None]:
+        """When the newest whole one began, and whether the last that ended was made."""
+        async with self._pool.platform_tx() as tx:
+            row = await tx.fetch_row(_SQL["standing"])
+        return (None, None) if row is None else (row["newest"], row["last_ok"])
 
     async def recent(self) -> list[BackupRecord]:
         """The newest first."""

@@ -24,6 +24,11 @@ ON CONFLICT (id) DO UPDATE SET state = 'restored', ended_at = excluded.ended_at
 SELECT id, state, target, began_at, size_bytes, took_ms, verified_at, reason
   FROM app.backups ORDER BY began_at DESC LIMIT $1
 
+-- name: standing
+SELECT (SELECT max(began_at) FROM app.backups WHERE state = 'made') AS newest,
+       (SELECT state = 'made' FROM app.backups WHERE state IN ('made', 'failed')
+         ORDER BY began_at DESC LIMIT 1) AS last_ok
+
 -- name: insert_event
 INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id, details)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)

@@ -5,6 +5,7 @@ from typing import Final
 from aitrading.core.infrastructure.resilience import Timeouts
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.catalogue import known_migrations
+from aitrading.server.database_service.backups.watch import BackupWatch
 from aitrading.server.database_service.clickhouse.errors import CLICKHOUSE_NOT_HERE
 from aitrading.server.database_service.clickhouse.port import ClickHouseEngine
 from aitrading.server.database_service.ticks.writer import TickWriter
@@ -30,8 +31,11 @@ HOST: Final = peers("admin")
 class BackupEndpoints:
     """The books, and the moment at which ClickHouse is frozen."""
 
-    def __init__(self, book: BackupBook, engine: ClickHouseEngine, writer: TickWriter) -> None:
+    def __init__(
+        self, book: BackupBook, watch: BackupWatch, engine: ClickHouseEngine, writer: TickWriter
+    ) -> None:
         self._book = book
+        self._watch = watch
         self._engine = engine
         self._writer = writer
 
@@ -72,6 +76,7 @@ class BackupEndpoints:
         end = await call.json(BackupEnd)
         await self._engine.thaw()
         await self._book.end(end)
+        await self._watch.look()
 
     @endpoint(
         "POST",
