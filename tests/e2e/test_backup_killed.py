@@ -97,7 +97,7 @@ def ended(*command: str, die: str = "", limit: int = 0) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def backups(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Backups:
     return Backups(platform, tmp_path_factory.mktemp("backups"))
 
@@ -188,8 +188,7 @@ def test_a_restore_that_died_or_found_no_space_leaves_no_home_and_can_be_repeate
 
 def test_a_restore_never_touches_the_home_that_is_there(backups: Backups) -> None:
     platform = backups.platform
-    file = next(backups.folder.glob("*.aitbackup"))
-    before = names(platform.home)
+    file, before = backups.folder / "any.aitbackup", names(platform.home)
     done = run_cli("restore", str(file), "--recovery-key", str(backups.key), home=platform.home)
     assert (done.returncode, RESTORE_HOME_NOT_EMPTY.code in done.stderr) == (1, True)
     assert names(platform.home) == before
