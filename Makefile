@@ -41,6 +41,9 @@ simulate: setup ## run SEEDS=n simulations of the link from seed FIRST=k
 	@AITRADING_PROVE_POINTS=$(SEEDS) AITRADING_PROVE_SEED=$(FIRST) $(BIN)/pytest -q -p no:randomly \
 	  core/tests/protocol/test_link_delivery.py::test_a_range_of_seeds_each_with_its_own_mixture_of_faults
 
+test-servers: setup ## run the stores' contracts on real servers: builds or finds them once, says why one is missing
+	@scripts/test_servers.sh
+
 docs: setup ## write the generated reference documents
 	@$(BIN)/python scripts/generate_docs.py
 

@@ -1,5 +1,6 @@
 """The database service's parts over real engines, without its HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.testing.postgres15 import Postgres15, running_postgres15
 from aitrading.server.testing.weaviate import RunningWeaviate, running_weaviate
 
 SPACE = UUID(int=4711)
@@ -100,6 +102,17 @@ class World:
         )
         row = rows[0]
         return int(row["rows"]), int(row["distinct"]), int(row["low"]), int(row["high"])
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[Postgres15]:
+    """Debian's PostgreSQL over TLS, with every migration of this release."""
+    with running_postgres15() as server:
+        runner = MigrationRunner(
+            server.access("migrator"), migrations("postgres"), clock=SystemClock(), release="test"
+        )
+        asyncio.run(runner.apply())
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """One contract, two ways to ClickHouse: the engine in the process, and a server over HTTPS.
 
-The server here is the same engine behind a small HTTPS front that speaks ClickHouse's interface;
-the adapter on a real ClickHouse server belongs to `make test-servers`.
+The server here is the same engine behind a small HTTPS front that speaks ClickHouse's interface:
+no other ClickHouse could be had.
 """
 
 import asyncio
@@ -32,7 +32,12 @@ from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.served import ServedClickHouse, ServerLimits
 from aitrading.server.testing.clickhouse_front import running_clickhouse_front
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("kind", ["embedded", "served"])]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.parametrize(
+        "kind", ["embedded", pytest.param("served", marks=pytest.mark.servers)]
+    ),
+]
 NUMBER = np.dtype([("n", "<u8")])
 SPACE = UUID(int=5)
 LABEL = "spool-1:0a"

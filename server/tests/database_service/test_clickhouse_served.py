@@ -14,7 +14,7 @@ from aitrading.server.database_service.clickhouse.native import Column, encode_b
 from aitrading.server.database_service.clickhouse.served import ServedClickHouse
 from aitrading.server.testing.clickhouse_front import FrontState, running_clickhouse_front
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.servers]
 NUMBER = np.dtype([("n", "<u8")])
 INTO = "t.numbers (n)"
 KILL = "KILL QUERY WHERE startsWith(query_id, 'aitrading-insert-') SYNC"

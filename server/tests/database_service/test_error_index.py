@@ -28,7 +28,9 @@ from aitrading.server.database_service.known_errors.index import ErrorIndex
 from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
 from aitrading.server.database_service.known_errors.index_weaviate import WeaviateErrorIndex
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.testing.postgres15 import postgres15_missing
 from aitrading.server.testing.weaviate import weaviate_missing
 
 pytestmark = pytest.mark.integration
@@ -36,6 +38,14 @@ SPACE = UUID(int=0xE440)
 ADAPTERS = (
     "pgvector",
     "sql",
+    pytest.param(
+        "postgres-15",
+        marks=[
+            pytest.mark.servers,
+            pytest.mark.xdist_group("postgres-15"),
+            pytest.mark.skipif(bool(postgres15_missing()), reason=postgres15_missing()),
+        ],
+    ),
     pytest.param(
         "weaviate",
         marks=[
@@ -66,36 +76,46 @@ class Opened:
             )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Which adapter, the PostgreSQL with the errors, and the server of the vectors if any."""
+
+    adapter: str
+    access: PostgresAccess
+    url: str = ""
+
+
 @pytest.fixture(params=ADAPTERS)
 def database(
     request: pytest.FixtureRequest, postgres: PostgresServer, migrate: Callable[[str], None]
-) -> tuple[str, str]:
-    """Which adapter, and where: the main database has pgvector, a new one has not."""
-    name = "aitrading"
-    if request.param == "weaviate":
-        return request.param, request.getfixturevalue("weaviate").url
-    if request.param == "sql":
-        name = postgres.empty_database()
-        migrate(name)
-    return request.param, name
+) -> Place:
+    """The main database has pgvector; a new one has not, and neither has Debian's server."""
+    adapter: str = request.param
+    if adapter == "weaviate":
+        url = request.getfixturevalue("weaviate").url
+        return Place(adapter, postgres.access("database"), url)
+    if adapter == "postgres-15":
+        return Place("sql", request.getfixturevalue("postgres15").access("database"))
+    if adapter == "pgvector":
+        return Place(adapter, postgres.access("database"))
+    name = postgres.empty_database()
+    migrate(name)
+    return Place(adapter, postgres.access("database", name))
 
 
 @asynccontextmanager
-async def an_index(postgres: PostgresServer, database: tuple[str, str]) -> AsyncIterator[Opened]:
-    adapter, name = database
-    served = adapter == "weaviate"
-    where = "aitrading" if served else name
-    pool = PostgresPool(postgres.access("database", where), application="test")
+async def an_index(place: Place) -> AsyncIterator[Opened]:
+    pool = PostgresPool(place.access, application="test")
     await pool.start()
     try:
-        if served:
-            with closing(weaviate_index(name)) as index:
+        if place.url:
+            with closing(weaviate_index(place.url)) as index:
                 yield Opened(index, pool)
             return
-        index = PostgresErrorIndex(pool)
-        await index.start()
-        assert index.search == adapter
-        yield Opened(index, pool)
+        here = PostgresErrorIndex(pool)
+        await here.start()
+        assert here.search == place.adapter
+        yield Opened(here, pool)
     finally:
         await pool.stop()
 
@@ -121,10 +141,10 @@ def fingerprint(number: int) -> str:
 
 @async_test
 async def test_the_nearest_comes_first_with_its_cosine(
-    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+    database: Place, two: tuple[TenantId, TenantId]
 ) -> None:
     texts = ["the disk is full", "the disk was nearly full", "no such certificate", "a password"]
-    async with an_index(postgres, database) as it:
+    async with an_index(database) as it:
         keys = [fingerprint(number) for number in range(4)]
         await it.index.mark()
         await it.know(two[0], *keys)
@@ -144,10 +164,10 @@ async def test_the_nearest_comes_first_with_its_cosine(
 
 @async_test
 async def test_nothing_of_another_tenant_is_found_changed_or_removed(
-    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+    database: Place, two: tuple[TenantId, TenantId]
 ) -> None:
     alpha, beta = two
-    async with an_index(postgres, database) as it:
+    async with an_index(database) as it:
         for tenant, text in ((alpha, "the secret of alpha"), (beta, "something of beta")):
             await it.know(tenant, fingerprint(7))
             await it.index.mark()
@@ -160,9 +180,9 @@ async def test_nothing_of_another_tenant_is_found_changed_or_removed(
 
 @async_test
 async def test_putting_again_replaces_and_removing_twice_is_harmless(
-    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+    database: Place, two: tuple[TenantId, TenantId]
 ) -> None:
-    async with an_index(postgres, database) as it:
+    async with an_index(database) as it:
         await it.know(two[0], fingerprint(1))
         await it.index.mark()
         for text in ("first", "second"):
@@ -176,9 +196,9 @@ async def test_putting_again_replaces_and_removing_twice_is_harmless(
 
 @async_test
 async def test_equal_ones_come_in_the_order_of_their_fingerprints(
-    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+    database: Place, two: tuple[TenantId, TenantId]
 ) -> None:
-    async with an_index(postgres, database) as it:
+    async with an_index(database) as it:
         keys = [fingerprint(number) for number in (9, 3, 7, 1, 8, 2, 6, 4, 5)]
         await it.know(two[0], *keys)
         await it.index.mark()
@@ -189,9 +209,9 @@ async def test_equal_ones_come_in_the_order_of_their_fingerprints(
 
 @async_test
 async def test_the_mark_stays_and_nobody_unknown_is_found(
-    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+    database: Place, two: tuple[TenantId, TenantId]
 ) -> None:
-    async with an_index(postgres, database) as it:
+    async with an_index(database) as it:
         assert await it.index.mark() == await it.index.mark()
         assert (await it.index.mark()).startswith(it.index.kind)
         assert await it.index.nearest(two[0], vector("anything"), 3) == []
@@ -200,13 +220,13 @@ async def test_the_mark_stays_and_nobody_unknown_is_found(
 
 @async_test
 async def test_recall_at_three_in_the_store_itself(
-    postgres: PostgresServer, database: tuple[str, str], two: tuple[TenantId, TenantId]
+    database: Place, two: tuple[TenantId, TenantId]
 ) -> None:
     """The store finds what an exact comparison finds, on the held-out set."""
     known = indexed()
     keys = {fingerprint(number): name for number, name in enumerate(known)}
-    some = 12 if database[0] == "sql" else 1  # plain SQL compares slowly
-    async with an_index(postgres, database) as it:
+    some = 12 if database.adapter == "sql" else 1  # plain SQL compares slowly
+    async with an_index(database) as it:
         await it.know(two[0], *keys)
         await it.index.mark()
         await it.index.put(two[0], {key: known[name] for key, name in keys.items()})

@@ -1,7 +1,6 @@
 """What every cache promises, whichever it is."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -12,7 +11,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typing_extensions import override
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
@@ -73,7 +71,10 @@ every_cache = pytest.mark.parametrize(
         pytest.param(
             redis_cache,
             id="redis-7-tls",
-            marks=pytest.mark.skipif(bool(redis_missing()), reason=redis_missing()),
+            marks=[
+                pytest.mark.servers,
+                pytest.mark.skipif(bool(redis_missing()), reason=redis_missing()),
+            ],
         ),
     ],
 )
@@ -262,6 +263,7 @@ async def test_a_cache_in_the_process_has_an_end() -> None:
     assert kept[-1] == 999
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(bool(redis_missing()), reason=redis_missing())
 @async_test
 async def test_a_served_cache_wants_our_certificate_and_password(tmp_path: Path) -> None:
@@ -273,57 +275,3 @@ async def test_a_served_cache_wants_our_certificate_and_password(tmp_path: Path)
         client = ValkeyClient(access)
         assert await code_of(client.call("GET", "api-gateway:x")) == "CACHE_REJECTED"
         await client.stop()
-
-
-DOCUMENTED = {
-    "AUTH",
-    "GET",
-    "SET",
-    "DEL",
-    "PTTL",
-    "EVAL",
-    "HSET",
-    "HGETALL",
-    "PEXPIRE",
-    "EXISTS",
-    "INCRBY",
-    "ZADD",
-    "ZINCRBY",
-    "ZREVRANGE",
-    "ZRANGEBYSCORE",
-    "ZREMRANGEBYRANK",
-}
-"""Commands that Redis 7, Valkey and Dragonfly document alike."""
-
-
-class Recorder(ValkeyClient):
-    """A client that remembers what it was asked before it passes it on."""
-
-    recorded: list[tuple[Any, ...]]
-
-    @override
-    async def calls(self, commands: Any) -> list[Any]:
-        self.recorded += [tuple(command) for command in commands]
-        return await super().calls(commands)
-
-
-@async_test
-async def test_only_documented_commands_are_sent_and_scripts_declare_their_keys(
-    tmp_path: Path,
-) -> None:
-    async with running_valkey(tmp_path) as valkey:
-        client = Recorder(valkey.access(SERVICE))
-        client.recorded = []
-        async with over(client) as cache:
-            for promise in (values, counters, locks, tables, sorted_sets):
-                await promise(cache.of(A))
-    sent = {command[0] for command in client.recorded} - {"PING"}
-    scripts = {command[1]: command[2] for command in client.recorded if command[0] == "EVAL"}
-    in_scripts = {name for text in scripts for name in re.findall(r"redis\.call\('(\w+)'", text)}
-    assert sent | in_scripts <= DOCUMENTED
-    assert len(scripts) == 5
-    for text, declared in scripts.items():
-        assert {int(number) for number in re.findall(r"KEYS\[(\d)\]", text)} == set(
-            range(1, declared + 1)
-        )
-        assert not re.search(r"redis\.call\('\w+', (?!KEYS\[)", text)

@@ -1,0 +1,90 @@
+"""The whole schema and the stores in it on Debian's PostgreSQL 15, over TLS 1.3."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from aitrading.core.infrastructure.chains import MARKET_DATA_CHAIN
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.testing.async_test import async_test
+from aitrading.server.database_service.chain_graph.port import part_node
+from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
+from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.row_security import require_row_security
+from aitrading.server.testing.engines import ThrowawayAuthority
+from aitrading.server.testing.postgres15 import Postgres15, postgres15_missing
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.servers,
+    pytest.mark.xdist_group("postgres-15"),
+    pytest.mark.skipif(bool(postgres15_missing()), reason=postgres15_missing()),
+]
+ALPHA, BETA = TenantId(UUID(int=0xF15A)), TenantId(UUID(int=0xF15B))
+INSERT = """
+INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
+"""
+COUNT = "SELECT count(*) FROM market.streams WHERE id = $1"
+ENCRYPTED = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
+
+@asynccontextmanager
+async def a_pool(access: PostgresAccess) -> AsyncIterator[PostgresPool]:
+    pool = PostgresPool(access, application="test")
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+async def code_of(access: PostgresAccess) -> str:
+    try:
+        async with a_pool(access) as pool, pool.platform_tx() as tx:
+            await tx.fetch("SELECT 1")
+    except AitradingError as exc:
+        return exc.code
+    return "none"
+
+
+@async_test
+async def test_every_migration_holds_and_no_tenant_sees_anothers_rows(
+    postgres15: Postgres15,
+) -> None:
+    async with a_pool(postgres15.access("database")) as pool:
+        async with pool.platform_tx() as tx:
+            await require_row_security(tx)
+            assert await tx.fetch_value(ENCRYPTED) == "TLSv1.3"
+        async with pool.tenant_tx(ALPHA) as tx:
+            assert await tx.execute(INSERT, ALPHA) == 1
+        async with pool.tenant_tx(BETA) as tx:
+            assert await tx.fetch_value(COUNT, ALPHA) == 0
+        async with pool.tenant_tx(ALPHA) as tx:
+            assert await tx.fetch_value(COUNT, ALPHA) == 1
+
+
+@async_test
+async def test_the_graph_is_walked(postgres15: Postgres15) -> None:
+    async with a_pool(postgres15.access("database")) as pool:
+        graph = PostgresChainGraph(pool)
+        await graph.save(MARKET_DATA_CHAIN, "declared")
+        assert len(await graph.impact(part_node("client"))) == len(MARKET_DATA_CHAIN.hops)
+        assert (await graph.bottlenecks("market-data"))[0].part == "client"
+
+
+@async_test
+async def test_who_cannot_be_trusted_is_not_asked(postgres15: Postgres15, tmp_path: Path) -> None:
+    access = postgres15.access("database")
+    assert await code_of(access) == "none"
+    other = ThrowawayAuthority(tmp_path / "other").issue("x").ca
+    changes = ({"tls": False}, {"ca": other}, {"host": "127.0.0.2"}, {"password": "guessed"})
+    codes = [await code_of(msgspec.structs.replace(access, **change)) for change in changes]
+    assert codes[0] == "DATABASE_PLAINTEXT_REFUSED"
+    assert "none" not in codes
