@@ -22,6 +22,8 @@ from aitrading.server.testing.engines import ThrowawayAuthority, free_port
 
 BIN: Final = Path("/usr/lib/postgresql/15/bin")
 PASSWORD: Final = "of-this-test-only"  # noqa: S105  # pragma: allowlist secret
+REACHABLE: Final = Path(os.sep, "tmp")
+"""A tests' folder is closed to the user whom root runs the server as."""
 _ROLES: Final = "postgres_roles.sql"
 _HBA: Final = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 _START_TIMEOUT_S: Final = 30.0
