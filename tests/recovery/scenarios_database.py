@@ -35,6 +35,7 @@ from aitrading.server.database_service.ticks.segments import TickSegment, decode
 from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 from aitrading.server.kit.ingest_api import segment_name
@@ -168,7 +169,14 @@ async def a_dead_store_of_the_graph_is_not_asked_any_more(room: Room) -> Process
     process, pool = Process.make(room.clock), DeadPostgres()
     guards = Guards(SETTINGS, room.clock, process.errors)
     dead: Any = pool
-    keeper = ChainKeeper(PostgresChainGraph(dead), guards, room.clock, process.errors)
+    keeper = ChainKeeper(
+        PostgresChainGraph(
+            dead, AuditTrail(clock=room.clock, ids=SystemIdFactory(room.clock, SystemRandomness()))
+        ),
+        guards,
+        room.clock,
+        process.errors,
+    )
     codes = await codes_of(5, lambda: keeper.impact("postgres"))
     assert codes == ["DATABASE_CONNECTION_LOST"] * 3 + ["BREAKER_OPEN"] * 2
     assert pool.calls == 3

@@ -20,7 +20,9 @@ from aitrading.core.infrastructure.chains import ALL_CHAINS, MARKET_DATA_CHAIN
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
@@ -39,9 +41,11 @@ from aitrading.server.database_service.chain_graph.postgres import PostgresChain
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.settings import GuardSettings
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 
 pytestmark = pytest.mark.integration
+CLOCK = SystemClock()
 PARTS = ("p0", "p1", "p2", "p3")
 HOPS = tuple(f"h{number}" for number in range(7))
 
@@ -64,7 +68,7 @@ async def a_store(
     pool = PostgresPool(postgres.access("database", database), application="test")
     await pool.start()
     try:
-        graph = kind(pool)
+        graph = kind(pool, AuditTrail(clock=CLOCK, ids=SystemIdFactory(CLOCK, SystemRandomness())))
         for stored in await graph.chains():
             await graph.remove(stored.definition.name)
         yield graph
@@ -266,10 +270,10 @@ async def test_what_no_chain_may_be_is_refused(
                 hops=(Hop(name="a", service="s", kind=HopKind.CALL, after=("nobody",)),),
             ),
         ):
-            assert await code_of(keeper.save(chain)) == "CHAIN_DEFINITION_REFUSED"
+            assert await code_of(keeper.save(chain, "test")) == "CHAIN_DEFINITION_REFUSED"
         assert await code_of(keeper.impact("nobody")) == "CHAIN_PART_UNKNOWN"
-        assert await code_of(keeper.remove("nobody")) == "CHAIN_UNKNOWN"
-        assert await code_of(keeper.remove("market-data")) == "CHAIN_DEFINITION_REFUSED"
+        assert await code_of(keeper.remove("nobody", "test")) == "CHAIN_UNKNOWN"
+        assert await code_of(keeper.remove("market-data", "test")) == "CHAIN_DEFINITION_REFUSED"
 
 
 def keeper_of(graph: ChainGraph) -> ChainKeeper:

@@ -25,6 +25,7 @@ from aitrading.server.database_service.known_errors.lookup import ErrorLookup
 from aitrading.server.database_service.known_errors.recorder import ErrorRecorder
 from aitrading.server.database_service.settings import GuardSettings
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.tenancy import PLATFORM
 
@@ -81,7 +82,9 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
     await recorder.start()
     await reporter.start()
     try:
-        catalogue = ErrorCatalogue(pool, lookup, guards, clock, ids)
+        catalogue = ErrorCatalogue(
+            pool, lookup, guards, clock, ids, AuditTrail(clock=clock, ids=ids)
+        )
         yield Desk(errors, reporter, recorder, catalogue, lookup, broker)
     finally:
         await reporter.stop()

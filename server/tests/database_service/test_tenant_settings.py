@@ -14,6 +14,7 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.database_service.settings import GuardSettings, ReadSettings
 from aitrading.server.database_service.tenant_settings.book import SettingsBook
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.tenant_settings import REFRESH_S, TenantSettings
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,9 @@ def parts(world: Any, clock: ManualClock) -> tuple[SettingsBook, TenantSettings]
     config = ConfigManager.load([ReadSettings, GuardSettings])
     settings = TenantSettings(world.pool, config, clock)
     ids = SystemIdFactory(clock, SystemRandomness())
-    return SettingsBook(world.pool, config, settings, world.guards, clock, ids), settings
+    return SettingsBook(
+        world.pool, config, settings, world.guards, clock, AuditTrail(clock=clock, ids=ids)
+    ), settings
 
 
 async def pages(settings: TenantSettings, tenant: TenantId) -> int:

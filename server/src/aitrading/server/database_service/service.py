@@ -72,6 +72,7 @@ from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.tidier import Tidier
 from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
@@ -121,6 +122,7 @@ def _providers(manager: ImportManager) -> None:
         Tidier,
         SegmentEndpoints,
         TickEndpoints,
+        AuditTrail,
         UserSubscriptions,
         SubscriptionEndpoints,
         BackupBook,
@@ -148,8 +150,10 @@ def _providers(manager: ImportManager) -> None:
         manager.provide(part)
 
 
-async def _graph(bundle: ServiceBundle, pool: PostgresPool) -> AsyncIterator[ChainGraph]:
-    here = PostgresChainGraph(pool)
+async def _graph(
+    bundle: ServiceBundle, pool: PostgresPool, audit: AuditTrail
+) -> AsyncIterator[ChainGraph]:
+    here = PostgresChainGraph(pool, audit)
     if bundle.graph is None:
         yield here
         return

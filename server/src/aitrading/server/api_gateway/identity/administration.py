@@ -20,7 +20,6 @@ from aitrading.server.api_gateway.identity.admin_shapes import (
     Tenant,
     User,
 )
-from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail
 from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_EXISTS,
     IDENTITY_INVALID,
@@ -34,6 +33,7 @@ from aitrading.server.api_gateway.identity.model import (
 )
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
 from aitrading.server.authority.passwords import PasswordHasher, generate_password, require_strong
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.database_errors import (
     DATABASE_ALREADY_EXISTS,
     DATABASE_CONSTRAINT_VIOLATED,

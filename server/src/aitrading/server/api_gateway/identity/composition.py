@@ -10,7 +10,6 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.administration import Administration
-from aitrading.server.api_gateway.identity.audit import AuditTrail
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
@@ -25,6 +24,7 @@ from aitrading.server.api_gateway.identity.subscriptions import Subscriptions
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.postgres import PostgresPool
 

@@ -16,7 +16,6 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.crypto import public_key_of_csr, sha256
 from aitrading.core.security.enrolment import SECRET_BYTES, EnrolmentCode
 from aitrading.core.security.renewal import renewal_message, signed_by
-from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail
 from aitrading.server.api_gateway.identity.errors import (
     CODE_REFUSED,
     DEVICE_REVOKED,
@@ -28,6 +27,7 @@ from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.api_gateway.identity.subscriptions import plan_state
 from aitrading.server.authority.ca import IssuedCertificate
 from aitrading.server.authority.installation import Authority
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Row, TenantTransaction

@@ -16,7 +16,6 @@ from aitrading.core.kit.secret import Secret
 from aitrading.core.security.claims import Authentication
 from aitrading.core.security.crypto import sha256
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
-from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail, Outcome
 from aitrading.server.api_gateway.identity.errors import (
     CODE_REFUSED,
     IDENTITY_INVALID,
@@ -31,6 +30,7 @@ from aitrading.server.api_gateway.identity.model import (
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions, SessionTickets
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.passwords import PasswordHasher
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.tenancy import PLATFORM

@@ -19,10 +19,10 @@ from aitrading.core.security.claims import Authentication
 from aitrading.core.security.crypto import sha256
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
-from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail, Outcome
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Row, TenantTransaction

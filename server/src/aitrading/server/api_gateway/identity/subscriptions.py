@@ -25,11 +25,11 @@ from aitrading.server.api_gateway.identity.admin_shapes import (
     SubscriptionStateChange,
 )
 from aitrading.server.api_gateway.identity.administration import Administration, explained
-from aitrading.server.api_gateway.identity.audit import AuditEvent, AuditTrail
 from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID, IDENTITY_UNKNOWN
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import LIST_LIMIT
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import TenantTransaction

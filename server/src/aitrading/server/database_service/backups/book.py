@@ -4,12 +4,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import FieldValue
 from aitrading.core.kit.ids import IdFactory
-from aitrading.core.logging.optimized_log_router import current_context
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.backup_api import (
     BACKUPS_SHOWN_MAX,
     BackupBegin,
@@ -19,7 +17,6 @@ from aitrading.server.kit.backup_api import (
 )
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
-from aitrading.server.kit.transactions import PlatformTransaction
 
 ACTOR: Final = "host:administrator"
 _SQL: Final = Queries.load(__package__ or "", "book.sql")
@@ -31,15 +28,15 @@ class BackupBook:
     def __init__(self, pool: PostgresPool, clock: Clock, ids: IdFactory) -> None:
         self._pool = pool
         self._clock = clock
-        self._ids = ids
+        self._audit = AuditTrail(clock=clock, ids=ids)
 
     async def begin(self, wanted: BackupBegin) -> None:
         """Enter a backup; one that is still running has lost its process and failed."""
         async with self._pool.platform_tx() as tx:
             for row in await tx.fetch(_SQL["give_up_running"], now_utc(self._clock)):
-                await self._audit(tx, "backup.end", row["id"], "failed", {})
+                await self._audit.add(tx, _event("end", row["id"], Outcome.FAILED))
             await tx.execute(_SQL["begin"], wanted.backup, wanted.target, now_utc(self._clock))
-            await self._audit(tx, "backup.begin", wanted.backup, "done", {"target": wanted.target})
+            await self._audit.add(tx, _event("begin", wanted.backup, target=wanted.target))
 
     async def end(self, end: BackupEnd) -> None:
         """Note how it went; a repeat changes nothing."""
@@ -55,18 +52,16 @@ class BackupBook:
                 end.reason[:1000] or None,
             )
             if changed:
-                details: dict[str, FieldValue] = {"size_bytes": end.size_bytes}
-                await self._audit(
-                    tx, "backup.end", end.backup, "done" if end.ok else "failed", details
-                )
+                event = _event("end", end.backup, _outcome(end.ok), size_bytes=end.size_bytes)
+                await self._audit.add(tx, event)
 
     async def verified(self, seen: BackupVerified) -> None:
         """Note that it was restored aside, and whether it held what it should."""
         async with self._pool.platform_tx() as tx:
             if seen.ok:
                 await tx.execute(_SQL["verified"], seen.backup, now_utc(self._clock))
-            outcome = "done" if seen.ok else "failed"
-            await self._audit(tx, "backup.verify", seen.backup, outcome, {"reason": seen.reason})
+            event = _event("verify", seen.backup, _outcome(seen.ok), reason=seen.reason)
+            await self._audit.add(tx, event)
 
     async def restored(self, backup: UUID, home: str) -> None:
         """Note, in the restored home, that it came from a backup, and forget segments by name.
@@ -77,7 +72,7 @@ class BackupBook:
         async with self._pool.platform_tx() as tx:
             await tx.execute(_SQL["forget_segment_names"])
             await tx.execute(_SQL["restored"], backup, home, now_utc(self._clock))
-            await self._audit(tx, "backup.restore", backup, "done", {"home": home})
+            await self._audit.add(tx, _event("restore", backup, home=home))
 
     async def standing(self) -> tuple[datetime | None, bool | None]:
         """When the newest whole one began, and whether the last that ended was made."""
@@ -105,22 +100,18 @@ class BackupBook:
             for row in rows
         ]
 
-    async def _audit(
-        self,
-        tx: PlatformTransaction,
-        action: str,
-        backup: UUID,
-        outcome: str,
-        details: dict[str, FieldValue],
-    ) -> None:
-        await tx.execute(
-            _SQL["insert_event"],
-            self._ids.new(),
-            now_utc(self._clock),
-            ACTOR,
-            action,
-            str(backup),
-            outcome,
-            current_context().trace_id or None,
-            msgspec.json.encode(details).decode(),
-        )
+
+def _outcome(ok: bool) -> Outcome:
+    return Outcome.DONE if ok else Outcome.FAILED
+
+
+def _event(
+    action: str, backup: UUID, outcome: Outcome = Outcome.DONE, **details: FieldValue
+) -> AuditEvent:
+    return AuditEvent(
+        actor=ACTOR,
+        action=f"backup.{action}",
+        subject=str(backup),
+        outcome=outcome,
+        details=details,
+    )

@@ -29,9 +29,5 @@ SELECT (SELECT max(began_at) FROM app.backups WHERE state = 'made') AS newest,
        (SELECT state = 'made' FROM app.backups WHERE state IN ('made', 'failed')
          ORDER BY began_at DESC LIMIT 1) AS last_ok
 
--- name: insert_event
-INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)
-
 -- name: forget_segment_names
 DELETE FROM market.ingested_segments

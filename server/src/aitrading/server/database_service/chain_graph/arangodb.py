@@ -98,7 +98,7 @@ class ArangoChainGraph(ServedChainGraph):
             await self._store.ask("POST", f"{self._api}/collection", body, accept=_EXISTS)
 
     @override
-    async def save(self, chain: ChainDefinition, origin: Origin) -> None:
+    async def save(self, chain: ChainDefinition, origin: Origin, *, by: str = "") -> None:
         edges = [
             {
                 "_from": f"{NODES}/{_key(edge.source)}",
@@ -118,7 +118,7 @@ class ArangoChainGraph(ServedChainGraph):
             await self._run("save_edges", {"@edges": EDGES, "new": edges}, within)
 
     @override
-    async def remove(self, chain: str) -> bool:
+    async def remove(self, chain: str, *, by: str = "") -> bool:
         async with self._transaction() as within:
             gone = await self._run(
                 "forget_definition", {"@chains": CHAINS, "chain": chain}, within

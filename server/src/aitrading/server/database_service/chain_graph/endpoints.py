@@ -19,6 +19,7 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 
 HOST: Final = peers(ADMIN_SERVICE)
+HOST_ACTOR: Final = "host:admin"
 _PATH: Final = "/api/v1/chain-graph"
 _HOST_PATH: Final = "/internal/v1/admin/chain-graph"
 _OF: Final = (
@@ -103,7 +104,7 @@ class ChainEndpoints:
     async def save(self, call: Call) -> StoredChain:
         """Add or replace a custom chain."""
         chain = await call.json(ChainDefinition)
-        await self._keeper.save(chain)
+        await self._keeper.save(chain, HOST_ACTOR)
         return StoredChain(origin="custom", definition=chain)
 
     @endpoint(
@@ -114,4 +115,4 @@ class ChainEndpoints:
     )
     async def remove(self, call: Call) -> None:
         """Take a custom chain away."""
-        await self._keeper.remove(call.path("chain"))
+        await self._keeper.remove(call.path("chain"), HOST_ACTOR)

@@ -110,8 +110,8 @@ class ChainKeeper(Component):
         with self._guards.graph.guard():
             return await self._graph.chains()
 
-    async def save(self, chain: ChainDefinition) -> None:
-        """Add or replace a custom chain; raises `CHAIN_DEFINITION_REFUSED`."""
+    async def save(self, chain: ChainDefinition, by: str) -> None:
+        """Add or replace a custom chain, audited; raises `CHAIN_DEFINITION_REFUSED`."""
         if problem := _problem(chain):
             raise CHAIN_DEFINITION_REFUSED.error(chain=chain.name[:63], reason=problem)
         with self._guards.graph.guard():
@@ -119,14 +119,14 @@ class ChainKeeper(Component):
             if len(stored) >= MAX_CHAINS:
                 reason = f"there are {MAX_CHAINS} chains already"
                 raise CHAIN_DEFINITION_REFUSED.error(chain=chain.name, reason=reason)
-            await self._graph.save(chain, "custom")
+            await self._graph.save(chain, "custom", by=by)
 
-    async def remove(self, chain: str) -> None:
-        """Take a custom chain away; raises `CHAIN_UNKNOWN` or `CHAIN_DEFINITION_REFUSED`."""
+    async def remove(self, chain: str, by: str) -> None:
+        """Take a custom chain away, audited; raises `CHAIN_UNKNOWN` or `CHAIN_DEFINITION_REFUSED`."""
         if chain in {each.name for each in ALL_CHAINS}:
             raise CHAIN_DEFINITION_REFUSED.error(chain=chain, reason="it belongs to this release")
         with self._guards.graph.guard():
-            if not await self._graph.remove(chain):
+            if not await self._graph.remove(chain, by=by):
                 raise CHAIN_UNKNOWN.error(chain=chain[:63], suggestion=".")
 
     async def impact(self, part: str) -> Impact:

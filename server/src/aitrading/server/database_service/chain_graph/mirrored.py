@@ -42,14 +42,14 @@ class MirroredChainGraph(ChainGraph):
         return self._walker
 
     @override
-    async def save(self, chain: ChainDefinition, origin: Origin) -> None:
-        await self._truth.save(chain, origin)
+    async def save(self, chain: ChainDefinition, origin: Origin, *, by: str = "") -> None:
+        await self._truth.save(chain, origin, by=by)
         self._behind = True
         await self._catch_up()
 
     @override
-    async def remove(self, chain: str) -> bool:
-        removed = await self._truth.remove(chain)
+    async def remove(self, chain: str, *, by: str = "") -> bool:
+        removed = await self._truth.remove(chain, by=by)
         self._behind = True
         await self._catch_up()
         return removed

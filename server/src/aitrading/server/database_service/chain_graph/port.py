@@ -56,11 +56,15 @@ class ChainGraph(ABC):
         """What keeps the graph."""
 
     @abstractmethod
-    async def save(self, chain: ChainDefinition, origin: Origin) -> None:
-        """Add or replace a chain with all its edges, wholly or not at all."""
+    async def save(self, chain: ChainDefinition, origin: Origin, *, by: str = "") -> None:
+        """Add or replace a chain with all its edges, wholly or not at all.
+
+        Done for somebody (`by`), the store that keeps the truth commits an audit event with the
+        change; so it does for `remove`. A server that only walks leaves none.
+        """
 
     @abstractmethod
-    async def remove(self, chain: str) -> bool:
+    async def remove(self, chain: str, *, by: str = "") -> bool:
         """Take a chain away; False when there is none of that name."""
 
     @abstractmethod

@@ -6,6 +6,7 @@ import msgspec
 from typing_extensions import override
 
 from aitrading.core.infrastructure.chain_registry import ChainDefinition
+from aitrading.core.kit.errors import FieldValue
 from aitrading.server.database_service.chain_graph.port import (
     MAX_DEPTH,
     ChainGraph,
@@ -15,6 +16,7 @@ from aitrading.server.database_service.chain_graph.port import (
     StoredChain,
     edges_of,
 )
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Row
@@ -25,8 +27,9 @@ _SQL: Final = Queries.load(__package__ or "", "graph.sql")
 class PostgresChainGraph(ChainGraph):
     """Needs nothing but the pool of the database service."""
 
-    def __init__(self, pool: PostgresPool) -> None:
+    def __init__(self, pool: PostgresPool, audit: AuditTrail) -> None:
         self._pool = pool
+        self._audit = audit
 
     @property
     @override
@@ -34,18 +37,23 @@ class PostgresChainGraph(ChainGraph):
         return "postgres"
 
     @override
-    async def save(self, chain: ChainDefinition, origin: Origin) -> None:
+    async def save(self, chain: ChainDefinition, origin: Origin, *, by: str = "") -> None:
         edges = [(chain.name, edge.source, edge.target, edge.kind) for edge in edges_of(chain)]
         text = msgspec.json.encode(chain).decode()
         async with self._pool.platform_tx() as tx:
             await tx.execute(_SQL["save_definition"], chain.name, origin, chain.description, text)
             await tx.execute(_SQL["forget_edges"], chain.name)
             await tx.execute_many(_SQL["save_edge"], edges)
+            if by:
+                await self._audit.add(tx, _event(by, "saved", chain.name, hops=len(chain.hops)))
 
     @override
-    async def remove(self, chain: str) -> bool:
+    async def remove(self, chain: str, *, by: str = "") -> bool:
         async with self._pool.platform_tx() as tx:
-            return await tx.execute(_SQL["remove"], chain) > 0
+            removed = await tx.execute(_SQL["remove"], chain) > 0
+            if removed and by:
+                await self._audit.add(tx, _event(by, "removed", chain))
+            return removed
 
     @override
     async def chains(self) -> list[StoredChain]:
@@ -81,3 +89,9 @@ class PostgresChainGraph(ChainGraph):
     async def _rows(self, query: str, *arguments: object) -> list[Row]:
         async with self._pool.platform_tx() as tx:
             return await tx.fetch(_SQL[query], *arguments)
+
+
+def _event(by: str, change: str, chain: str, **details: FieldValue) -> AuditEvent:
+    return AuditEvent(
+        actor=by, action=f"chains.definition_{change}", subject=f"chain:{chain}", details=details
+    )

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import IdFactory, TenantId
-from aitrading.core.logging.optimized_log_router import current_context
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.known_errors.errors import (
     ERROR_NOT_SEEN,
@@ -24,6 +23,7 @@ from aitrading.server.database_service.known_errors.shapes import (
     known_error,
     resolution,
 )
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
@@ -57,12 +57,14 @@ class ErrorCatalogue:
         guards: Guards,
         clock: Clock,
         ids: IdFactory,
+        audit: AuditTrail,
     ) -> None:
         self._pool = pool
         self._lookup = lookup
         self._guards = guards
         self._clock = clock
         self._ids = ids
+        self._audit = audit
 
     async def page(self, tenant: TenantId, limit: int, cursor: str | None) -> ErrorsPage:
         """The last seen first."""
@@ -103,7 +105,7 @@ class ErrorCatalogue:
                     now_utc(self._clock),
                 )
                 kept = resolution(added)
-                await self._audit(tx, author, "errors.resolution_added", kept.id)
+                await self._audit.add(tx, _event(author, "added", kept.id))
         return kept
 
     async def change(self, author: Author, fingerprint: str, which: UUID, note: str) -> Resolution:
@@ -121,7 +123,7 @@ class ErrorCatalogue:
                 )
                 if row is None:
                     raise _unknown(fingerprint, which)
-                await self._audit(tx, author, "errors.resolution_changed", which)
+                await self._audit.add(tx, _event(author, "changed", which))
         return resolution(row)
 
     async def delete(self, author: Author, fingerprint: str, which: UUID) -> None:
@@ -130,20 +132,12 @@ class ErrorCatalogue:
             async with self._pool.tenant_tx(author.tenant) as tx:
                 if not await tx.execute(_SQL["delete_resolution"], fingerprint, which):
                     raise _unknown(fingerprint, which)
-                await self._audit(tx, author, "errors.resolution_deleted", which)
+                await self._audit.add(tx, _event(author, "deleted", which))
 
-    async def _audit(
-        self, tx: TenantTransaction, author: Author, action: str, subject: UUID
-    ) -> None:
-        await tx.execute(
-            _SQL["audit"],
-            self._ids.new(),
-            now_utc(self._clock),
-            author.actor,
-            action,
-            f"resolution:{subject}",
-            current_context().trace_id or None,
-        )
+
+def _event(author: Author, change: str, which: UUID) -> AuditEvent:
+    action = f"errors.resolution_{change}"
+    return AuditEvent(actor=author.actor, action=action, subject=f"resolution:{which}")
 
 
 async def _require(tx: TenantTransaction, fingerprint: str) -> KnownError:

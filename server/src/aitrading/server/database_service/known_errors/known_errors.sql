@@ -72,7 +72,3 @@ RETURNING id, fingerprint, note, author, created_at, updated_at
 
 -- name: delete_resolution
 DELETE FROM errors.resolutions WHERE fingerprint = $1 AND id = $2
-
--- name: audit
-INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id)
-VALUES ($1, $2, $3, $4, $5, 'done', $6)

@@ -7,10 +7,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, FieldValue, Severity
-from aitrading.core.kit.ids import IdFactory, TenantId
-from aitrading.core.logging.optimized_log_router import current_context
+from aitrading.core.kit.ids import TenantId
 from aitrading.core.logging.retention_policy_manager import (
     LOG_POLICY_INVALID,
     LevelPolicy,
@@ -28,6 +26,7 @@ from aitrading.server.database_service.log_policy.shapes import (
     StorageTierView,
     TierChange,
 )
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.database_errors import DATABASE_ALREADY_EXISTS
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
@@ -71,10 +70,9 @@ class Write:
 class PolicyBook:
     """The tables `log_policy` and `storage_tier`, and what was measured."""
 
-    def __init__(self, pool: PostgresPool, clock: Clock, ids: IdFactory) -> None:
+    def __init__(self, pool: PostgresPool, audit: AuditTrail) -> None:
         self._pool = pool
-        self._clock = clock
-        self._ids = ids
+        self._audit = audit
 
     async def policies(self) -> tuple[LogPolicy, ...]:
         """Every level, shortest retention first."""
@@ -133,7 +131,7 @@ class PolicyBook:
                 new.compliance_required,
                 new.legal_hold,
             )
-            await self._audit(tx, by, "logs.policy.changed", f"log_policy:{level}", change)
+            await self._audit.add(tx, _event(by, "policy", f"log_policy:{level}", change))
             return next(each for each in await _policies(tx) if str(each.log_level) == level)
 
         return await self._once(by, apply, LogPolicy)
@@ -153,7 +151,7 @@ class PolicyBook:
                 raise LOG_POLICY_INVALID.error(problems="; ".join(problems))
             values = new.cost_per_gb_month, new.max_query_latency_ms, new.capacity_gb
             await tx.execute(SQL["set_tier"], name, *values)
-            await self._audit(tx, by, "logs.tier.changed", f"storage_tier:{name}", change)
+            await self._audit.add(tx, _event(by, "tier", f"storage_tier:{name}", change))
             return next(each for each in await _tiers(tx) if each.tier_name == name)
 
         return await self._once(by, apply, StorageTierView)
@@ -181,24 +179,15 @@ class PolicyBook:
             raise IDEMPOTENCY_KEY_REUSED.error()
         return msgspec.json.decode(known["answer"], type=shape)
 
-    async def _audit(
-        self, tx: Transaction, by: Write, action: str, subject: str, change: msgspec.Struct
-    ) -> None:
-        given: dict[str, FieldValue] = {
-            name: str(value)
-            for name, value in msgspec.structs.asdict(change).items()
-            if value is not None
-        }
-        await tx.execute(
-            SQL["audit"],
-            self._ids.new(),
-            now_utc(self._clock),
-            by.actor,
-            action,
-            subject,
-            current_context().trace_id or None,
-            msgspec.json.encode(given).decode(),
-        )
+
+def _event(by: Write, what: str, subject: str, change: msgspec.Struct) -> AuditEvent:
+    given: dict[str, FieldValue] = {
+        name: str(value)
+        for name, value in msgspec.structs.asdict(change).items()
+        if value is not None
+    }
+    action = f"logs.{what}.changed"
+    return AuditEvent(actor=by.actor, action=action, subject=subject, details=given)
 
 
 def _changed(old: T, change: msgspec.Struct) -> T:

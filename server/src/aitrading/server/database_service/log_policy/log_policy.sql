@@ -67,7 +67,3 @@ DELETE FROM app.idempotent_writes WHERE written_at < now() - interval '7 days';
 
 -- name: remember_write
 INSERT INTO app.idempotent_writes (key, request_sha256, answer) VALUES ($1, $2, $3::text::jsonb);
-
--- name: audit
-INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id, details)
-VALUES ($1, $2, $3, $4, $5, 'done', $6, $7::text::jsonb);

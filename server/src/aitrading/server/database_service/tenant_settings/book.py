@@ -7,10 +7,10 @@ import msgspec
 
 from aitrading.core.infrastructure.config_manager import ConfigInvalidError, ConfigManager
 from aitrading.core.kit.clock import Clock, now_utc
-from aitrading.core.kit.errors import Category, ErrorSpec, Severity
-from aitrading.core.kit.ids import IdFactory, TenantId
-from aitrading.core.logging.optimized_log_router import current_context
+from aitrading.core.kit.errors import Category, ErrorSpec, FieldValue, Severity
+from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.tenant_settings import TenantSettings
@@ -57,14 +57,14 @@ class SettingsBook:
         settings: TenantSettings,
         guards: Guards,
         clock: Clock,
-        ids: IdFactory,
+        audit: AuditTrail,
     ) -> None:
         self._pool = pool
         self._config = config
         self._settings = settings
         self._guards = guards
         self._clock = clock
-        self._ids = ids
+        self._audit = audit
 
     async def granted(self, tenant: TenantId) -> tuple[GrantedSetting, ...]:
         """By name."""
@@ -81,7 +81,9 @@ class SettingsBook:
         with self._guards.postgres.guard():
             async with self._pool.tenant_tx(tenant) as tx:
                 await tx.execute(_SQL["grant"], setting, text, now_utc(self._clock), actor)
-                await self._audit(tx, actor, "settings.granted", setting, {"value": value})
+                await self._audit.add(
+                    tx, _event(actor, "settings.granted", setting, {"value": value})
+                )
                 granted = await _granted(tx)
         await self._settings.reload(tenant)
         return granted
@@ -94,7 +96,7 @@ class SettingsBook:
             async with self._pool.tenant_tx(tenant) as tx:
                 if not await tx.execute(_SQL["take_back"], setting):
                     raise TENANT_SETTING_UNKNOWN.error(setting=setting[:128])
-                await self._audit(tx, actor, "settings.taken_back", setting, {})
+                await self._audit.add(tx, _event(actor, "settings.taken_back", setting, {}))
                 granted = await _granted(tx)
         await self._settings.reload(tenant)
         return granted
@@ -109,19 +111,9 @@ class SettingsBook:
             problem = "; ".join(each.message for each in exc.problems)
             raise TENANT_SETTING_REFUSED.error(setting=setting, problem=problem) from exc
 
-    async def _audit(
-        self, tx: TenantTransaction, actor: str, action: str, setting: str, details: Any
-    ) -> None:
-        await tx.execute(
-            _SQL["audit"],
-            self._ids.new(),
-            now_utc(self._clock),
-            actor,
-            action,
-            f"setting:{setting}",
-            current_context().trace_id or None,
-            msgspec.json.encode(details).decode(),
-        )
+
+def _event(actor: str, action: str, setting: str, details: dict[str, FieldValue]) -> AuditEvent:
+    return AuditEvent(actor=actor, action=action, subject=f"setting:{setting}", details=details)
 
 
 async def _granted(tx: TenantTransaction) -> tuple[GrantedSetting, ...]:

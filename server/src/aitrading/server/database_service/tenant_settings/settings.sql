@@ -12,7 +12,3 @@ DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at,
 
 -- name: take_back
 DELETE FROM app.tenant_settings WHERE setting = $1;
-
--- name: audit
-INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id, details)
-VALUES ($1, $2, $3, $4, $5, 'done', $6, $7::text::jsonb);

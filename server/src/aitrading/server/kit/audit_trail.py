@@ -13,7 +13,7 @@ from aitrading.core.logging.optimized_log_router import current_context
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Transaction
 
-_SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/audit.sql")
+_SQL: Final = Queries.load("aitrading.server.kit", "audit_trail.sql")
 
 
 class Outcome(StrEnum):
@@ -21,6 +21,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     DENIED = "denied"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True)
