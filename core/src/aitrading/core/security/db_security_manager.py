@@ -76,7 +76,7 @@ _SCHEMES: Final = {
         encrypted=frozenset({"https"}),
         plain=frozenset({"http", "tcp"}),
         port=8529,
-        example="https://USER:PASSWORD@arango.example.com:8529/aitrading",
+        example="https://USER:$PASSWORD@arango.example.com:8529/aitrading",
         needs_password=True,
     ),
     Store.BUS: _Scheme(

@@ -59,7 +59,7 @@ def postgres15_missing() -> str:
 @contextmanager
 def running_postgres15() -> Generator[Postgres15]:
     """Run it for the block; its folder must be reachable for a user that is not root."""
-    folder = Path(tempfile.mkdtemp(prefix="ait-pg15-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="ait-pg15-", dir=REACHABLE))
     account = _account()
     try:
         tls = ThrowawayAuthority(folder / "ca").issue("postgres")

@@ -87,9 +87,9 @@ def _environment(folder: Path) -> dict[str, str]:
         "GO_PROFILING_DISABLE": "true",
         "DEFAULT_VECTORIZER_MODULE": "none",
         "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "false",
-        "AUTHENTICATION_APIKEY_ENABLED": "true",
-        "AUTHENTICATION_APIKEY_ALLOWED_KEYS": API_KEY,
-        "AUTHENTICATION_APIKEY_USERS": "aitrading",
+        "AUTHENTICATION_APIKEY_ENABLED": "true",  # pragma: allowlist secret
+        "AUTHENTICATION_APIKEY_ALLOWED_KEYS": API_KEY,  # pragma: allowlist secret
+        "AUTHENTICATION_APIKEY_USERS": "aitrading",  # pragma: allowlist secret
         "AUTHORIZATION_ADMINLIST_ENABLED": "true",
         "AUTHORIZATION_ADMINLIST_USERS": "aitrading",
         "GOMAXPROCS": "2",

@@ -39,7 +39,7 @@ GRAPH_REJECTED: Final = ErrorSpec(
     why="The login in ARANGODB_URL is not accepted, its database is missing, or the server's "
     "version answers otherwise than documented.",
     remedy="Create the database and a user who may create collections in it, and name both: "
-    "https://USER:PASSWORD@host:8529/DATABASE. Chains are measured meanwhile.",
+    "https://USER:$PASSWORD@host:8529/DATABASE. Chains are measured meanwhile.",
     http_status=503,
     severity=Severity.ERROR,
     impact=Impact.VISIBILITY,
