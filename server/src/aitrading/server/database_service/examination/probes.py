@@ -36,6 +36,10 @@ TESTED_CACHE: Final = {"redis": "7.", "valkey": "9."}
 SQL: Final = Queries.load(__package__ or "", "examination.sql")
 _TABLE: Final = "default.aitrading_doctor"
 """Not in a database of ours, so that no backup and no migration meets it."""
+_CLEAR: Final = "DROP TABLE IF EXISTS default.aitrading_doctor SYNC"
+_CREATE: Final = "CREATE TABLE default.aitrading_doctor (n UInt64) ENGINE = MergeTree ORDER BY n"
+_SUM: Final = "SELECT sum(n) AS n FROM default.aitrading_doctor"
+_DROP: Final = "DROP TABLE default.aitrading_doctor SYNC"
 _NUMBER: Final = np.dtype([("n", "<u8")])
 _VERSION: Final = np.dtype([("version", "S32")])
 
@@ -120,21 +124,19 @@ class ClickHouseProbe(StoreProbe):
 
     @override
     async def write(self) -> None:
-        await self._engine.execute(f"DROP TABLE IF EXISTS {_TABLE} SYNC")
-        await self._engine.execute(
-            f"CREATE TABLE {_TABLE} (n UInt64) ENGINE = MergeTree ORDER BY n"
-        )
+        await self._engine.execute(_CLEAR)
+        await self._engine.execute(_CREATE)
         block = encode_block([Column("n", "UInt64", np.arange(3, dtype="<u8"))], 3)
         await self._engine.insert(f"{_TABLE} (n)", block, label="doctor")
 
     @override
     async def read(self) -> None:
-        rows: Any = await self._engine.select(f"SELECT sum(n) AS n FROM {_TABLE}", _NUMBER)  # noqa: S608 - a name of ours
+        rows: Any = await self._engine.select(_SUM, _NUMBER)
         self.require(int(rows["n"][0]) == sum(range(3)), "other rows")
 
     @override
     async def delete(self) -> None:
-        await self._engine.execute(f"DROP TABLE {_TABLE} SYNC")
+        await self._engine.execute(_DROP)
 
 
 class CacheProbe(StoreProbe):
