@@ -219,7 +219,7 @@ class TickEndpoints:
     )
     async def busiest(self, call: Call) -> BusiestSymbols:
         """Counted in the cache alone: without it this one answer is missing."""
-        number = _limit(call.query_or("limit", "10"), BUSIEST_MAX)
+        number = call.limit(10, BUSIEST_MAX)
         return await self._busiest.today(call.token.tenant, number)
 
 
@@ -240,19 +240,13 @@ def question_of(call: Call) -> TicksQuestion:
         stream=_uuid("stream", stream) if stream is not None else None,
         from_ms=max(0, ms_of_rfc3339("from", call.query_or("from", "1970-01-01T00:00:00Z"))),
         to_ms=_to_ms(call.query_or("to", None)),
-        limit=_limit(call.query_or("limit", str(DEFAULT_LIMIT))),
+        limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         after=position_of(cursor) if cursor is not None else None,
     )
 
 
 def _to_ms(text: str | None) -> int:
     return LATEST_MS if text is None else min(LATEST_MS, ms_of_rfc3339("to", text))
-
-
-def _limit(text: str, most: int = MAX_LIMIT) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
-        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {most}")
-    return int(text)
 
 
 def _uuid(name: str, text: str) -> UUID:

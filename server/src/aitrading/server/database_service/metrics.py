@@ -9,6 +9,11 @@ TICKS_STORED: Final = Metric(
     kind=MetricKind.COUNTER,
     help="Ticks that are durable in ClickHouse; each counts once.",
 )
+BAR_DAYS_MADE: Final = Metric(
+    name="aitrading_database_bar_days_made_total",
+    kind=MetricKind.COUNTER,
+    help="Pieces of work of the bar keeper: bars of some streams within one day.",
+)
 TICKS_REPEATED: Final = Metric(
     name="aitrading_database_ticks_repeated_total",
     kind=MetricKind.COUNTER,

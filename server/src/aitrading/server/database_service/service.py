@@ -12,6 +12,11 @@ from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
 from aitrading.server.database_service.backups.watch import BackupWatch
+from aitrading.server.database_service.bars.endpoints import BarEndpoints
+from aitrading.server.database_service.bars.keeper import BarKeeper
+from aitrading.server.database_service.bars.reader import BarReader
+from aitrading.server.database_service.bars.settings import BarSettings
+from aitrading.server.database_service.bars.store import BarStore
 from aitrading.server.database_service.cache.busiest import Busiest
 from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
@@ -140,6 +145,10 @@ def _providers(manager: ImportManager) -> None:
         ChainEndpoints,
         Examined,
         ExaminationEndpoints,
+        BarStore,
+        BarReader,
+        BarKeeper,
+        BarEndpoints,
         Organisations,
         RecordBook,
         StoreEndpoints,
@@ -248,6 +257,7 @@ SPEC: Final = ServiceSpec(
         QuarantineSettings,
         CacheSettings,
         ReadSettings,
+        BarSettings,
     ),
     providers=_providers,
     components=(
@@ -258,6 +268,7 @@ SPEC: Final = ServiceSpec(
         ValkeyClient,
         QuoteCache,
         Tidier,
+        BarKeeper,
         LogLifecycle,
         ChainKeeper,
         BackupWatch,
@@ -266,6 +277,7 @@ SPEC: Final = ServiceSpec(
     endpoints=(
         SegmentEndpoints,
         TickEndpoints,
+        BarEndpoints,
         SubscriptionEndpoints,
         BackupEndpoints,
         LogPolicyEndpoints,

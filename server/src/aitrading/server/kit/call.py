@@ -79,6 +79,13 @@ class Call:
             raise REQUEST_INVALID.error(reason=f"the query parameter `{name}` is given twice")
         return values[0] if values else default
 
+    def limit(self, default: int, most: int) -> int:
+        """The query parameter `limit`, from 1 to `most`; raises `REQUEST_INVALID`."""
+        text = self.query_or("limit", str(default))
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+            raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {most}")
+        return int(text)
+
     def header(self, name: str) -> str | None:
         """A header's value, or None."""
         return self._request.headers.get(name)

@@ -167,18 +167,11 @@ def _which(call: Call) -> UUID:
 
 
 def _page_of(call: Call) -> tuple[int, str | None]:
-    return _limit(call, DEFAULT_LIMIT, MAX_LIMIT), call.query_or("cursor", None)
+    return call.limit(DEFAULT_LIMIT, MAX_LIMIT), call.query_or("cursor", None)
 
 
 def _wanted_of(call: Call) -> tuple[str, int]:
     wanted = call.query("to").strip()
     if not 1 <= len(wanted) <= MAX_WANTED_CHARS or "\0" in wanted:
         raise REQUEST_INVALID.error(reason=f"`to` is not 1 to {MAX_WANTED_CHARS} characters")
-    return wanted, _limit(call, 5, MAX_SIMILAR)
-
-
-def _limit(call: Call, default: int, most: int) -> int:
-    text = call.query_or("limit", str(default))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
-        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {most}")
-    return int(text)
+    return wanted, call.limit(5, MAX_SIMILAR)

@@ -94,7 +94,7 @@ def question_of(call: Call) -> RecordsQuestion:
         kind=call.path("kind"),
         where=_conditions(call.query_or("where", "")),
         after=after,
-        limit=_limit(call.query_or("limit", str(DEFAULT_LIMIT))),
+        limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
     )
 
 
@@ -105,9 +105,3 @@ def _conditions(text: str) -> dict[str, str]:
     if any(not name or not colon for name, colon, _ in parts):
         raise REQUEST_INVALID.error(reason="`where` is not of the form column:value,column:value")
     return {name: value for name, _, value in parts}
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {MAX_LIMIT}")
-    return int(text)

@@ -71,11 +71,15 @@ async def streams_of(
 async def record(
     tx: PlatformTransaction, segment: TickSegment, stored: Mapping[StreamId, SequenceRanges]
 ) -> None:
-    """Note that the segment is stored and what its streams hold now."""
+    """Note that the segment is stored, what its streams hold now, and which bars are missing."""
     for tenant, streams in _by_tenant(stored).items():
         texts = [stored[tenant, stream].bounded().render() for stream in streams]
         async with tx.within(tenant) as inner:
             await inner.execute(_SQL["write_marks"], streams, texts)
+            spans = [segment.spans_s[tenant, stream] for stream in streams]
+            await inner.execute(
+                _SQL["note_bars"], streams, [low for low, _ in spans], [high for _, high in spans]
+            )
     await tx.execute(
         _SQL["record_segment"],
         segment.spool,

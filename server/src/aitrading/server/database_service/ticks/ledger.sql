@@ -48,3 +48,7 @@ SELECT stream_id, stored::int8multirange
   FROM unnest($1::uuid[], $2::text[]) AS t (stream_id, stored)
 ON CONFLICT (tenant_id, stream_id)
 DO UPDATE SET stored = excluded.stored, updated_at = now()
+
+-- name: note_bars
+INSERT INTO market.bar_dirt (stream_id, from_s, until_s)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
 
-from aitrading.core.domain.market import ROW_BYTES
+import numpy as np
+
+from aitrading.core.domain.market import ROW_BYTES, TICK_DTYPE
 from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.segment import KIND_TICKS, read_segment
 from aitrading.core.protocol.tracecontext import is_followed
@@ -37,6 +39,20 @@ class TickSegment:
     def trace_id(self) -> str | None:
         """The trace of its newest batch whose way is logged."""
         return self.followed[-1].header.trace_id.hex() if self.followed else None
+
+    @cached_property
+    def spans_s(self) -> dict[tuple[UUID, UUID], tuple[int, int]]:
+        """Of each stream the first and the last second (UTC) that it has a tick of."""
+        spans: dict[tuple[UUID, UUID], tuple[int, int]] = {}
+        for record in self.records:
+            key = (record.header.tenant, record.header.stream)
+            times_ms = np.frombuffer(record.rows, TICK_DTYPE)["event_ms"]
+            offset_ms = record.header.broker_offset_s * 1_000
+            low = max(0, (int(times_ms.min()) - offset_ms) // 1_000)
+            high = max(0, (int(times_ms.max()) - offset_ms) // 1_000)
+            known = spans.get(key, (low, high))
+            spans[key] = min(low, known[0]), max(high, known[1])
+        return spans
 
     @cached_property
     def followed(self) -> tuple[IngestRecord, ...]:

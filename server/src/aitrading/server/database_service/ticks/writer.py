@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
+from aitrading.core.kit.ids import TenantId
 from aitrading.core.protocol.ingest import IngestRecord
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks import ledger
@@ -63,6 +64,7 @@ class TickWriter:
         self._store = store
         self._guards = guards
         self._settled: OrderedDict[StreamId, None] = OrderedDict()
+        self._touched: set[TenantId] = set()
 
     async def store(self, segment: TickSegment) -> Outcome:
         """Return when every tick of the segment is durable.
@@ -77,6 +79,13 @@ class TickWriter:
             except BaseException:
                 self._unsettle(segment.streams)
                 raise
+            finally:
+                self._touched |= {TenantId(tenant) for tenant, _ in segment.streams}
+
+    def take_touched(self) -> set[TenantId]:
+        """Whose ticks may have come since this was asked last."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     @asynccontextmanager
     async def standing_still(self) -> AsyncGenerator[None]:
