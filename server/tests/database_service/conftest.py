@@ -98,7 +98,11 @@ class World:
     async def counts(self, tenant: TenantId, stream: UUID) -> tuple[int, int, int, int]:
         """Rows, distinct sequences, lowest and highest sequence in ClickHouse."""
         rows = await self.clickhouse.select(
-            COUNT_SQL, COUNT_LAYOUT, {"tenant": tenant, "stream": stream}, after_writes=True
+            COUNT_SQL,
+            COUNT_LAYOUT,
+            {"tenant": tenant, "stream": stream},
+            of=tenant,
+            after_writes=True,
         )
         row = rows[0]
         return int(row["rows"]), int(row["distinct"]), int(row["low"]), int(row["high"])

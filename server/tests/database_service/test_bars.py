@@ -39,11 +39,11 @@ class DyingStore(BarStore):
         super().__init__(self)  # type: ignore[arg-type]
         self._real, self._left = clickhouse, after
 
-    async def execute(self, sql: str, parameters: Any = None) -> None:
+    async def execute(self, sql: str, parameters: Any = None, **whose: Any) -> None:
         if self._left == 0:
             raise ConnectionResetError
         self._left -= 1
-        await self._real.execute(sql, parameters)
+        await self._real.execute(sql, parameters, **whose)
 
 
 @dataclass

@@ -16,6 +16,7 @@ import pytest
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.database_service.clickhouse.embedded import (
@@ -30,6 +31,8 @@ from aitrading.server.database_service.clickhouse.native import (
 from aitrading.server.database_service.clickhouse.port import ClickHouseEngine
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.served import ServedClickHouse, ServerLimits
+from aitrading.server.database_service.clickhouse.walls import TENANT_TABLES, Whose
+from aitrading.server.database_service.service import migrations
 from aitrading.server.testing.clickhouse_front import running_clickhouse_front
 
 pytestmark = [
@@ -184,3 +187,61 @@ async def test_readers_do_not_wait_for_each_other(kind: str, tmp_path: Path) -> 
             sleeper = group.create_task(engine.select(slow, NUMBER))
             await engine.select("SELECT toUInt64(1) AS n", NUMBER)
             assert not sleeper.done()
+
+
+FORGETFUL = (
+    "SELECT count() AS n FROM market.ticks",
+    "SELECT count() AS n FROM market.ticks AS anything",
+    "SELECT count() AS n FROM (SELECT * FROM market.ticks UNION ALL SELECT * FROM market.ticks)",
+    "WITH some AS (SELECT * FROM market.ticks) SELECT count() AS n FROM some",
+    "SELECT assumeNotNull((SELECT count() FROM market.ticks)) AS n",
+    "SELECT count() AS n FROM numbers(9) AS a JOIN market.ticks AS b ON a.number < b.sequence",
+    "SELECT toUInt64(max(sequence)) AS n FROM market.ticks",
+    "SELECT count() AS n FROM market.ticks ARRAY JOIN [1, 2] AS twice",
+    "SELECT count() AS n FROM market.ticks WHERE tenant = {other:UUID}",
+    "SELECT count() AS n FROM market.ticks WHERE 1 OR tenant = {other:UUID}",
+)
+
+
+@async_test
+async def test_a_forgetful_statement_sees_one_tenant_at_most(kind: str, tmp_path: Path) -> None:
+    alpha, beta = TenantId(UUID(int=0xA)), TenantId(UUID(int=0xB))
+    fill = (
+        "INSERT INTO market.ticks (tenant, stream, event_ms, sequence, bid, spread, last, flags,"
+        " received_on) SELECT {tenant:UUID}, {tenant:UUID}, number, number + 1, 1, 1, 0, 6,"
+        " toDate('2026-01-01') FROM numbers({count:UInt64})"
+    )
+    async with engine_of(kind, tmp_path) as engine:
+        await ClickHouseSchema(engine, migrations("clickhouse")).apply()
+        for tenant, count in ((alpha, 3), (beta, 5)):
+            await engine.execute(fill, {"tenant": tenant, "count": count})
+        for sql in FORGETFUL:
+            answers = {
+                whose: int((await engine.select(sql, NUMBER, {"other": beta}, of=whose))["n"][0])
+                for whose in (alpha, beta, Whose.NOBODY)
+            }
+            own = 0 if "tenant =" in sql and "OR" not in sql else 1
+            assert bool(answers[alpha]) == bool(own), sql
+            assert answers[beta] > answers[alpha], sql
+            assert answers[Whose.NOBODY] == 0, sql
+        copy = "INSERT INTO t.copy SELECT sequence FROM market.ticks"
+        await engine.execute("CREATE TABLE t.copy (n UInt64) ENGINE = MergeTree ORDER BY n")
+        await engine.execute(copy)
+        assert int((await engine.select("SELECT count() AS n FROM t.copy", NUMBER))["n"][0]) == 0
+        await engine.execute(copy, of=alpha)
+        rows = await engine.select("SELECT count() AS n FROM t.copy", NUMBER, after_writes=True)
+        assert int(rows["n"][0]) == 3
+
+
+@async_test
+async def test_every_table_with_a_tenant_is_behind_the_wall(kind: str, tmp_path: Path) -> None:
+    layout = np.dtype([("whole", "S64")])
+    async with engine_of(kind, tmp_path) as engine:
+        await ClickHouseSchema(engine, migrations("clickhouse")).apply()
+        rows = await engine.select(
+            "SELECT toFixedString(concat(database, '.', table), 64) AS whole FROM system.columns"
+            " WHERE name = 'tenant' AND database NOT IN ('system', 'INFORMATION_SCHEMA')"
+            " ORDER BY whole",
+            layout,
+        )
+        assert tuple(name.decode() for name in rows["whole"]) == TENANT_TABLES

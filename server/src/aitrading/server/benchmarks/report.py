@@ -21,6 +21,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float | None]
     machine: dict[str, str | int]
     took_s: float
+    reasons: dict[str, str] = {}
+    """Why a figure is null."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,11 @@ def run_benchmark(name: str, *, long: bool = False) -> Result:
         figures=figures,
         machine=machine(),
         took_s=round(time.monotonic() - started, 2),
+        reasons={
+            figure: reason
+            for figure, reason in getattr(module, "REASONS", {}).items()
+            if figures.get(figure) is None
+        },
     )
 
 
@@ -77,10 +84,15 @@ def write_results(folder: Path, results: list[Result]) -> Path:
     return path
 
 
+def _why_not(result: Result, figure: str) -> str:
+    reason = result.reasons.get(figure)
+    return f"not measured here: {reason}" if reason else "not measured here"
+
+
 def table(results: list[Result]) -> str:
     """Render for a terminal: a row per figure."""
     rows = [
-        (name, "not measured here" if value is None else f"{value:,.3f}")
+        (name, _why_not(result, name) if value is None else f"{value:,.3f}")
         for result in results
         for name, value in result.figures.items()
     ]

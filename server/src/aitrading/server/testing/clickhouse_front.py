@@ -28,6 +28,9 @@ _SETTINGS: Final = {
     ("deduplicate_insert", "disable"): "SET deduplicate_insert = 'disable'",
 }
 
+_OF_STATEMENTS: Final = {"max_execution_time", "additional_table_filters"}
+"""Settings that come with each statement."""
+
 
 @dataclass
 class FrontState:
@@ -95,10 +98,10 @@ class _Front(BaseHTTPRequestHandler):
         sql, _, output = body.decode().partition(" FORMAT ")
         if sql.startswith("KILL QUERY"):
             return b""  # the front runs one statement after the other: nothing is left running
-        limit = asked.get("max_execution_time")
-        suffix = f" SETTINGS max_execution_time = {limit}" if limit else ""
+        for name in sorted(_OF_STATEMENTS & asked.keys()):
+            connection.query(" ".join(("SET", name, "=", asked[name])))
         values = {name[6:]: value for name, value in asked.items() if name.startswith("param_")}
-        return bytes(connection.query(sql + suffix, output or "RowBinary", params=values).bytes())
+        return bytes(connection.query(sql, output or "RowBinary", params=values).bytes())
 
 
 @contextmanager

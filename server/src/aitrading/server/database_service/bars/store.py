@@ -84,7 +84,7 @@ class BarStore:
         for sql, whole_s, parameters in steps:
             low, high = widened(span, whole_s)
             more: dict[str, Parameter] = {"from_s": low, "to_s": high, **parameters}
-            await self._clickhouse.execute(sql, wanted | more)
+            await self._clickhouse.execute(sql, wanted | more, of=tenant)
 
     async def page(self, question: BarsQuestion) -> Rows:
         """Rows by begin and stream; whole begins: bars that begin together come together."""
@@ -104,6 +104,7 @@ class BarStore:
                 "dirty_from_s": max(question.from_s, min((low for low, _ in dirty), default=0)),
                 "dirty_to_s": min(question.to_s, max((high for _, high in dirty), default=0)),
             },
+            of=question.tenant,
         )
 
 

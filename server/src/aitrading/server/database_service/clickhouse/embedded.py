@@ -29,6 +29,7 @@ from aitrading.server.database_service.clickhouse.port import (
     checked_label,
     parameter_text,
 )
+from aitrading.server.database_service.clickhouse.walls import SETTING, Seen, Whose, wall
 from aitrading.server.kit.backup_api import FrozenStore
 
 T = TypeVar("T")
@@ -107,8 +108,18 @@ class EmbeddedClickHouse(ClickHouseEngine):
         release_start_up_pages()
 
     @override
-    async def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
-        await self._write(lambda connection: _query(connection, sql, parameters))
+    async def execute(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        of: Seen = Whose.NOBODY,
+    ) -> None:
+        def run(connection: Any) -> None:
+            _query(connection, f"SET {SETTING} = {wall(of)}", None)
+            _query(connection, sql, parameters)
+
+        await self._write(run)
 
     @override
     async def select(
@@ -117,9 +128,13 @@ class EmbeddedClickHouse(ClickHouseEngine):
         layout: "np.dtype[Any]",
         parameters: Mapping[str, Parameter] | None = None,
         *,
+        of: Seen = Whose.NOBODY,
         after_writes: bool = False,
     ) -> Rows:
-        bounded = f"{sql} SETTINGS max_execution_time = {self._limits.read_timeout_s}"
+        bounded = (
+            f"{sql} SETTINGS max_execution_time = {self._limits.read_timeout_s},"
+            f" {SETTING} = {wall(of)}"
+        )
 
         def read(connection: Any) -> bytes:
             return _query(connection, bounded, parameters)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aitrading.core.infrastructure.lifecycle import Component
+from aitrading.server.database_service.clickhouse.walls import Seen, Whose
 from aitrading.server.kit.backup_api import FrozenStore
 
 Parameter = str | int | UUID | Sequence[int] | Sequence[UUID]
@@ -27,8 +28,14 @@ _LABEL: Final = re.compile(rf"[A-Za-z0-9/:-]{{1,{MAX_LABEL_CHARS}}}", re.ASCII)
 class ClickHouse(Protocol):
     """One ClickHouse, embedded or served."""
 
-    async def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
-        """Run a statement that gives nothing back."""
+    async def execute(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        of: Seen = Whose.NOBODY,
+    ) -> None:
+        """Run a statement that gives nothing back; it reads rows of one tenant at most."""
         ...
 
     async def select(
@@ -37,9 +44,12 @@ class ClickHouse(Protocol):
         layout: "np.dtype[Any]",
         parameters: Mapping[str, Parameter] | None = None,
         *,
+        of: Seen = Whose.NOBODY,
         after_writes: bool = False,
     ) -> Rows:
         """Rows of a query whose columns have exactly this layout (no nulls, no text).
+
+        The engine hides every row that does not belong to the tenant `of`, whatever the text says.
 
         With `after_writes` it sees the outcome of every insert begun before, even of one whose
         caller stopped waiting.

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState
 from aitrading.server.database_service.clickhouse.port import ClickHouse
+from aitrading.server.database_service.clickhouse.walls import Whose
 from aitrading.server.kit.migrations import Migration, load_migrations
 from aitrading.server.kit.migrations.errors import MIGRATION_CHANGED, MIGRATION_UNKNOWN
 
@@ -95,7 +96,7 @@ class ClickHouseSchema(Component):
     async def _apply_one(self, migration: Migration) -> None:
         for statement in migration.sql.split(";\n"):
             if statement.strip():
-                await self._clickhouse.execute(statement)
+                await self._clickhouse.execute(statement, of=Whose.EVERYBODY)
         await self._clickhouse.execute(
             _RECORD,
             {

@@ -31,6 +31,7 @@ from aitrading.server.database_service.clickhouse.port import (
     checked_label,
     parameter_text,
 )
+from aitrading.server.database_service.clickhouse.walls import SETTING, Seen, Whose, wall
 from aitrading.server.kit.backup_api import FrozenStore
 
 T = TypeVar("T")
@@ -128,8 +129,14 @@ class ServedClickHouse(ClickHouseEngine):
         """Nothing was frozen."""
 
     @override
-    async def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
-        await self._writer.ask(sql, _arguments(parameters))
+    async def execute(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        of: Seen = Whose.NOBODY,
+    ) -> None:
+        await self._writer.ask(sql, _arguments(parameters) | {SETTING: wall(of)})
 
     @override
     async def select(
@@ -138,10 +145,12 @@ class ServedClickHouse(ClickHouseEngine):
         layout: "np.dtype[Any]",
         parameters: Mapping[str, Parameter] | None = None,
         *,
+        of: Seen = Whose.NOBODY,
         after_writes: bool = False,
     ) -> Rows:
         arguments = _arguments(parameters) | {
-            "max_execution_time": str(self._limits.read_timeout_s)
+            "max_execution_time": str(self._limits.read_timeout_s),
+            SETTING: wall(of),
         }
         text = f"{sql} FORMAT RowBinary"
         if after_writes:

@@ -110,6 +110,7 @@ class TickStore:
                 "lows": [low for low, _ in stored.pairs],
                 "highs": [high for _, high in stored.pairs],
             },
+            of=TenantId(stream[0]),
             after_writes=True,
         )
         return runs_of(int(sequence) for sequence in rows["sequence"])
@@ -133,7 +134,7 @@ class TickStore:
             parts.append(_PAGE_OF_STREAM.format(columns=_COLUMNS, number=number))
             parameters[f"stream_{number}"] = stream
         sql = _PAGE.format(columns=_COLUMNS, streams=" UNION ALL ".join(parts))
-        return await self._clickhouse.select(sql, TICK_LAYOUT, parameters)
+        return await self._clickhouse.select(sql, TICK_LAYOUT, parameters, of=question.tenant)
 
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
         """The rows with these sequence numbers, one per stream."""
@@ -145,6 +146,7 @@ class TickStore:
                 "streams": list(lasts),
                 "sequences": sorted(set(lasts.values())),
             },
+            of=tenant,
         )
 
 
