@@ -122,7 +122,7 @@ class _EndpointApp:
             trace=scope["aitrading.trace"],
             body_limit_bytes=declared.body_limit_bytes,
         )
-        tenant = caller.person.tenant if caller.person else None
+        tenant = scope["aitrading.tenant"] = caller.person.tenant if caller.person else None
         with bind_context(tenant=tenant):
             async with time_limit(declared.timeout_s, what=declared.path):
                 answer = await self._handle(call)
@@ -186,7 +186,8 @@ class _Guard:
     ) -> None:
         error = _as_error(exc, scope)
         if error.spec.category is not Category.DENIED and self._parts.on_error is not None:
-            self._parts.on_error(exc)
+            with bind_context(tenant=scope.get("aitrading.tenant")):
+                self._parts.on_error(exc)
         if error.spec is INTERNAL_ERROR:
             _log.error("a request failed", exc_info=exc, path=scope["path"])
         if answer.status:
