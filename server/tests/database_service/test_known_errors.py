@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_hex
 from uuid import UUID, uuid5
 
 import pytest
@@ -19,13 +20,14 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.database_service.guards import Guards
-from aitrading.server.database_service.known_errors.catalogue import Author, ErrorCatalogue
+from aitrading.server.database_service.known_errors.catalogue import ErrorCatalogue
 from aitrading.server.database_service.known_errors.index_postgres import PostgresErrorIndex
 from aitrading.server.database_service.known_errors.lookup import ErrorLookup
 from aitrading.server.database_service.known_errors.recorder import ErrorRecorder
 from aitrading.server.database_service.settings import GuardSettings
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
+from aitrading.server.kit.idempotency import IdempotentWrites, Write
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.tenancy import PLATFORM
 
@@ -83,7 +85,13 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
     await reporter.start()
     try:
         catalogue = ErrorCatalogue(
-            pool, lookup, guards, clock, ids, AuditTrail(clock=clock, ids=ids)
+            pool,
+            lookup,
+            guards,
+            clock,
+            ids,
+            IdempotentWrites(pool),
+            AuditTrail(clock=clock, ids=ids),
         )
         yield Desk(errors, reporter, recorder, catalogue, lookup, broker)
     finally:
@@ -107,6 +115,11 @@ async def code_of(call: object) -> str:
     return "none"
 
 
+def writing(tenant: TenantId, actor: str) -> Write:
+    """A request of its own."""
+    return Write(tenant=tenant, actor=actor, key=token_hex(8), request=b"a request")
+
+
 @async_test
 async def test_repeats_fold_and_no_tenant_sees_anothers(
     postgres: PostgresServer, two: tuple[TenantId, TenantId]
@@ -126,8 +139,11 @@ async def test_repeats_fold_and_no_tenant_sees_anothers(
                 e.fingerprint for e in (await desk.catalogue.page(other, 500, None)).items
             }
             assert await code_of(desk.catalogue.details(other, key)) == "ERROR_NOT_SEEN"
-            author = Author(tenant=other, actor="user:x")
-            assert await code_of(desk.catalogue.resolve(author, key, "n")) == "ERROR_NOT_SEEN"
+            author = (other, "user:x")
+            assert (
+                await code_of(desk.catalogue.resolve(writing(*author), key, "n"))
+                == "ERROR_NOT_SEEN"
+            )
         assert await desk.lookup.similar_to(beta, "no space left") == []
 
 
@@ -137,14 +153,32 @@ async def counted(desk: Desk, tenant: TenantId, times: int) -> bool:
 
 
 @async_test
+async def test_a_repeated_note_is_kept_once_and_its_key_is_good_for_nothing_else(
+    postgres: PostgresServer, two: tuple[TenantId, TenantId]
+) -> None:
+    async with a_desk(postgres) as desk:
+        error = await desk.happen(LookupError("the quote of row 7 is missing"), two[0])
+        once = writing(two[0], "user:x")
+        again = [await desk.catalogue.resolve(once, error, "Restart it.") for _ in range(2)]
+        assert again[0] == again[1]
+        assert (await desk.catalogue.details(two[0], error)).resolutions == [again[0]]
+        other = replace(once, request=b"another request")
+        refused = await code_of(desk.catalogue.resolve(other, error, "Wait."))
+        assert refused == "IDEMPOTENCY_KEY_REUSED"
+        gone = writing(two[0], "user:x")
+        for _ in range(2):
+            await desk.catalogue.delete(gone, error, again[0].id)
+
+
+@async_test
 async def test_a_new_error_is_told_what_is_like_it_and_what_solved_that(
     postgres: PostgresServer, two: tuple[TenantId, TenantId]
 ) -> None:
     alpha, beta = two
     async with a_desk(postgres) as desk:
         first = await desk.happen(LookupError("the quote of row 7 is missing"), alpha)
-        author = Author(tenant=alpha, actor="user:x")
-        kept = await desk.catalogue.resolve(author, first, "Reload the symbols.")
+        author = (alpha, "user:x")
+        kept = await desk.catalogue.resolve(writing(*author), first, "Reload the symbols.")
         second = await desk.happen(KeyError("the quote of column 9 is missing"), alpha)
         assert second != first
 
@@ -158,15 +192,17 @@ async def test_a_new_error_is_told_what_is_like_it_and_what_solved_that(
         shown = await desk.catalogue.details(alpha, second)
         assert shown.similar[0].fingerprint == first
 
-        stranger = Author(tenant=beta, actor="user:y")
+        stranger = (beta, "user:y")
         for call in (
-            desk.catalogue.change(stranger, first, kept.id, "mine now"),
-            desk.catalogue.delete(stranger, first, kept.id),
+            desk.catalogue.change(writing(*stranger), first, kept.id, "mine now"),
+            desk.catalogue.delete(writing(*stranger), first, kept.id),
         ):
             assert await code_of(call) == "RESOLUTION_UNKNOWN"
-        changed = await desk.catalogue.change(author, first, kept.id, "Restart the bridge.")
+        changed = await desk.catalogue.change(
+            writing(*author), first, kept.id, "Restart the bridge."
+        )
         assert (changed.note, changed.id) == ("Restart the bridge.", kept.id)
-        await desk.catalogue.delete(author, first, kept.id)
+        await desk.catalogue.delete(writing(*author), first, kept.id)
         assert (await desk.catalogue.details(alpha, first)).resolutions == []
         rows = postgres.as_superuser(
             "SELECT action, actor FROM audit.pending"  # noqa: S608 - our own id

@@ -29,6 +29,7 @@ from aitrading.server.database_service.operators import Operators
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.ended_sessions import EndedSessions
+from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
@@ -108,7 +109,9 @@ async def desk_of(postgres: PostgresServer, folder: Path) -> AsyncIterator[Desk]
     try:
         with socket_folder() as home:
             server = InProcessServer(Path(home), "database-service", clock)
-            book = PolicyBook(pool, AuditTrail(clock=clock, ids=server.ids))
+            book = PolicyBook(
+                pool, IdempotentWrites(pool), AuditTrail(clock=clock, ids=server.ids)
+            )
             bundle: Any = HomeOnly(folder)
             job = LogLifecycle(pool, book, bundle, clock, server.errors)
             owners = (LogPolicyEndpoints(book, Operators(pool)), HostLogEndpoints(book, job))

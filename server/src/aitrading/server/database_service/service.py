@@ -79,6 +79,7 @@ from aitrading.server.database_service.ticks.tidier import Tidier
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
+from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -128,6 +129,7 @@ def _providers(manager: ImportManager) -> None:
         SegmentEndpoints,
         TickEndpoints,
         AuditTrail,
+        IdempotentWrites,
         UserSubscriptions,
         SubscriptionEndpoints,
         BackupBook,

@@ -1,7 +1,6 @@
 """Known errors page by page, and the notes of what solved them."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -25,6 +24,7 @@ from aitrading.server.database_service.known_errors.shapes import (
 )
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.http_errors import REQUEST_INVALID
+from aitrading.server.kit.idempotency import IdempotentWrites, Write
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import TenantTransaction
@@ -39,14 +39,6 @@ _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Author:
-    """Who writes: whose rows, and the name in the audit record."""
-
-    tenant: TenantId
-    actor: str
-
-
 class ErrorCatalogue:
     """Every call is for one organisation; `PLATFORM` for the platform's own errors."""
 
@@ -57,6 +49,7 @@ class ErrorCatalogue:
         guards: Guards,
         clock: Clock,
         ids: IdFactory,
+        writes: IdempotentWrites,
         audit: AuditTrail,
     ) -> None:
         self._pool = pool
@@ -64,6 +57,7 @@ class ErrorCatalogue:
         self._guards = guards
         self._clock = clock
         self._ids = ids
+        self._writes = writes
         self._audit = audit
 
     async def page(self, tenant: TenantId, limit: int, cursor: str | None) -> ErrorsPage:
@@ -88,56 +82,52 @@ class ErrorCatalogue:
             similar=await self._lookup.similar_to(tenant, fingerprint, SIMILAR_SHOWN),
         )
 
-    async def resolve(self, author: Author, fingerprint: str, note: str) -> Resolution:
+    async def resolve(self, by: Write, fingerprint: str, note: str) -> Resolution:
         """Add what solved it; raises `ERROR_NOT_SEEN` or `RESOLUTION_REFUSED`."""
         _require_note(note)
-        with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(author.tenant) as tx:
-                await _require(tx, fingerprint)
-                if await tx.fetch_value(_SQL["count_resolutions"], fingerprint) >= MAX_RESOLUTIONS:
-                    raise RESOLUTION_REFUSED.error(reason=f"it has {MAX_RESOLUTIONS} already")
-                added = await tx.fetch_row(
-                    _SQL["add_resolution"],
-                    self._ids.new(),
-                    fingerprint,
-                    note,
-                    author.actor,
-                    now_utc(self._clock),
-                )
-                kept = resolution(added)
-                await self._audit.add(tx, _event(author, "added", kept.id))
-        return kept
 
-    async def change(self, author: Author, fingerprint: str, which: UUID, note: str) -> Resolution:
+        async def apply(tx: TenantTransaction) -> Resolution:
+            await _require(tx, fingerprint)
+            if await tx.fetch_value(_SQL["count_resolutions"], fingerprint) >= MAX_RESOLUTIONS:
+                raise RESOLUTION_REFUSED.error(reason=f"it has {MAX_RESOLUTIONS} already")
+            given = self._ids.new(), fingerprint, note, by.actor, now_utc(self._clock)
+            kept = resolution(await tx.fetch_row(_SQL["add_resolution"], *given))
+            await self._audit.add(tx, _event(by, "added", kept.id))
+            return kept
+
+        with self._guards.postgres.guard():
+            return await self._writes.once(by, apply, Resolution)
+
+    async def change(self, by: Write, fingerprint: str, which: UUID, note: str) -> Resolution:
         """Replace a note; raises `RESOLUTION_UNKNOWN` or `RESOLUTION_REFUSED`."""
         _require_note(note)
-        with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(author.tenant) as tx:
-                row = await tx.fetch_row(
-                    _SQL["change_resolution"],
-                    fingerprint,
-                    which,
-                    note,
-                    author.actor,
-                    now_utc(self._clock),
-                )
-                if row is None:
-                    raise _unknown(fingerprint, which)
-                await self._audit.add(tx, _event(author, "changed", which))
-        return resolution(row)
 
-    async def delete(self, author: Author, fingerprint: str, which: UUID) -> None:
+        async def apply(tx: TenantTransaction) -> Resolution:
+            given = fingerprint, which, note, by.actor, now_utc(self._clock)
+            row = await tx.fetch_row(_SQL["change_resolution"], *given)
+            if row is None:
+                raise _unknown(fingerprint, which)
+            await self._audit.add(tx, _event(by, "changed", which))
+            return resolution(row)
+
+        with self._guards.postgres.guard():
+            return await self._writes.once(by, apply, Resolution)
+
+    async def delete(self, by: Write, fingerprint: str, which: UUID) -> None:
         """Take a note away; raises `RESOLUTION_UNKNOWN`."""
+
+        async def apply(tx: TenantTransaction) -> None:
+            if not await tx.execute(_SQL["delete_resolution"], fingerprint, which):
+                raise _unknown(fingerprint, which)
+            await self._audit.add(tx, _event(by, "deleted", which))
+
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(author.tenant) as tx:
-                if not await tx.execute(_SQL["delete_resolution"], fingerprint, which):
-                    raise _unknown(fingerprint, which)
-                await self._audit.add(tx, _event(author, "deleted", which))
+            await self._writes.once(by, apply, type(None))
 
 
-def _event(author: Author, change: str, which: UUID) -> AuditEvent:
+def _event(by: Write, change: str, which: UUID) -> AuditEvent:
     action = f"errors.resolution_{change}"
-    return AuditEvent(actor=author.actor, action=action, subject=f"resolution:{which}")
+    return AuditEvent(actor=by.actor, action=action, subject=f"resolution:{which}")
 
 
 async def _require(tx: TenantTransaction, fingerprint: str) -> KnownError:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aitrading.core.security.claims import Scope
 from aitrading.server.authority.installation import ADMIN_SERVICE
-from aitrading.server.database_service.known_errors.catalogue import Author, ErrorCatalogue
+from aitrading.server.database_service.known_errors.catalogue import ErrorCatalogue
 from aitrading.server.database_service.known_errors.errors import (
     ERROR_NOT_SEEN,
     RESOLUTION_REFUSED,
@@ -23,10 +23,10 @@ from aitrading.server.database_service.known_errors.shapes import (
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
+from aitrading.server.kit.idempotency import IDEMPOTENCY_KEY_REUSED, host_write_of, write_of
 from aitrading.server.kit.tenancy import PLATFORM
 
 HOST: Final = peers(ADMIN_SERVICE)
-HOST_AUTHOR: Final = Author(tenant=PLATFORM, actor="host:admin")
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 MAX_WANTED_CHARS: Final = 2_000
@@ -97,12 +97,12 @@ class ErrorEndpoints:
         summary="Write down what solved an error.",
         body=Note,
         answer=Resolution,
-        errors=(ERROR_NOT_SEEN, RESOLUTION_REFUSED),
+        errors=(ERROR_NOT_SEEN, RESOLUTION_REFUSED, IDEMPOTENCY_KEY_REUSED),
     )
     async def resolve(self, call: Call) -> Resolution:
-        """Audited in the same transaction."""
+        """Audited in the same transaction; needs an Idempotency-Key."""
         note = (await call.json(Note)).note
-        return await self._catalogue.resolve(_author(call), call.path("fingerprint"), note)
+        return await self._catalogue.resolve(await write_of(call), call.path("fingerprint"), note)
 
     @endpoint(
         "PUT",
@@ -111,13 +111,13 @@ class ErrorEndpoints:
         summary="Replace a resolution's note.",
         body=Note,
         answer=Resolution,
-        errors=(RESOLUTION_UNKNOWN, RESOLUTION_REFUSED),
+        errors=(RESOLUTION_UNKNOWN, RESOLUTION_REFUSED, IDEMPOTENCY_KEY_REUSED),
     )
     async def change(self, call: Call) -> Resolution:
-        """Audited in the same transaction."""
+        """Audited in the same transaction; needs an Idempotency-Key."""
         note = (await call.json(Note)).note
         return await self._catalogue.change(
-            _author(call), call.path("fingerprint"), _which(call), note
+            await write_of(call), call.path("fingerprint"), _which(call), note
         )
 
     @endpoint(
@@ -125,11 +125,11 @@ class ErrorEndpoints:
         f"{_PATH}/{_RESOLUTIONS}/{{resolution}}",
         access=scope(Scope.ADMIN),
         summary="Take a resolution away.",
-        errors=(RESOLUTION_UNKNOWN,),
+        errors=(RESOLUTION_UNKNOWN, IDEMPOTENCY_KEY_REUSED),
     )
     async def delete(self, call: Call) -> None:
-        """Audited in the same transaction."""
-        await self._catalogue.delete(_author(call), call.path("fingerprint"), _which(call))
+        """Audited in the same transaction; needs an Idempotency-Key."""
+        await self._catalogue.delete(await write_of(call), call.path("fingerprint"), _which(call))
 
     @endpoint("GET", _HOST_PATH, access=HOST, answer=ErrorsPage, query=_PAGE)
     async def recent_for_host(self, call: Call) -> ErrorsPage:
@@ -152,11 +152,9 @@ class ErrorEndpoints:
     async def resolve_for_host(self, call: Call) -> Resolution:
         """What solved one of the platform's own errors."""
         note = (await call.json(Note)).note
-        return await self._catalogue.resolve(HOST_AUTHOR, call.path("fingerprint"), note)
-
-
-def _author(call: Call) -> Author:
-    return Author(tenant=call.token.tenant, actor=f"user:{call.token.user}")
+        return await self._catalogue.resolve(
+            await host_write_of(call), call.path("fingerprint"), note
+        )
 
 
 def _which(call: Call) -> UUID:

@@ -1,14 +1,11 @@
 """Policies and tiers as operators read and change them, each change with its audit event."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Final, TypeVar
 
 import msgspec
 
-from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, FieldValue, Severity
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.errors import Category, ErrorSpec, FieldValue, Severity
 from aitrading.core.logging.retention_policy_manager import (
     LOG_POLICY_INVALID,
     LevelPolicy,
@@ -18,7 +15,6 @@ from aitrading.core.logging.retention_policy_manager import (
     cost_problems,
     retention_problems,
 )
-from aitrading.core.security.crypto import sha256
 from aitrading.server.database_service.log_policy.shapes import (
     DayCost,
     LogPolicy,
@@ -27,7 +23,7 @@ from aitrading.server.database_service.log_policy.shapes import (
     TierChange,
 )
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
-from aitrading.server.kit.database_errors import DATABASE_ALREADY_EXISTS
+from aitrading.server.kit.idempotency import IdempotentWrites, Write
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import TenantTransaction, Transaction
@@ -37,15 +33,6 @@ LATENCY_MS_MAX: Final = 60_000
 CAPACITY_GB_MAX: Final = 1_000_000
 T = TypeVar("T", bound=msgspec.Struct)
 
-IDEMPOTENCY_KEY_REUSED: Final = ErrorSpec(
-    code="IDEMPOTENCY_KEY_REUSED",
-    category=Category.DENIED,
-    message="This Idempotency-Key was used for another request.",
-    why="A key names one request; a repeat must be the same in every byte.",
-    remedy="Send a new key with a new request.",
-    http_status=409,
-    severity=Severity.INFO,
-)
 LOG_POLICY_UNKNOWN: Final = ErrorSpec(
     code="LOG_POLICY_UNKNOWN",
     category=Category.DENIED,
@@ -57,21 +44,12 @@ LOG_POLICY_UNKNOWN: Final = ErrorSpec(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Write:
-    """Who changes something, and the request's own name so that a repeat is recognised."""
-
-    tenant: TenantId
-    actor: str
-    key: str
-    request: bytes
-
-
 class PolicyBook:
     """The tables `log_policy` and `storage_tier`, and what was measured."""
 
-    def __init__(self, pool: PostgresPool, audit: AuditTrail) -> None:
+    def __init__(self, pool: PostgresPool, writes: IdempotentWrites, audit: AuditTrail) -> None:
         self._pool = pool
+        self._writes = writes
         self._audit = audit
 
     async def policies(self) -> tuple[LogPolicy, ...]:
@@ -134,7 +112,7 @@ class PolicyBook:
             await self._audit.add(tx, _event(by, "policy", f"log_policy:{level}", change))
             return next(each for each in await _policies(tx) if str(each.log_level) == level)
 
-        return await self._once(by, apply, LogPolicy)
+        return await self._writes.once(by, apply, LogPolicy)
 
     async def change_tier(self, name: str, change: TierChange, by: Write) -> StorageTierView:
         """Change one tier's price and bounds; the same refusals."""
@@ -154,30 +132,7 @@ class PolicyBook:
             await self._audit.add(tx, _event(by, "tier", f"storage_tier:{name}", change))
             return next(each for each in await _tiers(tx) if each.tier_name == name)
 
-        return await self._once(by, apply, StorageTierView)
-
-    async def _once(
-        self, by: Write, apply: Callable[[TenantTransaction], Awaitable[T]], shape: type[T]
-    ) -> T:
-        """Apply, or give the first answer again; of parallel repeats exactly one applies."""
-        digest = sha256(by.request)
-        try:
-            async with self._pool.tenant_tx(by.tenant) as tx:
-                known = await tx.fetch_row(SQL["find_write"], by.key)
-                if known is None:
-                    await tx.execute(SQL["forget_writes"])
-                    answer = await apply(tx)
-                    text = msgspec.json.encode(answer).decode()
-                    await tx.execute(SQL["remember_write"], by.key, digest, text)
-                    return answer
-        except AitradingError as exc:
-            if exc.spec is not DATABASE_ALREADY_EXISTS:
-                raise
-            async with self._pool.tenant_tx(by.tenant) as tx:
-                known = await tx.fetch_row(SQL["find_write"], by.key)
-        if known is None or known["request_sha256"] != digest:
-            raise IDEMPOTENCY_KEY_REUSED.error()
-        return msgspec.json.decode(known["answer"], type=shape)
+        return await self._writes.once(by, apply, StorageTierView)
 
 
 def _event(by: Write, what: str, subject: str, change: msgspec.Struct) -> AuditEvent:

@@ -1,16 +1,13 @@
 """`/api/v1/logs/…` for operators, `/internal/v1/logs/…` for the host's administrator."""
 
-import re
 from datetime import date
 from typing import Final
 
 from aitrading.core.logging.retention_policy_manager import LOG_POLICY_INVALID
 from aitrading.core.security.claims import Scope
 from aitrading.server.database_service.log_policy.book import (
-    IDEMPOTENCY_KEY_REUSED,
     LOG_POLICY_UNKNOWN,
     PolicyBook,
-    Write,
 )
 from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
 from aitrading.server.database_service.log_policy.shapes import (
@@ -27,21 +24,19 @@ from aitrading.server.database_service.operators import OPERATOR_NEEDED, Operato
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
-from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.kit.idempotency import IDEMPOTENCY_KEY_REUSED, host_write_of, write_of
 
 LOGS: Final = "/api/v1/logs"
 HOST_LOGS: Final = "/internal/v1/logs"
 HOST: Final = peers("admin")
 COSTS_MAX: Final = 366
 COSTS_DEFAULT: Final = 31
-IDEMPOTENCY_HEADER: Final = "idempotency-key"
 REFUSALS: Final = (
     OPERATOR_NEEDED,
     LOG_POLICY_INVALID,
     LOG_POLICY_UNKNOWN,
     IDEMPOTENCY_KEY_REUSED,
 )
-_KEY: Final = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 _COSTS_QUERY: Final = (
     QueryField(name="limit", doc=f"Days per page, 1 to {COSTS_MAX}; default {COSTS_DEFAULT}."),
     QueryField(name="cursor", doc="`next_cursor` of the page before."),
@@ -141,10 +136,7 @@ class HostLogEndpoints:
     async def set_policy(self, call: Call) -> LogPolicy:
         """Change one level's policy."""
         level, change = call.path("level"), await call.json(PolicyChange)
-        by = Write(
-            tenant=PLATFORM, actor="host:admin", key=call.request_id, request=await call.body()
-        )
-        return await self._book.change_policy(level, change, by)
+        return await self._book.change_policy(level, change, await host_write_of(call))
 
     @endpoint("GET", f"{HOST_LOGS}/costs", access=HOST, answer=Costs, query=_COSTS_QUERY)
     async def costs(self, call: Call) -> Costs:
@@ -165,23 +157,6 @@ class HostLogEndpoints:
         if dry_run not in {"true", "false"}:
             raise REQUEST_INVALID.error(reason="`dry_run` is not true or false")
         return await self._lifecycle.run(dry_run=dry_run == "true")
-
-
-async def write_of(call: Call) -> Write:
-    """Who writes what under which key; raises `REQUEST_INVALID` without a key."""
-    key = call.header(IDEMPOTENCY_HEADER) or ""
-    if not _KEY.fullmatch(key):
-        raise REQUEST_INVALID.error(
-            reason="the header Idempotency-Key is missing, or not 8 to 128 of A-Z a-z 0-9 . _ : -"
-        )
-    token = call.token
-    target = f"{call.path_and_method}\0".encode()
-    return Write(
-        tenant=token.tenant,
-        actor=f"user:{token.user}",
-        key=key,
-        request=target + await call.body(),
-    )
 
 
 async def _costs(book: PolicyBook, call: Call) -> Costs:

@@ -58,12 +58,3 @@ UPDATE app.log_deletion SET deleted_at = $2 WHERE sha256 = $1 AND deleted_at IS 
 
 -- name: finish
 UPDATE app.log_deletion SET deleted_at = $1 WHERE deleted_at IS NULL;
-
--- name: find_write
-SELECT request_sha256, answer::text AS answer FROM app.idempotent_writes WHERE key = $1;
-
--- name: forget_writes
-DELETE FROM app.idempotent_writes WHERE written_at < now() - interval '7 days';
-
--- name: remember_write
-INSERT INTO app.idempotent_writes (key, request_sha256, answer) VALUES ($1, $2, $3::text::jsonb);
