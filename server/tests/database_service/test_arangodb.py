@@ -6,6 +6,7 @@ documentation, then write the file anew with `AITRADING_RECORD=1`.
 
 import os
 import re
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from aitrading.core.infrastructure.chain_registry import ChainDefinition, Hop, H
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.database_service.chain_graph.arangodb import ArangoChainGraph
 from aitrading.server.database_service.chain_graph.port import (
     LostNode,
@@ -94,6 +96,19 @@ async def test_it_sends_what_is_recorded_and_understands_what_is_documented(
     assert [each.name for each in recorded] == list(DOING)
     for asked, exchange in zip(replay.asked, recorded, strict=True):
         assert asked == exchange.request, exchange.name
+
+
+@async_test
+async def test_a_stand_in_that_is_gone_leaves_no_thread_that_reads_for_ever(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    async with a_graph(tmp_path, read_recording(RECORDING)) as (graph, _):
+        await graph.version()
+    await eventually(lambda: set(threading.enumerate()) <= before | executor(), what="the end")
+
+
+def executor() -> set[threading.Thread]:
+    """The event loop's own helpers stay until it is closed."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")}
 
 
 def test_every_value_travels_as_a_bind_variable() -> None:

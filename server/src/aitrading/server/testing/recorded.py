@@ -104,7 +104,7 @@ class _Replayed(StreamRequestHandler):
 
     @override
     def handle(self) -> None:
-        while head := b"".join(iter(self.rfile.readline, b"\r\n")):
+        while head := self._head():
             length = re.search(rb"content-length: (\d+)\r\n", head)
             body = self.rfile.read(int(length[1]) if length else 0)
             text = f"{head.decode().replace(chr(13), '')}\n{body.decode()}".rstrip("\n")
@@ -117,3 +117,12 @@ class _Replayed(StreamRequestHandler):
                 b"HTTP/1.1 %d Recorded\r\ncontent-length: %d\r\n\r\n" % (status, len(answer))
             )
             self.wfile.write(answer)
+
+    def _head(self) -> bytes:
+        """The lines of a request's head; nothing when the connection ended, even within it."""
+        head = b""
+        while (line := self.rfile.readline()) != b"\r\n":
+            if not line:
+                return b""
+            head += line
+        return head
