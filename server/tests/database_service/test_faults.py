@@ -83,8 +83,7 @@ async def test_a_dead_postgres_opens_the_breaker_and_a_living_one_closes_it(
                 assert w.health.state() == "DEGRADED"
                 async with running(engine, tmp_path):
                     await clock.advance(5.0)
-                    _, outcome = await w.intake.take(*segment)
-                    assert outcome.inserted == 10
+                    await w.intake.take(*segment)
                     assert part(w, "breaker", "database-postgres")["state"] == "CLOSED"
                     assert not site(w, "database-postgres")["active"]
                     assert await w.counts(alpha, stream) == (10, 10, 1, 10)

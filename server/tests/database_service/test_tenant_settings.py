@@ -63,8 +63,10 @@ async def test_every_change_leaves_an_audit_event(
 ) -> None:
     alpha, _ = tenants
     async with world() as w:
-        book, _ = parts(w, ManualClock())
+        clock = ManualClock()
+        book, _ = parts(w, clock)
         await book.grant(alpha, SETTING, 7, HOST)
+        await clock.advance(1)  # ids of one millisecond have no order
         await book.take_back(alpha, SETTING, HOST)
         with pytest.raises(AitradingError) as refused:
             await book.take_back(alpha, SETTING, HOST)
