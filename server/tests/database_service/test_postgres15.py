@@ -9,11 +9,14 @@ import msgspec
 import pytest
 
 from aitrading.core.infrastructure.chains import MARKET_DATA_CHAIN
+from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
+from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.database_service.chain_graph.port import part_node
 from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
@@ -27,6 +30,7 @@ pytestmark = [
     pytest.mark.skipif(bool(postgres15_missing()), reason=postgres15_missing()),
 ]
 ALPHA, BETA = TenantId(UUID(int=0xF15A)), TenantId(UUID(int=0xF15B))
+CLOCK = SystemClock()
 INSERT = """
 INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
 VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
@@ -73,7 +77,8 @@ async def test_every_migration_holds_and_no_tenant_sees_anothers_rows(
 @async_test
 async def test_the_graph_is_walked(postgres15: Postgres15) -> None:
     async with a_pool(postgres15.access("database")) as pool:
-        graph = PostgresChainGraph(pool)
+        trail = AuditTrail(clock=CLOCK, ids=SystemIdFactory(CLOCK, SystemRandomness()))
+        graph = PostgresChainGraph(pool, trail)
         await graph.save(MARKET_DATA_CHAIN, "declared")
         assert len(await graph.impact(part_node("client"))) == len(MARKET_DATA_CHAIN.hops)
         assert (await graph.bottlenecks("market-data"))[0].part == "client"
