@@ -99,7 +99,9 @@ async def test_it_sends_what_is_recorded_and_understands_what_is_documented(
 
 
 @async_test
-async def test_a_stand_in_that_is_gone_leaves_no_thread_that_reads_for_ever(tmp_path: Path) -> None:
+async def test_a_stand_in_that_is_gone_leaves_no_thread_that_reads_for_ever(
+    tmp_path: Path,
+) -> None:
     before = set(threading.enumerate())
     async with a_graph(tmp_path, read_recording(RECORDING)) as (graph, _):
         await graph.version()
