@@ -32,13 +32,14 @@ from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
 from aitrading.server.database_service.ticks.segments import TickSegment, decode_segment
-from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 from aitrading.server.kit.ingest_api import segment_name
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
 
@@ -131,7 +132,7 @@ async def a_dead_postgresql_is_not_asked_any_more(room: Room) -> Process:
 async def a_clickhouse_that_cannot_write_is_not_written_to(room: Room) -> Process:
     process, clickhouse = Process.make(room.clock), DeadClickHouse()
     guards = Guards(SETTINGS, room.clock, process.errors)
-    writer = TickWriter(HangingPostgres(), TickStore(clickhouse), guards)  # type: ignore[arg-type]
+    writer = TickWriter(HangingPostgres(), ClickHouseTickStore(clickhouse), guards)  # type: ignore[arg-type]
     info = StreamInfo(stream=STREAM, symbol="EURUSD", digits=5, stored=SequenceRanges())
     known: Any = {(TENANT, STREAM): info}
     transaction: Any = None
@@ -145,7 +146,7 @@ async def a_clickhouse_that_cannot_write_is_not_written_to(room: Room) -> Proces
 async def a_clickhouse_that_cannot_read_is_not_asked(room: Room) -> Process:
     process, clickhouse = Process.make(room.clock), DeadClickHouse()
     guards = Guards(SETTINGS, room.clock, process.errors)
-    reader = TickReader(HangingPostgres(), TickStore(clickhouse), guards)  # type: ignore[arg-type]
+    reader = TickReader(HangingPostgres(), ClickHouseTickStore(clickhouse), guards)  # type: ignore[arg-type]
     codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, ()))
     assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
     assert clickhouse.calls == 3
@@ -187,7 +188,7 @@ async def a_dead_store_of_the_graph_is_not_asked_any_more(room: Room) -> Process
 async def questions_beyond_the_room_are_refused_at_once(room: Room) -> Process:
     process, pool = Process.make(room.clock), HangingPostgres()
     guards = Guards(SETTINGS, room.clock, process.errors)
-    reader = TickReader(pool, TickStore(DeadClickHouse()), guards)  # type: ignore[arg-type]
+    reader = TickReader(pool, ClickHouseTickStore(DeadClickHouse()), guards)  # type: ignore[arg-type]
     await only_one_runs(pool, lambda: reader.page(TENANT, QUESTION))
     return process
 
@@ -196,7 +197,7 @@ async def questions_beyond_the_room_are_refused_at_once(room: Room) -> Process:
 async def segments_beyond_the_room_are_refused_at_once(room: Room) -> Process:
     process, pool = Process.make(room.clock), HangingPostgres()
     guards = Guards(SETTINGS, room.clock, process.errors)
-    writer = TickWriter(pool, TickStore(DeadClickHouse()), guards)  # type: ignore[arg-type]
+    writer = TickWriter(pool, ClickHouseTickStore(DeadClickHouse()), guards)  # type: ignore[arg-type]
     await only_one_runs(pool, lambda: writer.store(segment()))
     return process
 
@@ -239,7 +240,7 @@ async def quotes_come_from_the_store_without_the_cache(room: Room) -> Process:
     )
     client, reader = ValkeyClient(access), NoQuotes()
     guards = Guards(SETTINGS, room.clock, process.errors)
-    cache = make_cache(client, CacheSettings(), guards, room.clock, ids_of(room))
+    cache = make_cache(client, CacheSettings(), StoreSettings(), guards, room.clock, ids_of(room))
     quotes = QuoteCache(cache, reader, process.errors, room.clock)  # type: ignore[arg-type]
     assert (await quotes.last_quotes(TENANT)).source == "store"
     await client.stop()
@@ -267,7 +268,7 @@ def ids_of(room: Room) -> SystemIdFactory:
 async def a_dead_cache_is_not_asked_any_more(room: Room) -> Process:
     process, client = Process.make(room.clock), DeadCache()
     guards = Guards(SETTINGS, room.clock, process.errors)
-    cache = make_cache(client, CacheSettings(), guards, room.clock, ids_of(room))
+    cache = make_cache(client, CacheSettings(), StoreSettings(), guards, room.clock, ids_of(room))
     codes = await codes_of(5, lambda: cache.of(TENANT).get("x"))
     assert codes == ["CACHE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
     assert client.asked == 3
@@ -289,7 +290,7 @@ class TwoPages(TenantSettings):
 async def pages_are_counted_without_the_cache(room: Room) -> Process:
     process, ids = Process.make(room.clock), ids_of(room)
     guards = Guards(SETTINGS, room.clock, process.errors)
-    cache = make_cache(DeadCache(), CacheSettings(), guards, room.clock, ids)
+    cache = make_cache(DeadCache(), CacheSettings(), StoreSettings(), guards, room.clock, ids)
     budget = ReadBudget(cache, TwoPages(), process.errors, room.clock, ids)
     assert await codes_of(3, lambda: budget.spend(TENANT)) == ["READ_BUDGET_SPENT"]
     return process

@@ -20,6 +20,7 @@ from aitrading.core.kit.clock import Clock, SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.segments import ingest_payload, sealed_segment
+from aitrading.server.database_service.bars.port import BarStore
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
@@ -29,16 +30,18 @@ from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.service import migrations
 from aitrading.server.database_service.settings import GuardSettings
 from aitrading.server.database_service.ticks.intake import SegmentIntake
+from aitrading.server.database_service.ticks.port import TickStore
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.reader import TickReader
-from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.database_service.time_series import make_bar_store, make_tick_store
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.testing.postgres15 import Postgres15, running_postgres15
 from aitrading.server.testing.weaviate import RunningWeaviate, running_weaviate
 
@@ -67,6 +70,7 @@ class World:
     clickhouse: EmbeddedClickHouse
     guards: Guards
     store: TickStore
+    bars: BarStore
     writer: TickWriter
     reader: TickReader
     book: StreamBook
@@ -138,6 +142,7 @@ async def open_world(
     settings: GuardSettings | None = None,
     access: Callable[[str], PostgresAccess] | None = None,
     read_timeout_s: int = 30,
+    alone: bool = False,
 ) -> AsyncIterator[World]:
     clock = clock or SystemClock()
     resilience, metrics = ResilienceRegistry(), Metrics()
@@ -149,18 +154,21 @@ async def open_world(
         folder / "clickhouse", limits=EngineLimits(read_timeout_s=read_timeout_s)
     )
     guards = Guards(settings or GuardSettings(), clock, errors)
-    store = TickStore(clickhouse)
+    stores = StoreSettings(postgres_alone=alone)
+    store = make_tick_store(stores, clickhouse, pool)
     writer = TickWriter(pool, store, guards)
     quarantine = Quarantine(folder / "quarantine", limit_bytes=1 << 20, clock=clock)
     await pool.start()
     try:
-        await clickhouse.start()
-        await ClickHouseSchema(clickhouse, migrations("clickhouse")).apply()
+        if not alone:
+            await clickhouse.start()
+            await ClickHouseSchema(clickhouse, migrations("clickhouse")).apply()
         yield World(
             pool=pool,
             clickhouse=clickhouse,
             guards=guards,
             store=store,
+            bars=make_bar_store(stores, clickhouse, pool),
             writer=writer,
             reader=TickReader(pool, store, guards),
             book=StreamBook(pool, guards),

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.blocks import Piece
-from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.bundle import PostgresAccess
 
@@ -36,7 +36,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DeadlyStore(TickStore):
+class DeadlyStore(ClickHouseTickStore):
     """Dies around its insert when armed."""
 
     armed = ""

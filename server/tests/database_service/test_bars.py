@@ -19,9 +19,10 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.segments import ingest_payload
 from aitrading.server.database_service.bars.keeper import BarKeeper
 from aitrading.server.database_service.bars.periods import Period
+from aitrading.server.database_service.bars.port import BarStore, merged, widened
 from aitrading.server.database_service.bars.reader import BarReader, BarsAsked
 from aitrading.server.database_service.bars.settings import BarSettings
-from aitrading.server.database_service.bars.store import BarStore, merged, widened
+from aitrading.server.database_service.bars.store import ClickHouseBarStore
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening
 
@@ -32,7 +33,10 @@ AN_AGE_S = 4_102_444_800
 DIGITS = 5
 
 
-class DyingStore(BarStore):
+BOTH = pytest.mark.parametrize("alone", [False, True], ids=["clickhouse", "postgres"])
+
+
+class DyingStore(ClickHouseBarStore):
     """Dies after some of the statements."""
 
     def __init__(self, clickhouse: Any, after: int) -> None:
@@ -55,7 +59,7 @@ class Room:
 
     def keeper(self, store: BarStore | None = None) -> BarKeeper:
         w = self.world
-        store = store or BarStore(w.clickhouse)
+        store = store or w.bars
         clock = ManualClock()
         return BarKeeper(
             w.pool, store, w.writer, w.guards, BarSettings(), clock, w.errors, w.metrics
@@ -76,7 +80,7 @@ class Room:
 
 def room_of(world: Any) -> Room:
     clock = ManualClock(start_ns=(BEGAN_S + 90_000) * 1_000_000_000)
-    reader = BarReader(world.pool, BarStore(world.clickhouse), world.guards, clock)
+    reader = BarReader(world.pool, world.bars, world.guards, clock)
     return Room(world, reader)
 
 
@@ -139,10 +143,11 @@ MOVES = st.lists(
 
 
 @pytest.mark.timeout(240)
+@BOTH
 @async_test
-async def test_bars_are_what_plain_python_makes_of_the_ticks(world: Any) -> None:
+async def test_bars_are_what_plain_python_makes_of_the_ticks(world: Any, alone: bool) -> None:
     """Segments of any size, sent again, kept in between or not: every period, at every moment."""
-    numbers = iter(range(1, 1_000_000))
+    numbers = iter(range(2_000_000 if alone else 1_000_000, 3_000_000))
 
     @settings(
         max_examples=10, suppress_health_check=list(HealthCheck), derandomize=True, database=None
@@ -157,7 +162,7 @@ async def test_bars_are_what_plain_python_makes_of_the_ticks(world: Any) -> None
 
     pending: list[Any] = []
     some()
-    async with world() as w:
+    async with world(alone=alone) as w:
         room = room_of(w)
         keeper = room.keeper()
         for tenant, rows, edges, kept in pending:
@@ -218,11 +223,12 @@ async def test_kept_bars_are_read_and_not_made_again(
         assert [bar.close for bar in page.items] == ["0.00100", "0.00105"]
 
 
+@BOTH
 @async_test
-async def test_pages_follow_each_other(world: Any, tenants: Tenants) -> None:
+async def test_pages_follow_each_other(world: Any, tenants: Tenants, alone: bool) -> None:
     alpha, _ = tenants
     rows = ticks_of([(number * 1_000, 100 + number, 200) for number in range(25)])
-    async with world() as w:
+    async with world(alone=alone) as w:
         room = room_of(w)
         first, second = await w.open(alpha), await _reopened(w, alpha)
         await room.send(alpha, first, 1, rows[:15])
@@ -242,12 +248,13 @@ async def test_pages_follow_each_other(world: Any, tenants: Tenants) -> None:
             assert found == whole
 
 
+@BOTH
 @async_test
-async def test_a_bar_is_whole_or_not_there(world: Any, tenants: Tenants) -> None:
+async def test_a_bar_is_whole_or_not_there(world: Any, tenants: Tenants, alone: bool) -> None:
     """A question that begins or ends within a bar: bars that begin inside, with all their ticks."""
     alpha, _ = tenants
     rows = ticks_of([(number * 1_000, 100 + number, 200) for number in range(240)])
-    async with world() as w:
+    async with world(alone=alone) as w:
         room = room_of(w)
         await room.send(alpha, await w.open(alpha), 1, rows)
         inner = {"from_s": BEGAN_S + 30, "to_s": BEGAN_S + 150}
@@ -257,11 +264,14 @@ async def test_a_bar_is_whole_or_not_there(world: Any, tenants: Tenants) -> None
         assert told(await room.bars(alpha, Period.M1, **inner)) == made
 
 
+@BOTH
 @async_test
-async def test_a_new_epoch_goes_on_with_the_same_bar(world: Any, tenants: Tenants) -> None:
+async def test_a_new_epoch_goes_on_with_the_same_bar(
+    world: Any, tenants: Tenants, alone: bool
+) -> None:
     """The client started again with one digit more: one minute, exact prices of both."""
     alpha, _ = tenants
-    async with world() as w:
+    async with world(alone=alone) as w:
         room = room_of(w)
         first, second = await w.open(alpha), await _reopened(w, alpha, digits=DIGITS + 1)
         await room.send(alpha, first, 1, ticks_of([(0, 100, 110), (1_000, 90, 110)]))
@@ -277,10 +287,11 @@ async def test_a_new_epoch_goes_on_with_the_same_bar(world: Any, tenants: Tenant
         assert bar.closed
 
 
+@BOTH
 @async_test
-async def test_two_devices_are_not_mixed(world: Any, tenants: Tenants) -> None:
+async def test_two_devices_are_not_mixed(world: Any, tenants: Tenants, alone: bool) -> None:
     alpha, _ = tenants
-    async with world() as w:
+    async with world(alone=alone) as w:
         room = room_of(w)
         device = UUID(int=5)
         own, other = await w.open(alpha), await _reopened(w, alpha, device=device)
@@ -294,10 +305,13 @@ async def test_two_devices_are_not_mixed(world: Any, tenants: Tenants) -> None:
         assert bar.open == "0.00200"
 
 
+@BOTH
 @async_test
-async def test_nobody_sees_bars_of_another_organisation(world: Any, tenants: Tenants) -> None:
+async def test_nobody_sees_bars_of_another_organisation(
+    world: Any, tenants: Tenants, alone: bool
+) -> None:
     alpha, beta = tenants
-    async with world() as w:
+    async with world(alone=alone) as w:
         room = room_of(w)
         await room.send(beta, await w.open(beta), 1, ticks_of([(0, 100, 110)]))
         await room.keeper().keep()

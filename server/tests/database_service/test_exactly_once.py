@@ -17,7 +17,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.database_service.ticks.blocks import Piece
-from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.engines.shared import PostgresServer
 
@@ -122,10 +122,10 @@ async def test_several_tenants_and_months_in_one_segment(
             assert await w.counts(tenant, streams[tenant]) == (20, 20, 1, 20)
 
 
-class FaultyStore(TickStore):
+class FaultyStore(ClickHouseTickStore):
     """Fails at a chosen moment of the next insert."""
 
-    def __init__(self, store: TickStore, moment: str) -> None:
+    def __init__(self, store: ClickHouseTickStore, moment: str) -> None:
         super().__init__(store._clickhouse)
         self.moment = moment
         self.kill: Callable[[], None] | None = None

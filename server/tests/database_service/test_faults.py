@@ -24,11 +24,13 @@ from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.clickhouse.port import Rows
 from aitrading.server.database_service.settings import CacheSettings, GuardSettings
+from aitrading.server.database_service.ticks.port import PageQuestion
 from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
 from aitrading.server.database_service.ticks.rendering import LATEST_MS
-from aitrading.server.database_service.ticks.store import PageQuestion, TickStore
+from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import running, running_valkey, socket_folder
 
@@ -94,7 +96,7 @@ def kill_postmaster(data_root: Path) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-class SlowStore(TickStore):
+class SlowStore(ClickHouseTickStore):
     """Every page is preceded by a question that takes its time in ClickHouse."""
 
     slow_s = 1.0
@@ -211,7 +213,7 @@ async def outcome_of(w: Any, segment: tuple[str, bytes]) -> str:
 def quote_cache(w: Any, client: ValkeyClient) -> QuoteCache:
     clock = SystemClock()
     ids = SystemIdFactory(clock, SystemRandomness())
-    cache = make_cache(client, CacheSettings(), w.guards, clock, ids)
+    cache = make_cache(client, CacheSettings(), StoreSettings(), w.guards, clock, ids)
     return QuoteCache(cache, w.reader, w.errors, clock)
 
 

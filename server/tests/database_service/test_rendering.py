@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.database_service.clickhouse.native import uuid_columns, uuid_of
+from aitrading.server.database_service.ticks.port import TICK_LAYOUT, Position
 from aitrading.server.database_service.ticks.rendering import (
     LATEST_MS,
     cursor_of,
@@ -18,7 +19,6 @@ from aitrading.server.database_service.ticks.rendering import (
     render_ticks,
     rfc3339_of_ms,
 )
-from aitrading.server.database_service.ticks.store import TICK_LAYOUT, Position
 
 STREAM = UUID("0190a1b2-0000-7000-8000-0000000000ff")
 

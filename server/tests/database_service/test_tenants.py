@@ -11,10 +11,10 @@ from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.testing.async_test import async_test
+from aitrading.server.database_service.ticks.port import PageQuestion, Position
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.reader import TicksQuestion
 from aitrading.server.database_service.ticks.rendering import LATEST_MS
-from aitrading.server.database_service.ticks.store import PageQuestion, Position
 from aitrading.server.engines.shared import PostgresServer
 
 pytestmark = pytest.mark.integration

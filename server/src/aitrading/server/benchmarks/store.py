@@ -34,7 +34,8 @@ from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.segments import ingest_payload, sealed_segment
 from aitrading.server.database_service.bars.periods import DAY_S, Period
-from aitrading.server.database_service.bars.store import BarsQuestion, BarStore
+from aitrading.server.database_service.bars.port import BarsQuestion
+from aitrading.server.database_service.bars.store import ClickHouseBarStore
 from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.clickhouse.embedded import EmbeddedClickHouse, EngineLimits
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
@@ -43,7 +44,7 @@ from aitrading.server.database_service.service import migrations
 from aitrading.server.database_service.settings import CacheSettings, GuardSettings
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.segments import TickSegment, decode_segment
-from aitrading.server.database_service.ticks.store import TickStore
+from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter, new_pieces
 from aitrading.server.kit.bundle import PostgresAccess
@@ -51,6 +52,7 @@ from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import running_postgres, running_valkey
 
@@ -102,8 +104,8 @@ class Bench:
     pool: PostgresPool
     access: PostgresAccess
     clickhouse: EmbeddedClickHouse
-    store: TickStore
-    bars: BarStore
+    store: ClickHouseTickStore
+    bars: ClickHouseBarStore
     writer: TickWriter
     book: StreamBook
     cache: Cache
@@ -166,17 +168,17 @@ async def _bench(folder: Path, *, long: bool) -> AsyncGenerator[Bench]:
             await part.start()
             stack.push_async_callback(part.stop)
         await ClickHouseSchema(clickhouse, migrations("clickhouse")).apply()
-        guards, store = Guards(GuardSettings(), clock, errors), TickStore(clickhouse)
+        guards, store = Guards(GuardSettings(), clock, errors), ClickHouseTickStore(clickhouse)
         ids = SystemIdFactory(clock, SystemRandomness())
         yield Bench(
             pool=pool,
             access=postgres.access("database"),
             clickhouse=clickhouse,
             store=store,
-            bars=BarStore(clickhouse),
+            bars=ClickHouseBarStore(clickhouse),
             writer=TickWriter(pool, store, guards),
             book=StreamBook(pool, guards),
-            cache=make_cache(valkey, CacheSettings(), guards, clock, ids),
+            cache=make_cache(valkey, CacheSettings(), StoreSettings(), guards, clock, ids),
             valkey=valkey,
             factor=LONG_FACTOR if long else 1,
         )

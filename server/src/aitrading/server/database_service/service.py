@@ -16,9 +16,8 @@ from aitrading.server.database_service.bars.endpoints import BarEndpoints
 from aitrading.server.database_service.bars.keeper import BarKeeper
 from aitrading.server.database_service.bars.reader import BarReader
 from aitrading.server.database_service.bars.settings import BarSettings
-from aitrading.server.database_service.bars.store import BarStore
 from aitrading.server.database_service.cache.busiest import Busiest
-from aitrading.server.database_service.cache.composition import make_cache
+from aitrading.server.database_service.cache.composition import in_process, make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.cache.read_budget import ReadBudget
 from aitrading.server.database_service.chain_graph.arangodb import ArangoChainGraph
@@ -27,6 +26,7 @@ from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
 from aitrading.server.database_service.chain_graph.mirrored import MirroredChainGraph
 from aitrading.server.database_service.chain_graph.port import ChainGraph
 from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
+from aitrading.server.database_service.clickhouse.absent import AbsentClickHouse, AbsentSchema
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
@@ -73,16 +73,21 @@ from aitrading.server.database_service.tenant_settings.endpoints import TenantSe
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.reader import TickReader
-from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.tidier import Tidier
 from aitrading.server.database_service.ticks.writer import TickWriter
+from aitrading.server.database_service.time_series import (
+    TimeSeriesPlace,
+    make_bar_store,
+    make_tick_store,
+)
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.user_subscriptions import UserSubscriptions
 from aitrading.server.kit.valkey import ValkeyClient
@@ -112,12 +117,14 @@ def _providers(manager: ImportManager) -> None:
         _graph,
         make_cache,
         make_examiner,
+        make_tick_store,
+        make_bar_store,
     ):
         manager.provide(source)
     for part in (
         PostgresSchema,
         Guards,
-        TickStore,
+        TimeSeriesPlace,
         TickWriter,
         TickReader,
         StreamBook,
@@ -147,7 +154,6 @@ def _providers(manager: ImportManager) -> None:
         ChainEndpoints,
         Examined,
         ExaminationEndpoints,
-        BarStore,
         BarReader,
         BarKeeper,
         BarEndpoints,
@@ -206,8 +212,12 @@ def _runner(bundle: ServiceBundle, clock: Clock) -> MigrationRunner:
     )
 
 
-def _clickhouse(bundle: ServiceBundle, settings: ClickHouseSettings) -> ClickHouseEngine:
+def _clickhouse(
+    bundle: ServiceBundle, settings: ClickHouseSettings, stores: StoreSettings
+) -> ClickHouseEngine:
     """A server's URL wins over the embedded engine, and is never mixed with it."""
+    if stores.postgres_alone:
+        return AbsentClickHouse()
     access = bundle.clickhouse or ClickHouseAccess(path=bundle.home / "clickhouse")
     if access.url is not None:
         target = accept_url(Store.CLICKHOUSE, access.url)
@@ -229,18 +239,19 @@ def _port(engine: ClickHouseEngine) -> ClickHouse:
     return engine
 
 
-def _schema(engine: ClickHouseEngine) -> ClickHouseSchema:
-    return ClickHouseSchema(
+def _schema(engine: ClickHouseEngine, stores: StoreSettings) -> ClickHouseSchema:
+    kind = AbsentSchema if stores.postgres_alone else ClickHouseSchema
+    return kind(
         engine,
         migrations("clickhouse"),
-        depends_on=(engine.name,),
+        depends_on=(engine.name, TimeSeriesPlace.name),
         when_applied=engine.release_start_up_memory,
     )
 
 
-def _valkey(bundle: ServiceBundle) -> ValkeyClient:
+def _valkey(bundle: ServiceBundle, settings: CacheSettings, stores: StoreSettings) -> ValkeyClient:
     assert bundle.valkey is not None  # noqa: S101 - the supervisor always writes it
-    return ValkeyClient(bundle.valkey)
+    return ValkeyClient(bundle.valkey, used=not in_process(settings, stores))
 
 
 def _quarantine(bundle: ServiceBundle, settings: QuarantineSettings, clock: Clock) -> Quarantine:
@@ -260,11 +271,13 @@ SPEC: Final = ServiceSpec(
         CacheSettings,
         ReadSettings,
         BarSettings,
+        StoreSettings,
     ),
     providers=_providers,
     components=(
         PostgresPool,
         PostgresSchema,
+        TimeSeriesPlace,
         ClickHouseEngine,
         ClickHouseSchema,
         ValkeyClient,

@@ -47,8 +47,11 @@ class ValkeyClient(Component):
 
     critical: ClassVar[bool] = False
 
-    def __init__(self, access: ValkeyAccess, *, depends_on: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, access: ValkeyAccess, *, depends_on: tuple[str, ...] = (), used: bool = True
+    ) -> None:
         self._access = access
+        self._used = used
         self._connecting = asyncio.Lock()
         self._connection: _Connection | None = None
         self._state = ComponentState.NEW
@@ -62,7 +65,7 @@ class ValkeyClient(Component):
     @property
     @override
     def state(self) -> ComponentState:
-        if self._state is not ComponentState.HEALTHY:
+        if self._state is not ComponentState.HEALTHY or not self._used:
             return self._state
         alive = self._connection is not None and self._connection.alive
         return ComponentState.HEALTHY if alive else ComponentState.DEGRADED
@@ -71,8 +74,9 @@ class ValkeyClient(Component):
     async def start(self) -> None:
         """Tries to connect; a cache that is away makes the client DEGRADED and nothing else."""
         self._state = ComponentState.HEALTHY
-        with suppress(AitradingError):
-            await self.call("PING")
+        if self._used:
+            with suppress(AitradingError):
+                await self.call("PING")
 
     @override
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ from aitrading.core.kit.randomness import Randomness
 from aitrading.core.security.db_security_manager import Store
 from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
 from aitrading.server.engines.passwords import PasswordStore
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import (
     ADMIN,
@@ -74,6 +75,7 @@ class Choices:
     backup: BackupSettings = field(default_factory=BackupSettings)
     servers: Mapping[Store, GivenServer] = field(default_factory=dict[Store, GivenServer])
     """Servers given by URL; the engine each replaces is not started."""
+    stores: StoreSettings = field(default_factory=StoreSettings)
     interpreter: tuple[str, ...] = ISOLATED_PYTHON
     """How services are run; a benchmark loads everything first to see what that costs."""
 
@@ -102,7 +104,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     home = choices.home
     identities = Identities(home, choices.environment, births)
     passwords = PasswordStore(home.keys / "passwords", kit.randomness)
-    stores = StorePlan(home, passwords, identities, choices.servers)
+    stores = StorePlan(home, passwords, identities, choices.servers, choices.stores)
     keeping = stores.keeping(choices.ports[NATS])
     bundles = BundleWriter(
         Installation(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.all_settings import all_sections
 from aitrading.server.supervisor.bundles import LOOPBACK, SERVICES
 from aitrading.server.supervisor.home import Home
@@ -15,7 +16,7 @@ EDGE = "edge"
 NATS = "nats"
 CLIENT = "demo client"
 
-_OWN = (PlatformSettings, PortSettings, GatewaySettings, BackupSettings)
+_OWN = (PlatformSettings, PortSettings, GatewaySettings, BackupSettings, StoreSettings)
 _OWN_NAMES = frozenset(section.SECTION for section in _OWN)
 
 

@@ -20,6 +20,7 @@ from aitrading.server.kit.bundle import (
     TlsFiles,
     ValkeyAccess,
 )
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
@@ -81,8 +82,10 @@ class StorePlan:
         passwords: PasswordStore,
         identities: Identities,
         servers: Mapping[Store, GivenServer],
+        settings: StoreSettings,
     ) -> None:
         self._home = home
+        self._settings = settings
         self._passwords = passwords
         self._identities = identities
         self._servers = servers
@@ -119,7 +122,8 @@ class StorePlan:
             )
         folders = ValkeyFolders(data_root=self._home.valkey, run_folder=self._home.run)
         engine = ValkeyEngine(folders, self._passwords, services=SERVICE_NAMES)
-        engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
+        if not self._settings.postgres_alone:
+            engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
         return engine.access
 
     def _nats(self, engines: list[ChildSpec], port: int) -> Callable[[str], NatsAccess]:

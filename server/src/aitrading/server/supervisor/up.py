@@ -14,6 +14,7 @@ from typing import Any
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.admin import AdminServer
 from aitrading.server.supervisor.admin_calls import AdminCalls
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
@@ -113,6 +114,7 @@ class Platform:
             settings={**self._options.settings, "gateway.port": str(edge.port)},
             servers=servers,
             backup=config.get(BackupSettings),
+            stores=config.get(StoreSettings),
         )
 
     async def _run(

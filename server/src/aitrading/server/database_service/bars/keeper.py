@@ -17,8 +17,8 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.bars.periods import DAY_S
+from aitrading.server.database_service.bars.port import BarStore, Span
 from aitrading.server.database_service.bars.settings import BarSettings
-from aitrading.server.database_service.bars.store import BarStore, Span
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.metrics import BAR_DAYS_MADE
 from aitrading.server.database_service.ticks.writer import TickWriter

@@ -17,7 +17,7 @@ from aitrading.core.kit.errors import Category, ErrorSpec, Severity
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.bars.keeper import SQL
 from aitrading.server.database_service.bars.periods import Period
-from aitrading.server.database_service.bars.store import (
+from aitrading.server.database_service.bars.port import (
     BarsQuestion,
     BarStore,
     Span,

@@ -5,58 +5,34 @@ ticks, coarser ones from finer ones: a minute from ticks, an hour from minutes, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import numpy as np
+from typing_extensions import override
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.bars.periods import DAY_S, HOUR_S, MINUTE_S, Period
+from aitrading.server.database_service.bars.port import (
+    BAR_LAYOUT,
+    BarsQuestion,
+    BarStore,
+    Span,
+    clipped,
+    widened,
+)
 from aitrading.server.database_service.clickhouse.port import ClickHouse, Parameter, Rows
 from aitrading.server.kit.queries import Queries
 
-Span = tuple[int, int]
-"""Seconds since 1970: the first inside, the second outside."""
-
-BAR_LAYOUT: Final = np.dtype(
-    [
-        ("stream", "<u8", 2),
-        ("begins_s", "<i8"),
-        ("open", "<i4"),
-        ("high", "<i4"),
-        ("low", "<i4"),
-        ("close", "<i4"),
-        ("ticks", "<u4"),
-        ("spread_min", "<i4"),
-        ("spread_max", "<i4"),
-        ("spread_sum", "<i8"),
-        ("spread_ticks", "<u4"),
-    ]
-)
 _SQL: Final = Queries.load(__package__ or "", "store.sql")
 
 
-@dataclass(frozen=True, kw_only=True)
-class BarsQuestion:
-    """Rows of one tenant's streams: from ≤ begin < to, at least `limit` where there are so many."""
-
-    tenant: TenantId
-    streams: Sequence[UUID]
-    period: Period
-    from_s: int
-    to_s: int
-    limit: int
-    dirty: Sequence[Span]
-    """Where bars have to be made from ticks, in whole bars of the period."""
-
-
-class BarStore:
+class ClickHouseBarStore(BarStore):
     """Every statement about `market.bars` is in this file."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
+    @override
     async def make(
         self, tenant: TenantId, streams: Sequence[UUID], span: Span, version: int
     ) -> None:
@@ -86,9 +62,10 @@ class BarStore:
             more: dict[str, Parameter] = {"from_s": low, "to_s": high, **parameters}
             await self._clickhouse.execute(sql, wanted | more, of=tenant)
 
+    @override
     async def page(self, question: BarsQuestion) -> Rows:
         """Rows by begin and stream; whole begins: bars that begin together come together."""
-        dirty = [span for span in question.dirty if _overlaps(span, question)]
+        dirty = clipped(question)
         return await self._clickhouse.select(
             _SQL["page"],
             BAR_LAYOUT,
@@ -99,31 +76,10 @@ class BarStore:
                 "from_s": question.from_s,
                 "to_s": question.to_s,
                 "limit": question.limit,
-                "lows": [max(low, question.from_s) for low, _ in dirty],
-                "highs": [min(high, question.to_s) for _, high in dirty],
-                "dirty_from_s": max(question.from_s, min((low for low, _ in dirty), default=0)),
-                "dirty_to_s": min(question.to_s, max((high for _, high in dirty), default=0)),
+                "lows": [low for low, _ in dirty],
+                "highs": [high for _, high in dirty],
+                "dirty_from_s": min((low for low, _ in dirty), default=0),
+                "dirty_to_s": max((high for _, high in dirty), default=0),
             },
             of=question.tenant,
         )
-
-
-def widened(span: Span, whole_s: int) -> Span:
-    """The smallest span of whole stretches of this length around it."""
-    low, high = span
-    return low // whole_s * whole_s, -(-high // whole_s) * whole_s
-
-
-def merged(spans: Sequence[Span]) -> list[Span]:
-    """The same seconds as few spans, ascending."""
-    found: list[Span] = []
-    for low, high in sorted(spans):
-        if found and low <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], high))
-        else:
-            found.append((low, high))
-    return found
-
-
-def _overlaps(span: Span, question: BarsQuestion) -> bool:
-    return span[0] < question.to_s and span[1] > question.from_s

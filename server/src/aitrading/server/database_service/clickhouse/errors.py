@@ -22,6 +22,15 @@ CLICKHOUSE_NOT_HERE: Final = ErrorSpec(
     http_status=409,
     severity=Severity.WARNING,
 )
+CLICKHOUSE_NOT_USED: Final = ErrorSpec(
+    code="CLICKHOUSE_NOT_USED",
+    category=Category.DENIED,
+    message="This installation has no ClickHouse.",
+    why="It keeps everything in PostgreSQL (`stores.postgres_alone`); this needs more.",
+    remedy="Install with ClickHouse for it; see `docs/explanation/stores.md`.",
+    http_status=409,
+    severity=Severity.INFO,
+)
 CLICKHOUSE_TOO_SLOW: Final = ErrorSpec(
     code="CLICKHOUSE_TOO_SLOW",
     category=Category.RETRYABLE,

@@ -13,6 +13,7 @@ from aitrading.server.database_service.errors import SYMBOL_UNKNOWN, TOO_MANY_ST
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.ledger import StreamInfo
+from aitrading.server.database_service.ticks.port import PageQuestion, Position, TickStore
 from aitrading.server.database_service.ticks.rendering import (
     TicksPage,
     cursor_of,
@@ -20,7 +21,6 @@ from aitrading.server.database_service.ticks.rendering import (
     render_ticks,
     rfc3339_of_ms,
 )
-from aitrading.server.database_service.ticks.store import PageQuestion, Position, TickStore
 from aitrading.server.kit.ingest_api import LastQuote
 from aitrading.server.kit.postgres import PostgresPool
 

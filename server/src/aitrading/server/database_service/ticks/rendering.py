@@ -14,7 +14,7 @@ import numpy as np
 from aitrading.core.domain.price import decimal_text
 from aitrading.server.database_service.clickhouse.native import uuid_of
 from aitrading.server.database_service.clickhouse.port import Rows
-from aitrading.server.database_service.ticks.store import Position
+from aitrading.server.database_service.ticks.port import Position
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 
 _CURSOR: Final = struct.Struct(">qQ16s")

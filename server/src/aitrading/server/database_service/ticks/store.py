@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import numpy as np
+from typing_extensions import override
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.clickhouse.port import ClickHouse, Parameter, Rows
@@ -19,6 +19,13 @@ from aitrading.server.database_service.ticks.blocks import (
     tick_block,
 )
 from aitrading.server.database_service.ticks.ledger import StreamId
+from aitrading.server.database_service.ticks.port import (
+    NOWHERE,
+    TICK_LAYOUT,
+    PageQuestion,
+    Position,
+    TickStore,
+)
 from aitrading.server.database_service.ticks.ranges import SequenceRanges, runs_of
 
 _SEQUENCE: Final = np.dtype([("sequence", "<u8")])
@@ -29,18 +36,7 @@ SELECT sequence FROM market.ticks
                        {lows:Array(UInt64)}, {highs:Array(UInt64)})
  ORDER BY sequence
 """
-TICK_LAYOUT: Final = np.dtype(
-    [
-        ("event_ms", "<i8"),
-        ("stream", "<u8", 2),
-        ("sequence", "<u8"),
-        ("bid", "<i4"),
-        ("spread", "<i4"),
-        ("last", "<i4"),
-        ("flags", "<u2"),
-    ]
-)
-"""A row as a page gives it; the ask is `bid + spread` in 32 bits."""
+
 _COLUMNS: Final = "event_ms, stream, sequence, bid, spread, last, flags"
 _PAGE_OF_STREAM: Final = """
 (SELECT {columns} FROM market.ticks
@@ -59,42 +55,22 @@ SELECT {columns} FROM market.ticks
    AND sequence IN {{sequences:Array(UInt64)}}
  ORDER BY stream, sequence DESC LIMIT 1 BY stream
 """
-NOWHERE: Final = UUID(int=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where a page ended; the next one starts right behind."""
-
-    event_ms: int
-    stream: UUID
-    sequence: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageQuestion:
-    """A page of one tenant's ticks: from ≤ time < to, behind a position, at most `limit`."""
-
-    tenant: TenantId
-    streams: Sequence[UUID]
-    from_ms: int
-    to_ms: int
-    limit: int
-    after: Position | None = None
-
-
-class TickStore:
+class ClickHouseTickStore(TickStore):
     """Ticks in ClickHouse; knows nothing of PostgreSQL, of people and of decimals."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
+    @override
     async def insert(self, pieces: Sequence[Piece], *, label: str) -> None:
         """Store the rows durably; the batches go first, because repeating them is harmless."""
         batches, ticks = await asyncio.to_thread(_blocks, pieces)
         await self._clickhouse.insert(BATCHES_INTO, batches, label=f"{label}:b")
         await self._clickhouse.insert(TICKS_INTO, ticks, label=label)
 
+    @override
     async def orphans(self, stream: StreamId, stored: SequenceRanges) -> list[tuple[int, int]]:
         """Ranges that are in ClickHouse although the ledger does not say so.
 
@@ -115,6 +91,7 @@ class TickStore:
         )
         return runs_of(int(sequence) for sequence in rows["sequence"])
 
+    @override
     async def page(self, question: PageQuestion) -> Rows:
         """Rows by time, stream and sequence."""
         after = question.after or Position(
@@ -136,6 +113,7 @@ class TickStore:
         sql = _PAGE.format(columns=_COLUMNS, streams=" UNION ALL ".join(parts))
         return await self._clickhouse.select(sql, TICK_LAYOUT, parameters, of=question.tenant)
 
+    @override
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
         """The rows with these sequence numbers, one per stream."""
         return await self._clickhouse.select(

@@ -32,9 +32,9 @@ from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.blocks import Piece
 from aitrading.server.database_service.ticks.ledger import StreamId, StreamInfo
+from aitrading.server.database_service.ticks.port import TickStore
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.segments import TickSegment
-from aitrading.server.database_service.ticks.store import TickStore
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.transactions import PlatformTransaction
 

@@ -1,0 +1,55 @@
+"""An installation with one database: no ClickHouse, no cache engine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.platform import FREE_PORTS, Platform, run_cli, running_platform, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+ALONE = "--set=stores.postgres_alone=true"
+
+
+def settled(platform: Platform, symbol: str) -> tuple[list[int], Any]:
+    """Stored ticks, and bars of the same moment: asked until nothing came in between."""
+
+    def asked() -> tuple[list[int], Any] | None:
+        before = platform.history(symbol)
+        bars = platform.get(f"/api/v1/bars?symbol={symbol}&period=1m")["items"]
+        return (before, bars) if platform.history(symbol) == before else None
+
+    return wait_until(asked, what="a moment without a tick")
+
+
+def test_everything_works_in_postgresql_alone(tmp_path: Path) -> None:
+    home, new = tmp_path / "home", tmp_path / "new"
+    file, secret = tmp_path / "kept.aitbackup", tmp_path / "passphrase"
+    with running_platform(home, ALONE, "--set=bars.round_s=1") as platform:
+        state = platform.status()
+        assert set(state["engines"]) == {"postgres", "nats", "envoy"}
+        assert {child["state"] for child in state["services"].values()} == {"HEALTHY"}
+        assert not (home / "clickhouse" / "data").exists()
+        wait_until(lambda: len(platform.history("USDJPY")) > 20, what="ticks in the history")
+        pid = platform.kill("database-service")
+        platform.wait_back("database-service", pid)
+        more = wait_until(lambda: len(platform.history("USDJPY")), what="the history")
+        wait_until(lambda: len(platform.history("USDJPY")) > more, what="ticks after the kill")
+        sequences, bars = settled(platform, "USDJPY")
+        assert sequences == list(range(1, len(sequences) + 1))
+        assert sum(bar["ticks"] for bar in bars) == len(sequences)
+        done = platform.cli("doctor", "--databases", "--json")
+        told = {store["store"] for store in json.loads(done.stdout)["stores"]}
+        assert told == {"relational", "cache", "error vectors", "chains' graph"}
+        secret.write_text("words of a test\n", encoding="utf-8")
+        made = platform.cli("backup", "make", str(file), "--passphrase-file", str(secret))
+        assert made.returncode == 0, made.stderr
+    restored = run_cli("restore", str(file), "--passphrase-file", str(secret), home=new)
+    assert restored.returncode == 0, restored.stderr
+    with running_platform(new, ALONE, demo=False) as platform:
+        found = platform.cli_json("store", "show", "streams", "--tenant", "demo")["items"]
+        assert sum(stream["ticks"] for stream in found) >= len(sequences)
+        assert set(sequences) <= set(platform.history("USDJPY"))
+    refused = run_cli("up", "--json", *FREE_PORTS, "--set", "gateway.port=0", home=new)
+    assert refused.returncode != 0
+    assert "TIME_SERIES_ELSEWHERE" in refused.stderr + refused.stdout
