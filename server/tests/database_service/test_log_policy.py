@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from aitrading.core.kit.clock import SystemClock, now_utc
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.testing.async_test import async_test
@@ -24,10 +25,12 @@ from aitrading.server.database_service.log_policy.endpoints import (
     HostLogEndpoints,
     LogPolicyEndpoints,
 )
-from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
+from aitrading.server.database_service.log_policy.lifecycle import DONE, JOB, LogLifecycle
 from aitrading.server.database_service.operators import Operators
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
+from aitrading.server.kit.cache.in_process import InProcessCache
+from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.postgres import PostgresPool
@@ -55,6 +58,7 @@ class Desk:
     job: LogLifecycle
     postgres: PostgresServer
     folder: Path
+    cache: Cache
 
     def token(self, tenant: TenantId, *scopes: Scope) -> str:
         grant = TokenGrant(
@@ -113,10 +117,11 @@ async def desk_of(postgres: PostgresServer, folder: Path) -> AsyncIterator[Desk]
                 pool, IdempotentWrites(pool), AuditTrail(clock=clock, ids=server.ids)
             )
             bundle: Any = HomeOnly(folder)
-            job = LogLifecycle(pool, book, bundle, clock, server.errors)
+            cache = Cache("database", InProcessCache(clock), clock, server.ids)
+            job = LogLifecycle(pool, book, bundle, cache, clock, server.errors)
             owners = (LogPolicyEndpoints(book, Operators(pool)), HostLogEndpoints(book, job))
             async with serving(server, owners, EndedSessions(clock)):
-                yield Desk(server, job, postgres, folder / "logs")
+                yield Desk(server, job, postgres, folder / "logs", cache)
     finally:
         await pool.stop()
 
@@ -312,11 +317,57 @@ async def test_a_file_that_changed_meanwhile_is_left(
         path = desk.file("x.log.1", ("DEBUG", 100))
         remove = desk.job._remove
 
-        async def rotated_first(file: Any) -> bool:
+        async def rotated_first(lease: Any, file: Any) -> bool:
             path.unlink()
             os.link(desk.file("y.log", ("CRITICAL", 0)), path)
-            return await remove(file)
+            return await remove(lease, file)
 
         monkeypatch.setattr(desk.job, "_remove", rotated_first)
         assert not (await desk.job.run()).expired
         assert "CRITICAL" in path.read_text()
+
+
+@async_test
+async def test_one_instance_at_a_time_removes_files(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with desk_of(postgres, tmp_path) as desk:
+        path = desk.file("x.log.1", ("DEBUG", 100))
+        lease = await desk.cache.platform.acquire(JOB, life_s=60)
+        assert lease is not None
+        with pytest.raises(AitradingError) as refused:
+            await desk.job.run()
+        assert refused.value.code == "LOG_LIFECYCLE_BUSY"
+        assert path.exists()
+        await desk.cache.platform.release(lease)
+        assert await desk.cache.platform.get(DONE) is None
+        assert (await desk.job.run()).expired
+        assert await desk.cache.platform.get(DONE) is not None
+
+
+@async_test
+async def test_who_lost_the_lease_removes_and_notes_nothing(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It measured for longer than its lease; meanwhile another instance finished its own run."""
+    async with desk_of(postgres, tmp_path) as desk:
+        path, keys = desk.file("x.log.1", ("DEBUG", 100)), desk.cache.platform
+        write_cost, acquire, leases = desk.job._write_cost, keys.acquire, []
+
+        async def seen(*arguments: Any, **more: Any) -> Any:
+            leases.append(await acquire(*arguments, **more))
+            return leases[-1]
+
+        monkeypatch.setattr(desk.job._cache, "acquire", seen)
+
+        async def slowly(*arguments: Any) -> Any:
+            await keys.release(leases[0])
+            other = await keys.acquire(JOB, life_s=60)
+            assert other is not None
+            await keys.put_fenced(other, DONE, b"the other one's", life_s=60)
+            return await write_cost(*arguments)
+
+        monkeypatch.setattr(desk.job, "_write_cost", slowly)
+        assert not (await desk.job.run()).expired
+        assert path.exists()
+        assert await keys.get(DONE) == b"the other one's"

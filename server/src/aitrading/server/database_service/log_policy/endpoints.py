@@ -9,7 +9,7 @@ from aitrading.server.database_service.log_policy.book import (
     LOG_POLICY_UNKNOWN,
     PolicyBook,
 )
-from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
+from aitrading.server.database_service.log_policy.lifecycle import LOG_LIFECYCLE_BUSY, LogLifecycle
 from aitrading.server.database_service.log_policy.shapes import (
     Costs,
     LifecycleRun,
@@ -25,6 +25,7 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.idempotency import IDEMPOTENCY_KEY_REUSED, host_write_of, write_of
+from aitrading.server.kit.valkey import CACHE_UNAVAILABLE
 
 LOGS: Final = "/api/v1/logs"
 HOST_LOGS: Final = "/internal/v1/logs"
@@ -149,6 +150,7 @@ class HostLogEndpoints:
         access=HOST,
         answer=LifecycleRun,
         query=(QueryField(name="dry_run", doc="`true` removes nothing.", required=True),),
+        errors=(LOG_LIFECYCLE_BUSY, CACHE_UNAVAILABLE),
         timeout_s=120,
     )
     async def lifecycle(self, call: Call) -> LifecycleRun:

@@ -3,11 +3,16 @@
 A file is removed only when every line in it is older than its level's retention and no level in it
 is under legal hold. The receipt is committed first, then the file goes, then the receipt says so;
 killed in between, the next run finishes. A file that was rotated or written meanwhile is left.
+
+One instance works at a time, under a lease that it renews from file to file; who lost it stops.
+When a run ends, it notes that under the fence of its lease, so that no other instance repeats it
+within the hour and a run that slept through its lease notes nothing.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +21,7 @@ from typing import ClassVar, Final
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock, now_utc
-from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
 from aitrading.core.logging.cost_analytics import CostReport, Usage, cost_report
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.logging.retention_policy_manager import LogLevel, RetentionPolicyManager
@@ -28,11 +33,26 @@ from aitrading.server.database_service.log_policy.shapes import (
     LifecycleRun,
 )
 from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.cache.port import Cache
+from aitrading.server.kit.cache.types import Lease
 from aitrading.server.kit.postgres import PostgresPool
 
 FIRST_RUN_S: Final = 300.0
 RUN_EVERY_S: Final = 3_600.0
 CHUNK_BYTES: Final = 1 << 20
+LEASE_LIFE_S: Final = 120.0
+"""Longer than measuring, or removing one file, takes."""
+JOB: Final = "log-lifecycle"
+DONE: Final = "log-lifecycle-done"
+LOG_LIFECYCLE_BUSY: Final = ErrorSpec(
+    code="LOG_LIFECYCLE_BUSY",
+    category=Category.RETRYABLE,
+    message="Logs are being measured and tidied right now.",
+    why="Another request, or another instance of the database service, is at it.",
+    remedy="Wait a minute and ask again.",
+    http_status=409,
+    severity=Severity.INFO,
+)
 _log: Final = get_logger(__name__)
 
 
@@ -41,17 +61,19 @@ class LogLifecycle:
 
     name: ClassVar[str] = "log-lifecycle"
     critical: ClassVar[bool] = False
-    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
+    depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema", "cache")
 
     def __init__(
         self,
         pool: PostgresPool,
         book: PolicyBook,
         bundle: ServiceBundle,
+        cache: Cache,
         clock: Clock,
         errors: ErrorHandler,
     ) -> None:
         self.state = ComponentState.NEW
+        self._cache = cache.platform
         self._pool = pool
         self._book = book
         self._folder = bundle.home / "logs"
@@ -70,14 +92,30 @@ class LogLifecycle:
         self.state = ComponentState.STOPPED
 
     async def run(self, *, dry_run: bool = False) -> LifecycleRun:
-        """Measure, write the cost, and apply the policies unless it is a dry run."""
+        """Measure, write the cost, and apply the policies unless it is a dry run.
+
+        Raises `LOG_LIFECYCLE_BUSY`, or `CACHE_UNAVAILABLE` without a cache to agree in.
+        """
+        lease = await self._cache.acquire(JOB, life_s=LEASE_LIFE_S)
+        if lease is None:
+            raise LOG_LIFECYCLE_BUSY.error()
+        try:
+            done = await self._run(lease, dry_run=dry_run)
+            if not dry_run:
+                await self._cache.put_fenced(lease, DONE, b"1", life_s=RUN_EVERY_S / 2)
+            return done
+        finally:
+            with suppress(AitradingError):  # it ends by itself
+                await self._cache.release(lease)
+
+    async def _run(self, lease: Lease, *, dry_run: bool) -> LifecycleRun:
         manager = await self._book.manager()
         files = await asyncio.to_thread(lambda: list(measure(self._folder)))
         today = now_utc(self._clock).date()
         cost = await self._write_cost(files, manager, today)
         expired = [each for each in files if each.is_rotated and _is_over(each, manager, today)]
         if not dry_run:
-            expired = [each for each in expired if await self._remove(each)]
+            expired = [each for each in expired if await self._remove(lease, each)]
         held = sum(_is_held(each, manager, today) for each in files if each.is_rotated)
         if not dry_run and not held:
             await self._finish()
@@ -117,7 +155,9 @@ class LogLifecycle:
             )
         return cost
 
-    async def _remove(self, file: MeasuredFile) -> bool:
+    async def _remove(self, lease: Lease, file: MeasuredFile) -> bool:
+        if not await self._cache.renew(lease, life_s=LEASE_LIFE_S):
+            return False
         claimed = await asyncio.to_thread(_claim, file)
         if claimed is None:
             return False
@@ -136,7 +176,8 @@ class LogLifecycle:
         await self._clock.sleep(FIRST_RUN_S)
         while True:
             try:
-                await self.run()
+                if await self._cache.get(DONE) is None:
+                    await self.run()
             except (AitradingError, OSError) as exc:
                 self._errors.classify(exc)
             await self._clock.sleep(RUN_EVERY_S)
