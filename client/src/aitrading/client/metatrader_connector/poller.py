@@ -12,6 +12,7 @@ from aitrading.client.metatrader_connector.metrics import (
     PRICES_NOT_REPRESENTABLE,
     TICKS_TAKEN,
 )
+from aitrading.client.metatrader_connector.pace import PollPace
 from aitrading.client.metatrader_connector.questions import (
     Answer,
     ask,
@@ -89,6 +90,9 @@ class TickPoller:
         self._is_in_time = False
         self._round_ns = 0
         self._symbols: tuple[str, ...] = ()
+        self._pace = PollPace(
+            shortest_ms=settings.poll_interval_ms, longest_ms=settings.poll_quiet_ms
+        )
 
     @property
     def state(self) -> ComponentState:
@@ -164,7 +168,7 @@ class TickPoller:
         while True:
             complete = await self._round()
             if complete:
-                await self._clock.sleep(self._settings.poll_interval_ms / 1_000)
+                await self._clock.sleep(self._pace.pause_s)
 
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""
@@ -174,6 +178,7 @@ class TickPoller:
         limit = self._settings.poll_ticks
         answers = await self._terminal.run(lambda terminal: ask(terminal, streams, limit))
         receive_ns = self._clock.now_ns()
+        self._pace.note(found=bool(answers))
         taken: list[Taken] = []
         for answer in answers:
             rows = await self._new_rows(answer)

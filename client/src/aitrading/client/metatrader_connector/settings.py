@@ -21,12 +21,22 @@ class ConnectorSettings:
     poll_interval_ms: Annotated[
         int,
         Setting(
-            doc="Pause between two questions to the terminal.",
+            doc="Pause between two questions to the terminal while ticks come.",
             unit="ms",
             minimum=1,
             maximum=10_000,
         ),
     ] = 10
+    poll_quiet_ms: Annotated[
+        int,
+        Setting(
+            doc="Longest pause, reached when several questions in a row found nothing new: how "
+            "late a tick of a quiet market may be noticed.",
+            unit="ms",
+            minimum=1,
+            maximum=10_000,
+        ),
+    ] = 40
     poll_ticks: Annotated[
         int,
         Setting(
