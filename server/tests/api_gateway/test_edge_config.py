@@ -83,3 +83,14 @@ def test_every_answer_of_the_edge_has_its_own_status() -> None:
     statuses = [spec.http_status for spec in EDGE_REPLIES]
     assert len(set(statuses)) == len(statuses)
     assert all(spec.remedy and spec.why for spec in EDGE_REPLIES)
+
+
+def test_a_service_is_looked_for_as_often_before_its_first_request_as_after(
+    config: EdgeConfig,
+) -> None:
+    """Else a device that connects right after a start is refused and waits for its next attempt."""
+    clusters = resources(config)["cds"]
+    checks = [check for cluster in clusters for check in cluster["health_checks"]]
+    assert len(checks) == len(config.upstreams)
+    for check in checks:
+        assert check["no_traffic_interval"] == check["unhealthy_interval"]

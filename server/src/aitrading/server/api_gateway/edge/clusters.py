@@ -5,6 +5,9 @@ from aitrading.server.api_gateway.edge.json_types import Resource, typed
 
 _CONNECT_TIMEOUT = "1s"
 _OUTLIER_FAILURES = 5
+_UNSEEN = "0.250s"
+"""How often a service that is not there is looked for, also before its first request: without the
+latter a device's first attempt after a start finds nothing and then waits for its own next one."""
 
 
 def clusters(config: EdgeConfig) -> list[Resource]:
@@ -60,8 +63,8 @@ def _health_check(upstream: Upstream) -> Resource:
     check: Resource = {
         "timeout": "2s",
         "interval": "2s",
-        "no_traffic_interval": "2s",
-        "unhealthy_interval": "0.250s",
+        "no_traffic_interval": _UNSEEN,
+        "unhealthy_interval": _UNSEEN,
         "no_traffic_healthy_interval": "2s",
         "unhealthy_threshold": 3,
         "healthy_threshold": 1,
