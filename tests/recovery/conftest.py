@@ -58,6 +58,7 @@ from aitrading.server.kit.bundle import load_bundle
 from aitrading.server.kit.ingest_api import SEGMENT_PATH, SegmentStored, segment_name
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.nats_connection import BUS_RECONNECT
+from aitrading.server.kit.replay import POSTGRES_REPLAY
 from aitrading.server.trading_engine import call_sites as engine
 
 SERVICES = ("data-bridge", "database-service", "trading-engine", "api-gateway")
@@ -140,6 +141,7 @@ def postgres_lost(hurt: Platform) -> Episode:
         hurt,
         (
             Place("database-service", database.POSTGRES_BREAKER),
+            Place("database-service", POSTGRES_REPLAY),
             Place("database-service", database.VECTORS_BREAKER),
             Place("database-service", database.GRAPH_BREAKER),
             Place("trading-engine", engine.DATABASE_HALT),

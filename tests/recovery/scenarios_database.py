@@ -37,8 +37,9 @@ from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ValkeyAccess
-from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
+from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST, DATABASE_DEADLOCK
 from aitrading.server.kit.ingest_api import segment_name
+from aitrading.server.kit.replay import POSTGRES_REPLAY, Replay
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
@@ -125,6 +126,32 @@ async def a_dead_postgresql_is_not_asked_any_more(room: Room) -> Process:
     codes = await codes_of(5, lambda: book.marks(TENANT, UUID(int=9)))
     assert codes == ["DATABASE_CONNECTION_LOST"] * 3 + ["BREAKER_OPEN"] * 2
     assert pool.calls == 3
+    return process
+
+
+class WaveringPostgres:
+    """A pool whose first transactions meet concurrent ones."""
+
+    def __init__(self, failures: int) -> None:
+        self._failures = failures
+
+    @asynccontextmanager
+    async def tenant_tx(self, _: TenantId, **__: object) -> AsyncIterator[Any]:
+        if self._failures > 0:
+            self._failures -= 1
+            raise DATABASE_DEADLOCK.error()
+        yield None
+
+
+@promised_by(POSTGRES_REPLAY)
+async def a_transaction_that_was_undone_runs_again(room: Room) -> Process:
+    process = Process.make(room.clock)
+    pool: Any = WaveringPostgres(failures=2)
+
+    async def work(_: Any) -> str:
+        return "done"
+
+    assert await Replay(pool, process.errors).run(TENANT, work) == "done"
     return process
 
 

@@ -5,6 +5,7 @@ from harness.episode import Episode
 from harness.platform import Platform
 
 from aitrading.server.data_bridge.call_sites import SEGMENT_HANDOVER
+from aitrading.server.kit.replay import POSTGRES_REPLAY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -16,3 +17,7 @@ def test_bridge_segment_handover_is_repeated_until_the_ticks_are_stored(
     assert database_service_lost.facts["ticks are stored"]
     stored = hurt.history("EURUSD")
     assert stored == list(range(1, len(stored) + 1))
+
+
+def test_postgres_replay_is_tried_while_postgresql_restarts(postgres_lost: Episode) -> None:
+    postgres_lost.require(POSTGRES_REPLAY)

@@ -50,7 +50,12 @@ def test_plaintext_to_a_host_is_refused_even_on_loopback(store: Store, url: str)
         "db.example.com",
         "postgresql://",
         "postgresql:///aitrading",
-        "postgresql://a,b/x",
+        "postgresql://a,b,c,d/x",
+        "postgresql://a,a/x",
+        "postgresql://a:5432,a/x",
+        "postgresql://a,/x",
+        "postgresql://a,b:70000/x",
+        "postgresql://a,b/x?target_session_attrs=any",
         "postgresql://h:99999/x",
         "postgresql://h:x/x",
         "postgresql://[::1/x",
@@ -76,6 +81,15 @@ def test_an_acceptable_url_is_taken_apart() -> None:
     assert (target.database, str(target.ca_file)) == ("aitrading", "/etc/ca.pem")
     assert "p/w" not in repr(target)
     assert target.shown == "PostgreSQL at [::1]:6432"
+
+
+def test_a_primary_and_its_replicas_are_named_in_one_url() -> None:
+    url = "postgresql://u:p@db1,[::1]:6432,db3:5433/x?target_session_attrs=read-write"
+    target = accept_url(Store.POSTGRES, url)
+    assert (target.host, target.port) == ("db1", 5432)
+    assert target.others == (("::1", 6432), ("db3", 5433))
+    assert target.shown == "PostgreSQL at db1:5432, [::1]:6432, db3:5433"
+    assert refusal(Store.CACHE, "rediss://a,b/0") == "DATABASE_URL_MALFORMED"
 
 
 @pytest.mark.parametrize(

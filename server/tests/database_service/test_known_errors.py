@@ -29,6 +29,7 @@ from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.idempotency import IdempotentWrites, Write
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenancy import PLATFORM
 
 pytestmark = pytest.mark.integration
@@ -80,7 +81,7 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
     guards = Guards(GuardSettings(), clock, errors)
     lookup = ErrorLookup(pool, PostgresErrorIndex(pool), guards)
     reporter = ErrorReporter(bus, errors, clock=clock, service="data-bridge", instance="1")
-    recorder = ErrorRecorder(bus, pool, lookup, guards, clock, errors)
+    recorder = ErrorRecorder(bus, Replay(pool, errors), lookup, guards, clock, ids, errors)
     await recorder.start()
     await reporter.start()
     try:

@@ -15,6 +15,7 @@ from aitrading.server.database_service.settings import GuardSettings, ReadSettin
 from aitrading.server.database_service.tenant_settings.book import SettingsBook
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenant_settings import REFRESH_S, TenantSettings
 
 pytestmark = pytest.mark.integration
@@ -29,7 +30,14 @@ def parts(world: Any, clock: ManualClock) -> tuple[SettingsBook, TenantSettings]
     settings = TenantSettings(world.pool, config, clock)
     ids = SystemIdFactory(clock, SystemRandomness())
     return SettingsBook(
-        world.pool, config, settings, world.guards, clock, AuditTrail(clock=clock, ids=ids)
+        world.pool,
+        Replay(world.pool, world.errors),
+        config,
+        settings,
+        world.guards,
+        clock,
+        ids,
+        AuditTrail(clock=clock, ids=ids),
     ), settings
 
 

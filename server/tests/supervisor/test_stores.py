@@ -64,7 +64,7 @@ async def test_a_server_by_url_replaces_one_engine_and_leaves_the_others(
     short_folder: Path,
 ) -> None:
     home = Home(short_folder / "home")
-    url = "postgresql://chief:geheim@db.example.com:5433/firm?sslmode=verify-full"
+    url = "postgresql://chief:geheim@db.example.com:5433,db2.example.com/firm?sslmode=verify-full"
     assembly = assembled(home, {"POSTGRES_URL": url})
     assert "postgres" not in assembly.plan.specs
     assert "postgres" not in assembly.plan.specs["database-service"].depends_on
@@ -73,6 +73,10 @@ async def test_a_server_by_url_replaces_one_engine_and_leaves_the_others(
     migrator, database = bundle.postgres["migrator"], bundle.postgres["database"]
     assert (migrator.host, migrator.port, migrator.database) == ("db.example.com", 5433, "firm")
     assert migrator.tls
+    assert [(each.host, each.port) for each in database.servers] == [
+        ("db.example.com", 5433),
+        ("db2.example.com", 5432),
+    ]
     assert (migrator.user, migrator.password) == ("chief", "geheim")
     assert database.user == "database"
     assert database.password != "geheim"  # noqa: S105 - that it differs is the point

@@ -21,6 +21,10 @@ from aitrading.core.security.db_security_errors import (
 MAX_URL_CHARS: Final = 2_048
 MINIMUM_TLS_VERSION: Final = "TLSv1.3"
 VERIFIED_MODE: Final = "verify-full"
+MAX_SERVERS: Final = 3
+"""One primary and two read replicas."""
+_PRIMARY: Final = frozenset({"primary", "read-write"})
+"""Which session a URL may ask for; the pool finds the primary among the servers by itself."""
 _HOST: Final = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,253}", re.ASCII)
 
 
@@ -87,6 +91,7 @@ _SCHEMES: Final = {
     ),
 }
 _PARAMETERS: Final = frozenset({"sslmode", "sslrootcert"})
+_PARAMETERS_OF_POSTGRES: Final = frozenset({"target_session_attrs"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +106,14 @@ class StoreTarget:
     database: str | None
     ca_file: Path | None
     """Roots that may sign the server's certificate; None means the machine's own."""
+    others: tuple[tuple[str, int], ...] = ()
+    """Further servers of the same PostgreSQL; which of them is the primary changes."""
 
     @property
     def shown(self) -> str:
-        """The address for logs and `status`: without user and password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.store} at {host}:{self.port}"
+        """The addresses for logs and `status`: without user and password."""
+        servers = ((self.host, self.port), *self.others)
+        return f"{self.store} at {', '.join(_address(*server) for server in servers)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +143,12 @@ def accept_url(store: Store, url: str) -> StoreTarget:
     if scheme.needs_password and not parts.password:
         raise _malformed(store, "it has no password or key, and nobody may ask without one")
     options = _options(store, parts, scheme)
+    (host, port), *others = _servers(store, parts, scheme)
     return StoreTarget(
         store=store,
-        host=_host(store, parts),
-        port=_port(store, parts) or scheme.port,
+        host=host,
+        port=port,
+        others=tuple(others),
         user=unquote(parts.username) if parts.username else None,
         password=Secret(unquote(parts.password)) if parts.password else None,
         database=unquote(parts.path.strip("/")) or None,
@@ -178,6 +187,22 @@ def _split(store: Store, url: str) -> SplitResult:
     return parts
 
 
+def _servers(store: Store, parts: SplitResult, scheme: _Scheme) -> list[tuple[str, int]]:
+    """One server, or for PostgreSQL up to three with commas between them."""
+    named = [parts]
+    if scheme.names_mode:
+        listed = parts.netloc.rpartition("@")[2].split(",")
+        named = [_split(store, f"//{each}") for each in listed]
+    servers = [(_host(store, each), _port(store, each) or scheme.port) for each in named]
+    if len(servers) > MAX_SERVERS or len(set(servers)) != len(servers):
+        raise _malformed(store, f"at most {MAX_SERVERS} servers, each of them once")
+    return servers
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _host(store: Store, parts: SplitResult) -> str:
     host = parts.hostname or ""
     if not _HOST.fullmatch(host):
@@ -195,7 +220,8 @@ def _port(store: Store, parts: SplitResult) -> int | None:
 def _options(store: Store, parts: SplitResult, scheme: _Scheme) -> dict[str, str]:
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(pairs)
-    unknown = sorted(options.keys() - _PARAMETERS)
+    known = _PARAMETERS | _PARAMETERS_OF_POSTGRES if scheme.names_mode else _PARAMETERS
+    unknown = sorted(options.keys() - known)
     if unknown or len(options) != len(pairs):
         raise _malformed(store, f"unknown or repeated parameters {', '.join(unknown)}")
     mode = options.get("sslmode", VERIFIED_MODE)
@@ -203,6 +229,8 @@ def _options(store: Store, parts: SplitResult, scheme: _Scheme) -> dict[str, str
         raise _refused(store, f"sslmode={mode[:20]}")
     if "sslmode" in options and not scheme.names_mode:
         raise _malformed(store, "sslmode belongs to PostgreSQL")
+    if options.get("target_session_attrs", "primary") not in _PRIMARY:
+        raise _malformed(store, "target_session_attrs may only be primary or read-write")
     return options
 
 

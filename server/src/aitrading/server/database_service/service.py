@@ -86,6 +86,7 @@ from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
@@ -123,6 +124,7 @@ def _providers(manager: ImportManager) -> None:
         manager.provide(source)
     for part in (
         PostgresSchema,
+        Replay,
         Guards,
         TimeSeriesPlace,
         TickWriter,

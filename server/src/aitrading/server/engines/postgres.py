@@ -37,10 +37,11 @@ local   all       all            scram-sha-256
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresFolders:
-    """Where the engine keeps its data and its socket."""
+    """Where the engine keeps its data and its socket; the port is part of the socket's name."""
 
     data_root: Path
     socket_folder: Path
+    port: int = PORT
 
 
 class PostgresEngine:
@@ -60,7 +61,7 @@ class PostgresEngine:
         """How a service logs in as `role`."""
         return PostgresAccess(
             host=str(self._folders.socket_folder),
-            port=PORT,
+            port=self._folders.port,
             database=DATABASE,
             user=role,
             password=self._password(role).reveal(),
@@ -93,7 +94,7 @@ class PostgresEngine:
 
     async def ready(self) -> bool:
         """Authenticate over the socket and select something."""
-        if not (self._socket_folder / f".s.PGSQL.{PORT}").exists():
+        if not (self._socket_folder / f".s.PGSQL.{self._folders.port}").exists():
             return False
         code, _ = await self._psql("postgres", "select 1")
         return code == 0
@@ -179,7 +180,7 @@ class PostgresEngine:
     def _configuration(self) -> str:
         values = {
             "listen_addresses": "",
-            "port": PORT,
+            "port": self._folders.port,
             "unix_socket_directories": self._inside(self._socket_folder),
             "unix_socket_permissions": "0700",
             "hba_file": self._inside(self._data / "aitrading.hba"),
@@ -212,7 +213,7 @@ class PostgresEngine:
                 "--tuples-only",
                 "--set=ON_ERROR_STOP=1",
                 f"--host={self._socket_folder}",
-                f"--port={PORT}",
+                f"--port={self._folders.port}",
                 f"--username={SUPERUSER}",
                 f"--dbname={database}",
             ),

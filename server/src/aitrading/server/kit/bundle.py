@@ -33,6 +33,13 @@ class PeerAddress(msgspec.Struct, frozen=True, kw_only=True):
     port: int
 
 
+class PostgresAddress(msgspec.Struct, frozen=True):
+    """Where one server answers; `host` is a socket folder or a host name."""
+
+    host: str
+    port: int
+
+
 class PostgresAccess(msgspec.Struct, frozen=True, kw_only=True):
     """One login of one role; `host` is a socket folder or a host name."""
 
@@ -44,6 +51,13 @@ class PostgresAccess(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
     ca: Path | None = None
     """Roots that may sign the server's certificate; None means the machine's own."""
+    others: tuple[PostgresAddress, ...] = ()
+    """Further servers of the same cluster: standbys now, one of them the primary tomorrow."""
+
+    @property
+    def servers(self) -> tuple[PostgresAddress, ...]:
+        """Every server, in the order in which they were given."""
+        return (PostgresAddress(self.host, self.port), *self.others)
 
 
 class ValkeyAccess(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,33 @@ DATABASE_CONNECTION_LOST: Final = ErrorSpec(
     http_status=503,
     impact=Impact.NEW_EXPOSURE,
 )
+DATABASE_NO_PRIMARY: Final = ErrorSpec(
+    code="DATABASE_NO_PRIMARY",
+    category=Category.RETRYABLE,
+    message="None of the PostgreSQL servers may be written to: {seen}.",
+    why="The primary is away and no replica was promoted, or only an outdated primary answers.",
+    remedy="Nothing was changed. Promote a replica (runbook `promote-a-replica`); every service "
+    "finds it by itself.",
+    http_status=503,
+    severity=Severity.CRITICAL,
+    impact=Impact.NEW_EXPOSURE,
+)
+DATABASE_READ_ONLY: Final = ErrorSpec(
+    code="DATABASE_READ_ONLY",
+    category=Category.FATAL,
+    message="A change was attempted in a transaction that only reads.",
+    why="The code asked for a transaction that a replica may serve, and then wanted to write.",
+    remedy="Report it: this is a mistake in the program.",
+)
+DATABASE_DONE_BEFORE: Final = ErrorSpec(
+    code="DATABASE_DONE_BEFORE",
+    category=Category.DENIED,
+    message="This change was committed before.",
+    why="An earlier run left its receipt: its answer got lost, its effect did not.",
+    remedy="Read what is stored now instead of repeating the change.",
+    http_status=409,
+    severity=Severity.INFO,
+)
 DATABASE_COMMIT_UNKNOWN: Final = ErrorSpec(
     code="DATABASE_COMMIT_UNKNOWN",
     category=Category.RETRYABLE,

@@ -22,10 +22,13 @@ from aitrading.server.kit.database_errors import (
     DATABASE_CLOSED,
     DATABASE_COMMIT_UNKNOWN,
     DATABASE_CONNECTION_LOST,
+    DATABASE_NO_PRIMARY,
     DATABASE_POOL_EXHAUSTED,
     DATABASE_TRANSACTION_ABORTED,
 )
+from aitrading.server.kit.postgres_cluster import PlainConnection, PostgresCluster
 from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS, mapped_errors, typed
+from aitrading.server.kit.postgres_replicas import DEFAULT_STALENESS_S, ReplicaReads
 from aitrading.server.kit.postgres_tls import ssl_of
 from aitrading.server.kit.tenancy import NO_TENANT, tenant_setting
 from aitrading.server.kit.transactions import (
@@ -35,7 +38,11 @@ from aitrading.server.kit.transactions import (
 )
 
 T = TypeVar("T", bound=Transaction)
-_UNREACHABLE = frozenset({DATABASE_CONNECTION_LOST, DATABASE_COMMIT_UNKNOWN})
+NETWORK_MARGIN_S = 5.0
+"""How much longer than the server's own limit an answer may take before the server is given up."""
+_UNREACHABLE = frozenset({DATABASE_CONNECTION_LOST, DATABASE_COMMIT_UNKNOWN, DATABASE_NO_PRIMARY})
+_SERIALIZABLE, _READ_ONLY = " ISOLATION LEVEL SERIALIZABLE", " READ ONLY"
+_POSITION = "SELECT pg_current_wal_lsn()::text"
 _ROLE_FACTS = """
 SELECT rolname, rolsuper, rolbypassrls, rolcreaterole,
        EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relowner = r.oid) AS owns
@@ -67,6 +74,8 @@ class PoolStatistics:
     committed: int
     rolled_back: int
     refused: int
+    primary_switches: int
+    read_from_replicas: int
 
 
 class PostgresPool(Component):
@@ -74,7 +83,7 @@ class PostgresPool(Component):
 
     `start` raises `DATABASE_PLAINTEXT_REFUSED` for a network connection without TLS and
     `DATABASE_ROLE_TOO_STRONG` for a role above row security. A lost server is found again by
-    the next transaction.
+    the next transaction, and so is the new primary after a promotion.
     """
 
     def __init__(
@@ -91,6 +100,8 @@ class PostgresPool(Component):
         self._application = application
         self._limits = limits or PoolLimits()
         self._pool: asyncpg.Pool | None = None
+        self._cluster = PostgresCluster(access)
+        self._reads = ReplicaReads(self._cluster, self._position)
         self._state = ComponentState.NEW
         self._reachable = True
         self._committed = self._rolled_back = self._refused = 0
@@ -115,6 +126,9 @@ class PostgresPool(Component):
         try:
             with mapped_errors():
                 self._pool = await self._create()
+                if self._cluster.has_replicas:
+                    self._cluster.on_switch.append(self._pool.expire_connections)
+                    await self._reads.open(self._driver(), self._limits.max_connections)
             await self._check_role()
         except BaseException:
             self._state = ComponentState.FAILED
@@ -135,7 +149,30 @@ class PostgresPool(Component):
         """One transaction that sees this tenant's rows; commits at the end of the block."""
         setting = tenant_setting(tenant)
         async with self._transaction(
-            lambda connection: TenantTransaction(connection, tenant), setting, serializable
+            lambda connection: TenantTransaction(connection, tenant), setting, _level(serializable)
+        ) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def read_tx(
+        self, tenant: TenantId, *, max_staleness_s: float = DEFAULT_STALENESS_S
+    ) -> AsyncGenerator[TenantTransaction]:
+        """One transaction that only reads, and may read what is up to `max_staleness_s` old.
+
+        A replica answers where one proves that it is fresh enough, else the primary does. Not
+        for a decision that is written afterwards, nor to read what was written just before.
+        """
+        setting = tenant_setting(tenant)
+        async with self._reads.begun(setting, max_staleness_s) as connection:
+            if connection is not None:
+                tx = TenantTransaction(connection, tenant)
+                try:
+                    yield tx
+                finally:
+                    tx.close()
+                return
+        async with self._transaction(
+            lambda connection: TenantTransaction(connection, tenant), setting, _READ_ONLY
         ) as tx:
             yield tx
 
@@ -144,7 +181,7 @@ class PostgresPool(Component):
         self, *, serializable: bool = False
     ) -> AsyncGenerator[PlatformTransaction]:
         """One transaction without a tenant: tables without tenants, or `tx.within(tenant)`."""
-        async with self._transaction(PlatformTransaction, NO_TENANT, serializable) as tx:
+        async with self._transaction(PlatformTransaction, NO_TENANT, _level(serializable)) as tx:
             yield tx
 
     def statistics(self) -> PoolStatistics:
@@ -157,17 +194,19 @@ class PostgresPool(Component):
             committed=self._committed,
             rolled_back=self._rolled_back,
             refused=self._refused,
+            primary_switches=self._cluster.switches,
+            read_from_replicas=self._reads.served,
         )
 
     @asynccontextmanager
     async def _transaction(
-        self, make: Callable[[Any], T], setting: str, serializable: bool
+        self, make: Callable[[Any], T], setting: str, mode: str
     ) -> AsyncGenerator[T]:
         try:
             async with self._connection() as connection:
                 tx = make(connection)
                 try:
-                    await _begin(connection, setting, serializable=serializable)
+                    await _begin(connection, setting, mode)
                     yield tx
                 except BaseException:
                     self._rolled_back += 1
@@ -214,26 +253,37 @@ class PostgresPool(Component):
                 await self._pool.release(connection)
 
     async def _create(self) -> asyncpg.Pool:
-        access, limits = self._access, self._limits
         return await asyncpg.create_pool(
-            host=access.host,
-            port=access.port,
-            database=access.database,
-            user=access.user,
-            password=access.password,
-            ssl=ssl_of(access),
-            min_size=limits.min_connections,
-            max_size=limits.max_connections,
-            timeout=limits.connect_timeout_s,
-            connection_class=_Connection,
-            server_settings={
+            connect=self._cluster.connect_primary,
+            min_size=self._limits.min_connections,
+            max_size=self._limits.max_connections,
+            connection_class=PlainConnection,
+            **self._driver(),
+        )
+
+    def _driver(self) -> dict[str, Any]:
+        access, limits = self._access, self._limits
+        return {
+            "database": access.database,
+            "user": access.user,
+            "password": access.password,
+            "ssl": ssl_of(access),
+            "timeout": limits.connect_timeout_s,
+            "command_timeout": limits.statement_timeout_ms / 1_000 + NETWORK_MARGIN_S,
+            "server_settings": {
                 "application_name": self._application,
                 "search_path": "pg_catalog",
                 "statement_timeout": str(limits.statement_timeout_ms),
                 "lock_timeout": str(limits.lock_timeout_ms),
                 "idle_in_transaction_session_timeout": str(limits.idle_in_transaction_timeout_ms),
             },
-        )
+        }
+
+    async def _position(self) -> str:
+        """How far the primary has written."""
+        async with self._connection() as connection:
+            with mapped_errors():
+                return str(await connection.fetchval(_POSITION))
 
     async def _check_role(self) -> None:
         async with self.platform_tx() as tx:
@@ -252,25 +302,23 @@ class PostgresPool(Component):
 
     async def _close(self) -> None:
         pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        try:
-            await asyncio.wait_for(pool.close(), self._limits.acquire_timeout_s)
-        except TimeoutError:
-            pool.terminate()
+        for each in (pool, self._reads.close()):
+            if each is None:
+                continue
+            try:
+                await asyncio.wait_for(each.close(), self._limits.acquire_timeout_s)
+            except TimeoutError:
+                each.terminate()
 
 
-class _Connection(asyncpg.Connection):
-    @override
-    def get_reset_query(self) -> str:
-        return ""
+def _level(serializable: bool) -> str:
+    return _SERIALIZABLE if serializable else ""
 
 
-async def _begin(connection: Any, setting: str, *, serializable: bool) -> None:
+async def _begin(connection: Any, setting: str, mode: str) -> None:
     """One round trip; the setting is a canonical UUID or empty (see `tenant_setting`)."""
-    level = " ISOLATION LEVEL SERIALIZABLE" if serializable else ""
     with mapped_errors():
-        await connection.execute(f"BEGIN{level}; SET LOCAL app.tenant = '{setting}'")
+        await connection.execute(f"BEGIN{mode}; SET LOCAL app.tenant = '{setting}'")
 
 
 async def _commit(connection: Any) -> None:

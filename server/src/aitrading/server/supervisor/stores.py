@@ -16,6 +16,7 @@ from aitrading.server.kit.bundle import (
     ClickHouseAccess,
     NatsAccess,
     PostgresAccess,
+    PostgresAddress,
     ServerAccess,
     TlsFiles,
     ValkeyAccess,
@@ -190,4 +191,5 @@ def _postgres_server(target: StoreTarget, role: str, passwords: PasswordStore) -
         password=password.reveal(),
         tls=True,
         ca=target.ca_file,
+        others=tuple(PostgresAddress(host, port) for host, port in target.others),
     )

@@ -2,7 +2,8 @@
 
 A durable subscription: reports wait on the bus while this service is away. While PostgreSQL is
 away they wait here, folded and bounded. A crash loses what was not written yet, at most what
-arrived in one second; a repeated delivery after a crash may count twice.
+arrived in one second; a repeated delivery after a crash may count twice. A connection lost while
+a report was committed counts it once: the receipt tells.
 """
 
 from typing import ClassVar, Final
@@ -19,12 +20,12 @@ from aitrading.core.infrastructure.events import ErrorRecognised, ErrorSeen, Err
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock, datetime_of_ns
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.known_errors.lookup import ErrorLookup
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenancy import PLATFORM
 from aitrading.server.kit.transactions import TenantTransaction
 
@@ -48,14 +49,16 @@ class ErrorRecorder(Component):
     def __init__(
         self,
         bus: EventBus,
-        pool: PostgresPool,
+        replay: Replay,
         lookup: ErrorLookup,
         guards: Guards,
         clock: Clock,
+        ids: IdFactory,
         errors: ErrorHandler,
     ) -> None:
         self._bus = bus
-        self._pool = pool
+        self._replay = replay
+        self._ids = ids
         self._lookup = lookup
         self._guards = guards
         self._clock = clock
@@ -116,12 +119,16 @@ class ErrorRecorder(Component):
 
     async def _record(self, service: str, tenant: str | None, seen: list[ErrorSeen]) -> None:
         owner = PLATFORM if tenant is None else TenantId(UUID(tenant))
+
+        async def write(tx: TenantTransaction) -> tuple[list[ErrorSeen], list[str]]:
+            new = [each for each in seen if await _write(tx, service, each)]
+            old = await tx.fetch(_SQL["forget_oldest"], MAX_KNOWN) if new else []
+            return new, [row["fingerprint"] for row in old]
+
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(owner) as tx:
-                new = [each for each in seen if await _write(tx, service, each)]
-                old = await tx.fetch(_SQL["forget_oldest"], MAX_KNOWN) if new else []
+            new, old = await self._replay.run(owner, write, receipt=self._ids.new())
         if old:
-            await self._forget(owner, [row["fingerprint"] for row in old])
+            await self._forget(owner, old)
         for each in new[:MAX_NEW_COMPARED]:
             await self._recognise(owner, each)
 

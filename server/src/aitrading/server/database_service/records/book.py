@@ -69,7 +69,7 @@ class RecordBook:
         kind = known[question.kind]
         _require_columns(kind, question.where)
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.read_tx(tenant) as tx:
                 rows = await tx.fetch(
                     _SQL["page"],
                     INSTALLATION if kind.operators_only else OWN,

@@ -8,11 +8,12 @@ import msgspec
 from aitrading.core.infrastructure.config_manager import ConfigInvalidError, ConfigManager
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import Category, ErrorSpec, FieldValue, Severity
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.transactions import TenantTransaction
 
@@ -53,13 +54,17 @@ class SettingsBook:
     def __init__(
         self,
         pool: PostgresPool,
+        replay: Replay,
         config: ConfigManager,
         settings: TenantSettings,
         guards: Guards,
         clock: Clock,
+        ids: IdFactory,
         audit: AuditTrail,
     ) -> None:
         self._pool = pool
+        self._replay = replay
+        self._ids = ids
         self._config = config
         self._settings = settings
         self._guards = guards
@@ -78,13 +83,14 @@ class SettingsBook:
         """Add or replace one; raises `TENANT_SETTING_REFUSED`. It acts here at once."""
         self._require_sound(tenant, setting, value)
         text = msgspec.json.encode(value).decode()
+
+        async def write(tx: TenantTransaction) -> tuple[GrantedSetting, ...]:
+            await tx.execute(_SQL["grant"], setting, text, now_utc(self._clock), actor)
+            await self._audit.add(tx, _event(actor, "settings.granted", setting, {"value": value}))
+            return await _granted(tx)
+
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
-                await tx.execute(_SQL["grant"], setting, text, now_utc(self._clock), actor)
-                await self._audit.add(
-                    tx, _event(actor, "settings.granted", setting, {"value": value})
-                )
-                granted = await _granted(tx)
+            granted = await self._replay.run(tenant, write, receipt=self._ids.new())
         await self._settings.reload(tenant)
         return granted
 
@@ -92,12 +98,15 @@ class SettingsBook:
         self, tenant: TenantId, setting: str, actor: str
     ) -> tuple[GrantedSetting, ...]:
         """Let the organisation have what everybody has; raises `TENANT_SETTING_UNKNOWN`."""
+
+        async def write(tx: TenantTransaction) -> tuple[GrantedSetting, ...]:
+            if not await tx.execute(_SQL["take_back"], setting):
+                raise TENANT_SETTING_UNKNOWN.error(setting=setting[:128])
+            await self._audit.add(tx, _event(actor, "settings.taken_back", setting, {}))
+            return await _granted(tx)
+
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
-                if not await tx.execute(_SQL["take_back"], setting):
-                    raise TENANT_SETTING_UNKNOWN.error(setting=setting[:128])
-                await self._audit.add(tx, _event(actor, "settings.taken_back", setting, {}))
-                granted = await _granted(tx)
+            granted = await self._replay.run(tenant, write, receipt=self._ids.new())
         await self._settings.reload(tenant)
         return granted
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import asyncpg
 
@@ -22,6 +22,7 @@ from aitrading.server.kit.migrations.files import (
     Phase,
     load_migrations,
 )
+from aitrading.server.kit.postgres_cluster import PostgresCluster
 from aitrading.server.kit.postgres_mapping import mapped_errors, sqlstate_of
 from aitrading.server.kit.postgres_tls import ssl_of
 
@@ -118,9 +119,7 @@ class MigrationRunner:
     async def _session(self) -> AsyncGenerator[Any]:
         access = self._access
         with mapped_errors():
-            connection: Any = await cast("Any", asyncpg).connect(
-                host=access.host,
-                port=access.port,
+            connection: Any = await PostgresCluster(access).connect_primary(
                 database=access.database,
                 user=access.user,
                 password=access.password,

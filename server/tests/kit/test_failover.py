@@ -1,0 +1,125 @@
+"""A primary that dies and a replica that is promoted: the same pool goes on, and nothing lies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import pytest
+
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.database_service.service import migrations
+from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.replay import Replay
+from aitrading.server.testing.postgres_cluster import RunningCluster, running_cluster
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+SPACE = UUID(int=31)
+TENANT = TenantId(uuid5(SPACE, "tenant"))
+INSERT = """
+INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
+"""
+HERE = "SELECT count(*) FROM market.streams WHERE id = ANY ($1)"
+
+
+@asynccontextmanager
+async def migrated_cluster(folder: Path) -> AsyncIterator[RunningCluster]:
+    async with running_cluster(folder) as cluster:
+        runner = MigrationRunner(
+            cluster.access("migrator"), migrations("postgres"), clock=SystemClock(), release="test"
+        )
+        await runner.apply()
+        yield cluster
+
+
+@asynccontextmanager
+async def pool_of(cluster: RunningCluster, **limits: float) -> AsyncIterator[PostgresPool]:
+    pool = PostgresPool(
+        cluster.access("database"), application="test-failover", limits=PoolLimits(**limits)
+    )
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+def replay_of(pool: PostgresPool) -> Replay:
+    errors = ErrorHandler(
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+        metrics=Metrics(),
+        resilience=ResilienceRegistry(),
+    )
+    return Replay(pool, errors)
+
+
+class Outcomes:
+    """What a writer was told of each row."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[UUID] = []
+        self.unknown: list[UUID] = []
+        self.refused: list[UUID] = []
+        self._numbers = count(1)
+
+    async def write_for_ever(self, replay: Replay) -> None:
+        while True:
+            row = uuid5(SPACE, f"row {next(self._numbers)}")
+            try:
+                await replay.run(TENANT, lambda tx, row=row: tx.execute(INSERT, row))
+            except AitradingError as exc:
+                unknown = exc.code == "DATABASE_COMMIT_UNKNOWN"
+                (self.unknown if unknown else self.refused).append(row)
+            else:
+                self.acknowledged.append(row)
+
+
+@async_test
+async def test_after_a_promotion_the_pool_goes_on_and_no_acknowledged_row_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with migrated_cluster(tmp_path) as cluster, pool_of(cluster) as pool:
+        replay, told = replay_of(pool), Outcomes()
+        first, second, _ = cluster.nodes
+        async with asyncio.TaskGroup() as group:
+            writers = [group.create_task(told.write_for_ever(replay)) for _ in range(4)]
+            await eventually(lambda: len(told.acknowledged) > 50, what="rows before the fault")
+            await first.kill()
+            before = len(told.acknowledged)
+            await cluster.promote(second)
+            await eventually(lambda: len(told.acknowledged) > before + 50, what="rows after it")
+            for writer in writers:
+                writer.cancel()
+        async with pool.tenant_tx(TENANT) as tx:
+            assert await tx.fetch_value(HERE, told.acknowledged) == len(told.acknowledged)
+            assert await tx.fetch_value(HERE, told.refused) == 0
+        assert len(told.unknown) <= 4, "only what was being committed at that moment"
+        assert pool.statistics().primary_switches == 1
+        await first.start()
+        for _ in range(8):
+            async with pool.tenant_tx(TENANT) as tx:
+                assert await tx.fetch_value("SELECT pg_is_in_recovery()") is False
+                assert await tx.fetch_value(HERE, told.acknowledged[-1:]) == 1
+        await second.kill()
+        await eventually(lambda: refusal_of(pool), what="the refusal of an outdated primary")
+
+
+async def refusal_of(pool: PostgresPool) -> bool:
+    """Whether only the old primary is left, and is refused."""
+    with pytest.raises(AitradingError) as caught:
+        async with pool.tenant_tx(TENANT):
+            pass
+    return "an outdated primary of timeline 1" in caught.value.message
