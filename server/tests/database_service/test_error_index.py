@@ -85,10 +85,16 @@ class Place:
     url: str = ""
 
 
+@pytest.fixture(scope="module")
+def without_pgvector(postgres: PostgresServer, migrate: Callable[[str], None]) -> str:
+    """One database for all tests that ask for it; each works with tenants of its own."""
+    name = postgres.empty_database()
+    migrate(name)
+    return name
+
+
 @pytest.fixture(params=ADAPTERS)
-def database(
-    request: pytest.FixtureRequest, postgres: PostgresServer, migrate: Callable[[str], None]
-) -> Place:
+def database(request: pytest.FixtureRequest, postgres: PostgresServer) -> Place:
     """The main database has pgvector; a new one has not, and neither has Debian's server."""
     adapter: str = request.param
     if adapter == "weaviate":
@@ -98,8 +104,7 @@ def database(
         return Place("sql", request.getfixturevalue("postgres15").access("database"))
     if adapter == "pgvector":
         return Place(adapter, postgres.access("database"))
-    name = postgres.empty_database()
-    migrate(name)
+    name = request.getfixturevalue("without_pgvector")
     return Place(adapter, postgres.access("database", name))
 
 

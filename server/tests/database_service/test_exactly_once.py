@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
@@ -76,32 +76,37 @@ async def test_a_hole_is_told_and_may_be_filled_later(world: Any, tenants: Tenan
         assert await w.counts(alpha, stream) == (30, 30, 1, 30)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(batches=BATCHES, repeats=st.lists(st.integers(0, 5), max_size=6))
-def test_any_segments_in_any_order_store_their_union_once(
-    batches: list[list[tuple[int, int]]], repeats: list[int], world: Any, payload: Payload
-) -> None:
-    digest = hashlib.sha256(repr((batches, repeats)).encode()).hexdigest()
-    alpha = TenantId(uuid5(SPACE, digest))
+def test_any_segments_in_any_order_store_their_union_once(world: Any, payload: Payload) -> None:
+    """One world for all examples: each has a tenant of its own."""
 
-    @async_test
-    async def scenario() -> None:
-        async with world() as w:
-            w.spool = uuid5(SPACE, f"spool {digest}")
-            stream = await w.open(alpha)
-            segments = [
-                w.segment(*(payload(alpha, stream, first, number) for first, number in batch))
-                for batch in batches
-            ]
-            for index in (*range(len(segments)), *repeats):
-                await w.intake.take(*segments[index % len(segments)])
-            union = {s for batch in batches for low, n in batch for s in range(low, low + n)}
-            expected = (len(union), len(union), min(union), max(union))
-            assert await w.counts(alpha, stream) == expected
+    async def scenario(w: Any, batches: list[list[tuple[int, int]]], repeats: list[int]) -> None:
+        digest = hashlib.sha256(repr((batches, repeats)).encode()).hexdigest()
+        alpha = TenantId(uuid5(SPACE, digest))
+        w.spool = uuid5(SPACE, f"spool {digest}")
+        stream = await w.open(alpha)
+        segments = [
+            w.segment(*(payload(alpha, stream, first, number) for first, number in batch))
+            for batch in batches
+        ]
+        for index in (*range(len(segments)), *repeats):
+            await w.intake.take(*segments[index % len(segments)])
+        union = {s for batch in batches for low, n in batch for s in range(low, low + n)}
+        expected = (len(union), len(union), min(union), max(union))
+        assert await w.counts(alpha, stream) == expected
 
-    scenario()
+    with asyncio.Runner() as runner:
+        opening = world()
+        w = runner.run(opening.__aenter__())
+
+        @settings(max_examples=15, deadline=None)
+        @given(batches=BATCHES, repeats=st.lists(st.integers(0, 5), max_size=6))
+        def examples(batches: list[list[tuple[int, int]]], repeats: list[int]) -> None:
+            runner.run(scenario(w, batches, repeats))
+
+        try:
+            examples()
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
 
 
 @async_test
