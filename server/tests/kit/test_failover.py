@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
+from math import inf
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -27,6 +28,7 @@ from aitrading.server.testing.postgres_cluster import RunningCluster, running_cl
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 SPACE = UUID(int=31)
 TENANT = TenantId(uuid5(SPACE, "tenant"))
+OTHER = TenantId(uuid5(SPACE, "other"))
 INSERT = """
 INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
 VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
@@ -123,3 +125,53 @@ async def refusal_of(pool: PostgresPool) -> bool:
         async with pool.tenant_tx(TENANT):
             pass
     return "an outdated primary of timeline 1" in caught.value.message
+
+
+async def reader_of(pool: PostgresPool, row: UUID, max_staleness_s: float) -> str:
+    """Who answered a question for a row, and whether it was there."""
+    async with pool.read_tx(TENANT, max_staleness_s=max_staleness_s) as tx:
+        standby = await tx.fetch_value("SELECT pg_is_in_recovery()")
+        seen = await tx.fetch_value(HERE, [row])
+    return f"{'replica' if standby else 'primary'} sees {seen}"
+
+
+async def all_of(cluster: RunningCluster, sql: str) -> None:
+    for node in cluster.nodes[1:]:
+        await node.ask(sql)
+
+
+@async_test
+async def test_a_replica_answers_where_it_proves_to_be_fresh_enough(tmp_path: Path) -> None:
+    async with migrated_cluster(tmp_path) as cluster, pool_of(cluster) as pool:
+
+        async def change_there() -> None:
+            async with pool.read_tx(TENANT, max_staleness_s=inf) as tx:
+                await tx.execute(INSERT, uuid5(SPACE, "never"))
+
+        async def write(name: str) -> UUID:
+            row = uuid5(SPACE, name)
+            async with pool.tenant_tx(TENANT) as tx:
+                await tx.execute(INSERT, row)
+            return row
+
+        async def told(row: UUID, age_s: float, wanted: str) -> bool:
+            return await reader_of(pool, row, age_s) == wanted
+
+        old = await write("old")
+        await eventually(lambda: told(old, 0, "replica sees 1"), what="a replica with the row")
+        async with pool.read_tx(OTHER, max_staleness_s=inf) as tx:
+            assert await tx.fetch_value(HERE, [old]) == 0, "row security holds there, too"
+        with pytest.raises(AitradingError) as caught:
+            await change_there()
+        assert caught.value.code == "DATABASE_READ_ONLY"
+        await all_of(cluster, "SELECT pg_wal_replay_pause()")
+        new = await write("new")
+        assert await reader_of(pool, new, 0) == "primary sees 1", "both replicas are behind"
+        assert await reader_of(pool, new, inf) == "replica sees 0", "as the caller permits"
+        await all_of(cluster, "SELECT pg_wal_replay_resume()")
+        await eventually(lambda: told(new, 0, "replica sees 1"), what="replicas that caught up")
+        await cluster.nodes[0].kill()
+        assert await reader_of(pool, new, inf) == "replica sees 1", "history stays readable"
+        with pytest.raises(AitradingError):
+            await reader_of(pool, new, 0)
+        assert pool.statistics().read_from_replicas >= 5
