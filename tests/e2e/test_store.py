@@ -143,3 +143,10 @@ def test_a_wrong_setting_changes_nothing(
     assert done.returncode == 1
     assert code in done.stderr
     assert platform.cli_json("config", "tenant", "list", "--tenant", "other")["items"] == []
+
+
+def test_the_schema_of_a_running_platform_is_complete(platform: Platform) -> None:
+    told = platform.cli_json("migrations", "status")
+    assert {each["applied"] for each in told} == {True}
+    assert {"0001_foundation.sql", "0016_commit_receipts.sql"} <= {each["file"] for each in told}
+    assert platform.cli_json("migrations", "rehearse") == []

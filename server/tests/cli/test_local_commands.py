@@ -128,3 +128,10 @@ def test_an_unknown_benchmark_is_named_with_the_known_ones(run: Any) -> None:
     result = run("bench", "nothing")
     assert result.exit_code == 1
     assert "bus" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "rehearse"])
+def test_the_schema_of_nothing_is_unavailable(run: Any, command: str) -> None:
+    result = run("migrations", command)
+    assert result.exit_code == 3
+    assert "No platform runs in" in result.stderr

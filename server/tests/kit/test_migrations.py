@@ -8,8 +8,10 @@ import pytest
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.migrations import MigrationRunner, Phase, load_migrations
+from aitrading.server.kit.postgres import PostgresPool
 
 
 @pytest.fixture
@@ -59,6 +61,26 @@ def test_line_endings_do_not_change_the_checksum(folder: Path) -> None:
     unix = load_migrations(folder)[0].checksum
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert load_migrations(folder)[0].checksum == unix != before
+
+
+class Writer:
+    """A service that knows one of the two columns, and remembers what it was promised."""
+
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
+        self._next = 0
+        self.acknowledged: set[int] = set()
+
+    async def write_for_ever(self, column: str) -> None:
+        while True:
+            self._next += 1
+            number = self._next
+            async with self._pool.platform_tx() as tx:
+                await tx.execute(
+                    f"INSERT INTO app.r (id, {column}) VALUES ($1, $1::int::text)",  # noqa: S608
+                    number,
+                )
+            self.acknowledged.add(number)
 
 
 @pytest.mark.integration
@@ -132,6 +154,58 @@ class TestRunner:
         with pytest.raises(AitradingError, match="MIGRATION_FAILED"):
             await self.runner().rehearse()
         assert not any(status.applied for status in await self.runner().status())
+
+    @async_test
+    async def test_a_rehearsal_tells_what_would_be_locked(self) -> None:
+        await self.runner().apply()
+        (self.folder / "0003_alter.sql").write_text(
+            "ALTER TABLE app.b ADD x int; CREATE TABLE app.new (id int);"
+        )
+        (self.folder / "0004_index.sql").write_text(
+            "-- migrate: no-transaction\nCREATE INDEX CONCURRENTLY IF NOT EXISTS b_id ON app.b (id)"
+        )
+        alter, index = await self.runner().rehearse()
+        assert (alter.file, alter.locked) == ("0003_alter.sql", ("app.b",))
+        assert alter.took_ms is not None
+        assert (index.file, index.took_ms) == ("0004_index.sql", None)
+        assert not await asyncio.to_thread(self.exists, "app.new")
+
+    @async_test
+    async def test_a_migration_under_a_running_writer_loses_no_acknowledged_row(self) -> None:
+        """Old and new code write all the time, while a column is added, filled and replaced."""
+        for path in self.folder.iterdir():
+            path.unlink()
+        (self.folder / "0001_first.sql").write_text(
+            "CREATE SCHEMA app; CREATE TABLE app.r (id int PRIMARY KEY, v text);"
+            ' GRANT USAGE ON SCHEMA app TO "database"; GRANT ALL ON app.r TO "database";'
+        )
+        await self.runner().apply()
+        (self.folder / "0002_wider.sql").write_text(
+            "ALTER TABLE app.r ADD w text; UPDATE app.r SET w = v; SELECT pg_sleep(0.1);"
+        )
+        (self.folder / "0002_wider.post.sql").write_text(
+            "UPDATE app.r SET w = v WHERE w IS NULL; SELECT pg_sleep(0.1);"
+            " ALTER TABLE app.r ALTER w SET NOT NULL, DROP v;"
+        )
+        pool = PostgresPool(self.server.access("database", self.name), application="test-writer")
+        await pool.start()
+        writer = Writer(pool)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(writer.write_for_ever("v"))
+            await eventually(lambda: len(writer.acknowledged) > 20, what="rows of the old code")
+            await self.runner().apply([Phase.PRE])
+            before = len(writer.acknowledged)
+            await eventually(lambda: len(writer.acknowledged) > before + 20, what="more of them")
+            task.cancel()
+            task = group.create_task(writer.write_for_ever("w"))
+            assert await self.runner().apply([Phase.POST]) == ["0002_wider.post.sql"]
+            before = len(writer.acknowledged)
+            await eventually(lambda: len(writer.acknowledged) > before + 20, what="the new code's")
+            task.cancel()
+        async with pool.platform_tx() as tx:
+            kept = await tx.fetch("SELECT id FROM app.r WHERE w = id::text")
+        await pool.stop()
+        assert writer.acknowledged <= {row["id"] for row in kept}
 
     @async_test
     async def test_an_edited_file_stops_the_start(self) -> None:

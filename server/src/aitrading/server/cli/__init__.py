@@ -28,6 +28,10 @@ COMMANDS: Final = {
     "login": ("login:login", "Log in on this machine."),
     "logout": ("login:logout", "End the login of this machine."),
     "logs": ("logs:logs", "Logs of services and engines."),
+    "migrations": (
+        "migrations:migrations",
+        "The schema of PostgreSQL: what is applied, what waits.",
+    ),
     "orders": ("trading:orders", "Orders of an organisation."),
     "restore": ("backup:restore", "Make a home from a backup."),
     "status": ("status:status", "Show services and engines."),

@@ -15,6 +15,13 @@
 """
 
 from aitrading.server.kit.migrations.files import Migration, Phase, load_migrations
-from aitrading.server.kit.migrations.runner import MigrationRunner, MigrationStatus
+from aitrading.server.kit.migrations.runner import MigrationRunner, MigrationStatus, Rehearsed
 
-__all__ = ["Migration", "MigrationRunner", "MigrationStatus", "Phase", "load_migrations"]
+__all__ = [
+    "Migration",
+    "MigrationRunner",
+    "MigrationStatus",
+    "Phase",
+    "Rehearsed",
+    "load_migrations",
+]

@@ -53,6 +53,15 @@ _RECORD_SQL: Final = """
 INSERT INTO migrations.applied (number, phase, name, checksum, took_ms, release)
 VALUES ($1, $2, $3, $4, $5, $6)
 """
+_TABLES_SQL: Final = "SELECT oid FROM pg_class WHERE relkind IN ('r', 'p')"
+_LOCKED_SQL: Final = """
+SELECT c.oid::regclass::text AS name
+  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+ WHERE l.pid = pg_backend_pid() AND l.granted AND c.oid = ANY ($1::oid[])
+   AND c.relnamespace <> 'pg_catalog'::regnamespace
+   AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
+ GROUP BY c.oid ORDER BY 1
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +70,16 @@ class MigrationStatus:
 
     file: str
     applied: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """One pending migration; outside of a transaction it is not run, and nothing is known."""
+
+    file: str
+    took_ms: int | None
+    locked: tuple[str, ...]
+    """Tables of before that nobody else could write to, from some moment of `took_ms` on."""
 
 
 class MigrationRunner:
@@ -83,8 +102,8 @@ class MigrationRunner:
             for migration in self._migrations
         ]
 
-    async def rehearse(self) -> list[str]:
-        """Run what is pending and undo it (dry run): the files that would be applied.
+    async def rehearse(self) -> list[Rehearsed]:
+        """Run what is pending and undo it (dry run): what would happen, file by file.
 
         Files outside a transaction are listed but not run. Raises what `apply` would raise.
         """
@@ -93,12 +112,24 @@ class MigrationRunner:
             pending = self._pending(await self._applied(session), _ALL)
             await session.execute("BEGIN")
             try:
-                for migration in pending:
-                    if migration.transactional:
-                        await self._run(session, migration)
+                old = [row["oid"] for row in await session.fetch(_TABLES_SQL)]
+                return [await self._rehearse_one(session, each, old) for each in pending]
             finally:
                 await session.execute("ROLLBACK")
-        return [migration.file for migration in pending]
+
+    async def _rehearse_one(self, session: Any, migration: Migration, old: list[int]) -> Rehearsed:
+        if not migration.transactional:
+            return Rehearsed(file=migration.file, took_ms=None, locked=())
+        before = {row["name"] for row in await session.fetch(_LOCKED_SQL, old)}
+        began_ns = self._clock.monotonic_ns()
+        await self._run(session, migration)
+        took_ms = (self._clock.monotonic_ns() - began_ns) // NS_PER_MS
+        after = [row["name"] for row in await session.fetch(_LOCKED_SQL, old)]
+        return Rehearsed(
+            file=migration.file,
+            took_ms=took_ms,
+            locked=tuple(name for name in after if name not in before),
+        )
 
     async def apply(self, phases: Collection[Phase] = _ALL) -> list[str]:
         """Apply what is pending and give the names of the files.
