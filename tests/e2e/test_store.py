@@ -67,10 +67,36 @@ def test_everybody_sees_their_own_records_only(platform: Platform) -> None:
     assert records(platform, "users", "demo/trader")[0] == 403
 
 
-def test_what_concerns_the_installation_is_for_its_operators(platform: Platform) -> None:
+@pytest.fixture(scope="module")
+def operator(platform: Platform) -> str:
     platform.cli("tenant", "create", "platform")
     platform.cli("user", "create", "operator", "--tenant", "platform", "--role", "owner")
-    status, answer = records(platform, "tenants", "platform/operator")
+    return "platform/operator"
+
+
+def test_operators_see_how_a_metric_of_the_running_platform_grew(
+    platform: Platform, operator: str
+) -> None:
+    path = "/api/v1/metrics/history?name=aitrading_database_ticks_stored_total&step=1"
+
+    def grown() -> bool:
+        items = platform.get(path, person=operator)["items"]
+        assert all(each["grown"] >= 0 for each in items)
+        return any(each["grown"] > 0 for each in items)
+
+    wait_until(grown, what="two samples of a growing counter", timeout_s=90)
+    status, answer = platform.request("GET", path, person="demo/owner")
+    assert (status, answer["error"]["code"]) == (403, "OPERATOR_NEEDED")
+    base = "/api/v1/metrics/history"
+    for bad in ("", "name=a&step=0", "name=a&step=x", "name=a&from=yesterday", "name=%27%3B--"):
+        status, answer = platform.request("GET", f"{base}?{bad}", person=operator)
+        assert (status, answer["error"]["code"]) == (400, "REQUEST_INVALID"), bad
+
+
+def test_what_concerns_the_installation_is_for_its_operators(
+    platform: Platform, operator: str
+) -> None:
+    status, answer = records(platform, "tenants", operator)
     assert status == 200
     assert {"demo", "other", "platform"} <= {each["name"] for each in answer["items"]}
     for kind in ("tenants", "nonsense"):

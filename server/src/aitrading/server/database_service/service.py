@@ -54,6 +54,10 @@ from aitrading.server.database_service.log_policy.endpoints import (
     LogPolicyEndpoints,
 )
 from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
+from aitrading.server.database_service.metrics_history.endpoints import HistoryEndpoints
+from aitrading.server.database_service.metrics_history.sampler import MetricSampler
+from aitrading.server.database_service.metrics_history.settings import HistorySettings
+from aitrading.server.database_service.metrics_history.store import SampleStore
 from aitrading.server.database_service.operators import Operators
 from aitrading.server.database_service.organisations import Organisations
 from aitrading.server.database_service.postgres_schema import PostgresSchema
@@ -159,6 +163,9 @@ def _providers(manager: ImportManager) -> None:
         BarReader,
         BarKeeper,
         BarEndpoints,
+        SampleStore,
+        MetricSampler,
+        HistoryEndpoints,
         Organisations,
         RecordBook,
         StoreEndpoints,
@@ -273,6 +280,7 @@ SPEC: Final = ServiceSpec(
         CacheSettings,
         ReadSettings,
         BarSettings,
+        HistorySettings,
         StoreSettings,
     ),
     providers=_providers,
@@ -286,6 +294,7 @@ SPEC: Final = ServiceSpec(
         QuoteCache,
         Tidier,
         BarKeeper,
+        MetricSampler,
         LogLifecycle,
         ChainKeeper,
         BackupWatch,
@@ -295,6 +304,7 @@ SPEC: Final = ServiceSpec(
         SegmentEndpoints,
         TickEndpoints,
         BarEndpoints,
+        HistoryEndpoints,
         SubscriptionEndpoints,
         BackupEndpoints,
         LogPolicyEndpoints,

@@ -59,6 +59,7 @@ ROUTES = (
     Route(path="/api/v1/logs", upstream=DATABASE, timeout=_HEAVY),
     Route(path="/api/v1/audit", upstream=DATABASE, timeout=_HEAVY),
     Route(path="/api/v1/errors", upstream=DATABASE),
+    Route(path="/api/v1/metrics", upstream=DATABASE),
     Route(path="/api/v1/store", upstream=DATABASE),
 )
 """Who answers what. A path that is not here does not exist outside; `/internal` never is."""
