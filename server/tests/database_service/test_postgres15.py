@@ -14,6 +14,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
+from aitrading.server.benchmarks import pool as pool_benchmark
 from aitrading.server.database_service.chain_graph.port import part_node
 from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
 from aitrading.server.kit.audit_trail import AuditTrail
@@ -93,3 +94,15 @@ async def test_who_cannot_be_trusted_is_not_asked(postgres15: Postgres15, tmp_pa
     codes = [await code_of(msgspec.structs.replace(access, **change)) for change in changes]
     assert codes[0] == "DATABASE_PLAINTEXT_REFUSED"
     assert "none" not in codes
+
+
+@async_test
+async def test_a_kept_connection_is_worth_many_new_ones(
+    postgres15: Postgres15, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The benchmark, made short: it measures what it says it does."""
+    monkeypatch.setattr(pool_benchmark, "CONNECTS", 16)
+    monkeypatch.setattr(pool_benchmark, "QUESTIONS", 1_600)
+    figures = await pool_benchmark.measure(postgres15.access("database"), 1)
+    assert all(value is not None and value > 0 for value in figures.values())
+    assert (figures["pool.ratio"] or 0) > (figures["pool.tenant_ratio"] or 0) > 3

@@ -1,0 +1,141 @@
+"""What keeping connections is worth, on a PostgreSQL over TLS with passwords (scram).
+
+The floor opens a connection for each question, as a program without a pool does. The same number
+of questions is under way in each measurement. `pool.ratio` asks with a held connection of the
+class that the platform's pool uses; `pool.tenant_ratio` is the pool as services use it: a
+transaction with its tenant set, which is three round trips instead of one.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+from uuid import UUID
+
+import asyncpg
+
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.service import migrations
+from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.postgres_cluster import PlainConnection
+from aitrading.server.kit.postgres_tls import ssl_of
+from aitrading.server.testing.postgres15 import postgres15_missing, running_postgres15
+
+IN_FLIGHT: Final = 8
+CONNECTS: Final = 80
+QUESTIONS: Final = 8_000
+TENANT: Final = TenantId(UUID(int=0xBE4C))
+STREAM: Final = UUID(int=0xBE4D)
+_ADD: Final = """
+INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5) ON CONFLICT DO NOTHING
+"""
+_POINT: Final = "SELECT digits FROM market.streams WHERE id = $1"
+_ONE: Final = "SELECT $1::uuid"
+_NAMES: Final = (
+    "connect_per_s",
+    "held_per_s",
+    "tenant_per_s",
+    "ratio",
+    "tenant_ratio",
+    "point_read_p50_ms",
+    "point_read_p99_ms",
+)
+Ask = Callable[[], Awaitable[object]]
+Figures = dict[str, float | None]
+
+
+async def run(*, long: bool = False) -> Figures:
+    """Every figure is null where no PostgreSQL with TLS is installed."""
+    if postgres15_missing():
+        return {f"pool.{name}": None for name in _NAMES}
+    factor = 5 if long else 1
+    with running_postgres15() as server:
+        runner = MigrationRunner(
+            server.access("migrator"), migrations("postgres"), clock=SystemClock(), release="bench"
+        )
+        await runner.apply()
+        return await measure(server.access("database"), factor)
+
+
+async def measure(access: PostgresAccess, factor: int) -> Figures:
+    """Every figure, on a server that has the platform's schema."""
+    pool = PostgresPool(access, application="bench", limits=PoolLimits(max_connections=IN_FLIGHT))
+    await pool.start()
+    held = await asyncpg.create_pool(
+        **_login(access), min_size=IN_FLIGHT, max_size=IN_FLIGHT, connection_class=PlainConnection
+    )
+    try:
+        async with pool.tenant_tx(TENANT) as tx:
+            await tx.execute(_ADD, STREAM)
+
+        async def connecting() -> None:
+            connection: Any = await cast("Any", asyncpg).connect(**_login(access))
+            await connection.fetchval(_ONE, STREAM)
+            await connection.close()
+
+        async def holding() -> None:
+            await cast("Any", held).fetchval(_ONE, STREAM)
+
+        async def as_a_tenant() -> None:
+            async with pool.tenant_tx(TENANT) as tx:
+                await tx.fetch_value(_ONE, STREAM)
+
+        async def reading() -> None:
+            async with pool.tenant_tx(TENANT) as tx:
+                await tx.fetch_value(_POINT, STREAM)
+
+        connect_per_s = await _per_second(connecting, CONNECTS * factor)
+        held_per_s = await _per_second(holding, QUESTIONS * factor)
+        tenant_per_s = await _per_second(as_a_tenant, QUESTIONS * factor)
+        alone_ms = await _alone_ms(reading, QUESTIONS // IN_FLIGHT)
+    finally:
+        await held.close()
+        await pool.stop()
+    return {
+        "pool.connect_per_s": round(connect_per_s, 1),
+        "pool.held_per_s": round(held_per_s, 1),
+        "pool.tenant_per_s": round(tenant_per_s, 1),
+        "pool.ratio": round(held_per_s / connect_per_s, 1),
+        "pool.tenant_ratio": round(tenant_per_s / connect_per_s, 1),
+        "pool.point_read_p50_ms": round(alone_ms[49], 3),
+        "pool.point_read_p99_ms": round(alone_ms[98], 3),
+    }
+
+
+def _login(access: PostgresAccess) -> dict[str, Any]:
+    return {
+        "host": access.host,
+        "port": access.port,
+        "database": access.database,
+        "user": access.user,
+        "password": access.password,
+        "ssl": ssl_of(access),
+    }
+
+
+async def _per_second(ask: Ask, count: int) -> float:
+    async def one_after_the_other() -> None:
+        for _ in range(count // IN_FLIGHT):
+            await ask()
+
+    await ask()
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(one_after_the_other())
+    return count / (time.perf_counter() - began)
+
+
+async def _alone_ms(ask: Ask, count: int) -> list[float]:
+    """Percentiles of one question after the other."""
+    taken_ms: list[float] = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await ask()
+        taken_ms.append((time.perf_counter() - began) * 1_000)
+    return statistics.quantiles(taken_ms, n=100)
