@@ -23,6 +23,8 @@ BIN = Path(sys.executable).parent
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
+TOKEN_USED_S = 600.0
+"""A token ends after 15 minutes; a shared platform may live longer."""
 PORTS = ("data_bridge", "api_gateway", "trading_engine", "database_service", "nats", "client")
 FREE_PORTS = tuple(
     argument for name in (f"ports.{port}" for port in PORTS) for argument in ("--set", f"{name}=0")
@@ -86,7 +88,7 @@ class Platform:
     home: Path
     process: "subprocess.Popen[str]"
     report: dict[str, Any]
-    _tokens: dict[str, str] = field(default_factory=dict)
+    _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -130,9 +132,11 @@ class Platform:
         raise LookupError(name)
 
     def token(self, person: str = "demo/trader") -> str:
-        if person not in self._tokens:
-            self._tokens[person] = self.cli_json("token", "--for", person)["token"]
-        return self._tokens[person]
+        token, asked_s = self._tokens.get(person, ("", -TOKEN_USED_S))
+        if time.monotonic() - asked_s >= TOKEN_USED_S:
+            token = self.cli_json("token", "--for", person)["token"]
+            self._tokens[person] = token, time.monotonic()
+        return token
 
     def request(
         self,
