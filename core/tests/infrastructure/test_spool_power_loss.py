@@ -1,66 +1,29 @@
 """The spool on a real ext4 that fills up, or whose power is cut; `make prove` cuts more."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aitrading.core.testing.campaign import first_seed, points, report
+from aitrading.core.testing.power import in_own_mounts, why_no_power_cut
 
 POWER_LOSS = Path(__file__).with_name("power_loss.py")
 FULL_DISK = Path(__file__).with_name("full_disk.py")
 QUICK_POINTS = 40
 CONTROL_POINTS = 10
 SECONDS_PER_POINT = 2
-NEEDED = ("unshare", "mount", "umount", "mkfs.ext4")
 
 
-def why_not() -> str:
-    """Why the power cannot be cut here; empty when it can."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return "cutting the power of a file system needs root (mount, FS_IOC_SHUTDOWN)"
-    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
-    if missing:
-        return f"these tools are missing: {', '.join(missing)}"
-    trial = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "losetup", "-f"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return f"no loop device: {trial.stderr.strip()}" if trial.returncode else ""
-
-
-REASON = why_not()
+REASON = why_no_power_cut()
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(bool(REASON), reason=REASON or "it can"),
 ]
 
 
-def in_own_namespace(script: Path, *arguments: str, timeout_s: float = 60) -> Any:
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "--propagation", "private"),
-            *(sys.executable, str(script), *arguments),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    return json.loads(done.stdout)
-
-
 def campaign(folder: Path, cuts: int, mode: str) -> dict[str, int]:
     arguments = [str(folder), str(cuts), str(first_seed()), mode]
-    return in_own_namespace(POWER_LOSS, *arguments, timeout_s=60 + cuts * SECONDS_PER_POINT)
+    return in_own_mounts(POWER_LOSS, *arguments, timeout_s=60 + cuts * SECONDS_PER_POINT)
 
 
 @pytest.mark.timeout(60 + points(QUICK_POINTS) * SECONDS_PER_POINT)
@@ -81,7 +44,7 @@ def test_the_same_without_sync_loses_so_the_test_can_see_it(tmp_path: Path) -> N
 
 
 def test_a_full_disk_is_refused_survived_and_over_when_there_is_room(tmp_path: Path) -> None:
-    for told in in_own_namespace(FULL_DISK, str(tmp_path)):
+    for told in in_own_mounts(FULL_DISK, str(tmp_path), timeout_s=60):
         assert told["refused"] == ["SPOOL_DISK_FULL"], told
         assert told["held"] > 100, told
         assert told["sealed"] > 5, told

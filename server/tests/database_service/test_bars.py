@@ -23,6 +23,7 @@ from aitrading.server.database_service.bars.port import BarStore, merged, widene
 from aitrading.server.database_service.bars.reader import BarReader, BarsAsked
 from aitrading.server.database_service.bars.settings import BarSettings
 from aitrading.server.database_service.bars.store import ClickHouseBarStore
+from aitrading.server.database_service.clickhouse.errors import CLICKHOUSE_UNAVAILABLE
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening
 
@@ -200,6 +201,35 @@ async def test_a_keeper_killed_at_any_statement_leaves_exact_bars(
         await room.keeper().keep([alpha])
         for period in Period:
             assert told(await room.bars(alpha, period)) == expected(rows, period)
+
+
+class Picky(ClickHouseBarStore):
+    """Cannot make bars of one organisation."""
+
+    def __init__(self, clickhouse: Any, refused: TenantId) -> None:
+        super().__init__(clickhouse)
+        self._refused = refused
+
+    async def make(self, tenant: TenantId, *arguments: Any) -> None:
+        if tenant == self._refused:
+            raise CLICKHOUSE_UNAVAILABLE.error(reason="test")
+        await super().make(tenant, *arguments)
+
+
+@async_test
+async def test_one_organisation_keeps_no_other_from_its_bars(
+    world: Any, tenants: Tenants, postgres: PostgresServer
+) -> None:
+    first, last = sorted(tenants)
+    async with world() as w:
+        room = room_of(w)
+        for tenant in (first, last):
+            await room.send(tenant, await w.open(tenant), 1, ticks_of([(0, 100, 110)]))
+        with pytest.raises(AitradingError):
+            await room.keeper(Picky(w.clickhouse, first)).keep()
+        left = postgres.as_superuser("SELECT DISTINCT tenant_id FROM market.bar_dirt")
+        assert first in (noted := {row["tenant_id"] for row in left})
+        assert last not in noted
 
 
 @async_test

@@ -1,38 +1,18 @@
 """What PostgreSQL acknowledged survives a power cut; a control that does not wait for the disk must lose."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from aitrading.core.testing.power import in_own_mounts, why_no_power_cut
 
 SCRIPT = Path(__file__).with_name("postgres_power_cut.py")
 DISK = Path(__file__).parents[3] / "core/tests/infrastructure"
 """Where the disk that can be cut is made."""
 CUTS = 2
-NEEDED = ("unshare", "mount", "umount", "mkfs.ext4")
 
 
-def why_not() -> str:
-    """Why the power cannot be cut here; empty when it can."""
-    if os.geteuid() != 0:
-        return "cutting the power of a file system needs root (mount, FS_IOC_SHUTDOWN)"
-    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
-    if missing:
-        return f"these tools are missing: {', '.join(missing)}"
-    trial = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "losetup", "-f"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return f"no loop device: {trial.stderr.strip()}" if trial.returncode else ""
-
-
-REASON = why_not()
+REASON = why_no_power_cut()
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(120),
@@ -41,19 +21,8 @@ pytestmark = [
 
 
 def lost_rows(folder: Path, commit: str) -> int:
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "--propagation", "private"),
-            *(sys.executable, str(SCRIPT), str(folder), str(CUTS), commit),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "PYTHONPATH": str(DISK)},
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    return int(json.loads(done.stdout)["lost"])
+    told = in_own_mounts(SCRIPT, str(folder), str(CUTS), commit, timeout_s=100, modules=(DISK,))
+    return int(told["lost"])
 
 
 def test_no_acknowledged_row_is_lost_and_the_control_loses_some(tmp_path: Path) -> None:

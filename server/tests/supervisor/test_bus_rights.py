@@ -1,15 +1,12 @@
 """Rights on the bus, found in the code: who makes an event may say it, who asks for one may hear it."""
 
 import ast
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-import nats
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 import aitrading.core.infrastructure.event_bus as in_core
@@ -21,7 +18,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.supervisor.bundles import SERVICE_NAMES
 from aitrading.server.supervisor.stores import BUS_RIGHTS
-from aitrading.server.testing.engines import RunningNats, running_nats
+from aitrading.server.testing.engines import running_nats
 
 SERVER: Final = Path(in_kit.__file__).parents[1]
 CORE: Final = Path(in_core.__file__).parents[1]
@@ -146,11 +143,11 @@ async def test_whoever_makes_an_event_may_say_it(tmp_path: Path) -> None:
 
     spoken = {(service, subject_of(EVENTS[name], owner)) for service, name, owner in found()[0]}
     async with running_nats(tmp_path, BUS_RIGHTS) as server:
-        listener = await connect(server, SERVICE_NAMES[0])
+        listener = await server.client(SERVICE_NAMES[0])
         await listener.subscribe("ait.>", cb=note)
         await listener.flush()
         for service in SERVICE_NAMES:
-            speaker = await connect(server, service)
+            speaker = await server.client(service)
             for name, subject in spoken:
                 if name == service:
                     await speaker.publish(subject, service.encode())
@@ -160,22 +157,3 @@ async def test_whoever_makes_an_event_may_say_it(tmp_path: Path) -> None:
         await eventually(lambda: done <= heard, what="every service having spoken")
         await listener.close()
     assert not spoken - heard, "said without the right to: BUS_RIGHTS in supervisor/stores.py"
-
-
-async def connect(server: RunningNats, user: str) -> Client:
-    files, access = server.tls(user), server.access(user)
-    context = ssl.create_default_context(cafile=str(files.ca))
-    context.load_cert_chain(files.certificate, files.private_key)
-    return await nats.connect(
-        access.url,
-        user=access.user,
-        password=access.password,
-        tls=context,
-        tls_hostname="localhost",
-        allow_reconnect=False,
-        error_cb=_ignore,
-    )
-
-
-async def _ignore(_: Exception) -> None:
-    """The client library prints refusals otherwise."""

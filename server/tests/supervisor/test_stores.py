@@ -1,12 +1,9 @@
 """Servers by URL: the engine stays away, the bundle carries the address, plaintext is refused."""
 
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import nats
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from aitrading.core.kit.clock import SystemClock
@@ -21,7 +18,7 @@ from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import SERVICE_NAMES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.stores import BUS_RIGHTS, given_servers
-from aitrading.server.testing.engines import RunningNats, running_nats
+from aitrading.server.testing.engines import running_nats
 
 
 def assembled(home: Home, environ: dict[str, str]) -> Assembly:
@@ -153,36 +150,17 @@ async def test_only_the_gateway_decides_about_access(tmp_path: Path, what: str) 
     subject = f"ait.01890000-0000-7000-8000-000000000000.{what}"
     async with running_nats(tmp_path, BUS_RIGHTS) as server:
         heard: list[str] = []
-        listener = await connect(server, "data-bridge")
+        listener = await server.client("data-bridge")
         await listener.subscribe(subject, cb=_noting(heard))
         await listener.flush()
         for user in ("data-bridge", "trading-engine", "database-service", "api-gateway"):
-            speaker = await connect(server, user)
+            speaker = await server.client(user)
             await speaker.publish(subject, user.encode())
             await speaker.flush()
             await speaker.close()
         await eventually(lambda: heard, what="the gateway's word")
         await listener.close()
     assert heard == ["api-gateway"]
-
-
-async def connect(server: RunningNats, user: str) -> Client:
-    files, access = server.tls(user), server.access(user)
-    context = ssl.create_default_context(cafile=str(files.ca))
-    context.load_cert_chain(files.certificate, files.private_key)
-    return await nats.connect(
-        access.url,
-        user=access.user,
-        password=access.password,
-        tls=context,
-        tls_hostname="localhost",
-        allow_reconnect=False,
-        error_cb=_ignore,
-    )
-
-
-async def _ignore(_: Exception) -> None:
-    """The client library prints refusals otherwise."""
 
 
 def _noting(heard: list[str]) -> Callable[[Msg], Awaitable[None]]:

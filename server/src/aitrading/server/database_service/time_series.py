@@ -1,7 +1,7 @@
 """Where ticks and bars of this installation lie: in ClickHouse, or in PostgreSQL alone.
 
 What the ledger calls stored must be found where it is looked for, so the place is written down
-before the first tick and a start with another setting is refused.
+at the first start and a start with another setting is refused.
 """
 
 from typing import ClassVar, Final
@@ -26,9 +26,9 @@ _SQL: Final = Queries.load(__package__ or "", "time_series.sql")
 TIME_SERIES_ELSEWHERE: Final = ErrorSpec(
     code="TIME_SERIES_ELSEWHERE",
     category=Category.FATAL,
-    message="The ticks of this installation lie in {place}, and the settings say {wanted}.",
-    why="`stores.postgres_alone` was changed after ticks had been stored; they would be out of "
-    "sight although they count as stored.",
+    message="This installation keeps its ticks in {place}, and the settings say {wanted}.",
+    why="The first start decided, and `stores.postgres_alone` was changed since: ticks that count "
+    "as stored would be out of sight.",
     remedy="Set it back. To change the place, begin with an empty home and send history again.",
     impact=Impact.MARKET_DATA,
 )

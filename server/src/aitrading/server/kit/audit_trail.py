@@ -13,6 +13,8 @@ from aitrading.core.logging.optimized_log_router import current_context
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Transaction
 
+HOST_ACTOR: Final = "host:admin"
+"""Whoever may use `run/admin.sock`: the host's administrator."""
 _SQL: Final = Queries.load("aitrading.server.kit", "audit_trail.sql")
 
 

@@ -1,7 +1,8 @@
 """One request as a handler sees it: authenticated, bounded, decoded on demand."""
 
+import re
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from aitrading.server.kit.authentication import require_same_origin
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 
 T = TypeVar("T")
+_NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,16 @@ class Call:
             raise REQUEST_INVALID.error(reason=f"the query parameter `{name}` is given twice")
         return values[0] if values else default
 
-    def limit(self, default: int, most: int) -> int:
-        """The query parameter `limit`, from 1 to `most`; raises `REQUEST_INVALID`."""
-        text = self.query_or("limit", str(default))
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
-            raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {most}")
+    def number(self, name: str, default: int, most: int) -> int:
+        """A query parameter that is a number from 1 to `most`; raises `REQUEST_INVALID`."""
+        text = self.query_or(name, str(default))
+        if not (_NUMBER.fullmatch(text) and 1 <= int(text) <= most):
+            raise REQUEST_INVALID.error(reason=f"`{name}` is not a number from 1 to {most}")
         return int(text)
+
+    def limit(self, default: int, most: int) -> int:
+        """How many the caller wants at most."""
+        return self.number("limit", default, most)
 
     def header(self, name: str) -> str | None:
         """A header's value, or None."""

@@ -10,6 +10,7 @@ import msgspec
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.crypto import sha256
+from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.database_errors import DATABASE_ALREADY_EXISTS
 from aitrading.server.kit.http_errors import REQUEST_INVALID
@@ -19,7 +20,6 @@ from aitrading.server.kit.tenancy import PLATFORM
 from aitrading.server.kit.transactions import TenantTransaction
 
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
-HOST_ACTOR: Final = "host:admin"
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 _SQL: Final = Queries.load("aitrading.server.kit", "idempotency.sql")
 T = TypeVar("T")

@@ -16,6 +16,6 @@ class StoreSettings:
         bool,
         Setting(
             doc="Keep everything in PostgreSQL: no ClickHouse, no cache engine. For small "
-            "installations; decided before the first tick and not changed later.",
+            "installations; decided by the first start and not changed later.",
         ),
     ] = False

@@ -35,7 +35,10 @@ class TenantSettings:
     async def of(self, tenant: TenantId, section: type[T]) -> T:
         """The section as it is for this organisation now."""
         read_ns = self._read_ns.get(tenant)
-        if read_ns is None or self._clock.monotonic_ns() - read_ns > REFRESH_S * NS_PER_S:
+        if read_ns is None:
+            await self._refresh(tenant)
+        elif self._clock.monotonic_ns() - read_ns > REFRESH_S * NS_PER_S:
+            self._note(tenant)  # who comes meanwhile is served with what is known
             await self._refresh(tenant)
         return self._config.get_for(tenant, section)
 

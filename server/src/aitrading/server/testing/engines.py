@@ -11,11 +11,15 @@ Works as root and as an ordinary user. Each manager yields how to reach its engi
 
 import signal
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
+
+import nats
+from nats.aio.client import Client
 
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.randomness import SystemRandomness
@@ -118,6 +122,24 @@ class RunningNats:
     def tls(self, name: str) -> TlsFiles:
         """A client certificate made for this run."""
         return self._authority.issue(name)
+
+    async def client(self, user: str) -> Client:
+        """The bare library, logged in as a service; what is refused it says to nobody."""
+
+        async def ignored(_: Exception) -> None: ...
+
+        files, access = self.tls(user), self.access(user)
+        context = ssl.create_default_context(cafile=str(files.ca))
+        context.load_cert_chain(files.certificate, files.private_key)
+        return await nats.connect(
+            access.url,
+            user=access.user,
+            password=access.password,
+            tls=context,
+            tls_hostname="localhost",
+            allow_reconnect=False,
+            error_cb=ignored,
+        )
 
 
 @asynccontextmanager

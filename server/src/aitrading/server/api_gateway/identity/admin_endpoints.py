@@ -25,12 +25,12 @@ from aitrading.server.api_gateway.identity.errors import (
 from aitrading.server.api_gateway.identity.login import LINK_LIFETIME_S, Login, LoginName
 from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.authority.passwords import PASSWORD_TOO_WEAK
+from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers
 
 ADMIN_PATH: Final = "/internal/v1/admin"
 ADMIN: Final = peers(ADMIN_SERVICE)
-ACTOR: Final = "host:admin"
 REFUSALS: Final = (IDENTITY_EXISTS, IDENTITY_INVALID, IDENTITY_UNKNOWN)
 
 
@@ -122,7 +122,7 @@ class AdminEndpoints:
     async def create_tenant(self, call: Call) -> Tenant:
         """Create an organisation."""
         new = await call.json(NewTenant)
-        return await self._administration.create_tenant(new.name, actor=ACTOR)
+        return await self._administration.create_tenant(new.name, actor=HOST_ACTOR)
 
     @endpoint("GET", f"{ADMIN_PATH}/tenants", access=ADMIN, answer=list[Tenant])
     async def tenants(self, call: Call) -> list[Tenant]:
@@ -140,7 +140,7 @@ class AdminEndpoints:
     )
     async def create_user(self, call: Call) -> Credentials:
         """Create a person; a generated password is told once."""
-        return await self._administration.create_user(await call.json(NewUser), actor=ACTOR)
+        return await self._administration.create_user(await call.json(NewUser), actor=HOST_ACTOR)
 
     @endpoint("GET", f"{ADMIN_PATH}/users", access=ADMIN, answer=list[User])
     async def users(self, call: Call) -> list[User]:
@@ -159,7 +159,7 @@ class AdminEndpoints:
         """Give a person a new password; ends all their sessions."""
         wanted = await call.json(PasswordReset)
         name = LoginName(tenant=wanted.tenant, user=wanted.user)
-        return await self._administration.reset_password(name, wanted.password, actor=ACTOR)
+        return await self._administration.reset_password(name, wanted.password, actor=HOST_ACTOR)
 
     @endpoint(
         "POST",
@@ -173,7 +173,7 @@ class AdminEndpoints:
         """Suspend a person or let them in again."""
         wanted = await call.json(StateChange)
         name = LoginName(tenant=wanted.tenant, user=wanted.user)
-        await self._administration.set_user_state(name, wanted.state, actor=ACTOR)
+        await self._administration.set_user_state(name, wanted.state, actor=HOST_ACTOR)
         return Done()
 
     @endpoint(
@@ -188,7 +188,7 @@ class AdminEndpoints:
         """Create a device and its one-time enrolment code."""
         new = await call.json(NewDevice)
         tenant = await self._administration.tenant(new.tenant)
-        return await self._devices.invite(tenant, new.name, actor=ACTOR)
+        return await self._devices.invite(tenant, new.name, actor=HOST_ACTOR)
 
     @endpoint("GET", f"{ADMIN_PATH}/devices", access=ADMIN, answer=list[DeviceState])
     async def devices(self, call: Call) -> list[DeviceState]:
@@ -207,7 +207,7 @@ class AdminEndpoints:
         """End a device's right to connect."""
         wanted = await call.json(DeviceName)
         tenant = await self._administration.tenant(wanted.tenant)
-        await self._devices.revoke(tenant, wanted.device, actor=ACTOR, reason=wanted.reason)
+        await self._devices.revoke(tenant, wanted.device, actor=HOST_ACTOR, reason=wanted.reason)
         return Done()
 
     @endpoint(
@@ -221,7 +221,7 @@ class AdminEndpoints:
     async def login_link(self, call: Call) -> LoginLink:
         """A one-time link that opens the page logged in."""
         wanted = await call.json(UserName)
-        code = await self._login.create_link(wanted.login_name(), actor=ACTOR)
+        code = await self._login.create_link(wanted.login_name(), actor=HOST_ACTOR)
         return LoginLink(code=code.reveal(), lifetime_s=LINK_LIFETIME_S)
 
     @endpoint(
@@ -235,7 +235,7 @@ class AdminEndpoints:
     async def token(self, call: Call) -> GivenToken:
         """An access token of a person, for scripts on the host."""
         wanted = await call.json(UserName)
-        tickets = await self._login.by_host(wanted.login_name(), actor=ACTOR)
+        tickets = await self._login.by_host(wanted.login_name(), actor=HOST_ACTOR)
         return GivenToken(
             token=tickets.access.token.reveal(),
             expires_at=datetime_of_ns(tickets.access.expires_ns),
@@ -252,7 +252,9 @@ class AdminEndpoints:
     )
     async def create_account(self, call: Call) -> Account:
         """Create a broker account."""
-        return await self._administration.create_account(await call.json(NewAccount), actor=ACTOR)
+        return await self._administration.create_account(
+            await call.json(NewAccount), actor=HOST_ACTOR
+        )
 
     @endpoint("GET", f"{ADMIN_PATH}/accounts", access=ADMIN, answer=list[Account])
     async def accounts(self, call: Call) -> list[Account]:

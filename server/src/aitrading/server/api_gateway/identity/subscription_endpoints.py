@@ -1,7 +1,6 @@
 """`/internal/v1/admin/subscriptions…`: plans and what people have of them, for the host."""
 
 from aitrading.server.api_gateway.identity.admin_endpoints import (
-    ACTOR,
     ADMIN,
     ADMIN_PATH,
     REFUSALS,
@@ -16,6 +15,7 @@ from aitrading.server.api_gateway.identity.admin_shapes import (
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.errors import IDENTITY_UNKNOWN
 from aitrading.server.api_gateway.identity.subscriptions import Subscriptions
+from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint
 
@@ -37,7 +37,7 @@ class SubscriptionAdminEndpoints:
     )
     async def subscribe(self, call: Call) -> Subscription:
         """Replace what an organisation or a person is entitled to."""
-        return await self._subscriptions.set(await call.json(NewSubscription), actor=ACTOR)
+        return await self._subscriptions.set(await call.json(NewSubscription), actor=HOST_ACTOR)
 
     @endpoint(
         "POST",
@@ -50,7 +50,7 @@ class SubscriptionAdminEndpoints:
     async def set_state(self, call: Call) -> SubscriptionVersion:
         """Pause, end or resume a subscription."""
         change = await call.json(SubscriptionStateChange)
-        version = await self._subscriptions.set_state(change, actor=ACTOR)
+        version = await self._subscriptions.set_state(change, actor=HOST_ACTOR)
         return SubscriptionVersion(version=version)
 
     @endpoint("GET", f"{ADMIN_PATH}/subscriptions", access=ADMIN, answer=list[Subscription])

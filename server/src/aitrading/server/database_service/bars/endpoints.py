@@ -1,5 +1,6 @@
 """Bars over HTTP."""
 
+import re
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from aitrading.server.kit.http_errors import REQUEST_INVALID
 
 DEFAULT_LIMIT: Final = 1_000
 MAX_LIMIT: Final = 10_000
+_CURSOR: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 _PERIODS: Final = ", ".join(f"`{text}`" for text in BY_TEXT)
 _QUERY: Final = (
     QueryField(name="symbol", doc="The symbol as the broker spells it.", required=True),
@@ -92,9 +94,9 @@ def _begin(call: Call, name: str, default_s: int) -> int:
 
 
 def _cursor(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:13]) <= LATEST_MS // 1_000):
+    if not (_CURSOR.fullmatch(text) and int(text) <= LATEST_MS // 1_000):
         raise REQUEST_INVALID.error(reason="`cursor` was not given out here")
-    return int(text[:13])
+    return int(text)
 
 
 def _device(text: str | None) -> UUID | None:

@@ -72,13 +72,21 @@ class BarKeeper:
     async def keep(self, tenants: Iterable[TenantId] = ()) -> None:
         """One round over organisations whose ticks came since the last one, and over these.
 
-        Raises what a store raises; whoever was not finished stays for the next round.
+        One that cannot be finished stays for the next round and keeps no other from its turn; the
+        last failure is raised at the end.
         """
         self._waiting |= self._writer.take_touched() | set(tenants)
+        failure: AitradingError | None = None
         for tenant in sorted(self._waiting):
-            while await self._make_some(tenant):
-                pass
-            self._waiting.discard(tenant)
+            try:
+                while await self._make_some(tenant):
+                    pass
+            except AitradingError as exc:
+                failure = exc
+            else:
+                self._waiting.discard(tenant)
+        if failure is not None:
+            raise failure
 
     async def _make_some(self, tenant: TenantId) -> bool:
         """Work through some notes of one organisation; tells whether there may be more."""

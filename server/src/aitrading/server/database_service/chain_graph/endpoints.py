@@ -15,11 +15,11 @@ from aitrading.server.database_service.chain_graph.errors import (
 )
 from aitrading.server.database_service.chain_graph.keeper import ChainKeeper, Impact
 from aitrading.server.database_service.chain_graph.port import Narrow, StoredChain
+from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 
 HOST: Final = peers(ADMIN_SERVICE)
-HOST_ACTOR: Final = "host:admin"
 _PATH: Final = "/api/v1/chain-graph"
 _HOST_PATH: Final = "/internal/v1/admin/chain-graph"
 _OF: Final = (

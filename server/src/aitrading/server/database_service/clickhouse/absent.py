@@ -19,19 +19,6 @@ class AbsentClickHouse(ClickHouseEngine):
 
     depends_on: tuple[str, ...] = ()
 
-    def __init__(self) -> None:
-        self._state = ComponentState.NEW
-
-    @property
-    @override
-    def name(self) -> str:
-        return "clickhouse"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._state
-
     @override
     async def start(self) -> None:
         self._state = ComponentState.HEALTHY

@@ -70,21 +70,10 @@ class EmbeddedClickHouse(ClickHouseEngine):
     ) -> None:
         self._folder = folder
         self._limits = limits or EngineLimits()
-        self._state = ComponentState.NEW
         self._writer: _Handle | None = None
         self._readers: asyncio.Queue[_Handle] = asyncio.Queue()
         self._handles: list[_Handle] = []
         self.depends_on = depends_on
-
-    @property
-    @override
-    def name(self) -> str:
-        return "clickhouse"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._state
 
     @override
     async def start(self) -> None:

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from aitrading.core.infrastructure.lifecycle import Component
+from aitrading.core.infrastructure.lifecycle import Component, ComponentState
 from aitrading.server.database_service.clickhouse.walls import Seen, Whose
 from aitrading.server.kit.backup_api import FrozenStore
 
@@ -67,6 +68,18 @@ class ClickHouse(Protocol):
 
 class ClickHouseEngine(ClickHouse, Component, Protocol):
     """A ClickHouse that starts and stops with the process."""
+
+    _state: ComponentState = ComponentState.NEW
+
+    @property
+    @override
+    def name(self) -> str:
+        return "clickhouse"
+
+    @property
+    @override
+    def state(self) -> ComponentState:
+        return self._state
 
     def release_start_up_memory(self) -> None:
         """Give back what only the start needed; called when the schema is applied."""

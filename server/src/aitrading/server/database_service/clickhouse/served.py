@@ -18,7 +18,7 @@ import numpy as np
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
-from aitrading.core.security.db_security_manager import MINIMUM_TLS_VERSION, StoreTarget
+from aitrading.core.security.db_security_manager import StoreTarget
 from aitrading.server.database_service.clickhouse.errors import (
     CLICKHOUSE_NOT_HERE,
     CLICKHOUSE_UNAVAILABLE,
@@ -32,6 +32,7 @@ from aitrading.server.database_service.clickhouse.port import (
     parameter_text,
 )
 from aitrading.server.database_service.clickhouse.walls import SETTING, Seen, Whose, wall
+from aitrading.server.database_service.https_store import verified_context
 from aitrading.server.kit.backup_api import FrozenStore
 
 T = TypeVar("T")
@@ -70,10 +71,7 @@ class ServedClickHouse(ClickHouseEngine):
         depends_on: tuple[str, ...] = (),
     ) -> None:
         limits = limits or ServerLimits()
-        context = ssl.create_default_context(
-            cafile=str(target.ca_file) if target.ca_file else None
-        )
-        context.minimum_version = ssl.TLSVersion[MINIMUM_TLS_VERSION.replace(".", "_")]
+        context = verified_context(target)
         self._limits = limits
         self._writer = _WriteLine(target, context, "clickhouse-write", limits.write_timeout_s)
         self._all_readers = [
@@ -82,18 +80,7 @@ class ServedClickHouse(ClickHouseEngine):
         ]
         self._readers: asyncio.Queue[_Line] = asyncio.Queue()
         self._insert_settings: Mapping[str, str] = _OLDER_SWITCH
-        self._state = ComponentState.NEW
         self.depends_on = depends_on
-
-    @property
-    @override
-    def name(self) -> str:
-        return "clickhouse"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._state
 
     @override
     async def start(self) -> None:

@@ -14,6 +14,8 @@ from aitrading.server.kit.queries import Queries
 
 BATCH: Final = 200
 MAX_SIMILAR: Final = 20
+MAX_CLEANINGS: Final = 5
+"""Rounds of taking forgotten vectors out; an index that keeps them costs places, not the answer."""
 LEAST_SIMILARITY: Final = 0.25
 """Below this two errors have nothing in common that a person would recognise."""
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")
@@ -53,7 +55,8 @@ class ErrorLookup:
     ) -> list[SimilarError]:
         """All of it behind one guard: a part that asks no store must not close the breaker."""
         await self._catch_up(tenant)
-        while True:
+        described: list[SimilarError] = []
+        for _ in range(MAX_CLEANINGS):
             found = await self._index.nearest(tenant, embed(features), limit + 1)
             near = {
                 each.fingerprint: each.similarity
@@ -63,9 +66,10 @@ class ErrorLookup:
             described = await self._described(tenant, near)
             gone = near.keys() - {each.fingerprint for each in described}
             if not gone:
-                return described[:limit]
+                break
             # Forgotten while the index was away; left there they would take others' places.
             await self._index.remove(tenant, sorted(gone))
+        return described[:limit]
 
     async def forget(self, tenant: TenantId, fingerprints: list[str]) -> None:
         """Take vectors of forgotten errors out; what cannot be taken out now goes when it is found."""

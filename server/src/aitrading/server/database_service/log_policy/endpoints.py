@@ -162,14 +162,12 @@ class HostLogEndpoints:
 
 
 async def _costs(book: PolicyBook, call: Call) -> Costs:
-    limit, before = call.query_or("limit", str(COSTS_DEFAULT)), call.query_or("cursor", None)
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= COSTS_MAX):
-        raise REQUEST_INVALID.error(reason=f"`limit` is not a number from 1 to {COSTS_MAX}")
+    limit, before = call.limit(COSTS_DEFAULT, COSTS_MAX), call.query_or("cursor", None)
     try:
         cursor = date.max if before is None else date.fromisoformat(before)
     except ValueError:
         raise REQUEST_INVALID.error(reason="`cursor` is not from an answer of this list") from None
-    found = await book.costs(cursor, int(limit) + 1)
-    page = found[: int(limit)]
+    found = await book.costs(cursor, limit + 1)
+    page = found[:limit]
     more = len(found) > len(page)
     return Costs(costs=page, next_cursor=page[-1].date.isoformat() if more else None)

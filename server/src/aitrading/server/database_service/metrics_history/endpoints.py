@@ -62,7 +62,7 @@ class HistoryEndpoints:
     async def history(self, call: Call) -> MetricHistory:
         """What a metric was, step by step."""
         await self._operators.require(call.token)
-        name, step_s = call.query("name"), _step(call.query_or("step", str(DEFAULT_STEP_S)))
+        name, step_s = call.query("name"), call.number("step", DEFAULT_STEP_S, MAX_STEP_S)
         if not _NAME.fullmatch(name):
             raise REQUEST_INVALID.error(reason="`name` is not the name of a metric")
         to_ms = _moment(call, "to", self._clock.now_ns() // 1_000_000 + 1)
@@ -78,12 +78,6 @@ class HistoryEndpoints:
             cut=len(samples) == MAX_SAMPLES,
             items=tuple(steps_of(samples, step_s, counter=name.endswith("_total"))),
         )
-
-
-def _step(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_STEP_S):
-        raise REQUEST_INVALID.error(reason=f"`step` is not a number from 1 to {MAX_STEP_S}")
-    return int(text[:9])
 
 
 def _moment(call: Call, name: str, default_ms: int) -> int:

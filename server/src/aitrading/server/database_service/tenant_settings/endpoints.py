@@ -12,11 +12,11 @@ from aitrading.server.database_service.tenant_settings.book import (
     GrantedSetting,
     SettingsBook,
 )
+from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers
 
 HOST: Final = peers(ADMIN_SERVICE)
-HOST_ACTOR: Final = "host:admin"
 _PATH: Final = "/internal/v1/admin/settings"
 _TENANT: Final = QueryField(name="tenant", doc="The organisation by name or id.", required=True)
 
