@@ -1,6 +1,7 @@
 """The platform as fixtures."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if used:
             assert item.get_closest_marker("xdist_group") is None, item.nodeid
             item.add_marker(pytest.mark.xdist_group(used[0]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Stop a shared platform after the last test that asks for it.
+
+    Idle platforms took half of the machine from the tests that followed. Only where a worker has
+    all its tests together: elsewhere it would be started again and again.
+    """
+    result = yield
+    if "PYTEST_XDIST_WORKER" in os.environ and isinstance(item, pytest.Function):
+        wanted = set(getattr(nextitem, "fixturenames", ()))
+        for name in set(SHARED) & set(item.fixturenames) - wanted:
+            for definition in item._fixtureinfo.name2fixturedefs.get(name, ()):
+                definition.finish(item._request)
+    return result
 
 
 @pytest.fixture(scope="session")

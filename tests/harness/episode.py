@@ -126,5 +126,5 @@ def quotes_move(platform: Platform, timeout_s: float = 10.0) -> bool:
 
 def ticks_are_stored(platform: Platform, timeout_s: float = 20.0) -> bool:
     """Whether ticks of the demo still become history."""
-    began = platform.history("EURUSD")[-1]
+    began = wait_until(lambda: platform.history("EURUSD"), what="the history")[-1]
     return patiently(lambda: platform.history("EURUSD")[-1] > began, timeout_s)

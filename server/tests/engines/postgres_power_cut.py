@@ -18,6 +18,7 @@ from power_loss import Disk
 
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.proc import descendants
+from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS
 from aitrading.server.testing.engines import running_postgres
 
 IMAGE_BYTES = 512 << 20
@@ -46,7 +47,7 @@ async def write_for_ever(engine: Any, commit: str, acknowledged: set[int]) -> No
         while True:
             row = await connection.fetchval("INSERT INTO s.t DEFAULT VALUES RETURNING id")
             acknowledged.add(row)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncpg.PostgresError, *CONNECTION_FAULTS):
         connection.terminate()
 
 

@@ -1,5 +1,7 @@
 """Child processes: their output, their end, and that they cannot outlive us."""
 
+import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -59,6 +61,24 @@ async def test_stop_kills_what_ignores_its_signal() -> None:
     await eventually(lambda: b"up" in said)
     assert await process.stop() == -signal.SIGKILL
     assert not process.id.alive
+
+
+@async_test
+async def test_the_end_is_told_although_the_output_has_nowhere_to_go() -> None:
+    """The log is on a disk that fails; its last words are read at its end."""
+    failures: list[bytes] = []
+
+    def failing(chunk: bytes) -> None:
+        failures.append(chunk)
+        raise OSError(errno.EIO, "the disk is gone")
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+    process = start_process(launch("print('last words')"), failing)
+    loop.remove_reader(process._born.stdout_fd)
+    assert await process.wait() == 0
+    assert failures
+    assert await process.stop() == 0
 
 
 @async_test

@@ -102,7 +102,9 @@ async def test_after_a_promotion_the_pool_goes_on_and_no_acknowledged_row_is_los
             await first.kill()
             before = len(told.acknowledged)
             await cluster.promote(second)
-            await eventually(lambda: len(told.acknowledged) > before + 50, what="rows after it")
+            await eventually(
+                lambda: len(told.acknowledged) > before + 50, what="rows after it", timeout_s=60
+            )
             for writer in writers:
                 writer.cancel()
         async with pool.tenant_tx(TENANT) as tx:

@@ -9,6 +9,11 @@ from playwright.sync_api import BrowserContext, Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
+def is_live(page: Page) -> None:
+    """This page's own stream is open; one that a page before left may be counted for a while."""
+    expect(page.locator("body")).to_have_attribute("data-link", "live", timeout=10_000)
+
+
 def row(page: Page, symbol: str) -> Any:
     return page.locator(f'#quotes tr[data-key="{symbol}"]')
 
@@ -37,8 +42,8 @@ def test_a_login_link_works_where_the_login_page_is_open_already(context: Browse
     expect(page).not_to_have_url(re.compile("CODE"))
 
 
-def test_quotes_move_when_the_stream_says_so(terminal: Page, backend: Any, until: Any) -> None:
-    until(lambda: backend.subscribers > 0)
+def test_quotes_move_when_the_stream_says_so(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
     backend.quote("EURUSD", "1.08340", "1.08348")
     expect(row(terminal, "EURUSD").locator('[data-field="bid"]')).to_have_text("1.08340")
     expect(row(terminal, "EURUSD").locator('[data-field="spread"]')).to_have_text("8")
@@ -49,10 +54,8 @@ def test_quotes_move_when_the_stream_says_so(terminal: Page, backend: Any, until
     expect(terminal.locator("body")).to_have_attribute("data-link", "live")
 
 
-def test_a_lost_stream_is_announced_and_its_prices_are_old(
-    terminal: Page, backend: Any, until: Any
-) -> None:
-    until(lambda: backend.subscribers > 0)
+def test_a_lost_stream_is_announced_and_its_prices_are_old(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
     backend.quote("GBPUSD", "1.26871", "1.26883")
     expect(row(terminal, "GBPUSD")).not_to_have_attribute("data-old", "")
     backend.streaming = False
@@ -69,8 +72,8 @@ def test_a_lost_stream_is_announced_and_its_prices_are_old(
     expect(terminal.locator("#events")).to_contain_text("connection lost")
 
 
-def test_an_old_quote_ages_in_view(terminal: Page, backend: Any, until: Any) -> None:
-    until(lambda: backend.subscribers > 0)
+def test_an_old_quote_ages_in_view(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
     backend.quote("XAUUSD", "2034.51", "2034.76", time=backend.stamp(30))
     expect(row(terminal, "XAUUSD").locator('[data-field="age"]')).to_have_text(
         re.compile(r"^3\ds$")
@@ -78,10 +81,8 @@ def test_an_old_quote_ages_in_view(terminal: Page, backend: Any, until: Any) -> 
     expect(row(terminal, "XAUUSD")).to_have_attribute("data-old", "")
 
 
-def test_feed_states_and_the_platform_follow_the_server(
-    terminal: Page, backend: Any, until: Any
-) -> None:
-    until(lambda: backend.subscribers > 0)
+def test_feed_states_and_the_platform_follow_the_server(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
     backend.quote("USDJPY", "149.325", "149.339")
     backend.send(type="feed", symbol="USDJPY", state="DEAD", reason="device gone")
     expect(row(terminal, "USDJPY").locator('[data-field="state"]')).to_have_text("DEAD")
@@ -105,8 +106,8 @@ def test_unknown_health_is_announced(terminal: Page, backend: Any) -> None:
     expect(terminal.locator("#banner-health")).to_be_hidden()
 
 
-def test_the_keyboard_does_everything(terminal: Page, backend: Any, until: Any) -> None:
-    until(lambda: backend.subscribers > 0)
+def test_the_keyboard_does_everything(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
     for symbol in ("EURUSD", "GBPUSD", "USDJPY"):
         backend.quote(symbol, "1.10000", "1.10010")
     expect(row(terminal, "USDJPY")).to_be_visible()
@@ -131,8 +132,8 @@ def test_the_keyboard_does_everything(terminal: Page, backend: Any, until: Any) 
     expect(terminal.locator("#help")).to_be_hidden()
 
 
-def test_a_hostile_symbol_is_text(terminal: Page, backend: Any, until: Any) -> None:
-    until(lambda: backend.subscribers > 0)
+def test_a_hostile_symbol_is_text(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
     backend.quote("<img src=x onerror=alert(1)>", "1.00000", "1.00010")
     expect(terminal.locator("#quotes tbody")).to_contain_text("<img src=x onerror=alert(1)>")
     assert terminal.locator("#quotes img").count() == 0

@@ -79,6 +79,7 @@ class DeviceLink(WSListener):
         self._on_gap = on_gap
         self._transport: WSTransport | None = None
         self._goodbyes = 0
+        self._is_leaving = False
         self._streams: dict[int, BridgeStream] = {}
 
     @override
@@ -105,6 +106,8 @@ class DeviceLink(WSListener):
 
     @override
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if self._is_leaving and frame.msg_type is not WSMsgType.CLOSE:
+            return
         if frame.msg_type is WSMsgType.BINARY and frame.fin:
             for event in self._session.receive(frame.get_payload_as_memoryview()):
                 self._on_event(event)
@@ -153,7 +156,7 @@ class DeviceLink(WSListener):
 
     def poll(self) -> None:
         """Let time act on the session; a peer that takes no goodbye is cut off."""
-        if self._session.state is SessionState.CLOSED:
+        if self._is_leaving:
             self._goodbyes += 1
             if self._goodbyes > GOODBYE_POLLS and self._transport is not None:
                 self._transport.disconnect(graceful=False)
@@ -213,7 +216,12 @@ class DeviceLink(WSListener):
         self._disconnect()
 
     def _disconnect(self) -> None:
+        """Say goodbye and let the device hang up; `poll` cuts it off when it does not.
+
+        A socket that is closed with unread bytes in it is reset, and a device that was still
+        sending would never read why the link ended.
+        """
         transport = self._transport
-        if transport is not None and not transport.is_disconnected:
+        if transport is not None and not transport.is_disconnected and not self._is_leaving:
+            self._is_leaving = True
             transport.send_close(WSCloseCode.OK)
-            transport.disconnect()

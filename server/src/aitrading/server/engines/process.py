@@ -130,10 +130,12 @@ class Process:
         os.close(self._pidfd)
         if self._born.control_fd is not None:
             os.close(self._born.control_fd)
-        self._on_output()
-        loop.remove_reader(self._born.stdout_fd)
-        os.close(self._born.stdout_fd)
-        self._ended.set_result(code)
+        try:
+            self._on_output()
+        finally:  # where it goes may be a disk that fails; the end must be told all the same
+            loop.remove_reader(self._born.stdout_fd)
+            os.close(self._born.stdout_fd)
+            self._ended.set_result(code)
 
     def _on_output(self) -> None:
         try:
