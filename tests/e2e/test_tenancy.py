@@ -135,6 +135,17 @@ def said(answer: Any, sent: str) -> list[str]:
     return sorted(VARYING.sub("#", text) for text in told)
 
 
+def without_names(answer: Any) -> Any:
+    """An answer without free text: the thief's own devices are named like what it tried."""
+    match answer:
+        case dict():
+            return {key: without_names(each) for key, each in answer.items() if key != "name"}
+        case list():
+            return [without_names(each) for each in answer]
+        case _:
+            return answer
+
+
 def every_attempt(
     operation: Any, loot: Loot
 ) -> Iterator[tuple[Place, str, Attempt, Attempt, str]]:
@@ -165,14 +176,14 @@ def test_a_person_with_ids_of_others_learns_and_changes_nothing(
         stolen, missing = ask(theft), ask(ghost_try)
         assert stolen[0] == missing[0], (place, true, stolen, missing)
         assert said(stolen[1], true) == said(missing[1], ghost), (place, true)
-        leaked = loot.ids & set(texts(stolen[1])) - {true}
+        leaked = loot.ids & set(texts(without_names(stolen[1]))) - {true}
         assert not leaked, (place, true, leaked)
     plain = attempt(operation, ("none",), "", {})
     (tenant,) = [true for true, _ in loot.pairs if true == before["tenant"]["id"]]
     for header in TENANT_HEADERS:
         status, answer = ask(plain, {header: tenant})
         assert status == ask(plain)[0]
-        assert not loot.ids & set(texts(answer))
+        assert not loot.ids & set(texts(without_names(answer)))
     assert settled(victim(platform)) == before
 
 

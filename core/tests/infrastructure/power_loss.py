@@ -75,11 +75,18 @@ class Disk:
         os.close(descriptor)
 
     def unmount(self) -> None:
+        """Wait for the loop device to go too: mounting it again would give back the dead disk."""
         for _ in range(UNMOUNT_TRIES):
-            if not subprocess.run(["umount", self._mount_point], check=False).returncode:
+            if self._mount_point.is_mount():
+                subprocess.run(["umount", self._mount_point], check=False)
+            elif not self._loop_devices():
                 return
             time.sleep(0.01)
         raise RuntimeError("the file system stays in use")
+
+    def _loop_devices(self) -> str:
+        command = ["losetup", "--associated", self._image]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 class Campaign:

@@ -55,6 +55,24 @@ async def test_a_program_that_takes_too_long_is_ended() -> None:
 
 
 @async_test
+async def test_its_children_end_with_it(tmp_path: Path) -> None:
+    """As `initdb` and the server it runs: a folder they write must be ours when they were killed."""
+    told = tmp_path / "child"
+    parent = f"""if True:
+        import pathlib, subprocess, time
+        child = subprocess.Popen(["/bin/sleep", "600"])
+        pathlib.Path({str(told)!r}).write_text(str(child.pid) + "\\n")
+        time.sleep(600)
+    """
+    running = asyncio.ensure_future(run_to_end(launch(parent), timeout_s=60))
+    await eventually(lambda: told.exists() and told.read_text().endswith("\n"))
+    child = process_id(int(told.read_text()))
+    running.cancel()
+    await asyncio.wait([running])
+    assert not child.alive
+
+
+@async_test
 async def test_stop_kills_what_ignores_its_signal() -> None:
     said = bytearray()
     process = start_process(launch(STUBBORN, stop_timeout_s=0.2), said.extend)

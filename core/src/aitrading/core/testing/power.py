@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-NEEDED: Final = ("unshare", "mount", "umount", "mkfs.ext4")
+NEEDED: Final = ("unshare", "mount", "umount", "losetup", "mkfs.ext4")
 OWN_MOUNTS: Final = ("unshare", "-m", "--propagation", "private")
 ERROR_CHARS: Final = 3_000
 

@@ -18,9 +18,10 @@ from typing_extensions import override
 
 from aitrading.server.engines.linux import die_with_parent
 from aitrading.server.engines.os_user import Confinement
-from aitrading.server.engines.proc import START_TIME, STATE, stat_fields
+from aitrading.server.engines.proc import START_TIME, STATE, descendants, stat_fields
 
 READ_BYTES = 65_536
+DYING_POLL_S = 0.005
 CONTROL_FD = 0
 """Where a controlled child finds its control pipe."""
 GO = b"go\n"
@@ -188,13 +189,31 @@ async def run_to_end(launch: Launch, *, stdin: bytes = b"", timeout_s: float) ->
 
 
 async def end_of(process: Process, *, timeout_s: float) -> int:
-    """Wait for the end of a short program; kill it when it takes longer or we are cancelled."""
+    """Wait for the end of a short program; kill it when it takes longer or we are cancelled.
+
+    Killing takes the programs it started too: none of them still writes when this returns.
+    """
     try:
         async with asyncio.timeout(timeout_s):
             return await process.wait()
     finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+        if process.returncode is None:
+            await _kill_with_descendants(process)
+
+
+async def _kill_with_descendants(process: Process) -> None:
+    process.send_signal(signal.SIGSTOP)  # so that it starts nothing more while we look
+    family: list[ProcessId] = []
+    for pid in descendants(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            family.append(process_id(pid))
+    for member in family[1:]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    while any(member.alive for member in family):  # noqa: ASYNC110 - only the kernel knows
+        await asyncio.sleep(DYING_POLL_S)
 
 
 def _readable(content: bytes, control_fd: int | None) -> BinaryIO:
