@@ -9,9 +9,10 @@ workers=${AITRADING_TEST_WORKERS:-2}
 # the disk most of the time. What must survive a power cut is tested on file systems of its own.
 room_kb=$(df --output=avail /dev/shm 2>/dev/null | tail -n 1 || true)
 if [ -z "${TMPDIR:-}" ] && [ "${room_kb:-0}" -gt 4000000 ] && [ -w /dev/shm ]; then
-  TMPDIR=$(mktemp -d /dev/shm/ait.XXXXXX)
-  export TMPDIR
-  trap 'rm -rf "$TMPDIR"' EXIT
-  basetemp=$TMPDIR/t # short: a path to a socket has 107 bytes at most
+  TMPDIR=/dev/shm
 fi
-.venv/bin/pytest -n "$workers" --dist loadgroup ${basetemp:+--basetemp="$basetemp"} "$@"
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/ait.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+# The short name matters: a path to a socket has 107 bytes at most.
+.venv/bin/pytest -n "$workers" --dist loadgroup --basetemp="$TMPDIR/t" "$@"

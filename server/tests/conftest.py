@@ -1,16 +1,12 @@
 """Real engines shared by the tests of the server: started on first use, gone at the end."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from aitrading.core.kit.clock import SystemClock
 from aitrading.server.engines.shared import EngineLoop, PostgresServer
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.testing.engines import running_postgres
-
-MIGRATIONS = Path(__file__).parents[1] / "src/aitrading/server/database_service/migrations"
+from aitrading.server.testing.personal_data import runner_for
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +29,7 @@ def postgres_server(
 @pytest.fixture(scope="session")
 def migrate(postgres_server: PostgresServer, engine_loop: EngineLoop) -> Callable[[str], None]:
     def run(database: str) -> None:
-        runner = MigrationRunner(
-            postgres_server.access("migrator", database),
-            MIGRATIONS / "postgres",
-            clock=SystemClock(),
-            release="test",
-        )
-        engine_loop.run(runner.apply())
+        engine_loop.run(runner_for(postgres_server.access("migrator", database)).apply())
 
     return run
 

@@ -27,7 +27,7 @@ from aitrading.server.database_service.clickhouse.embedded import (
 )
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.guards import Guards
-from aitrading.server.database_service.service import migrations
+from aitrading.server.database_service.postgres_schema import migrations
 from aitrading.server.database_service.settings import GuardSettings
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.port import TickStore
@@ -39,9 +39,9 @@ from aitrading.server.database_service.time_series import make_bar_store, make_t
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.store_settings import StoreSettings
+from aitrading.server.testing.personal_data import runner_for
 from aitrading.server.testing.postgres15 import Postgres15, running_postgres15
 from aitrading.server.testing.weaviate import RunningWeaviate, running_weaviate
 
@@ -116,10 +116,7 @@ class World:
 def postgres15() -> Iterator[Postgres15]:
     """Debian's PostgreSQL over TLS, with every migration of this release."""
     with running_postgres15() as server:
-        runner = MigrationRunner(
-            server.access("migrator"), migrations("postgres"), clock=SystemClock(), release="test"
-        )
-        asyncio.run(runner.apply())
+        asyncio.run(runner_for(server.access("migrator")).apply())
         yield server
 
 
@@ -224,7 +221,6 @@ def migrate_access() -> Callable[[PostgresAccess], Awaitable[object]]:
     """Applies the migrations to a PostgreSQL of the test's own."""
 
     def migrate(access: PostgresAccess) -> Awaitable[object]:
-        folder = migrations("postgres")
-        return MigrationRunner(access, folder, clock=SystemClock(), release="test").apply()
+        return runner_for(access).apply()
 
     return migrate

@@ -32,7 +32,7 @@ from aitrading.server.database_service.clickhouse.port import ClickHouseEngine
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.served import ServedClickHouse, ServerLimits
 from aitrading.server.database_service.clickhouse.walls import TENANT_TABLES, Whose
-from aitrading.server.database_service.service import migrations
+from aitrading.server.database_service.postgres_schema import migrations
 from aitrading.server.testing.clickhouse_front import running_clickhouse_front
 
 pytestmark = [

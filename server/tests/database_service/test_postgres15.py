@@ -33,8 +33,8 @@ pytestmark = [
 ALPHA, BETA = TenantId(UUID(int=0xF15A)), TenantId(UUID(int=0xF15B))
 CLOCK = SystemClock()
 INSERT = """
-INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
-VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
+INSERT INTO market.streams (id, device_id, broker, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 'EURUSD', 1, 5)
 """
 COUNT = "SELECT count(*) FROM market.streams WHERE id = $1"
 ENCRYPTED = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

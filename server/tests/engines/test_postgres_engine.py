@@ -127,3 +127,44 @@ async def _start_and_stop(folder: Path) -> None:
 
 def _pid_file(folder: Path) -> Path:
     return folder / "postgres" / "18" / "data" / "postmaster.pid"
+
+
+@async_test
+async def test_its_log_tells_who_came_and_what_changed_but_no_secret(tmp_path: Path) -> None:
+    async with running_postgres(tmp_path) as engine:
+        access = engine.access("migrator")
+        connection = await connect(access)
+        await connection.execute("SET ROLE aitrading_owner")
+        await connection.execute("CREATE SCHEMA watched; CREATE TABLE watched.t (v text UNIQUE)")
+        insert = "INSERT INTO watched.t VALUES ($1)"
+        await connection.execute(insert, "anna@example.org")
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute(insert, "anna@example.org")
+        await connection.close()
+        before = (tmp_path / "postgres.log").read_text()
+        assert all([await engine.ready() for _ in range(3)])
+        assert (tmp_path / "postgres.log").read_text().count("user=postgres") == before.count(
+            "user=postgres"
+        )
+    log = (tmp_path / "postgres.log").read_text()
+    assert "connection authorized: user=migrator" in log
+    assert "CREATE TABLE watched.t" in log
+    assert "duplicate key" in log
+    passwords = {engine.access(role).password for role in ("migrator", "database", "postgres")}
+    for hidden in ("anna@example.org", *passwords):
+        assert hidden not in log
+
+
+@async_test
+async def test_a_server_that_hangs_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aitrading.server.engines.postgres.LOGIN_TIMEOUT_S", 0.2)
+    async with running_postgres(tmp_path) as engine:
+        pid = int((tmp_path / "postgres/18/data/postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert not await engine.ready()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await engine.ready()

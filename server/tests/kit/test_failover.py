@@ -19,10 +19,9 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.database_service.service import migrations
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
+from aitrading.server.testing.personal_data import runner_for
 from aitrading.server.testing.postgres_cluster import RunningCluster, running_cluster
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -30,8 +29,8 @@ SPACE = UUID(int=31)
 TENANT = TenantId(uuid5(SPACE, "tenant"))
 OTHER = TenantId(uuid5(SPACE, "other"))
 INSERT = """
-INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
-VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
+INSERT INTO market.streams (id, device_id, broker, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 'EURUSD', 1, 5)
 """
 HERE = "SELECT count(*) FROM market.streams WHERE id = ANY ($1)"
 
@@ -39,10 +38,7 @@ HERE = "SELECT count(*) FROM market.streams WHERE id = ANY ($1)"
 @asynccontextmanager
 async def migrated_cluster(folder: Path) -> AsyncIterator[RunningCluster]:
     async with running_cluster(folder) as cluster:
-        runner = MigrationRunner(
-            cluster.access("migrator"), migrations("postgres"), clock=SystemClock(), release="test"
-        )
-        await runner.apply()
+        await runner_for(cluster.access("migrator")).apply()
         yield cluster
 
 

@@ -24,8 +24,8 @@ SPACE = UUID(int=99)
 ALPHA = TenantId(uuid5(SPACE, "alpha"))
 BETA = TenantId(uuid5(SPACE, "beta"))
 INSERT_STREAM = """
-INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
-VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5)
+INSERT INTO market.streams (id, device_id, broker, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 'EURUSD', 1, 5)
 """
 COUNT = "SELECT count(*) FROM market.streams WHERE id = $1"
 

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.integration
 SPACE = UUID(int=32)
 TENANT = TenantId(uuid5(SPACE, "tenant"))
 INSERT = """
-INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
-VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, $2)
+INSERT INTO market.streams (id, device_id, broker, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 'EURUSD', 1, $2)
 """
 ADD_COUNTER = """
 INSERT INTO app.tenant_settings (setting, value, changed_at, changed_by)

@@ -16,13 +16,18 @@ from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import DeviceId, TenantId, UserId
 from aitrading.core.security.claims import Authentication, Scope
+from aitrading.core.security.crypto_fields import FieldKey
+from aitrading.core.security.field_encryption import TenantFields
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.personal_data.catalogue import ACCOUNT_LOGIN, ACCOUNT_NAME
+from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
+from aitrading.server.testing.personal_data import MASTERS
 from aitrading.server.trading_engine.accounts import PostgresAccountBook
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
 from aitrading.server.trading_engine.endpoints import TradingEndpoints
@@ -43,11 +48,32 @@ EVERYTHING = frozenset(Scope)
 ACCOUNT_SQL = """
     INSERT INTO identity.tenants (id, name, created_at)
         VALUES ('{tenant}', '{name}', now()) ON CONFLICT DO NOTHING;
+    INSERT INTO app.tenant_keys (tenant_id, master, wrapped)
+        VALUES ('{tenant}', {master}, '\\x{wrapped}');
     INSERT INTO identity.accounts
-        (tenant_id, id, name, broker_server, login, currency, margin_mode, simulated, created_at)
-        VALUES ('{tenant}', '{account}', '{name}', 'Simulated', '1', 'USD', 'hedging', true, now())
-        ON CONFLICT DO NOTHING;
+        (tenant_id, id, name_sealed, broker_server, login_sealed, login_index, currency, margin_mode,
+         simulated, created_at)
+        VALUES ('{tenant}', '{account}', '\\x{name_sealed}', 'Simulated', '\\x{login_sealed}',
+                '\\x{login_index}', 'USD', 'hedging', true, now());
 """
+FIELD_KEYS = FieldKeys(lambda: MASTERS)
+
+
+def account_sql(tenant: TenantId, name: str) -> str:
+    """An organisation with a key of its own and one account."""
+    account, key = UUID(int=tenant.int + 1000), FieldKey.generate()
+    fields = TenantFields(tenant, key)
+    master, wrapped = MASTERS.wrap(tenant, key)
+    return ACCOUNT_SQL.format(
+        tenant=tenant,
+        name=name,
+        account=account,
+        master=master,
+        wrapped=wrapped.hex(),
+        name_sealed=fields.seal(ACCOUNT_NAME, account, name).hex(),
+        login_sealed=fields.seal(ACCOUNT_LOGIN, account, "1").hex(),
+        login_index=fields.index(ACCOUNT_LOGIN, "Simulated", "1").hex(),
+    )
 
 
 @dataclass(kw_only=True)
@@ -113,7 +139,9 @@ def engine(postgres: PostgresServer) -> Running:
             )
             await guard.start()
             switches = KillSwitches(Path(folder) / "trading", server.clock)
-            endpoints = TradingEndpoints(switch, switches, feeds, PostgresAccountBook(pool))
+            endpoints = TradingEndpoints(
+                switch, switches, feeds, PostgresAccountBook(pool, FIELD_KEYS)
+            )
             health = _health(server, switch)
             async with serving(server, [endpoints]):
                 yield Engine(
@@ -196,8 +224,7 @@ def test_each_scope_is_needed(engine: Running, method: str, path: str, missing: 
 
 def test_accounts_are_those_of_the_tenant_alone(engine: Running, postgres: PostgresServer) -> None:
     for tenant, name in ((DEMO, "engine-demo"), (OTHER, "engine-other")):
-        account = UUID(int=tenant.int + 1000)
-        postgres.as_superuser(ACCOUNT_SQL.format(tenant=tenant, name=name, account=account))
+        postgres.as_superuser(account_sql(tenant, name))
 
     async def scenario() -> None:
         async with engine() as running:

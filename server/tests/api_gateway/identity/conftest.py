@@ -20,13 +20,19 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
+from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
+from aitrading.server.engines.postgres import DATABASE
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.masters import MasterFolder
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
+from aitrading.server.testing.personal_data import DEVELOPMENT, write_masters
 
 ORIGIN = "https://localhost:8000"
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -48,6 +54,9 @@ class Gateway:
     broker: MemoryBroker
     ended: EndedSessions
     revoked: list[tuple[TenantId | None, UUID]]
+    keys: FieldKeys
+    masters: MasterFolder
+    database: str
 
     async def post(self, path: str, body: Any = None, **headers: str) -> EdgeAnswer:
         raw = b"" if body is None else msgspec.json.encode(body)
@@ -99,9 +108,11 @@ class Gateway:
 
     def audit(self, action: str) -> list[Any]:
         """Audit events of one kind, above every row policy."""
-        return self.postgres.as_superuser(
-            f"SELECT * FROM audit.pending WHERE action = '{action}' ORDER BY id"  # noqa: S608
-        )
+        return self.sql(f"SELECT * FROM audit.pending WHERE action = '{action}' ORDER BY id")  # noqa: S608
+
+    def sql(self, text: str) -> list[Any]:
+        """Above every row policy."""
+        return self.postgres.as_superuser(text, self.database)
 
 
 def cookies_of(answer: EdgeAnswer) -> dict[str, str]:
@@ -109,12 +120,12 @@ def cookies_of(answer: EdgeAnswer) -> dict[str, str]:
 
 
 @pytest.fixture
-def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManager[Gateway]]:
+def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManager[Gateway]]:
     @asynccontextmanager
-    async def running() -> AsyncIterator[Gateway]:
+    async def running(database: str = DATABASE) -> AsyncIterator[Gateway]:
         clock = ManualClock(SystemClock().now_ns())
         pool = PostgresPool(
-            postgres.access("identity"),
+            postgres.access("identity", database),
             application="test-identity",
             limits=PoolLimits(max_connections=16),
         )
@@ -131,6 +142,8 @@ def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManage
                 bus = MemoryBus(broker, clock=clock, ids=server.ids, errors=server.errors)
                 await bus.start()
                 await bus.subscribe(DeviceRevoked, note)
+                masters = MasterFolder(write_masters(Path(home) / "keys"), environment=DEVELOPMENT)
+                keys = FieldKeys(masters.load)
                 identity = Identity(
                     IdentityParts(
                         pool=pool,
@@ -142,11 +155,18 @@ def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManage
                         clock=clock,
                         ids=server.ids,
                         randomness=SystemRandomness(),
+                        field_keys=keys,
                         hashing_cost=CHEAP,
                     )
                 )
                 await identity.revocations.start()
-                async with serving(server, identity.owners(), ended):
+                owners = (
+                    *identity.owners(),
+                    FieldKeyEndpoints(
+                        pool, keys, masters, AuditTrail(clock=clock, ids=server.ids)
+                    ),
+                )
+                async with serving(server, owners, ended):
                     yield Gateway(
                         server=server,
                         identity=identity,
@@ -158,6 +178,9 @@ def gateway(postgres: PostgresServer) -> Callable[[], AbstractAsyncContextManage
                         broker=broker,
                         ended=ended,
                         revoked=revoked,
+                        keys=keys,
+                        masters=masters,
+                        database=database,
                     )
                 await identity.revocations.stop()
                 await bus.stop()

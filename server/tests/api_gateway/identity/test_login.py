@@ -134,7 +134,7 @@ async def test_a_missing_user_costs_the_same_work(
             seen.append((tuple(work), len(hashed)))
         assert len(set(seen)) == 1
         assert seen[0][1] == 1
-        assert len(seen[0][0]) == 3
+        assert len(seen[0][0]) == 4
 
 
 @async_test

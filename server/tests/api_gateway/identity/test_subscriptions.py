@@ -133,7 +133,7 @@ async def test_the_database_service_answers_by_its_own_role(gateway: Running) ->
                 with pytest.raises(AitradingError) as unknown:
                     await asked.get_user_subscription(TenantId(ids[whose]), who)
                 assert unknown.value.code == "SUBSCRIBER_UNKNOWN"
-            for column in ("name", "password_hash", "display_name"):
+            for column in ("name_sealed", "password_hash", "name_index"):
                 with pytest.raises(AitradingError) as refused:
                     async with pool.tenant_tx(TenantId(ids[tenant])) as tx:
                         await tx.fetch(f"SELECT {column} FROM identity.users")  # noqa: S608

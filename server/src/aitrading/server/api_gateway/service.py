@@ -23,6 +23,7 @@ from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSo
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.revocations import Revocations
@@ -36,12 +37,15 @@ from aitrading.server.authority.passwords import hashing_bulkhead
 from aitrading.server.dashboard.api_document import ApiDocument
 from aitrading.server.dashboard.pages import Pages
 from aitrading.server.kit.asgi import AppParts
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.service import field_keys_of, masters_of
 
 DATABASE_ROLE: Final = "identity"
 _MS_PER_S: Final = 1_000
@@ -51,6 +55,10 @@ def providers(manager: ImportManager) -> None:
     """What the api-gateway is made of."""
     manager.provide(_pool)
     manager.provide(_authority)
+    manager.provide(field_keys_of)
+    manager.provide(masters_of)
+    manager.provide(AuditTrail)
+    manager.provide(FieldKeyEndpoints)
     manager.provide(_identity)
     manager.provide(_revocations)
     manager.provide(_housekeeping)
@@ -87,6 +95,7 @@ def _authority(bundle: ServiceBundle, clock: Clock, ids: IdFactory) -> Authority
 def _identity(
     pool: PostgresPool,
     authority: Authority,
+    field_keys: FieldKeys,
     bus: EventBus,
     ended: EndedSessions,
     errors: ErrorHandler,
@@ -104,6 +113,7 @@ def _identity(
             clock=app.clock,
             ids=app.ids,
             randomness=randomness,
+            field_keys=field_keys,
         )
     )
 
@@ -181,6 +191,7 @@ SPEC: Final = ServiceSpec(
         DeviceEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,
+        FieldKeyEndpoints,
         HealthEndpoints,
     ),
     pages=pages,

@@ -15,14 +15,12 @@ from uuid import UUID
 
 import asyncpg
 
-from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import TenantId
-from aitrading.server.database_service.service import migrations
 from aitrading.server.kit.bundle import PostgresAccess
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.postgres_cluster import PlainConnection
 from aitrading.server.kit.postgres_tls import ssl_of
+from aitrading.server.testing.personal_data import runner_for
 from aitrading.server.testing.postgres15 import postgres15_missing, running_postgres15
 
 IN_FLIGHT: Final = 8
@@ -31,8 +29,8 @@ QUESTIONS: Final = 8_000
 TENANT: Final = TenantId(UUID(int=0xBE4C))
 STREAM: Final = UUID(int=0xBE4D)
 _ADD: Final = """
-INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
-VALUES ($1, $1, 'Demo', 7, 'EURUSD', 1, 5) ON CONFLICT DO NOTHING
+INSERT INTO market.streams (id, device_id, broker, symbol, epoch, digits)
+VALUES ($1, $1, 'Demo', 'EURUSD', 1, 5) ON CONFLICT DO NOTHING
 """
 _POINT: Final = "SELECT digits FROM market.streams WHERE id = $1"
 _ONE: Final = "SELECT $1::uuid"
@@ -55,9 +53,7 @@ async def run(*, long: bool = False) -> Figures:
         return {f"pool.{name}": None for name in _NAMES}
     factor = 5 if long else 1
     with running_postgres15() as server:
-        runner = MigrationRunner(
-            server.access("migrator"), migrations("postgres"), clock=SystemClock(), release="bench"
-        )
+        runner = runner_for(server.access("migrator"), "bench")
         await runner.apply()
         return await measure(server.access("database"), factor)
 

@@ -40,7 +40,7 @@ from aitrading.server.database_service.cache.composition import make_cache
 from aitrading.server.database_service.clickhouse.embedded import EmbeddedClickHouse, EngineLimits
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.guards import Guards
-from aitrading.server.database_service.service import migrations
+from aitrading.server.database_service.postgres_schema import migrations
 from aitrading.server.database_service.settings import CacheSettings, GuardSettings
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.segments import TickSegment, decode_segment
@@ -50,11 +50,11 @@ from aitrading.server.database_service.ticks.writer import TickWriter, new_piece
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import running_postgres, running_valkey
+from aitrading.server.testing.personal_data import runner_for
 
 REAL_TICKS: Final = "AITRADING_REAL_TICKS"
 REASONS: Final = {
@@ -157,9 +157,7 @@ async def _bench(folder: Path, *, long: bool) -> AsyncGenerator[Bench]:
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(running_postgres(folder))
         valkey_engine = await stack.enter_async_context(running_valkey(folder))
-        runner = MigrationRunner(
-            postgres.access("migrator"), migrations("postgres"), clock=clock, release="bench"
-        )
+        runner = runner_for(postgres.access("migrator"), "bench")
         await runner.apply()
         pool = PostgresPool(postgres.access("database"), application="bench")
         clickhouse = EmbeddedClickHouse(folder / "clickhouse", limits=EngineLimits())

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "down": ("down:down", "Stop the platform."),
     "errors": ("error_codes:errors", "What an error code means and what to do."),
     "feed": ("feed:feed", "Quotes and the state of each feed."),
+    "keys": ("keys:keys", "Master keys of personal data: list, rotate."),
     "kill": ("trading:kill", "Engage the kill switch of an organisation."),
     "login": ("login:login", "Log in on this machine."),
     "logout": ("login:logout", "End the login of this machine."),

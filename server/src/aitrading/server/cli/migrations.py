@@ -70,15 +70,10 @@ def rehearse(*, as_json: bool, home: Path) -> None:
 
 def _runner(place: Home) -> MigrationRunner:
     """Logs in as the migrator, like the service that migrates when it starts."""
-    from aitrading.server.database_service.service import migrations as folder  # noqa: PLC0415 - heavy
+    from aitrading.server.database_service.postgres_schema import runner_of  # noqa: PLC0415 - heavy
 
     try:
         bundle = load_bundle(place.bundles / f"{OWNER}.json")
     except OSError as exc:
         raise NOT_RUNNING.error(home=str(place.root)) from exc
-    return MigrationRunner(
-        bundle.postgres["migrator"],
-        folder("postgres"),
-        clock=SystemClock(),
-        release=bundle.version,
-    )
+    return runner_of(bundle, SystemClock())

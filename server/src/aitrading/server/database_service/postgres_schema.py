@@ -1,11 +1,45 @@
 """Brings PostgreSQL to the state of this release before anything uses it."""
 
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import ClassVar
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.kit.clock import Clock
+from aitrading.core.security.field_encryption import MasterKeys
+from aitrading.server.kit.bundle import PostgresAccess, ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
+from aitrading.server.personal_data.sealing import sealing_step
+from aitrading.server.personal_data.service import masters_of
+
+
+def migrations(engine: str) -> Path:
+    """The folder of this service's migrations for `postgres` or `clickhouse`."""
+    with as_file(files(__package__ or "").joinpath("migrations", engine)) as folder:
+        return folder
+
+
+def postgres_runner(
+    access: PostgresAccess, masters: Callable[[], MasterKeys], *, clock: Clock, release: str
+) -> MigrationRunner:
+    """Every migration of the platform, with the steps that they need."""
+    return MigrationRunner(
+        access,
+        migrations("postgres"),
+        clock=clock,
+        release=release,
+        steps=sealing_step(masters),
+    )
+
+
+def runner_of(bundle: ServiceBundle, clock: Clock) -> MigrationRunner:
+    """The runner of the service with this bundle."""
+    return postgres_runner(
+        bundle.postgres["migrator"], masters_of(bundle).load, clock=clock, release=bundle.version
+    )
 
 
 class PostgresSchema:

@@ -1,8 +1,6 @@
 """The composition root: what the database service is made of."""
 
 from collections.abc import AsyncIterator
-from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Final
 
 from aitrading.core.infrastructure.import_manager import ImportManager
@@ -60,7 +58,11 @@ from aitrading.server.database_service.metrics_history.settings import HistorySe
 from aitrading.server.database_service.metrics_history.store import SampleStore
 from aitrading.server.database_service.operators import Operators
 from aitrading.server.database_service.organisations import Organisations
-from aitrading.server.database_service.postgres_schema import PostgresSchema
+from aitrading.server.database_service.postgres_schema import (
+    PostgresSchema,
+    migrations,
+    runner_of,
+)
 from aitrading.server.database_service.records.book import RecordBook
 from aitrading.server.database_service.records.endpoints import StoreEndpoints
 from aitrading.server.database_service.settings import (
@@ -88,7 +90,6 @@ from aitrading.server.database_service.time_series import (
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.idempotency import IdempotentWrites
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -103,16 +104,10 @@ WRITER_MAY_WAIT_MS: Final = 120_000
 QUARANTINE_FOLDER: Final = "quarantine"
 
 
-def migrations(engine: str) -> Path:
-    """The folder of this service's migrations for `postgres` or `clickhouse`."""
-    with as_file(files(__package__ or "").joinpath("migrations", engine)) as folder:
-        return folder
-
-
 def _providers(manager: ImportManager) -> None:
     for source in (
         _pool,
-        _runner,
+        runner_of,
         _clickhouse,
         _port,
         _schema,
@@ -212,12 +207,6 @@ def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:
             statement_timeout_ms=settings.statement_timeout_ms,
             idle_in_transaction_timeout_ms=WRITER_MAY_WAIT_MS,
         ),
-    )
-
-
-def _runner(bundle: ServiceBundle, clock: Clock) -> MigrationRunner:
-    return MigrationRunner(
-        bundle.postgres["migrator"], migrations("postgres"), clock=clock, release=bundle.version
     )
 
 

@@ -1,11 +1,13 @@
 """The embedded PostgreSQL: scram for everybody, a socket in a closed folder, no TCP, never root."""
 
+import asyncio
 import hashlib
 import os
 import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from aitrading.core.kit.secret import Secret
 from aitrading.server.engines.binaries import postgres_binary, postgres_install
@@ -25,14 +27,32 @@ SUPERUSER = "postgres"
 LOGIN_ROLES = ("migrator", "database", "identity", "trading")
 INITDB_TIMEOUT_S = 60.0
 PSQL_TIMEOUT_S = 30.0
+LOGIN_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 60
 SHARED_BUFFERS_MB = 64
 
 _ROLES_SQL = Path(__file__).with_name("postgres_roles.sql")
+_PROTOCOL_3: Final = (3 << 16).to_bytes(4, "big")
+_AUTHENTICATION: Final = b"R"
 _HBA = """\
 # type  database  user  address  method
 local   all       all            scram-sha-256
 """
+
+
+_AUDIT_LOG: Final = {
+    "log_connections": "authorization",
+    "log_disconnections": "on",
+    "log_statement": "ddl",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_error_verbosity": "terse",
+    "log_lock_waits": "on",
+}
+"""Who connected and who changed the schema, and never a value of a row: `terse` leaves out the
+details that quote keys, and statements of services carry none."""
+_QUIET_SESSION: Final = "-c log_statement=none -c log_min_error_statement=panic"
+"""For the session that sets the roles' passwords: they stand in its statements."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +76,7 @@ class PostgresEngine:
         self._data = self._version_folder / "data"
         self._roles_marker = self._version_folder / "roles.sha256"
         self._confinement: Confinement | None = None
+        self._proven = False
 
     def access(self, role: str) -> PostgresAccess:
         """How a service logs in as `role`."""
@@ -69,6 +90,7 @@ class PostgresEngine:
 
     async def prepare(self) -> None:
         """Create the cluster on first use and write the configuration of this release."""
+        self._proven = False
         open_data_folder(self._folders.data_root, engine=NAME, major=MAJOR)
         self._folders.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._confinement = confinement_for(
@@ -93,11 +115,18 @@ class PostgresEngine:
         )
 
     async def ready(self) -> bool:
-        """Authenticate over the socket and select something."""
-        if not (self._socket_folder / f".s.PGSQL.{self._folders.port}").exists():
+        """Authenticate over the socket and select something; once that worked, ask for a login.
+
+        The logins of a watch would fill the log that tells who connected.
+        """
+        socket = self._socket_folder / f".s.PGSQL.{self._folders.port}"
+        if not socket.exists():
             return False
+        if self._proven:
+            return await _accepts_logins(socket)
         code, _ = await self._psql("postgres", "select 1")
-        return code == 0
+        self._proven = code == 0
+        return self._proven
 
     async def settle(self) -> None:
         """Create the platform's roles and database; skipped when they are as written here."""
@@ -195,11 +224,13 @@ class PostgresEngine:
             "fsync": "on",
             "full_page_writes": "on",
             "synchronous_commit": "on",
+            "wal_recycle": "off",
             "idle_in_transaction_session_timeout": "60s",
             "log_destination": "stderr",
             "logging_collector": "off",
             "log_line_prefix": "%m [%p] %q%u@%d ",
             "log_timezone": "UTC",
+            **_AUDIT_LOG,
             "timezone": "UTC",
         }
         return "".join(f"{name} = '{value}'\n" for name, value in values.items())
@@ -220,6 +251,7 @@ class PostgresEngine:
             environment={
                 "PGPASSWORD": self._password(SUPERUSER).reveal(),
                 "PGAPPNAME": "aitrading-supervisor",
+                "PGOPTIONS": _QUIET_SESSION,
                 "LC_ALL": "C.UTF-8",
             },
             folder=Path("/"),
@@ -231,6 +263,21 @@ class PostgresEngine:
             f"\\set {role}_password {self._password(role).reveal()}\n" for role in LOGIN_ROLES
         )
         return passwords + _ROLES_SQL.read_text(encoding="utf-8")
+
+
+async def _accepts_logins(socket: Path) -> bool:
+    """Whether the server asks for a password; nothing is said that it would note down."""
+    message = _PROTOCOL_3 + f"user\0{SUPERUSER}\0\0".encode()
+    try:
+        async with asyncio.timeout(LOGIN_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                writer.write((len(message) + 4).to_bytes(4, "big") + message)
+                return await reader.readexactly(1) == _AUTHENTICATION
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return False
 
 
 def _digest(text: str) -> str:

@@ -109,6 +109,8 @@ class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
     """Public keys (JWKS) of every service of this installation; verifies service tokens."""
     user_keys: Path
     """Public keys (JWKS) that verify user access tokens."""
+    field_keys: Path | None = None
+    """Folder of the master keys of personal data, for the services that read or seal some."""
     websocket_socket: Path | None = None
     postgres: dict[str, PostgresAccess] = {}
     """Logins by role: `migrator`, `database`, `identity`, `trading`."""

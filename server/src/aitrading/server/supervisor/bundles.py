@@ -21,6 +21,7 @@ from aitrading.server.kit.bundle import (
     ValkeyAccess,
     encode_bundle,
 )
+from aitrading.server.personal_data.masters import FOLDER
 from aitrading.server.supervisor.home import Home
 
 LOOPBACK = "127.0.0.1"
@@ -38,6 +39,8 @@ class ServiceNeeds:
     analysis: bool = False
     """Whether it is the one service that reaches ClickHouse, the error vectors and the graph."""
     websocket: bool = False
+    personal_data: bool = False
+    """Whether it reads or seals personal data and so gets the keys."""
 
 
 SERVICES = (
@@ -47,6 +50,7 @@ SERVICES = (
         depends_on=("postgres", "valkey", "nats"),
         port_setting="database_service",
         postgres_roles=("migrator", "database"),
+        personal_data=True,
         analysis=True,
     ),
     ServiceNeeds(
@@ -55,6 +59,7 @@ SERVICES = (
         depends_on=("postgres", "valkey", "nats", "database-service"),
         port_setting="api_gateway",
         postgres_roles=("identity",),
+        personal_data=True,
     ),
     ServiceNeeds(
         name="data-bridge",
@@ -69,6 +74,7 @@ SERVICES = (
         depends_on=("postgres", "nats", "database-service"),
         port_setting="trading_engine",
         postgres_roles=("trading",),
+        personal_data=True,
     ),
 )
 ADMIN = "admin"
@@ -143,6 +149,7 @@ class BundleWriter:
             common,
             control_fd=CONTROL_FD,
             websocket_socket=home.run / f"{needs.name}-ws.sock" if needs.websocket else None,
+            field_keys=home.keys / FOLDER if needs.personal_data else None,
             postgres={role: stores.postgres(role) for role in needs.postgres_roles},
             valkey=stores.valkey(needs.name),
             nats=stores.nats(needs.name),

@@ -1,4 +1,4 @@
 -- name: accounts_of_tenant
-SELECT id, name, broker_server, login, currency, margin_mode, simulated
+SELECT id, name_sealed, broker_server, login_sealed, currency, margin_mode, simulated
   FROM identity.accounts
- ORDER BY broker_server, login;
+ ORDER BY id;

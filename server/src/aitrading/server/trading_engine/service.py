@@ -10,6 +10,7 @@ from aitrading.core.kit.clock import Clock
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.personal_data.service import field_keys_of
 from aitrading.server.trading_engine.accounts import PostgresAccountBook
 from aitrading.server.trading_engine.call_sites import SERVICE, SITES
 from aitrading.server.trading_engine.endpoints import AccountBook, TradingEndpoints
@@ -24,6 +25,7 @@ DATABASE_ROLE: Final = "trading"
 def providers(manager: ImportManager) -> None:
     """What the trading engine is made of."""
     manager.provide(_pool)
+    manager.provide(field_keys_of)
     manager.provide(_kill_switches)
     manager.provide(TradingSwitch)
     manager.provide(FeedWatch)

@@ -27,7 +27,11 @@ from aitrading.server.api_gateway.identity.errors import (
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import (
+    ACCOUNT_NAME_CHARS,
+    DISPLAY_NAME_CHARS,
     LIST_LIMIT,
+    checked_text,
+    normalised_login,
     normalised_name,
     tenant_of_row,
 )
@@ -41,6 +45,14 @@ from aitrading.server.kit.database_errors import (
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import TenantTransaction
+from aitrading.server.personal_data.catalogue import (
+    ACCOUNT_LOGIN,
+    ACCOUNT_NAME,
+    USER_DISPLAY_NAME,
+    USER_NAME,
+)
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.opening import by_name, opened_account, opened_user
 
 _SQL: Final = Queries.load(PACKAGE, "sql/administration.sql")
 
@@ -48,13 +60,14 @@ _SQL: Final = Queries.load(PACKAGE, "sql/administration.sql")
 class Administration:
     """Changes that only the host may make; each is audited in its own transaction."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of identity's parts
         self,
         pool: PostgresPool,
         *,
         login: Login,
         sessions: Sessions,
         hasher: PasswordHasher,
+        keys: FieldKeys,
         audit: AuditTrail,
         clock: Clock,
         ids: IdFactory,
@@ -64,6 +77,7 @@ class Administration:
         self._login = login
         self._sessions = sessions
         self._hasher = hasher
+        self._keys = keys
         self._audit = audit
         self._clock = clock
         self._ids = ids
@@ -78,6 +92,7 @@ class Administration:
             async with self._pool.platform_tx() as tx:
                 await tx.execute(_SQL["insert_tenant"], tenant.id, name, tenant.created_at)
                 async with tx.within(TenantId(tenant.id)) as inner:
+                    await self._keys.ensure(inner)
                     await self._note(inner, actor, "identity.tenant.created", tenant.id)
         return tenant
 
@@ -98,11 +113,21 @@ class Administration:
     async def create_user(self, new: NewUser, *, actor: str) -> Credentials:
         """A new person; tells a generated password once."""
         name, user = normalised_name(new.user), self._ids.new()
+        shown = checked_text(new.display_name, field="display name", limit=DISPLAY_NAME_CHARS)
         password = self._password(new.password, name)
         digest = await self._hasher.hash(password)
         async with self._change(new.tenant, "user", name) as tx:
-            values = (user, name, new.display_name, new.role, digest, now_utc(self._clock))
-            await tx.execute(_SQL["insert_user"], *values)
+            fields = await self._keys.of(tx)
+            await tx.execute(
+                _SQL["insert_user"],
+                user,
+                fields.seal(USER_NAME, user, name),
+                fields.index(USER_NAME, name),
+                fields.seal(USER_DISPLAY_NAME, user, shown),
+                new.role,
+                digest,
+                now_utc(self._clock),
+            )
             await self._note(
                 tx, actor, "identity.user.created", user, details={"role": str(new.role)}
             )
@@ -112,7 +137,8 @@ class Administration:
         """The people of an organisation by name."""
         async with self._pool.tenant_tx(await self.tenant(tenant)) as tx:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
-        return [msgspec.convert(dict(row), User) for row in rows]
+            fields = await self._keys.of(tx)
+        return by_name(msgspec.convert(opened_user(row, fields), User) for row in rows)
 
     async def reset_password(
         self, name: LoginName, chosen: str | None, *, actor: str
@@ -145,17 +171,29 @@ class Administration:
         """A new broker account."""
         account = Account(
             id=self._ids.new(),
-            name=new.name,
+            name=checked_text(new.name, field="name", limit=ACCOUNT_NAME_CHARS),
             broker_server=new.broker_server,
-            login=new.login,
+            login=normalised_login(new.login),
             currency=new.currency,
             margin_mode=new.margin_mode,
             simulated=new.simulated,
             device=new.device,
         )
         async with self._change(new.tenant, "account", new.login) as tx:
-            values = msgspec.structs.astuple(account)
-            await tx.execute(_SQL["insert_account"], *values, now_utc(self._clock))
+            fields = await self._keys.of(tx)
+            await tx.execute(
+                _SQL["insert_account"],
+                account.id,
+                fields.seal(ACCOUNT_NAME, account.id, account.name),
+                account.broker_server,
+                fields.seal(ACCOUNT_LOGIN, account.id, account.login),
+                fields.index(ACCOUNT_LOGIN, account.broker_server, account.login),
+                account.currency,
+                account.margin_mode,
+                account.simulated,
+                account.device,
+                now_utc(self._clock),
+            )
             await self._note(tx, actor, "identity.account.created", account.id)
         return account
 
@@ -163,7 +201,8 @@ class Administration:
         """The accounts of an organisation by name."""
         async with self._pool.tenant_tx(tenant) as tx:
             rows = await tx.fetch(_SQL["list_accounts"], LIST_LIMIT)
-        return [msgspec.convert(dict(row), Account) for row in rows]
+            fields = await self._keys.of(tx)
+        return by_name(msgspec.convert(opened_account(row, fields), Account) for row in rows)
 
     @asynccontextmanager
     async def _change(
@@ -199,12 +238,7 @@ class Administration:
 
 _RULES: Final = {
     "tenants_name_check": "a name has 2 to 63 characters a-z, 0-9 and -, and begins with a letter",
-    "users_name_check": "a name has 1 to 128 characters a-z, 0-9 and . _ @ + -",
-    "users_display_name_check": "a display name has 1 to 128 characters",
-    "devices_name_check": "a name has 1 to 64 characters",
-    "accounts_name_check": "a name has 1 to 64 characters",
     "accounts_broker_server_check": "a broker's server has 1 to 128 characters",
-    "accounts_login_check": "a login is a number of 1 to 20 digits",
     "accounts_currency_check": "a currency is three letters A-Z",
     "subscriptions_plan_check": "a plan has 2 to 31 characters a-z, 0-9 and -",
     "user_subscriptions_tier_check": "a tier has 2 to 31 characters a-z, 0-9 and -",

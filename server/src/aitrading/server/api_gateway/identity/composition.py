@@ -27,6 +27,7 @@ from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.personal_data.keys import FieldKeys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class IdentityParts:
     clock: Clock
     ids: IdFactory
     randomness: Randomness
+    field_keys: FieldKeys
     hashing_cost: Argon2Cost | None = None
 
 
@@ -55,6 +57,7 @@ class Identity:
         clock, ids, randomness = parts.clock, parts.ids, parts.randomness
         audit = AuditTrail(clock=clock, ids=ids)
         hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
+        keys = parts.field_keys
         self.revocations = Revocations(
             parts.pool, parts.bus, parts.ended, clock=clock, on_error=parts.on_error
         )
@@ -64,6 +67,7 @@ class Identity:
             issuer=parts.authority.user_token_issuer(),
             audit=audit,
             announce=self.revocations.announce,
+            keys=keys,
             clock=clock,
             ids=ids,
             randomness=randomness,
@@ -72,6 +76,7 @@ class Identity:
             parts.pool,
             sessions=self.sessions,
             hasher=hasher,
+            keys=keys,
             throttle=LoginThrottle(clock),
             audit=audit,
             clock=clock,
@@ -80,6 +85,7 @@ class Identity:
         self.devices = Devices(
             parts.pool,
             authority=parts.authority,
+            keys=keys,
             audit=audit,
             bus=parts.bus,
             clock=clock,
@@ -91,6 +97,7 @@ class Identity:
             login=self.login,
             sessions=self.sessions,
             hasher=hasher,
+            keys=keys,
             audit=audit,
             clock=clock,
             ids=ids,
@@ -100,6 +107,7 @@ class Identity:
             parts.pool,
             administration=self.administration,
             login=self.login,
+            keys=keys,
             audit=audit,
             bus=parts.bus,
             clock=clock,

@@ -15,6 +15,7 @@ from aitrading.core.kit.secret import Secret
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.crypto import public_key_of_csr, sha256
 from aitrading.core.security.enrolment import SECRET_BYTES, EnrolmentCode
+from aitrading.core.security.field_encryption import TenantFields
 from aitrading.core.security.renewal import renewal_message, signed_by
 from aitrading.server.api_gateway.identity.errors import (
     CODE_REFUSED,
@@ -22,7 +23,12 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_EXISTS,
     IDENTITY_UNKNOWN,
 )
-from aitrading.server.api_gateway.identity.model import LIST_LIMIT, after
+from aitrading.server.api_gateway.identity.model import (
+    DEVICE_NAME_CHARS,
+    LIST_LIMIT,
+    after,
+    checked_text,
+)
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.api_gateway.identity.subscriptions import plan_state
 from aitrading.server.authority.ca import IssuedCertificate
@@ -31,6 +37,9 @@ from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Row, TenantTransaction
+from aitrading.server.personal_data.catalogue import DEVICE_NAME
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.opening import by_name, opened_device
 
 CODE_LIFETIME_S: Final = 24 * 3600
 _SQL: Final = Queries.load(PACKAGE, "sql/devices.sql")
@@ -88,6 +97,7 @@ class Devices:
         pool: PostgresPool,
         *,
         authority: Authority,
+        keys: FieldKeys,
         audit: AuditTrail,
         bus: EventBus,
         clock: Clock,
@@ -96,6 +106,7 @@ class Devices:
     ) -> None:
         self._pool = pool
         self._authority = authority
+        self._keys = keys
         self._audit = audit
         self._bus = bus
         self._clock = clock
@@ -118,6 +129,7 @@ class Devices:
             ca_sha256=bytes.fromhex(self._authority.edge.fingerprint),
         )
         expires_at = after(self._clock, CODE_LIFETIME_S)
+        checked_text(name, field="name", limit=DEVICE_NAME_CHARS)
         async with self._pool.tenant_tx(tenant) as tx:
             device = await self._invited(tx, name)
             digest = sha256(code.secret.reveal())
@@ -183,14 +195,16 @@ class Devices:
             row = await tx.fetch_row(_SQL["find_device"], device)
             if row is None:
                 raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
+            fields = await self._keys.of(tx)
             plan = await plan_state(tx, now_utc(self._clock))
-        return msgspec.structs.replace(_state(row, tenant), subscription=str(plan))
+        return msgspec.structs.replace(_state(row, fields, tenant), subscription=str(plan))
 
     async def list(self, tenant: TenantId) -> list[DeviceState]:
         """The tenant's devices by name, at most `LIST_LIMIT`."""
         async with self._pool.tenant_tx(tenant) as tx:
             rows = await tx.fetch(_SQL["list_devices"], LIST_LIMIT)
-        return [_state(row, tenant) for row in rows]
+            fields = await self._keys.of(tx)
+        return by_name(_state(row, fields, tenant) for row in rows)
 
     async def revoke(self, tenant: TenantId, device: UUID, *, actor: str, reason: str) -> None:
         """End a device's right to connect, then tell everybody; repeating it tells again."""
@@ -205,14 +219,17 @@ class Devices:
         await self._bus.publish(event, tenant=tenant)
 
     async def _invited(self, tx: TenantTransaction, name: str) -> UUID:
-        row = await tx.fetch_row(_SQL["find_device_by_name"], name)
+        fields = await self._keys.of(tx)
+        index = fields.index(DEVICE_NAME, name)
+        row = await tx.fetch_row(_SQL["find_device_by_name"], index)
         if row is not None and row["state"] == "active":
             raise IDENTITY_EXISTS.error(kind="device", name=name)
         if row is not None:
             await tx.execute(_SQL["forget_enrolment_codes"], row["id"])
             return UUID(str(row["id"]))
         device = self._ids.new()
-        await tx.execute(_SQL["insert_device"], device, name, now_utc(self._clock))
+        sealed = fields.seal(DEVICE_NAME, device, name)
+        await tx.execute(_SQL["insert_device"], device, sealed, index, now_utc(self._clock))
         return device
 
     def _issue(self, tenant: TenantId, device: UUID, csr_pem: bytes) -> IssuedCertificate:
@@ -250,11 +267,11 @@ class Devices:
         await self._audit.add(tx, event)
 
 
-def _state(row: Row, tenant: TenantId) -> DeviceState:
+def _state(row: Row, fields: TenantFields, tenant: TenantId) -> DeviceState:
     return DeviceState(
         device=row["id"],
         tenant=tenant,
-        name=row["name"],
+        name=opened_device(row, fields)["name"],
         state=row["state"],
         certificate_sha256=row["certificate_sha256"],
         certificate_ends_at=row["certificate_ends_at"],

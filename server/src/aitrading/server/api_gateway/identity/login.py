@@ -34,6 +34,8 @@ from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.personal_data.catalogue import USER_NAME
+from aitrading.server.personal_data.keys import FieldKeys
 
 LINK_LIFETIME_S: Final = 10 * 60
 LINK_SECRET_BYTES: Final = 32
@@ -74,6 +76,7 @@ class Login:
         *,
         sessions: Sessions,
         hasher: PasswordHasher,
+        keys: FieldKeys,
         throttle: LoginThrottle,
         audit: AuditTrail,
         clock: Clock,
@@ -82,6 +85,7 @@ class Login:
         self._pool = pool
         self._sessions = sessions
         self._hasher = hasher
+        self._keys = keys
         self._throttle = throttle
         self._audit = audit
         self._clock = clock
@@ -151,12 +155,13 @@ class Login:
         return account
 
     async def _account(self, name: LoginName) -> Account:
-        """The same two statements for every name, whether or not it leads anywhere."""
+        """The same statements for every name, whether or not it leads anywhere."""
         async with self._pool.platform_tx() as tx:
             found = await tx.fetch_value(_SQL["find_tenant"], _cleaned(name.tenant))
         tenant = tenant_of_row(found) if found else PLATFORM
         async with self._pool.tenant_tx(tenant) as tx:
-            row = await tx.fetch_row(_SQL["find_user_by_name"], _cleaned(name.user))
+            index = (await self._keys.of(tx)).index(USER_NAME, _cleaned(name.user))
+            row = await tx.fetch_row(_SQL["find_user_by_name"], index)
         if row is None:
             return Account(tenant=tenant, user=NOBODY, password_hash=None)
         return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])

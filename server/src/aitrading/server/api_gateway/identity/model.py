@@ -15,7 +15,11 @@ from aitrading.core.security.claims import Scope
 from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID
 
 LIST_LIMIT: Final = 1000
+DISPLAY_NAME_CHARS: Final = 128
+ACCOUNT_NAME_CHARS: Final = 64
+DEVICE_NAME_CHARS: Final = 64
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}")
+_LOGIN: Final = re.compile(r"[0-9]{1,20}")
 
 
 class Role(StrEnum):
@@ -53,6 +57,20 @@ def normalised_name(text: str) -> str:
     if not _NAME.fullmatch(name):
         raise IDENTITY_INVALID.error(field="user", reason="use a-z, 0-9 and . _ @ + - only")
     return name
+
+
+def normalised_login(text: str) -> str:
+    """The number of a broker account in its one spelling; raises `IDENTITY_INVALID`."""
+    if not _LOGIN.fullmatch(text):
+        raise IDENTITY_INVALID.error(field="login", reason="a login is a number of 1 to 20 digits")
+    return str(int(text))
+
+
+def checked_text(text: str, *, field: str, limit: int) -> str:
+    """A name that people choose freely; raises `IDENTITY_INVALID`."""
+    if not 1 <= len(text) <= limit:
+        raise IDENTITY_INVALID.error(field=field, reason=f"use 1 to {limit} characters")
+    return text
 
 
 def tenant_of_row(value: UUID) -> TenantId:

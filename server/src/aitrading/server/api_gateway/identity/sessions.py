@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from aitrading.core.kit.clock import Clock, now_utc
@@ -25,7 +25,9 @@ from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserToken
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
-from aitrading.server.kit.transactions import Row, TenantTransaction
+from aitrading.server.kit.transactions import TenantTransaction
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.opening import opened_user
 
 IDLE_LIMIT_S: Final = 7 * 24 * 3600
 ABSOLUTE_LIMIT_S: Final = 30 * 24 * 3600
@@ -71,6 +73,7 @@ class Sessions:
         issuer: UserTokenIssuer,
         audit: AuditTrail,
         announce: Announce,
+        keys: FieldKeys,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -79,6 +82,7 @@ class Sessions:
         self._issuer = issuer
         self._audit = audit
         self._announce = announce
+        self._keys = keys
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -153,7 +157,8 @@ class Sessions:
         row = await tx.fetch_row(_LOGIN["find_user"], user)
         if row is None or row["state"] != "active" or row["tenant_state"] != "active":
             raise LOGIN_REFUSED.error()
-        return person_of(row, tx.tenant), int(row["entitlement_version"])
+        person = person_of(opened_user(row, await self._keys.of(tx)), tx.tenant)
+        return person, int(row["entitlement_version"])
 
     async def _rotate(
         self, tx: TenantTransaction, token: _RefreshToken
@@ -202,8 +207,8 @@ class Sessions:
         return Secret(base64url_encode(tx.tenant.bytes + session.bytes + secret))
 
 
-def person_of(row: Row, tenant: TenantId) -> Person:
-    """A row of `find_user` as the API shows it."""
+def person_of(row: dict[str, Any], tenant: TenantId) -> Person:
+    """An opened row of `find_user` as the API shows it."""
     role = Role(row["role"])
     return Person(
         user=row["id"],

@@ -34,6 +34,8 @@ from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_subscription
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.opening import by_name, opened_user
 
 _SQL: Final = Queries.load(PACKAGE, "sql/subscriptions.sql")
 FEATURE_LENGTH_MAX: Final = 64
@@ -48,6 +50,7 @@ class Subscriptions:
         *,
         administration: Administration,
         login: Login,
+        keys: FieldKeys,
         audit: AuditTrail,
         bus: EventBus,
         clock: Clock,
@@ -56,6 +59,7 @@ class Subscriptions:
         self._pool = pool
         self._administration = administration
         self._login = login
+        self._keys = keys
         self._audit = audit
         self._bus = bus
         self._clock = clock
@@ -111,15 +115,18 @@ class Subscriptions:
         moment = now_utc(self._clock)
         async with self._pool.tenant_tx(tenant) as tx:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
-            return [
-                PersonSubscription(
-                    name=row["name"],
-                    subscription=SubscriptionAnswer.of(
-                        await find_subscription(tx, row["user"], moment)
-                    ),
-                )
-                for row in rows
-            ]
+            fields = await self._keys.of(tx)
+            return by_name(
+                [
+                    PersonSubscription(
+                        name=opened_user(row, fields)["name"],
+                        subscription=SubscriptionAnswer.of(
+                            await find_subscription(tx, row["id"], moment)
+                        ),
+                    )
+                    for row in rows
+                ]
+            )
 
     async def _whose(self, tenant: str, user: str | None) -> tuple[TenantId, UUID | None]:
         if user is None:

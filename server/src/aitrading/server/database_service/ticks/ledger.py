@@ -107,7 +107,6 @@ async def open_streams(tx: TenantTransaction, request: OpenStreams) -> list[Stre
                 stream,
                 request.device,
                 opening.broker,
-                opening.login,
                 opening.symbol,
                 opening.epoch,
                 opening.digits,

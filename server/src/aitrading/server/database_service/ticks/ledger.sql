@@ -38,8 +38,8 @@ SELECT DISTINCT ON (s.symbol) s.id, s.symbol, s.digits, m.stored::text AS stored
  ORDER BY s.symbol, m.updated_at DESC, s.id
 
 -- name: open_stream
-INSERT INTO market.streams (id, device_id, broker, login, symbol, epoch, digits)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO market.streams (id, device_id, broker, symbol, epoch, digits)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
 
 -- name: write_marks

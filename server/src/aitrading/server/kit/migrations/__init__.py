@@ -9,13 +9,20 @@
   `aitrading_owner`, with a lock timeout so that it never blocks a running service for long.
 * Directives are comments at the top: `-- migrate: lock-timeout-ms=60000` for one that may wait,
   `-- migrate: no-transaction` for a file of exactly one statement that cannot run inside one
-  (CREATE INDEX CONCURRENTLY); such a statement must be repeatable.
+  (CREATE INDEX CONCURRENTLY); such a statement must be repeatable. `-- migrate: step=NAME` for
+  one after whose statements the program changes rows in ways that SQL cannot, in the same
+  transaction; the program gives the runner its steps by name.
 * An applied file is part of history: a changed checksum, or an applied number that the folder
   does not have (a newer database than program), stops the start.
 """
 
 from aitrading.server.kit.migrations.files import Migration, Phase, load_migrations
-from aitrading.server.kit.migrations.runner import MigrationRunner, MigrationStatus, Rehearsed
+from aitrading.server.kit.migrations.runner import (
+    MigrationRunner,
+    MigrationStatus,
+    Rehearsed,
+    Step,
+)
 
 __all__ = [
     "Migration",
@@ -23,5 +30,6 @@ __all__ = [
     "MigrationStatus",
     "Phase",
     "Rehearsed",
+    "Step",
     "load_migrations",
 ]

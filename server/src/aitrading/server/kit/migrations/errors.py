@@ -45,3 +45,11 @@ MIGRATION_LOCKED: Final = ErrorSpec(
     remedy="Wait for it to finish, or end it; then start again. Nothing was changed.",
     http_status=503,
 )
+MIGRATION_STEP_UNKNOWN: Final = ErrorSpec(
+    code="MIGRATION_STEP_UNKNOWN",
+    category=Category.FATAL,
+    message="The migration {file} needs the step `{step}`, which this program does not have.",
+    why="The file belongs to another release than the program.",
+    remedy="Install the release again, whole. Nothing was changed.",
+    severity=Severity.CRITICAL,
+)

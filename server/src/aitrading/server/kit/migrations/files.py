@@ -13,7 +13,9 @@ DEFAULT_LOCK_TIMEOUT_MS: Final = 5_000
 MAX_LOCK_TIMEOUT_MS: Final = 600_000
 MAX_FILE_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]{1,60})(?P<post>\.post)?\.sql")
-_DIRECTIVE: Final = re.compile(r"--\s*migrate:\s*(?P<key>[a-z-]+)(=(?P<value>\d{1,6}))?\s*")
+_DIRECTIVE: Final = re.compile(
+    r"--\s*migrate:\s*(?P<key>[a-z-]+)(=(?P<value>\d{1,6}|[a-z][a-z-]{0,60}))?\s*"
+)
 
 
 class Phase(StrEnum):
@@ -34,6 +36,8 @@ class Migration:
     checksum: str
     transactional: bool
     lock_timeout_ms: int
+    step: str | None = None
+    """What the program does after the statements, in their transaction."""
 
     @property
     def key(self) -> tuple[bool, int]:
@@ -74,6 +78,7 @@ def _load(path: Path) -> Migration:
     except UnicodeDecodeError:
         raise _invalid(path.name, "it is not UTF-8") from None
     directives = _directives(path.name, sql)
+    lock_timeout_ms = int(directives.get("lock-timeout-ms") or DEFAULT_LOCK_TIMEOUT_MS)
     return Migration(
         number=int(match["number"]),
         name=match["name"],
@@ -81,24 +86,34 @@ def _load(path: Path) -> Migration:
         sql=sql,
         checksum=hashlib.sha256(raw).hexdigest(),
         transactional="no-transaction" not in directives,
-        lock_timeout_ms=directives.get("lock-timeout-ms", DEFAULT_LOCK_TIMEOUT_MS),
+        lock_timeout_ms=min(lock_timeout_ms, MAX_LOCK_TIMEOUT_MS),
+        step=directives.get("step"),
     )
 
 
-def _directives(file: str, sql: str) -> dict[str, int]:
+_VALUES: Final = {
+    "no-transaction": re.compile(""),
+    "lock-timeout-ms": re.compile(r"\d+"),
+    "step": re.compile(r"[a-z][a-z-]*"),
+}
+"""What each directive may be given; nothing for the first."""
+
+
+def _directives(file: str, sql: str) -> dict[str, str]:
     """Those in the comment lines at the top of the file."""
-    found: dict[str, int] = {}
+    found: dict[str, str] = {}
     for line in sql.splitlines():
         if not line.startswith("--"):
             break
         if "migrate:" not in line:
             continue
         match = _DIRECTIVE.fullmatch(line)
-        key, value = (match["key"], match["value"]) if match else ("", None)
-        takes_value = {"no-transaction": False, "lock-timeout-ms": True}.get(key)
-        if takes_value is None or takes_value != (value is not None):
+        key, value = (match["key"], match["value"] or "") if match else ("", "")
+        if key not in _VALUES or not _VALUES[key].fullmatch(value):
             raise _invalid(file, f"unknown directive {line[:60]!r}")
-        found[key] = min(int(value or 0), MAX_LOCK_TIMEOUT_MS)
+        found[key] = value
+    if {"step", "no-transaction"} <= found.keys():
+        raise _invalid(file, "a step needs the transaction of its file")
     return found
 
 

@@ -1,6 +1,6 @@
 """Applies migrations to PostgreSQL: one at a time, once, by one process."""
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from aitrading.server.kit.migrations.errors import (
     MIGRATION_CHANGED,
     MIGRATION_FAILED,
     MIGRATION_LOCKED,
+    MIGRATION_STEP_UNKNOWN,
     MIGRATION_UNKNOWN,
 )
 from aitrading.server.kit.migrations.files import (
@@ -26,6 +27,8 @@ from aitrading.server.kit.postgres_cluster import PostgresCluster
 from aitrading.server.kit.postgres_mapping import mapped_errors, sqlstate_of
 from aitrading.server.kit.postgres_tls import ssl_of
 
+Step = Callable[[Any], Awaitable[None]]
+"""Changes rows in ways that SQL cannot, with the connection of the migration's transaction."""
 OWNER_ROLE: Final = "aitrading_owner"
 TURN_TIMEOUT_MS: Final = 30_000
 """How long a start waits while another process migrates."""
@@ -86,9 +89,16 @@ class MigrationRunner:
     """Brings one database to the state of one folder."""
 
     def __init__(
-        self, access: PostgresAccess, folder: Path, *, clock: Clock, release: str
+        self,
+        access: PostgresAccess,
+        folder: Path,
+        *,
+        clock: Clock,
+        release: str,
+        steps: Mapping[str, Step] | None = None,
     ) -> None:
         self._access = access
+        self._steps = steps or {}
         self._migrations = load_migrations(folder)
         self._clock = clock
         self._release = release
@@ -235,9 +245,12 @@ class MigrationRunner:
             )
 
     async def _run(self, session: Any, migration: Migration) -> None:
+        step = self._step(migration)
         try:
             await session.execute(f"SET lock_timeout = {migration.lock_timeout_ms}")
             await session.execute(migration.sql)
+            if step is not None:
+                await step(session)
             await session.execute(f"SET lock_timeout = {DEFAULT_LOCK_TIMEOUT_MS}")
         except asyncpg.LockNotAvailableError as exc:
             raise MIGRATION_LOCKED.error(
@@ -247,3 +260,10 @@ class MigrationRunner:
             raise MIGRATION_FAILED.error(
                 file=migration.file, reason=str(exc)[:300], sqlstate=sqlstate_of(exc)
             ) from exc
+
+    def _step(self, migration: Migration) -> Step | None:
+        if migration.step is None:
+            return None
+        if migration.step not in self._steps:
+            raise MIGRATION_STEP_UNKNOWN.error(file=migration.file, step=migration.step)
+        return self._steps[migration.step]

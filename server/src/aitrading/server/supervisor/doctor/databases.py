@@ -8,9 +8,8 @@ from nats.errors import Error as NatsError
 
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.server.database_service.service import migrations
+from aitrading.server.database_service.postgres_schema import runner_of
 from aitrading.server.kit.bundle import ServiceBundle, load_bundle
-from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.mtls import client_context
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
@@ -89,10 +88,8 @@ async def _row_security(bundle: ServiceBundle, _: Clock) -> Finding:
 
 
 async def _migrations(bundle: ServiceBundle, clock: Clock) -> Finding:
-    runner = MigrationRunner(
-        bundle.postgres["migrator"], migrations("postgres"), clock=clock, release=bundle.version
-    )
-    pending = [step.file for step in await runner.status() if not step.applied]
+    found = await runner_of(bundle, clock).status()
+    pending = [step.file for step in found if not step.applied]
     if not pending:
         return fine("migrations", "All are applied.")
     return problem(

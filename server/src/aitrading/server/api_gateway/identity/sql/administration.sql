@@ -11,12 +11,13 @@ SELECT id FROM identity.tenants ORDER BY id;
 SELECT id, name, state, created_at FROM identity.tenants WHERE id::text = $1 OR name = $1;
 
 -- name: insert_user
-INSERT INTO identity.users (id, name, display_name, role, password_hash, created_at)
-VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO identity.users
+       (id, name_sealed, name_index, display_name_sealed, role, password_hash, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: list_users
-SELECT id, name, display_name, role, state, created_at
-  FROM identity.users ORDER BY name LIMIT $1;
+SELECT id, name_sealed, display_name_sealed, role, state, created_at
+  FROM identity.users ORDER BY id LIMIT $1;
 
 -- name: set_password
 UPDATE identity.users SET password_hash = $2 WHERE id = $1 RETURNING id;
@@ -26,9 +27,11 @@ UPDATE identity.users SET state = $2 WHERE id = $1 RETURNING id;
 
 -- name: insert_account
 INSERT INTO identity.accounts
-       (id, name, broker_server, login, currency, margin_mode, simulated, device_id, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+       (id, name_sealed, broker_server, login_sealed, login_index, currency, margin_mode, simulated,
+        device_id, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: list_accounts
-SELECT id, name, broker_server, login, currency, margin_mode, simulated, device_id AS device
-  FROM identity.accounts ORDER BY name LIMIT $1;
+SELECT id, name_sealed, broker_server, login_sealed, currency, margin_mode, simulated,
+       device_id AS device
+  FROM identity.accounts ORDER BY id LIMIT $1;

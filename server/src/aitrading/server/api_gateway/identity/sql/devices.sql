@@ -1,5 +1,6 @@
 -- name: insert_device
-INSERT INTO identity.devices (id, name, created_at) VALUES ($1, $2, $3);
+INSERT INTO identity.devices (id, name_sealed, name_index, created_at)
+VALUES ($1, $2, $3, $4);
 
 -- name: insert_enrolment_code
 INSERT INTO identity.enrolment_codes (hash, device_id, expires_at) VALUES ($1, $2, $3);
@@ -14,21 +15,21 @@ UPDATE identity.devices
    SET state = 'active', public_key = $2, certificate_sha256 = $3, certificate_ends_at = $4,
        enrolled_at = $5
  WHERE id = $1 AND state = 'invited'
-RETURNING name;
+RETURNING id;
 
 -- name: renew_device
 UPDATE identity.devices
    SET public_key = $3, certificate_sha256 = $4, certificate_ends_at = $5
  WHERE id = $1 AND state = 'active' AND public_key = $2
-RETURNING name;
+RETURNING id;
 
 -- name: find_device
-SELECT id, name, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
+SELECT id, name_sealed, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
   FROM identity.devices WHERE id = $1;
 
 -- name: list_devices
-SELECT id, name, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
-  FROM identity.devices ORDER BY name LIMIT $1;
+SELECT id, name_sealed, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
+  FROM identity.devices ORDER BY id LIMIT $1;
 
 -- name: revoke_device
 UPDATE identity.devices SET state = 'revoked', revoked_at = $2
@@ -36,7 +37,7 @@ UPDATE identity.devices SET state = 'revoked', revoked_at = $2
 RETURNING id;
 
 -- name: find_device_by_name
-SELECT id, state FROM identity.devices WHERE name = $1 AND state <> 'revoked' FOR UPDATE;
+SELECT id, state FROM identity.devices WHERE name_index = $1 AND state <> 'revoked' FOR UPDATE;
 
 -- name: forget_enrolment_codes
 DELETE FROM identity.enrolment_codes WHERE device_id = $1;

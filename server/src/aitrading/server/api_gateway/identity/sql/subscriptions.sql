@@ -28,7 +28,7 @@ ON CONFLICT (tenant_id, user_id) DO UPDATE
 RETURNING version;
 
 -- name: list_users
-SELECT u.id AS user, u.name FROM identity.users u ORDER BY u.name LIMIT $1;
+SELECT u.id, u.name_sealed FROM identity.users u ORDER BY u.id LIMIT $1;
 
 -- name: set_plan_state
 UPDATE identity.subscriptions SET state = $1, version = version + 1 RETURNING version;

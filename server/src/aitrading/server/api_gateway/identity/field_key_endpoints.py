@@ -1,0 +1,89 @@
+"""`/internal/v1/admin/keys`: the master keys of personal data, for the host."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from aitrading.core.kit.ids import TenantId
+from aitrading.server.api_gateway.identity.admin_endpoints import ADMIN, ADMIN_PATH
+from aitrading.server.api_gateway.identity.tenants import all_tenants
+from aitrading.server.kit.audit_trail import HOST_ACTOR, AuditEvent, AuditTrail
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import endpoint
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.masters import MasterFolder
+
+
+class MasterKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One master key; what it wraps cannot be read without it."""
+
+    number: int
+    wraps: int
+    """How many organisations' keys, the platform's own among them."""
+    newest: bool
+
+
+class Rotation(msgspec.Struct, frozen=True, kw_only=True):
+    """The new master key and how many keys it wraps now."""
+
+    number: int
+    rewrapped: int
+
+
+class FieldKeyEndpoints:
+    """Shows and changes what wraps the organisations' keys."""
+
+    def __init__(
+        self, pool: PostgresPool, keys: FieldKeys, masters: MasterFolder, audit: AuditTrail
+    ) -> None:
+        self._pool = pool
+        self._keys = keys
+        self._masters = masters
+        self._audit = audit
+
+    @endpoint("GET", f"{ADMIN_PATH}/keys", access=ADMIN, answer=list[MasterKey])
+    async def list(self, call: Call) -> list[MasterKey]:
+        """Every master key, the oldest first."""
+        del call
+        wraps: Counter[int | None] = Counter()
+        async for tenant in self._tenants():
+            async with self._pool.tenant_tx(tenant) as tx:
+                wraps[await self._keys.wrapped_by(tx)] += 1
+        numbers = self._masters.numbers()
+        return [
+            MasterKey(number=number, wraps=wraps[number], newest=number == numbers[-1])
+            for number in numbers
+        ]
+
+    @endpoint("POST", f"{ADMIN_PATH}/keys/rotate", access=ADMIN, answer=Rotation)
+    async def rotate(self, call: Call) -> Rotation:
+        """Make a new master key and wrap every organisation's key with it.
+
+        Sealed values stay as they are. Interrupted, it has wrapped some; repeated, it wraps all.
+        """
+        del call
+        number, rewrapped = self._masters.add(), 0
+        async for tenant in self._tenants():
+            rewrapped += await self._rewrap(tenant, number)
+        return Rotation(number=number, rewrapped=rewrapped)
+
+    async def _rewrap(self, tenant: TenantId, number: int) -> bool:
+        async with self._pool.tenant_tx(tenant) as tx:
+            changed = await self._keys.rewrap(tx, number)
+            if changed:
+                event = AuditEvent(
+                    actor=HOST_ACTOR,
+                    action="identity.key.rewrapped",
+                    subject=f"tenant:{tenant}",
+                    details={"master": number},
+                )
+                await self._audit.add(tx, event)
+        return changed
+
+    async def _tenants(self) -> AsyncIterator[TenantId]:
+        yield PLATFORM
+        for tenant in await all_tenants(self._pool):
+            yield tenant

@@ -1,0 +1,55 @@
+"""`aitrading keys`: the master keys of personal data."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from aitrading.server.cli.administration import show_answer
+from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.host import Host
+from aitrading.server.cli.output import json_option
+
+
+class MasterKey(msgspec.Struct):
+    """One master key."""
+
+    number: int
+    wraps: int
+    newest: bool
+
+
+class Rotation(msgspec.Struct):
+    """What a rotation did."""
+
+    number: int
+    rewrapped: int
+
+
+@click.group()
+def keys() -> None:
+    """Master keys, which protect the names of people, devices and accounts."""
+
+
+@keys.command("list")
+@json_option
+@home_option
+def list_keys(*, as_json: bool, home: Path) -> None:
+    """List the master keys and how many organisations' keys each wraps.
+
+    A file in `keys/fields` that wraps none is needed for older backups only.
+    """
+    found = Host(home).get("keys", list[MasterKey])
+    show_answer(found, as_json=as_json, fields=("number", "wraps", "newest"))
+
+
+@keys.command()
+@json_option
+@home_option
+def rotate(*, as_json: bool, home: Path) -> None:
+    """Make a new master key and wrap every organisation's key with it. Nothing stops meanwhile.
+
+    Make a backup afterwards: an older one needs the older key, which it contains.
+    """
+    done = Host(home).post("keys/rotate", {}, Rotation)
+    show_answer(done, as_json=as_json, fields=("number", "rewrapped"))
