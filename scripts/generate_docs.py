@@ -33,6 +33,7 @@ from aitrading.server.kit.openapi import (
     openapi_document,
     openapi_fragment,
 )
+from aitrading.server.personal_data.catalogue import CATALOGUE
 from aitrading.server.supervisor.bundles import SERVICES
 from aitrading.server.supervisor.settings import PortSettings
 
@@ -303,6 +304,23 @@ def tables() -> str:
     return "# Tables\n\n" + table(("table", "store", "since migration", "meaning"), sorted(rows))
 
 
+def personal_data() -> str:
+    """Every column with personal data."""
+    rows = [
+        (
+            f"`{each.table}.{each.column}_sealed`",
+            each.holds,
+            f"`{each.column}_index`, a keyed digest of {each.found_by}" if each.found_by else "-",
+        )
+        for each in CATALOGUE
+    ]
+    return (
+        "# Personal data\n\nSealed columns, and by what a row is found without opening them. "
+        "[How and why](../explanation/personal-data.md).\n\n"
+        + table(("column", "holds", "found by"), sorted(rows))
+    )
+
+
 def type_name(hint: Any) -> str:
     """Render an annotation for people."""
     return f"`{hint.__name__ if isinstance(hint, type) else str(hint).replace('typing.', '')}`"
@@ -323,6 +341,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands,
     "reference/services.md": services,
     "reference/tables.md": tables,
+    "reference/personal-data.md": personal_data,
     "how-to/troubleshooting.md": troubleshooting,
 }
 
