@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from harness.platform import Platform, running_platform
 
-SHARED: Final = ("hurt", "battered", "platform")
+SHARED: Final = ("hurt", "battered", "replicated", "platform")
 """Fixtures that start a whole platform and keep it for every test that asks for it."""
 
 

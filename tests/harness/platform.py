@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -209,8 +209,13 @@ class Platform:
 
 
 @contextmanager
-def running_platform(home: Path, *arguments: str, demo: bool = True) -> Iterator[Platform]:
-    """Start, hand over when ready, stop; what it said is in `home`/../said.txt."""
+def running_platform(
+    home: Path, *arguments: str, demo: bool = True, servers: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
+    """Start, hand over when ready, stop; what it said is in `home`/../said.txt.
+
+    `servers` are URLs by their variables, in place of embedded engines.
+    """
     home.parent.mkdir(parents=True, exist_ok=True)
     said = home.parent / "said.txt"
     with said.open("a", encoding="utf-8") as errors:
@@ -225,7 +230,7 @@ def running_platform(home: Path, *arguments: str, demo: bool = True) -> Iterator
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=clean_environment(),
+            env={**clean_environment(), **(servers or {})},
             preexec_fn=die_with_the_test_run,  # noqa: PLW1509 - one system call runs in it
         )
     try:

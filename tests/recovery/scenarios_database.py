@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from harness.patching import Process, Room, promised_by
+from harness.patching import PROMISE_TIMEOUT_S, Process, Room, promised_by
 from typing_extensions import override
 
 from aitrading.core.kit.errors import AitradingError
@@ -36,9 +36,12 @@ from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.audit_trail import AuditTrail
-from aitrading.server.kit.bundle import ValkeyAccess
+from aitrading.server.kit.bundle import PostgresAddress, ValkeyAccess
+from aitrading.server.kit.connection_pool import ConnectionPool
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST, DATABASE_DEADLOCK
 from aitrading.server.kit.ingest_api import segment_name
+from aitrading.server.kit.pool_reports import POSTGRES_REPLICA, REPLICA_FAILURES, PoolReports
+from aitrading.server.kit.postgres_replicas import Replica
 from aitrading.server.kit.replay import POSTGRES_REPLAY, Replay
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
@@ -151,7 +154,26 @@ async def a_transaction_that_was_undone_runs_again(room: Room) -> Process:
     async def work(_: Any) -> str:
         return "done"
 
-    assert await Replay(pool, process.errors).run(TENANT, work) == "done"
+    assert await Replay(pool, process.errors, ids_of(room)).run(TENANT, work) == "done"
+    return process
+
+
+@promised_by(POSTGRES_REPLICA)
+async def a_dead_replica_is_not_asked_any_more(room: Room) -> Process:
+    process, attempts = Process.make(room.clock), 0
+    server = PostgresAddress(str(room.folder), 1)
+
+    async def connect() -> Any:
+        nonlocal attempts
+        attempts += 1
+        raise ConnectionRefusedError
+
+    reports = PoolReports(metrics=process.metrics, errors=process.errors, clock=room.clock)
+    pool = ConnectionPool(connect, least=0, limit=1)
+    replica = Replica(server, pool, reports.breaker("database", "replica:1"))
+    answers = [await replica.begin("", "0/0", PROMISE_TIMEOUT_S) for _ in range(5)]
+    assert answers == [None] * 5
+    assert attempts == REPLICA_FAILURES
     return process
 
 

@@ -81,7 +81,8 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
     guards = Guards(GuardSettings(), clock, errors)
     lookup = ErrorLookup(pool, PostgresErrorIndex(pool), guards)
     reporter = ErrorReporter(bus, errors, clock=clock, service="data-bridge", instance="1")
-    recorder = ErrorRecorder(bus, Replay(pool, errors), lookup, guards, clock, ids, errors)
+    replay = Replay(pool, errors, ids)
+    recorder = ErrorRecorder(bus, replay, lookup, guards, clock, ids, errors)
     await recorder.start()
     await reporter.start()
     try:
@@ -91,7 +92,7 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
             guards,
             clock,
             ids,
-            IdempotentWrites(pool),
+            IdempotentWrites(replay),
             AuditTrail(clock=clock, ids=ids),
         )
         yield Desk(errors, reporter, recorder, catalogue, lookup, broker)

@@ -34,6 +34,7 @@ from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.replay import Replay
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
 
@@ -113,8 +114,9 @@ async def desk_of(postgres: PostgresServer, folder: Path) -> AsyncIterator[Desk]
     try:
         with socket_folder() as home:
             server = InProcessServer(Path(home), "database-service", clock)
+            replay = Replay(pool, server.errors, server.ids)
             book = PolicyBook(
-                pool, IdempotentWrites(pool), AuditTrail(clock=clock, ids=server.ids)
+                pool, IdempotentWrites(replay), AuditTrail(clock=clock, ids=server.ids)
             )
             bundle: Any = HomeOnly(folder)
             cache = Cache("database", InProcessCache(clock), clock, server.ids)

@@ -31,7 +31,7 @@ def parts(world: Any, clock: ManualClock) -> tuple[SettingsBook, TenantSettings]
     ids = SystemIdFactory(clock, SystemRandomness())
     return SettingsBook(
         world.pool,
-        Replay(world.pool, world.errors),
+        Replay(world.pool, world.errors, ids),
         config,
         settings,
         world.guards,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from math import inf
 from pathlib import Path
@@ -15,12 +15,15 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
-from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.pool_reports import PoolReports
+from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
+from aitrading.server.testing.engines import ThrowawayAuthority
 from aitrading.server.testing.personal_data import runner_for
 from aitrading.server.testing.postgres_cluster import RunningCluster, running_cluster
 
@@ -42,11 +45,15 @@ async def migrated_cluster(folder: Path) -> AsyncIterator[RunningCluster]:
         yield cluster
 
 
+def pool_of(cluster: RunningCluster) -> AbstractAsyncContextManager[PostgresPool]:
+    return pool_on(cluster.access("database"))
+
+
 @asynccontextmanager
-async def pool_of(cluster: RunningCluster, **limits: float) -> AsyncIterator[PostgresPool]:
-    pool = PostgresPool(
-        cluster.access("database"), application="test-failover", limits=PoolLimits(**limits)
-    )
+async def pool_on(
+    access: PostgresAccess, reports: PoolReports | None = None
+) -> AsyncIterator[PostgresPool]:
+    pool = PostgresPool(access, application="test-failover", reports=reports)
     await pool.start()
     try:
         yield pool
@@ -61,7 +68,7 @@ def replay_of(pool: PostgresPool) -> Replay:
         metrics=Metrics(),
         resilience=ResilienceRegistry(),
     )
-    return Replay(pool, errors)
+    return Replay(pool, errors, SystemIdFactory(SystemClock(), SystemRandomness()))
 
 
 class Outcomes:
@@ -122,7 +129,49 @@ async def refusal_of(pool: PostgresPool) -> bool:
     with pytest.raises(AitradingError) as caught:
         async with pool.tenant_tx(TENANT):
             pass
-    return "an outdated primary of timeline 1" in caught.value.message
+    return caught.value.code == "DATABASE_PRIMARY_OUTDATED"
+
+
+@async_test
+async def test_over_tls_a_promoted_server_with_a_foreign_certificate_is_not_trusted(
+    tmp_path: Path,
+) -> None:
+    own, foreign = (ThrowawayAuthority(tmp_path / name).issue("db") for name in ("own", "foreign"))
+    async with migrated_cluster(tmp_path) as cluster, cluster.over_tls(own) as fronts:
+        access = cluster.access_over_tls("database", fronts, own.ca)
+        async with pool_on(access) as pool:
+            replay, told = replay_of(pool), Outcomes()
+            first, second, _ = cluster.nodes
+            async with asyncio.TaskGroup() as group:
+                writers = [group.create_task(told.write_for_ever(replay)) for _ in range(2)]
+                await eventually(lambda: len(told.acknowledged) > 20, what="rows over TLS")
+                fronts[1].show(foreign)
+                await first.kill()
+                await cluster.promote(second)
+                await eventually(
+                    lambda: refused_with(pool, "DATABASE_SERVER_UNTRUSTED"), what="the refusal"
+                )
+                before = len(told.acknowledged)
+                fronts[1].show(own)
+                await eventually(
+                    lambda: len(told.acknowledged) > before + 20, what="rows", timeout_s=60
+                )
+                for writer in writers:
+                    writer.cancel()
+            async with pool.tenant_tx(TENANT) as tx:
+                assert await tx.fetch_value(HERE, told.acknowledged) == len(told.acknowledged)
+                assert await tx.fetch_value(HERE, told.refused) == 0
+        assert {version for front in fronts for version in front.spoken} == {"TLSv1.3"}
+
+
+async def refused_with(pool: PostgresPool, code: str) -> bool:
+    """Whether the pool has no connection left and refuses to make one for this reason."""
+    try:
+        async with pool.platform_tx():
+            pass
+    except AitradingError as exc:
+        return exc.code == code
+    return False
 
 
 async def reader_of(pool: PostgresPool, row: UUID, max_staleness_s: float) -> str:

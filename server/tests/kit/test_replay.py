@@ -14,10 +14,11 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.idempotency import IdempotentWrites, Write
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import TenantTransaction
@@ -83,7 +84,11 @@ async def stage(postgres: PostgresServer) -> AsyncIterator[Stage]:
         pool = PostgresPool(access, application="test-replay")
         await pool.start()
         try:
-            yield Stage(pool, Replay(pool, errors), cutter)
+            yield Stage(
+                pool,
+                Replay(pool, errors, SystemIdFactory(SystemClock(), SystemRandomness())),
+                cutter,
+            )
         finally:
             await pool.stop()
 
@@ -118,6 +123,20 @@ async def test_with_a_receipt_the_change_is_made_exactly_once(
         assert await here.replay.run(TENANT, change, receipt=receipt) == f"answer {runs}"
         assert (change.runs, await here.count(change)) == (runs, 1)
         assert await code_of(here.replay, change, receipt) == "DATABASE_DONE_BEFORE"
+        assert (change.runs, await here.count(change)) == (runs, 1)
+
+
+@pytest.mark.parametrize(("cut", "runs"), [(Cut.BEFORE, 2), (Cut.AFTER, 1)])
+@async_test
+async def test_a_request_with_a_key_is_made_exactly_once(
+    cut: Cut, runs: int, postgres: PostgresServer
+) -> None:
+    async with stage(postgres) as here:
+        writes, change = IdempotentWrites(here.replay), Change()
+        by = Write(tenant=TENANT, actor="user:1", key=f"key-{change.row}", request=b"same")
+        here.cutter.cuts = [cut]
+        answers = {await writes.once(by, change, str) for _ in range(2)}
+        assert answers == {f"answer {runs}"}
         assert (change.runs, await here.count(change)) == (runs, 1)
 
 

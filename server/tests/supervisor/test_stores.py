@@ -52,6 +52,7 @@ async def test_everything_is_embedded_by_default(short_folder: Path) -> None:
     bundle = await bundle_of(assembly, home, "database-service")
     assert set(bundle.postgres) == {"migrator", "database"}
     assert bundle.postgres["database"].host == str(home.run / "pg")
+    assert bundle.postgres["database"].primary_record is None
     assert bundle.clickhouse is not None
     assert bundle.clickhouse.path == home.clickhouse
 
@@ -75,6 +76,7 @@ async def test_a_server_by_url_replaces_one_engine_and_leaves_the_others(
         ("db2.example.com", 5432),
     ]
     assert (migrator.user, migrator.password) == ("chief", "geheim")
+    assert migrator.primary_record == database.primary_record == home.primary_record
     assert database.user == "database"
     assert database.password != "geheim"  # noqa: S105 - that it differs is the point
 

@@ -11,8 +11,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventEnvelope
 from aitrading.core.infrastructure.events import DeviceRevoked
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
@@ -25,9 +28,11 @@ from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
 from aitrading.server.engines.postgres import DATABASE
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
+from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.kit.replay import Replay
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.masters import MasterFolder
 from aitrading.server.testing.engines import socket_folder
@@ -119,13 +124,25 @@ def cookies_of(answer: EdgeAnswer) -> dict[str, str]:
     return {name: value.partition(";")[0] for name, value in answer.cookies.items()}
 
 
+def errors_in_real_time() -> ErrorHandler:
+    """Repeats after a moment, although the clock of the rest stands still."""
+    return ErrorHandler(
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+        metrics=Metrics(),
+        resilience=ResilienceRegistry(),
+    )
+
+
 @pytest.fixture
 def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManager[Gateway]]:
     @asynccontextmanager
-    async def running(database: str = DATABASE) -> AsyncIterator[Gateway]:
+    async def running(
+        database: str = DATABASE, access: PostgresAccess | None = None
+    ) -> AsyncIterator[Gateway]:
         clock = ManualClock(SystemClock().now_ns())
         pool = PostgresPool(
-            postgres.access("identity", database),
+            access or postgres.access("identity", database),
             application="test-identity",
             limits=PoolLimits(max_connections=16),
         )
@@ -146,7 +163,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                 keys = FieldKeys(masters.load)
                 identity = Identity(
                     IdentityParts(
-                        pool=pool,
+                        replay=Replay(pool, errors_in_real_time(), server.ids),
                         authority=server.authority,
                         hashing=server.errors.guard(PASSWORD_HASHING, hashing_bulkhead()),
                         bus=bus,

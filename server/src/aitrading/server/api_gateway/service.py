@@ -42,7 +42,9 @@ from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.service import field_keys_of, masters_of
@@ -53,7 +55,9 @@ _MS_PER_S: Final = 1_000
 
 def providers(manager: ImportManager) -> None:
     """What the api-gateway is made of."""
+    manager.provide(PoolReports)
     manager.provide(_pool)
+    manager.provide(Replay)
     manager.provide(_authority)
     manager.provide(field_keys_of)
     manager.provide(masters_of)
@@ -84,8 +88,8 @@ async def pages(container: Container) -> Sequence[BaseRoute]:
     return Pages(viewer=viewer.view, document=ApiDocument.load(), demo=bundle.demo).routes()
 
 
-def _pool(bundle: ServiceBundle) -> PostgresPool:
-    return PostgresPool(bundle.postgres[DATABASE_ROLE], application=GATEWAY)
+def _pool(bundle: ServiceBundle, reports: PoolReports) -> PostgresPool:
+    return PostgresPool(bundle.postgres[DATABASE_ROLE], application=GATEWAY, reports=reports)
 
 
 def _authority(bundle: ServiceBundle, clock: Clock, ids: IdFactory) -> Authority:
@@ -93,7 +97,7 @@ def _authority(bundle: ServiceBundle, clock: Clock, ids: IdFactory) -> Authority
 
 
 def _identity(
-    pool: PostgresPool,
+    replay: Replay,
     authority: Authority,
     field_keys: FieldKeys,
     bus: EventBus,
@@ -104,7 +108,7 @@ def _identity(
 ) -> Identity:
     return Identity(
         IdentityParts(
-            pool=pool,
+            replay=replay,
             authority=authority,
             hashing=errors.guard(PASSWORD_HASHING, hashing_bulkhead()),
             bus=bus,

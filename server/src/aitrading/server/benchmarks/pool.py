@@ -17,8 +17,8 @@ import asyncpg
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.connection_pool import PlainConnection
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
-from aitrading.server.kit.postgres_cluster import PlainConnection
 from aitrading.server.kit.postgres_tls import ssl_of
 from aitrading.server.testing.personal_data import runner_for
 from aitrading.server.testing.postgres15 import postgres15_missing, running_postgres15

@@ -34,6 +34,7 @@ COMMANDS: Final = {
         "The schema of PostgreSQL: what is applied, what waits.",
     ),
     "orders": ("trading:orders", "Orders of an organisation."),
+    "primary": ("primary:primary", "Which primary PostgreSQL is the newest one met."),
     "restore": ("backup:restore", "Make a home from a backup."),
     "status": ("status:status", "Show services and engines."),
     "store": ("store:store", "Records of the relational store, page by page."),

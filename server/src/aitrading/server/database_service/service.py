@@ -90,6 +90,7 @@ from aitrading.server.database_service.time_series import (
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.idempotency import IdempotentWrites
+from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -122,6 +123,7 @@ def _providers(manager: ImportManager) -> None:
     ):
         manager.provide(source)
     for part in (
+        PoolReports,
         PostgresSchema,
         Replay,
         Guards,
@@ -197,7 +199,7 @@ async def _index(
         index.close()
 
 
-def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:
+def _pool(bundle: ServiceBundle, settings: PoolSettings, reports: PoolReports) -> PostgresPool:
     return PostgresPool(
         bundle.postgres["database"],
         application=NAME,
@@ -207,6 +209,7 @@ def _pool(bundle: ServiceBundle, settings: PoolSettings) -> PostgresPool:
             statement_timeout_ms=settings.statement_timeout_ms,
             idle_in_transaction_timeout_ms=WRITER_MAY_WAIT_MS,
         ),
+        reports=reports,
     )
 
 

@@ -53,6 +53,8 @@ class PostgresAccess(msgspec.Struct, frozen=True, kw_only=True):
     """Roots that may sign the server's certificate; None means the machine's own."""
     others: tuple[PostgresAddress, ...] = ()
     """Further servers of the same cluster: standbys now, one of them the primary tomorrow."""
+    primary_record: Path | None = None
+    """Where the newest primary seen is remembered; None for the embedded one."""
 
     @property
     def servers(self) -> tuple[PostgresAddress, ...]:

@@ -69,6 +69,58 @@ DATABASE_NO_PRIMARY: Final = ErrorSpec(
     severity=Severity.CRITICAL,
     impact=Impact.NEW_EXPOSURE,
 )
+DATABASE_PRIMARY_OUTDATED: Final = ErrorSpec(
+    code="DATABASE_PRIMARY_OUTDATED",
+    category=Category.RETRYABLE,
+    message="The PostgreSQL server {server} believes to be the primary, but a newer one exists: it "
+    "is on timeline {timeline} of cluster {cluster}, and timeline {newest} was seen.",
+    why="A replica was promoted and this old primary is still running. What is written to it would "
+    "be lost.",
+    remedy="Nothing was changed. Stop the old primary (runbook `promote-a-replica`) and let the "
+    "promoted one be reached. Only if this server was restored on purpose to a state before the "
+    "promotion: stop the platform, then `aitrading primary accept CLUSTER TIMELINE` with these two "
+    "numbers.",
+    http_status=503,
+    severity=Severity.CRITICAL,
+    impact=Impact.NEW_EXPOSURE,
+)
+DATABASE_CLUSTER_FOREIGN: Final = ErrorSpec(
+    code="DATABASE_CLUSTER_FOREIGN",
+    category=Category.RETRYABLE,
+    message="The PostgreSQL server {server} is another database: it is on timeline {timeline} of "
+    "cluster {cluster}, and this installation has used cluster {known}.",
+    why="The address leads to a server that was made anew, or to somebody else's.",
+    remedy="Nothing was changed. Correct POSTGRES_URL. If the data was restored into this new "
+    "server on purpose: stop the platform, then `aitrading primary accept CLUSTER TIMELINE` with "
+    "the two numbers of this server.",
+    http_status=503,
+    severity=Severity.CRITICAL,
+    impact=Impact.NEW_EXPOSURE,
+)
+DATABASE_SERVER_UNTRUSTED: Final = ErrorSpec(
+    code="DATABASE_SERVER_UNTRUSTED",
+    category=Category.RETRYABLE,
+    message="A PostgreSQL server did not prove who it is: {problem}.",
+    why="Its certificate is signed by somebody else, has another name in it, or is over. Nothing is "
+    "sent to such a server, and no other way to it is tried.",
+    remedy="Nothing was changed. Give the server a certificate for the name in POSTGRES_URL, signed "
+    "by an authority in `sslrootcert`. If nobody changed it: find out who answers there.",
+    http_status=503,
+    severity=Severity.CRITICAL,
+    impact=Impact.NEW_EXPOSURE,
+)
+PRIMARY_RECORD_UNUSABLE: Final = ErrorSpec(
+    code="PRIMARY_RECORD_UNUSABLE",
+    category=Category.FATAL,
+    message="The record of the newest primary at {path} cannot be used: {problem}.",
+    why="The file was edited, or the disk is full or damaged. Without it an old primary could not "
+    "be told from the present one, so none is written to.",
+    remedy="Make room on the disk. If the file is damaged: look which server is the primary, stop "
+    "the platform, then `aitrading primary accept CLUSTER TIMELINE`.",
+    http_status=503,
+    severity=Severity.CRITICAL,
+    impact=Impact.NEW_EXPOSURE,
+)
 DATABASE_READ_ONLY: Final = ErrorSpec(
     code="DATABASE_READ_ONLY",
     category=Category.FATAL,

@@ -14,8 +14,8 @@ from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.database_errors import DATABASE_ALREADY_EXISTS
 from aitrading.server.kit.http_errors import REQUEST_INVALID
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenancy import PLATFORM
 from aitrading.server.kit.transactions import TenantTransaction
 
@@ -48,34 +48,37 @@ class Write:
 class IdempotentWrites:
     """Remembers for a week which key brought which answer, per organisation."""
 
-    def __init__(self, pool: PostgresPool) -> None:
-        self._pool = pool
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
 
     async def once(
         self, by: Write, apply: Callable[[TenantTransaction], Awaitable[T]], shape: type[T]
     ) -> T:
         """Apply, or give the first answer again; of parallel repeats exactly one applies.
 
-        The answer is remembered in the transaction of the change. Raises `IDEMPOTENCY_KEY_REUSED`.
+        The answer is remembered in the transaction of the change, so a commit whose answer got
+        lost is recognised, too. Raises `IDEMPOTENCY_KEY_REUSED`.
         """
         digest = sha256(by.request)
+
+        async def write(tx: TenantTransaction) -> tuple[bytes, str]:
+            known = await tx.fetch_row(_SQL["find_write"], by.key)
+            if known is not None:
+                return known["request_sha256"], known["answer"]
+            await tx.execute(_SQL["forget_writes"])
+            text = msgspec.json.encode(await apply(tx)).decode()
+            await tx.execute(_SQL["remember_write"], by.key, digest, text)
+            return digest, text
+
         try:
-            async with self._pool.tenant_tx(by.tenant) as tx:
-                known = await tx.fetch_row(_SQL["find_write"], by.key)
-                if known is None:
-                    await tx.execute(_SQL["forget_writes"])
-                    answer = await apply(tx)
-                    text = msgspec.json.encode(answer).decode()
-                    await tx.execute(_SQL["remember_write"], by.key, digest, text)
-                    return answer
+            request, answer = await self._replay.run(by.tenant, write, idempotent=True)
         except AitradingError as exc:
             if exc.spec is not DATABASE_ALREADY_EXISTS:
                 raise
-            async with self._pool.tenant_tx(by.tenant) as tx:
-                known = await tx.fetch_row(_SQL["find_write"], by.key)
-        if known is None or known["request_sha256"] != digest:
+            request, answer = await self._replay.run(by.tenant, write, idempotent=True)
+        if request != digest:
             raise IDEMPOTENCY_KEY_REUSED.error()
-        return msgspec.json.decode(known["answer"], type=shape)
+        return msgspec.json.decode(answer, type=shape)
 
 
 async def write_of(call: Call) -> Write:

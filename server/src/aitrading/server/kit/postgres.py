@@ -4,31 +4,47 @@ Each transaction starts with `SET LOCAL app.tenant`, so a tenant cannot leak to 
 a connection and the pool needs no reset query in between.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState
+from aitrading.core.infrastructure.metrics import Reading
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.db_security_manager import RoleFacts, require_weak_role
 from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.connection_pool import ConnectionPool, Occupation
 from aitrading.server.kit.database_errors import (
     DATABASE_CLOSED,
+    DATABASE_CLUSTER_FOREIGN,
     DATABASE_COMMIT_UNKNOWN,
     DATABASE_CONNECTION_LOST,
     DATABASE_NO_PRIMARY,
     DATABASE_POOL_EXHAUSTED,
+    DATABASE_PRIMARY_OUTDATED,
+    DATABASE_SERVER_UNTRUSTED,
     DATABASE_TRANSACTION_ABORTED,
 )
-from aitrading.server.kit.postgres_cluster import PlainConnection, PostgresCluster
+from aitrading.server.kit.pool_reports import (
+    PRIMARY,
+    PRIMARY_SWITCHES,
+    TRANSACTIONS,
+    PoolReports,
+    readings_of,
+)
+from aitrading.server.kit.postgres_cluster import PostgresCluster
 from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS, mapped_errors, typed
-from aitrading.server.kit.postgres_replicas import DEFAULT_STALENESS_S, ReplicaReads
+from aitrading.server.kit.postgres_replicas import (
+    BEGIN_TIMEOUT_S,
+    DEFAULT_STALENESS_S,
+    ReplicaReads,
+)
 from aitrading.server.kit.postgres_tls import ssl_of
 from aitrading.server.kit.tenancy import NO_TENANT, tenant_setting
 from aitrading.server.kit.transactions import (
@@ -40,7 +56,18 @@ from aitrading.server.kit.transactions import (
 T = TypeVar("T", bound=Transaction)
 NETWORK_MARGIN_S = 5.0
 """How much longer than the server's own limit an answer may take before the server is given up."""
-_UNREACHABLE = frozenset({DATABASE_CONNECTION_LOST, DATABASE_COMMIT_UNKNOWN, DATABASE_NO_PRIMARY})
+_UNREACHABLE = frozenset(
+    {
+        DATABASE_CONNECTION_LOST,
+        DATABASE_COMMIT_UNKNOWN,
+        DATABASE_NO_PRIMARY,
+        DATABASE_PRIMARY_OUTDATED,
+        DATABASE_CLUSTER_FOREIGN,
+        DATABASE_SERVER_UNTRUSTED,
+    }
+)
+_NOT_REPLICATED: Final = frozenset({"01000", "57P01"})
+"""Warnings at COMMIT: the wait for a synchronous standby ended, and it may not have the change."""
 _SERIALIZABLE, _READ_ONLY = " ISOLATION LEVEL SERIALIZABLE", " READ ONLY"
 _POSITION = "SELECT pg_current_wal_lsn()::text"
 _ROLE_FACTS = """
@@ -70,6 +97,7 @@ class PoolStatistics:
 
     size: int
     idle: int
+    waiting: int
     limit: int
     committed: int
     rolled_back: int
@@ -94,14 +122,16 @@ class PostgresPool(Component):
         limits: PoolLimits | None = None,
         name: str = "postgres",
         depends_on: tuple[str, ...] = (),
+        reports: PoolReports | None = None,
     ) -> None:
         self._name = name
         self._access = access
         self._application = application
         self._limits = limits or PoolLimits()
-        self._pool: asyncpg.Pool | None = None
+        self._reports = reports or PoolReports.unheard()
+        self._pool: ConnectionPool | None = None
         self._cluster = PostgresCluster(access)
-        self._reads = ReplicaReads(self._cluster, self._position)
+        self._reads = ReplicaReads(self._cluster, self._position, access.user, self._reports)
         self._state = ComponentState.NEW
         self._reachable = True
         self._committed = self._rolled_back = self._refused = 0
@@ -124,11 +154,15 @@ class PostgresPool(Component):
     async def start(self) -> None:
         self._state = ComponentState.STARTING
         try:
-            with mapped_errors():
-                self._pool = await self._create()
-                if self._cluster.has_replicas:
-                    self._cluster.on_switch.append(self._pool.expire_connections)
-                    await self._reads.open(self._driver(), self._limits.max_connections)
+            driver = self._driver()
+            self._pool = self._primary_pool(driver)
+            await self._pool.open()
+            if self._cluster.has_replicas:
+                self._reads.open(
+                    {**driver, "timeout": BEGIN_TIMEOUT_S},
+                    self._limits.max_connections,
+                    self._limits.acquire_timeout_s,
+                )
             await self._check_role()
         except BaseException:
             self._state = ComponentState.FAILED
@@ -142,16 +176,15 @@ class PostgresPool(Component):
         await self._close()
         self._state = ComponentState.STOPPED
 
-    @asynccontextmanager
-    async def tenant_tx(
+    def tenant_tx(
         self, tenant: TenantId, *, serializable: bool = False
-    ) -> AsyncGenerator[TenantTransaction]:
+    ) -> AbstractAsyncContextManager[TenantTransaction]:
         """One transaction that sees this tenant's rows; commits at the end of the block."""
-        setting = tenant_setting(tenant)
-        async with self._transaction(
-            lambda connection: TenantTransaction(connection, tenant), setting, _level(serializable)
-        ) as tx:
-            yield tx
+        return self._transaction(
+            lambda connection: TenantTransaction(connection, tenant),
+            tenant_setting(tenant),
+            _level(serializable),
+        )
 
     @asynccontextmanager
     async def read_tx(
@@ -176,20 +209,19 @@ class PostgresPool(Component):
         ) as tx:
             yield tx
 
-    @asynccontextmanager
-    async def platform_tx(
+    def platform_tx(
         self, *, serializable: bool = False
-    ) -> AsyncGenerator[PlatformTransaction]:
+    ) -> AbstractAsyncContextManager[PlatformTransaction]:
         """One transaction without a tenant: tables without tenants, or `tx.within(tenant)`."""
-        async with self._transaction(PlatformTransaction, NO_TENANT, _level(serializable)) as tx:
-            yield tx
+        return self._transaction(PlatformTransaction, NO_TENANT, _level(serializable))
 
     def statistics(self) -> PoolStatistics:
         """Numbers for health and metrics."""
-        pool = self._pool
+        occupation = self._occupation()
         return PoolStatistics(
-            size=pool.get_size() if pool else 0,
-            idle=pool.get_idle_size() if pool else 0,
+            size=occupation.size,
+            idle=occupation.idle,
+            waiting=occupation.waiting,
             limit=self._limits.max_connections,
             committed=self._committed,
             rolled_back=self._rolled_back,
@@ -202,64 +234,62 @@ class PostgresPool(Component):
     async def _transaction(
         self, make: Callable[[Any], T], setting: str, mode: str
     ) -> AsyncGenerator[T]:
+        clean = False
         try:
-            async with self._connection() as connection:
+            connection, pool = await self._acquire()
+            try:
                 tx = make(connection)
                 try:
                     await _begin(connection, setting, mode)
                     yield tx
                 except BaseException:
                     self._rolled_back += 1
-                    await _roll_back(connection)
+                    clean = await _roll_back(connection)
                     raise
                 finally:
                     tx.close()
                 await _commit(connection)
+                clean = True
+            finally:
+                pool.release(connection, clean=clean)
         except AitradingError as exc:
             self._reachable = self._reachable and exc.spec not in _UNREACHABLE
+            self._refused += exc.spec is DATABASE_POOL_EXHAUSTED
             raise
         self._reachable = True
         self._committed += 1
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Any]:
-        connection = await self._acquire()
-        try:
-            yield connection
-        finally:
-            await self._release(connection)
-
-    async def _acquire(self) -> Any:
-        if self._pool is None:
+    async def _acquire(self) -> tuple[Any, ConnectionPool]:
+        """A connection and where it is given back, even when the pool is stopped meanwhile."""
+        pool = self._pool
+        if pool is None:
             raise DATABASE_CLOSED.error(what=f"the pool {self._name}")
-        acquire = cast("Any", self._pool.acquire)
-        with mapped_errors():
-            try:
-                return await acquire(timeout=self._limits.acquire_timeout_s)
-            except TimeoutError as exc:
-                raise self._late() from exc
+        self._cluster.glance()
+        return await pool.acquire(self._limits.acquire_timeout_s), pool
 
-    def _late(self) -> AitradingError:
-        """All connections busy, or a server that does not answer a new one."""
-        in_use = self.statistics().size - self.statistics().idle
-        if in_use < self._limits.max_connections:
-            return DATABASE_CONNECTION_LOST.error(reason="no answer to a new connection")
-        self._refused += 1
-        return DATABASE_POOL_EXHAUSTED.error(waited_s=self._limits.acquire_timeout_s, size=in_use)
-
-    async def _release(self, connection: Any) -> None:
-        if self._pool is not None:
-            with mapped_errors():
-                await self._pool.release(connection)
-
-    async def _create(self) -> asyncpg.Pool:
-        return await asyncpg.create_pool(
-            connect=self._cluster.connect_primary,
-            min_size=self._limits.min_connections,
-            max_size=self._limits.max_connections,
-            connection_class=PlainConnection,
-            **self._driver(),
+    def _primary_pool(self, driver: dict[str, Any]) -> ConnectionPool:
+        pool = ConnectionPool(
+            partial(self._cluster.connect_primary, **driver),
+            least=self._limits.min_connections,
+            limit=self._limits.max_connections,
+            observe=self._reports.observer(self._access.user, PRIMARY),
         )
+        self._cluster.on_switch.append(pool.expire)
+        self._reports.metrics.add_source(self._readings)
+        return pool
+
+    def _occupation(self) -> Occupation:
+        if self._pool is None:
+            return Occupation(size=0, idle=0, waiting=0, timeouts=0)
+        return self._pool.occupation()
+
+    def _readings(self) -> Iterator[Reading]:
+        role = self._access.user
+        yield from readings_of(self._occupation(), self._limits.max_connections, role, PRIMARY)
+        yield Reading(TRANSACTIONS, self._committed, (role, "committed"))
+        yield Reading(TRANSACTIONS, self._rolled_back, (role, "rolled_back"))
+        yield Reading(PRIMARY_SWITCHES, self._cluster.switches, (role,))
+        yield from self._reads.readings()
 
     def _driver(self) -> dict[str, Any]:
         access, limits = self._access, self._limits
@@ -281,9 +311,15 @@ class PostgresPool(Component):
 
     async def _position(self) -> str:
         """How far the primary has written."""
-        async with self._connection() as connection:
+        connection, pool = await self._acquire()
+        clean = False
+        try:
             with mapped_errors():
-                return str(await connection.fetchval(_POSITION))
+                position = str(await connection.fetchval(_POSITION))
+            clean = True
+        finally:
+            pool.release(connection, clean=clean)
+        return position
 
     async def _check_role(self) -> None:
         async with self.platform_tx() as tx:
@@ -302,13 +338,9 @@ class PostgresPool(Component):
 
     async def _close(self) -> None:
         pool, self._pool = self._pool, None
-        for each in (pool, self._reads.close()):
-            if each is None:
-                continue
-            try:
-                await asyncio.wait_for(each.close(), self._limits.acquire_timeout_s)
-            except TimeoutError:
-                each.terminate()
+        if pool is not None:
+            await pool.close(self._limits.acquire_timeout_s)
+        await self._reads.close(self._limits.acquire_timeout_s)
 
 
 def _level(serializable: bool) -> str:
@@ -322,12 +354,16 @@ async def _begin(connection: Any, setting: str, mode: str) -> None:
 
 
 async def _commit(connection: Any) -> None:
+    """A commit that a synchronous standby may not have is not called done: it can still be lost."""
+    connection.take_warning()
     try:
         outcome = await connection.execute("COMMIT")
     except asyncpg.PostgresError as exc:
         raise _after_commit(typed(exc)) from exc
     except CONNECTION_FAULTS as exc:
         raise DATABASE_COMMIT_UNKNOWN.error() from exc
+    if connection.take_warning() in _NOT_REPLICATED:
+        raise DATABASE_COMMIT_UNKNOWN.error()
     if outcome != "COMMIT":
         raise DATABASE_TRANSACTION_ABORTED.error()
 
@@ -336,7 +372,9 @@ def _after_commit(error: AitradingError) -> AitradingError:
     return DATABASE_COMMIT_UNKNOWN.error() if error.spec is DATABASE_CONNECTION_LOST else error
 
 
-async def _roll_back(connection: Any) -> None:
-    """A connection that cannot roll back is dead, or the pool ends it when it is given back."""
+async def _roll_back(connection: Any) -> bool:
+    """Whether the transaction is over; the pool ends a connection of which that is not known."""
     with suppress(asyncpg.PostgresError, *CONNECTION_FAULTS):
         await connection.execute("ROLLBACK")
+        return True
+    return False

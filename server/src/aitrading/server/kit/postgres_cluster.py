@@ -1,85 +1,95 @@
 """Which of up to three servers is the primary: asked of each new connection, never configured.
 
-A promotion raises the timeline. The highest timeline ever seen is remembered, and a primary of a
-lower one is refused: a killed primary that comes back cannot take a single row.
+A promotion raises the timeline. The newest primary ever seen is remembered (`PrimaryRecord`), and a
+primary of a lower timeline, or of another cluster, is refused: an old primary that comes back, or
+that nobody stopped, cannot take a single row. The first search of a process looks at every server,
+because a standby that follows the new primary knows of the promotion, too.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from ssl import SSLCertVerificationError
 from typing import Any, Final, cast
 
 import asyncpg
-from typing_extensions import override
 
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.bundle import PostgresAccess, PostgresAddress
-from aitrading.server.kit.database_errors import DATABASE_NO_PRIMARY
+from aitrading.server.kit.connection_pool import PlainConnection
+from aitrading.server.kit.database_errors import (
+    DATABASE_CLUSTER_FOREIGN,
+    DATABASE_NO_PRIMARY,
+    DATABASE_PRIMARY_OUTDATED,
+    DATABASE_SERVER_UNTRUSTED,
+)
 from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS
+from aitrading.server.kit.primary_record import PrimaryRecord, Standing
 
-REST_S: Final = 5.0
-"""A server that did not answer as a replica is not asked again for so long."""
+SURVEY_PATIENCE_S: Final = 2.0
+"""How long the first search waits for servers that do not answer, when a primary is found."""
+GLANCE_EVERY_S: Final = 1.0
+"""How often a pool in use looks whether another process met a newer primary."""
 _IDENTITY: Final = """
-SELECT (SELECT system_identifier FROM pg_control_system()) AS cluster,
-       pg_is_in_recovery() AS standby,
-       CASE WHEN pg_is_in_recovery() THEN NULL
-            ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline
+SELECT s.system_identifier AS cluster, pg_is_in_recovery() AS standby,
+       CASE WHEN pg_is_in_recovery() THEN greatest(c.timeline_id, r.min_recovery_end_timeline)
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+       END AS timeline
+  FROM pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r
 """
 _CONNECTING_FAULTS: Final = (asyncpg.PostgresError, *CONNECTION_FAULTS)
 Driver = dict[str, Any]
 """What the driver is told besides host and port."""
 
 
-class PlainConnection(asyncpg.Connection):
-    """Nothing has to be reset between two users: whatever they set ended with a transaction."""
-
-    @override
-    def get_reset_query(self) -> str:
-        return ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What a server says of itself; a standby has no timeline of its own."""
-
-    cluster: int
-    timeline: int | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """One server's answer; `fault` says why its connection is of no use."""
+    """One server's answer; `absent` says why there is none."""
 
     server: PostgresAddress
-    fault: str = ""
+    absent: str = ""
+    untrusted: str = ""
+    """What is wrong with its certificate."""
     connection: Any = None
-    identity: Identity | None = None
+    standby: bool = False
+    standing: Standing | None = None
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it believes to be the primary."""
+        return self.standing is not None and not self.standby
 
 
 class PostgresCluster:
     """The servers of one PostgreSQL, and what is known of them now.
 
-    A single server is taken as it is and not asked. `on_switch` runs when another server turned
-    out to be the primary, so that connections to the old one are given up.
+    A server on a Unix socket that stands alone is the embedded one: it is taken as it is and not
+    asked. `on_switch` runs when another server, or a newer timeline, turned out to be the
+    primary's, so that connections to the old one are given up.
     """
 
     def __init__(self, access: PostgresAccess) -> None:
         self._servers = access.servers
+        self._asks = len(access.servers) > 1 or access.primary_record is not None
+        self._record = PrimaryRecord(access.primary_record)
         self._primary = self._servers[0]
-        self._cluster: int | None = None
-        self._timeline = 0
+        self._met: Standing | None = None
+        """The primary that present connections lead to."""
         self._switches = 0
-        self._turn = 0
-        self._rests_until: dict[PostgresAddress, float] = {}
+        self._glance_s = 0.0
         self._search = asyncio.Lock()
-        self.on_switch: list[Callable[[], Awaitable[None]]] = []
+        self.on_switch: list[Callable[[], None]] = []
 
     @property
     def has_replicas(self) -> bool:
         """Whether more than one server was given."""
         return len(self._servers) > 1
+
+    @property
+    def servers(self) -> Sequence[PostgresAddress]:
+        """Every server, in the order in which they were given."""
+        return self._servers
 
     @property
     def primary_address(self) -> PostgresAddress:
@@ -91,13 +101,31 @@ class PostgresCluster:
         """How often another server became the primary."""
         return self._switches
 
-    async def connect_primary(self, *_: object, **driver: Any) -> Any:
-        """A connection to the one server that may be written to; else `DATABASE_NO_PRIMARY`."""
-        if not self.has_replicas:
+    def glance(self) -> None:
+        """Give up connections to a primary than which another process has met a newer one."""
+        if not self._asks or self._met is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._glance_s:
+            return
+        self._glance_s = now_s + GLANCE_EVERY_S
+        known = self._record.known()
+        if known is not None and known != self._met:
+            self._met = None
+            self._announce()
+
+    async def connect_primary(self, **driver: Any) -> Any:
+        """A connection to the one server that may be written to.
+
+        Raises `DATABASE_NO_PRIMARY`, `DATABASE_PRIMARY_OUTDATED` or `DATABASE_CLUSTER_FOREIGN`.
+        """
+        if not self._asks:
             return await _open(self._primary, driver)
         async with self._search:
+            if self._met is None:
+                return await self._take(await self._survey(self._servers, driver))
             known = await self._look_at(self._primary, driver)
-            if self._is_primary(known):
+            if self._objection(known) is None and known.is_primary:
                 return await self._take([known])
             others = [server for server in self._servers if server != self._primary]
             try:
@@ -106,38 +134,44 @@ class PostgresCluster:
                 _abandon([known])
                 raise
 
-    async def connect_replica(self, *_: object, **driver: Any) -> Any:
-        """A connection to a standby, by turns; `ConnectionError` when none answers."""
-        now_s = asyncio.get_running_loop().time()
-        for server in self._replicas_by_turn():
-            if self._rests_until.get(server, 0.0) > now_s:
-                continue
-            found = await self._look_at(server, driver)
-            if found.identity is not None and found.identity.timeline is None and not found.fault:
-                return found.connection
-            await _drop(found)
-            self._rests_until[server] = now_s + REST_S
-        raise ConnectionError("no replica answers")
+    async def connect_replica(self, server: PostgresAddress, **driver: Any) -> Any:
+        """A connection to this server while it is a standby; else `ConnectionError`."""
+        found = await self._look_at(server, driver)
+        if found.standby and self._objection(found) is None:
+            return found.connection
+        await _drop(found)
+        raise ConnectionError(f"no replica: {found.absent or 'not a standby of this cluster'}")
 
-    def _replicas_by_turn(self) -> Sequence[PostgresAddress]:
-        replicas = [server for server in self._servers if server != self._primary]
-        self._turn = (self._turn + 1) % max(len(replicas), 1)
-        return list(chain(replicas[self._turn :], replicas[: self._turn]))
-
-    async def _survey(self, servers: Sequence[PostgresAddress], driver: Driver) -> list[_Found]:
+    async def _survey(
+        self, servers: Sequence[PostgresAddress], driver: Driver
+    ) -> Sequence[_Found]:
+        """Look at servers at once; with a primary in sight the silent are not waited for."""
+        looks: dict[asyncio.Task[_Found], PostgresAddress] = {}
         found: list[_Found] = []
-
-        async def look_at(server: PostgresAddress) -> None:
-            found.append(await self._look_at(server, driver))
-
         try:
             async with asyncio.TaskGroup() as group:
                 for server in servers:
-                    group.create_task(look_at(server))
+                    looks[group.create_task(self._look_at(server, driver))] = server
+                left = set(looks)
+                while left:
+                    patience_s = SURVEY_PATIENCE_S if any(e.is_primary for e in found) else None
+                    done, left = await asyncio.wait(
+                        left, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not done:
+                        break
+                    found += [look.result() for look in done]
+                for look in left:
+                    look.cancel()
         except BaseException:
-            _abandon(found)
+            ended = [look for look in looks if look.done() and not look.cancelled()]
+            _abandon([look.result() for look in ended if look.exception() is None])
             raise
-        return found
+        silent = [server for look, server in looks.items() if look.cancelled()]
+        return [
+            *(look.result() for look in looks if not look.cancelled()),
+            *(_Found(server=server, absent="no answer") for server in silent),
+        ]
 
     async def _look_at(self, server: PostgresAddress, driver: Driver) -> _Found:
         connection = None
@@ -147,61 +181,100 @@ class PostgresCluster:
         except _CONNECTING_FAULTS as exc:
             if connection is not None:
                 connection.terminate()
-            return _Found(server=server, fault=type(exc).__name__)
+            untrusted = exc.verify_message if isinstance(exc, SSLCertVerificationError) else ""
+            return _Found(server=server, absent=type(exc).__name__, untrusted=untrusted)
         except BaseException:
             if connection is not None:
                 connection.terminate()
             raise
-        timeline = None if row["standby"] else int(row["timeline"], 16)
-        identity = Identity(cluster=row["cluster"], timeline=timeline)
+        standing = Standing(cluster=row["cluster"], timeline=row["timeline"])
         return _Found(
-            server=server,
-            connection=connection,
-            identity=identity,
-            fault=self._objection(identity),
+            server=server, connection=connection, standby=row["standby"], standing=standing
         )
 
-    def _objection(self, identity: Identity) -> str:
-        if self._cluster not in (None, identity.cluster):
-            return "belongs to another cluster"
-        if identity.timeline is not None and identity.timeline < self._timeline:
-            return f"an outdated primary of timeline {identity.timeline}"
-        return ""
+    def _is_usable(self, found: _Found) -> bool:
+        return found.is_primary and self._objection(found) is None
 
-    def _is_primary(self, found: _Found) -> bool:
-        return not found.fault and found.identity is not None and bool(found.identity.timeline)
+    def _objection(self, found: _Found, newest: int = 0) -> AitradingError | None:
+        """Why a server that answered must not be used."""
+        known, standing = self._record.known(), found.standing
+        if standing is None:
+            return None
+        told = {"server": _name(found.server), **_told(standing)}
+        if known is not None and known.cluster != standing.cluster:
+            return DATABASE_CLUSTER_FOREIGN.error(known=str(known.cluster), **told)
+        newest = max(newest, known.timeline if known else 0)
+        if found.is_primary and standing.timeline < newest:
+            return DATABASE_PRIMARY_OUTDATED.error(newest=newest, **told)
+        return None
 
     async def _take(self, found: Sequence[_Found]) -> Any:
         """Keep the primary of the highest timeline, close the rest."""
-        primaries = [each for each in found if self._is_primary(each)]
-        best = max(primaries, key=_timeline_of, default=None)
-        for each in found:
-            if each is not best:
-                await _drop(each)
-        if best is None or best.identity is None:
-            raise self._without(found)
-        self._cluster = best.identity.cluster
-        await self._note_primary(best.server, _timeline_of(best))
-        return best.connection
+        primaries = [each for each in found if each.is_primary]
+        usable = [each for each in primaries if self._is_usable(each)]
+        best = max(usable or primaries, key=_timeline_of, default=None)
+        try:
+            for each in found:
+                if each is not best:
+                    await _drop(each)
+            await self._accept(best, found)
+        except BaseException:
+            _abandon(found)
+            raise
+        return None if best is None else best.connection
 
-    async def _note_primary(self, server: PostgresAddress, timeline: int) -> None:
-        switched = self._timeline > 0 and (server != self._primary or timeline > self._timeline)
-        self._primary, self._timeline = server, timeline
+    async def _accept(self, best: _Found | None, found: Sequence[_Found]) -> None:
+        """Remember the primary before its first use, or raise why there is none.
+
+        Standbys of its cluster may know of a newer one.
+        """
+        if best is None or best.standing is None:
+            raise self._without(found)
+        standing = best.standing
+        newest = max(
+            each.standing.timeline
+            for each in found
+            if each.standing is not None and each.standing.cluster == standing.cluster
+        )
+        if refusal := self._objection(best, newest):
+            raise refusal
+        if self._record.known() != standing:
+            await asyncio.to_thread(self._record.note, standing)
+        if refusal := self._objection(best):
+            raise refusal
+        self._note_primary(best.server, standing)
+
+    def _note_primary(self, server: PostgresAddress, standing: Standing) -> None:
+        switched = self._met is not None and (server, standing) != (self._primary, self._met)
+        self._primary, self._met = server, standing
         if switched:
-            self._switches += 1
-            self._rests_until.clear()
-            for hook in self.on_switch:
-                await hook()
+            self._announce()
+
+    def _announce(self) -> None:
+        self._switches += 1
+        for hook in self.on_switch:
+            hook()
 
     def _without(self, found: Sequence[_Found]) -> AitradingError:
-        seen = "; ".join(
-            f"{each.server.host}:{each.server.port} {each.fault or 'a standby'}" for each in found
-        )
+        for each in found:
+            if each.untrusted:
+                problem = f"{_name(each.server)}: {each.untrusted}"
+                return DATABASE_SERVER_UNTRUSTED.error(problem=problem)
+        seen = "; ".join(f"{_name(each.server)} {each.absent or 'a standby'}" for each in found)
         return DATABASE_NO_PRIMARY.error(seen=seen)
 
 
 def _timeline_of(found: _Found) -> int:
-    return (found.identity.timeline or 0) if found.identity else 0
+    return found.standing.timeline if found.standing else 0
+
+
+def _told(standing: Standing) -> dict[str, str | int]:
+    """A cluster's number has more digits than a JSON reader may keep, so it is told as text."""
+    return {"cluster": str(standing.cluster), "timeline": standing.timeline}
+
+
+def _name(server: PostgresAddress) -> str:
+    return f"{server.host}:{server.port}"
 
 
 async def _drop(found: _Found) -> None:
@@ -217,4 +290,6 @@ def _abandon(found: Sequence[_Found]) -> None:
 
 
 async def _open(server: PostgresAddress, driver: Driver) -> Any:
-    return await cast("Any", asyncpg).connect(host=server.host, port=server.port, **driver)
+    return await cast("Any", asyncpg).connect(
+        host=server.host, port=server.port, connection_class=PlainConnection, **driver
+    )

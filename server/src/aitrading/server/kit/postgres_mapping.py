@@ -1,5 +1,6 @@
 """Turns asyncpg's exceptions into the platform's errors; no row data gets into a message."""
 
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from aitrading.server.kit.database_errors import (
     DATABASE_READ_ONLY,
     DATABASE_REJECTED,
     DATABASE_SERIALISATION_FAILURE,
+    DATABASE_SERVER_UNTRUSTED,
     DATABASE_STATEMENT_TIMEOUT,
 )
 
@@ -49,6 +51,8 @@ def mapped_errors() -> Generator[None]:
         yield
     except asyncpg.PostgresError as exc:
         raise typed(exc) from exc
+    except ssl.SSLCertVerificationError as exc:
+        raise DATABASE_SERVER_UNTRUSTED.error(problem=exc.verify_message) from exc
     except CONNECTION_FAULTS as exc:
         raise DATABASE_CONNECTION_LOST.error(reason=type(exc).__name__) from exc
 

@@ -4,13 +4,15 @@
 |---|---|
 | serialisation failure, deadlock | yes: the server undid everything |
 | connection lost, or no primary, before COMMIT was sent | yes: nothing can have been committed |
-| connection lost while COMMIT was under way | only with a receipt, else `DATABASE_COMMIT_UNKNOWN` |
+| connection lost while COMMIT was under way | with a receipt, or where a repeat recognises itself; else `DATABASE_COMMIT_UNKNOWN` |
 | anything else | no |
 
 A receipt is a row that the transaction itself writes first. A repeat meets it exactly if the
 earlier attempt was committed (it waits for one that is still being committed), and gives that
 attempt's answer instead of acting twice. Acknowledged on a primary whose replica is promoted
 before it got the change, both receipt and effect are gone, and the repeat is right again.
+
+Which writer does what is decided one by one in `docs/explanation/stores.md`; a test compares.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,14 +23,17 @@ from aitrading.core.infrastructure.call_sites import CallSite, RecoveryStrategy
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.resilience import RetryPolicy
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.server.kit.database_errors import (
+    DATABASE_CLUSTER_FOREIGN,
     DATABASE_COMMIT_UNKNOWN,
     DATABASE_CONNECTION_LOST,
     DATABASE_DEADLOCK,
     DATABASE_DONE_BEFORE,
     DATABASE_NO_PRIMARY,
+    DATABASE_PRIMARY_OUTDATED,
     DATABASE_SERIALISATION_FAILURE,
+    DATABASE_SERVER_UNTRUSTED,
 )
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
@@ -51,6 +56,9 @@ UNDONE: Final = frozenset(
         DATABASE_DEADLOCK,
         DATABASE_CONNECTION_LOST,
         DATABASE_NO_PRIMARY,
+        DATABASE_PRIMARY_OUTDATED,
+        DATABASE_CLUSTER_FOREIGN,
+        DATABASE_SERVER_UNTRUSTED,
     }
 )
 """After these the transaction has certainly not happened."""
@@ -66,10 +74,20 @@ REPEATED: Final = RetryPolicy(
 class Replay:
     """Runs whole transactions of a pool, again where needed."""
 
-    def __init__(self, pool: PostgresPool, errors: ErrorHandler) -> None:
+    def __init__(self, pool: PostgresPool, errors: ErrorHandler, ids: IdFactory) -> None:
         errors.declare(POSTGRES_REPLAY)
         self._pool = pool
         self._errors = errors
+        self._ids = ids
+
+    @property
+    def pool(self) -> PostgresPool:
+        """Where it repeats, for what only reads."""
+        return self._pool
+
+    async def once(self, tenant: TenantId, work: Callable[[TenantTransaction], Awaitable[T]]) -> T:
+        """Make a change exactly once: `run` with a receipt that nobody else needs to know."""
+        return await self.run(tenant, work, receipt=self._ids.new())
 
     async def run(
         self,
@@ -77,15 +95,18 @@ class Replay:
         work: Callable[[TenantTransaction], Awaitable[T]],
         *,
         receipt: UUID | None = None,
+        idempotent: bool = False,
         serializable: bool = False,
     ) -> T:
         """Give what `work` gives, after its transaction is committed.
 
         `work` may run several times and must do nothing but use its transaction. `receipt` is an
-        id made for this change. Raises the last error when repeating did not help, and
+        id made for this change; `idempotent` work needs none, because it meets its own effect
+        and gives the same answer. Raises the last error when repeating did not help, and
         `DATABASE_DONE_BEFORE` for a receipt that an earlier run had left.
         """
         change = _Change(self._pool, tenant, work, receipt, serializable=serializable)
+        change.repeatable = idempotent or receipt is not None
         try:
             refusal = await self._errors.retry(POSTGRES_REPLAY, change.attempt, REPEATED)
         except AitradingError as exc:
@@ -99,6 +120,8 @@ class _Change(Generic[T]):
     """One change on its way; remembers an attempt whose commit is unknown, and its answer."""
 
     answer: T
+    repeatable = False
+    """Whether it may run again although it may be done already."""
 
     def __init__(
         self,
@@ -127,7 +150,7 @@ class _Change(Generic[T]):
                 self._unknown = exc
             elif exc.spec in UNDONE:
                 raise
-            if self._unknown is None or self._receipt is None:
+            if self._unknown is None or not self.repeatable:
                 return exc
             raise
         self._unknown = None

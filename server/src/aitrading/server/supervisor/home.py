@@ -68,6 +68,8 @@ class Home:
         self.config_file = self.root / "aitrading.toml"
         self.lock_file = self.root / "lock"
         self.stamp_file = self.root / "last-used"
+        self.primary_record = self.root / "postgres-primary.json"
+        """The newest primary of a PostgreSQL given by URL; see `aitrading primary`."""
         self._run_link = self.root / "run"
 
     @property

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from aitrading.core.security.db_security_manager import Store, StoreTarget, accept_url
@@ -107,7 +108,8 @@ class StorePlan:
     def _postgres(self, engines: list[ChildSpec]) -> Callable[[str], PostgresAccess]:
         given = self._servers.get(Store.POSTGRES)
         if given is not None:
-            return lambda role: _postgres_server(given.target, role, self._passwords)
+            record = self._home.primary_record
+            return lambda role: _postgres_server(given.target, role, self._passwords, record)
         folders = PostgresFolders(
             data_root=self._home.postgres, socket_folder=self._home.run / "pg"
         )
@@ -179,7 +181,9 @@ def _cache_server(
     return ValkeyAccess(user=user, password=password.reveal(), url=given.url, tls=tls)
 
 
-def _postgres_server(target: StoreTarget, role: str, passwords: PasswordStore) -> PostgresAccess:
+def _postgres_server(
+    target: StoreTarget, role: str, passwords: PasswordStore, record: Path
+) -> PostgresAccess:
     """The URL's own login is the migrator's; every other role logs in as itself."""
     own = role == MIGRATOR and target.user is not None and target.password is not None
     password = target.password if own and target.password else passwords.get(POSTGRES, role)
@@ -192,4 +196,5 @@ def _postgres_server(target: StoreTarget, role: str, passwords: PasswordStore) -
         tls=True,
         ca=target.ca_file,
         others=tuple(PostgresAddress(host, port) for host, port in target.others),
+        primary_record=record,
     )

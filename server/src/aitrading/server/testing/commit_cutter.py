@@ -29,6 +29,10 @@ class CommitCutter:
         self._server = server
         self._socket = socket
         self.cuts: list[Cut] = []
+        self.spared = 0
+        """How many commits pass before the next cut."""
+        self.seen = 0
+        """Commits that passed, or were cut."""
         self._lines: set[asyncio.Task[object]] = set()
 
     async def serve(self) -> asyncio.Server:
@@ -44,7 +48,7 @@ class CommitCutter:
         answers = asyncio.ensure_future(_copy(above_reader, writer))
         try:
             while chunk := await reader.read(_READ_BYTES):
-                if _COMMIT in chunk and self.cuts:
+                if _COMMIT in chunk and self._is_next():
                     await self._cut(chunk, answers, above_reader, above_writer)
                     break
                 above_writer.write(chunk)
@@ -57,6 +61,15 @@ class CommitCutter:
             for each in (above_writer, writer):
                 each.transport.abort()
             await asyncio.sleep(0)
+
+    def _is_next(self) -> bool:
+        self.seen += 1
+        if not self.cuts:
+            return False
+        if self.spared:
+            self.spared -= 1
+            return False
+        return True
 
     async def _cut(
         self,

@@ -7,7 +7,7 @@ sockets of the others.
 
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +31,9 @@ from aitrading.server.engines.postgres import (
     PostgresFolders,
 )
 from aitrading.server.engines.process import Launch, Process, run_to_end, start_process
-from aitrading.server.kit.bundle import PostgresAccess, PostgresAddress
+from aitrading.server.kit.bundle import PostgresAccess, PostgresAddress, TlsFiles
 from aitrading.server.testing.engines import START_TIMEOUT_S, free_port, socket_folder
+from aitrading.server.testing.postgres_tls_front import PostgresTlsFront, tls_fronts
 
 NODES: Final = 3
 LOOPBACK: Final = "127.0.0.1"
@@ -167,6 +168,26 @@ class RunningCluster:
             first, others=tuple(PostgresAddress(each.host, each.port) for each in others)
         )
 
+    @asynccontextmanager
+    async def over_tls(self, files: TlsFiles) -> AsyncGenerator[list[PostgresTlsFront]]:
+        """Let every server be reached over TLS 1.3 under the name `localhost`, in this order."""
+        async with tls_fronts([node.access(SUPERUSER) for node in self.nodes], files) as fronts:
+            yield fronts
+
+    def access_over_tls(
+        self, role: str, fronts: Sequence[PostgresTlsFront], ca: Path
+    ) -> PostgresAccess:
+        """How a role logs in through the fronts."""
+        first, *others = (PostgresAddress("localhost", front.port) for front in fronts)
+        return msgspec.structs.replace(
+            self.nodes[0].access(role),
+            host=first.host,
+            port=first.port,
+            others=tuple(others),
+            tls=True,
+            ca=ca,
+        )
+
     async def promote(self, node: ClusterNode) -> None:
         """Make a standby the primary; `pg_promote` is what `pg_ctl promote` does."""
         if not await node.ask("SELECT pg_promote(true, 30)"):
@@ -174,9 +195,11 @@ class RunningCluster:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path) -> AsyncGenerator[RunningCluster]:
+async def running_cluster(
+    folder: Path, passwords: PasswordStore | None = None
+) -> AsyncGenerator[RunningCluster]:
     """One primary and two standbys; a commit is acknowledged when one standby has it, too."""
-    passwords = PasswordStore(folder / "passwords", SystemRandomness())
+    passwords = passwords or PasswordStore(folder / "passwords", SystemRandomness())
     with socket_folder() as sockets:
         nodes = [ClusterNode(folder, sockets, passwords, f"n{i}") for i in range(1, NODES + 1)]
         primary, *standbys = nodes

@@ -8,6 +8,7 @@ from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
 from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.personal_data.service import field_keys_of
@@ -24,6 +25,7 @@ DATABASE_ROLE: Final = "trading"
 
 def providers(manager: ImportManager) -> None:
     """What the trading engine is made of."""
+    manager.provide(PoolReports)
     manager.provide(_pool)
     manager.provide(field_keys_of)
     manager.provide(_kill_switches)
@@ -34,8 +36,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_guard)
 
 
-def _pool(bundle: ServiceBundle) -> PostgresPool:
-    return PostgresPool(bundle.postgres[DATABASE_ROLE], application=SERVICE)
+def _pool(bundle: ServiceBundle, reports: PoolReports) -> PostgresPool:
+    return PostgresPool(bundle.postgres[DATABASE_ROLE], application=SERVICE, reports=reports)
 
 
 def _kill_switches(bundle: ServiceBundle, clock: Clock) -> KillSwitches:

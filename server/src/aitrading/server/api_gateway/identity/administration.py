@@ -1,7 +1,7 @@
 """What the administrator of the host may do: organisations, people, accounts."""
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Final, Literal
 from uuid import UUID
 
@@ -42,8 +42,8 @@ from aitrading.server.kit.database_errors import (
     DATABASE_ALREADY_EXISTS,
     DATABASE_CONSTRAINT_VIOLATED,
 )
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.catalogue import (
     ACCOUNT_LOGIN,
@@ -58,11 +58,14 @@ _SQL: Final = Queries.load(PACKAGE, "sql/administration.sql")
 
 
 class Administration:
-    """Changes that only the host may make; each is audited in its own transaction."""
+    """Changes that only the host may make; each is audited in its own transaction.
+
+    A change whose connection was lost is made exactly once (`Replay`).
+    """
 
     def __init__(  # noqa: PLR0913 - the meeting point of identity's parts
         self,
-        pool: PostgresPool,
+        replay: Replay,
         *,
         login: Login,
         sessions: Sessions,
@@ -73,7 +76,8 @@ class Administration:
         ids: IdFactory,
         randomness: Randomness,
     ) -> None:
-        self._pool = pool
+        self._pool = replay.pool
+        self._replay = replay
         self._login = login
         self._sessions = sessions
         self._hasher = hasher
@@ -88,12 +92,14 @@ class Administration:
         tenant = Tenant(
             id=self._ids.new(), name=name, state="active", created_at=now_utc(self._clock)
         )
+
+        async def apply(tx: TenantTransaction) -> None:
+            await tx.execute(_SQL["insert_tenant"], tenant.id, name, tenant.created_at)
+            await self._keys.ensure(tx)
+            await self._note(tx, actor, "identity.tenant.created", tenant.id)
+
         with explained("organisation", name):
-            async with self._pool.platform_tx() as tx:
-                await tx.execute(_SQL["insert_tenant"], tenant.id, name, tenant.created_at)
-                async with tx.within(TenantId(tenant.id)) as inner:
-                    await self._keys.ensure(inner)
-                    await self._note(inner, actor, "identity.tenant.created", tenant.id)
+            await self._replay.once(TenantId(tenant.id), apply)
         return tenant
 
     async def tenants(self) -> list[Tenant]:
@@ -116,7 +122,8 @@ class Administration:
         shown = checked_text(new.display_name, field="display name", limit=DISPLAY_NAME_CHARS)
         password = self._password(new.password, name)
         digest = await self._hasher.hash(password)
-        async with self._change(new.tenant, "user", name) as tx:
+
+        async def apply(tx: TenantTransaction) -> None:
             fields = await self._keys.of(tx)
             await tx.execute(
                 _SQL["insert_user"],
@@ -131,6 +138,8 @@ class Administration:
             await self._note(
                 tx, actor, "identity.user.created", user, details={"role": str(new.role)}
             )
+
+        await self._change(new.tenant, "user", name, apply)
         return Credentials(user=user, name=name, password=_told(new.password, password))
 
     async def users(self, tenant: str) -> list[User]:
@@ -147,10 +156,14 @@ class Administration:
         account = await self._login.find(name)
         password = self._password(chosen, name.user)
         digest = await self._hasher.hash(password)
-        async with self._pool.tenant_tx(account.tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> list[UUID]:
             await tx.execute(_SQL["set_password"], account.user, digest)
             ended = await self._sessions.end_all(tx, account.user, "password")
             await self._note(tx, actor, "identity.user.password_reset", account.user)
+            return ended
+
+        ended = await self._replay.once(account.tenant, apply)
         await self._sessions.refuse_tokens(ended)
         return Credentials(user=account.user, name=name.user, password=_told(chosen, password))
 
@@ -159,12 +172,16 @@ class Administration:
     ) -> None:
         """Suspend a person, which ends every session at once, or let them in again."""
         account = await self._login.find(name)
-        ended: list[UUID] = []
-        async with self._pool.tenant_tx(account.tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> list[UUID]:
+            ended: list[UUID] = []
             await tx.execute(_SQL["set_user_state"], account.user, state)
             if state == "suspended":
                 ended = await self._sessions.end_all(tx, account.user, "suspended")
             await self._note(tx, actor, f"identity.user.{state}", account.user)
+            return ended
+
+        ended = await self._replay.once(account.tenant, apply)
         await self._sessions.refuse_tokens(ended)
 
     async def create_account(self, new: NewAccount, *, actor: str) -> Account:
@@ -179,7 +196,8 @@ class Administration:
             simulated=new.simulated,
             device=new.device,
         )
-        async with self._change(new.tenant, "account", new.login) as tx:
+
+        async def apply(tx: TenantTransaction) -> None:
             fields = await self._keys.of(tx)
             await tx.execute(
                 _SQL["insert_account"],
@@ -195,6 +213,8 @@ class Administration:
                 now_utc(self._clock),
             )
             await self._note(tx, actor, "identity.account.created", account.id)
+
+        await self._change(new.tenant, "account", new.login, apply)
         return account
 
     async def accounts(self, tenant: TenantId) -> list[Account]:
@@ -204,14 +224,16 @@ class Administration:
             fields = await self._keys.of(tx)
         return by_name(msgspec.convert(opened_account(row, fields), Account) for row in rows)
 
-    @asynccontextmanager
     async def _change(
-        self, tenant: str, kind: str, name: str
-    ) -> AsyncGenerator[TenantTransaction]:
+        self,
+        tenant: str,
+        kind: str,
+        name: str,
+        apply: Callable[[TenantTransaction], Awaitable[None]],
+    ) -> None:
         found = await self.tenant(tenant)
         with explained(kind, name):
-            async with self._pool.tenant_tx(found) as tx:
-                yield tx
+            await self._replay.once(found, apply)
 
     async def _note(
         self,

@@ -26,7 +26,7 @@ from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.ended_sessions import EndedSessions
-from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.replay import Replay
 from aitrading.server.personal_data.keys import FieldKeys
 
 
@@ -34,7 +34,8 @@ from aitrading.server.personal_data.keys import FieldKeys
 class IdentityParts:
     """What identity needs from its process."""
 
-    pool: PostgresPool
+    replay: Replay
+    """Makes changes exactly once; what only reads asks its pool."""
     authority: Authority
     hashing: Bulkhead
     """From `passwords.hashing_bulkhead()`; the root registers it for health."""
@@ -59,11 +60,11 @@ class Identity:
         hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
         keys = parts.field_keys
         self.revocations = Revocations(
-            parts.pool, parts.bus, parts.ended, clock=clock, on_error=parts.on_error
+            parts.replay.pool, parts.bus, parts.ended, clock=clock, on_error=parts.on_error
         )
-        self.housekeeping = Housekeeping(parts.pool, clock=clock, on_error=parts.on_error)
+        self.housekeeping = Housekeeping(parts.replay.pool, clock=clock, on_error=parts.on_error)
         self.sessions = Sessions(
-            parts.pool,
+            parts.replay,
             issuer=parts.authority.user_token_issuer(),
             audit=audit,
             announce=self.revocations.announce,
@@ -73,7 +74,7 @@ class Identity:
             randomness=randomness,
         )
         self.login = Login(
-            parts.pool,
+            parts.replay,
             sessions=self.sessions,
             hasher=hasher,
             keys=keys,
@@ -83,7 +84,7 @@ class Identity:
             randomness=randomness,
         )
         self.devices = Devices(
-            parts.pool,
+            parts.replay,
             authority=parts.authority,
             keys=keys,
             audit=audit,
@@ -93,7 +94,7 @@ class Identity:
             randomness=randomness,
         )
         self.administration = Administration(
-            parts.pool,
+            parts.replay,
             login=self.login,
             sessions=self.sessions,
             hasher=hasher,
@@ -104,7 +105,7 @@ class Identity:
             randomness=randomness,
         )
         self.subscriptions = Subscriptions(
-            parts.pool,
+            parts.replay,
             administration=self.administration,
             login=self.login,
             keys=keys,
@@ -113,7 +114,7 @@ class Identity:
             clock=clock,
             on_error=parts.on_error,
         )
-        self._pool = parts.pool
+        self._pool = parts.replay.pool
         self._clock = clock
 
     def owners(self) -> tuple[object, ...]:

@@ -34,8 +34,8 @@ from aitrading.server.api_gateway.identity.subscriptions import plan_state
 from aitrading.server.authority.ca import IssuedCertificate
 from aitrading.server.authority.installation import Authority
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import Row, TenantTransaction
 from aitrading.server.personal_data.catalogue import DEVICE_NAME
 from aitrading.server.personal_data.keys import FieldKeys
@@ -94,7 +94,7 @@ class Devices:
 
     def __init__(
         self,
-        pool: PostgresPool,
+        replay: Replay,
         *,
         authority: Authority,
         keys: FieldKeys,
@@ -104,7 +104,8 @@ class Devices:
         ids: IdFactory,
         randomness: Randomness,
     ) -> None:
-        self._pool = pool
+        self._pool = replay.pool
+        self._replay = replay
         self._authority = authority
         self._keys = keys
         self._audit = audit
@@ -130,11 +131,15 @@ class Devices:
         )
         expires_at = after(self._clock, CODE_LIFETIME_S)
         checked_text(name, field="name", limit=DEVICE_NAME_CHARS)
-        async with self._pool.tenant_tx(tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> UUID:
             device = await self._invited(tx, name)
             digest = sha256(code.secret.reveal())
             await tx.execute(_SQL["insert_enrolment_code"], digest, device, expires_at)
             await self._note(tx, actor, "identity.device.invited", device)
+            return device
+
+        device = await self._replay.once(tenant, apply)
         return Invitation(device=device, code=code.text().reveal(), expires_at=expires_at)
 
     async def enrol(self, code: EnrolmentCode, csr_pem: bytes) -> EnrolledDevice:
@@ -144,7 +149,8 @@ class Devices:
         """
         public_key = public_key_of_csr(csr_pem)
         moment = now_utc(self._clock)
-        async with self._pool.tenant_tx(code.tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> EnrolledDevice:
             digest = sha256(code.secret.reveal())
             device = await tx.fetch_value(_SQL["use_enrolment_code"], digest, moment)
             if device is None:
@@ -161,7 +167,9 @@ class Devices:
             if done is None:
                 raise DEVICE_REVOKED.error()
             await self._note(tx, f"device:{device}", "identity.device.enrolled", device)
-        return self._enrolled(code.tenant, device, issued)
+            return self._enrolled(code.tenant, device, issued)
+
+        return await self._replay.once(code.tenant, apply)
 
     async def renew(self, request: RenewalRequest) -> EnrolledDevice:
         """Give the next certificate to who still holds the device's key.
@@ -170,7 +178,8 @@ class Devices:
         """
         tenant, csr_pem = TenantId(request.tenant), request.csr.encode()
         public_key = public_key_of_csr(csr_pem)
-        async with self._pool.tenant_tx(tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> EnrolledDevice:
             row = await tx.fetch_row(_SQL["find_device"], request.device)
             if row is None or not self._may_renew(row, request):
                 raise CODE_REFUSED.error()
@@ -187,7 +196,9 @@ class Devices:
                 raise CODE_REFUSED.error()
             actor = f"device:{request.device}"
             await self._note(tx, actor, "identity.device.renewed", request.device)
-        return self._enrolled(tenant, request.device, issued)
+            return self._enrolled(tenant, request.device, issued)
+
+        return await self._replay.once(tenant, apply)
 
     async def state(self, tenant: TenantId, device: UUID) -> DeviceState:
         """What is known of a device; raises `IDENTITY_UNKNOWN`."""
@@ -210,9 +221,12 @@ class Devices:
         """End a device's right to connect, then tell everybody; repeating it tells again."""
         await self.state(tenant, device)
         moment = now_utc(self._clock)
-        async with self._pool.tenant_tx(tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> None:
             if await tx.fetch_row(_SQL["revoke_device"], device, moment):
                 await self._note(tx, actor, "identity.device.revoked", device)
+
+        await self._replay.run(tenant, apply, idempotent=True)
         event = DeviceRevoked(
             device=DeviceId(device), reason=reason, revoked_ns=self._clock.now_ns()
         )

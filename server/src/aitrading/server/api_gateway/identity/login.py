@@ -31,9 +31,10 @@ from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions, Se
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.passwords import PasswordHasher
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.catalogue import USER_NAME
 from aitrading.server.personal_data.keys import FieldKeys
 
@@ -72,7 +73,7 @@ class Login:
 
     def __init__(
         self,
-        pool: PostgresPool,
+        replay: Replay,
         *,
         sessions: Sessions,
         hasher: PasswordHasher,
@@ -82,7 +83,8 @@ class Login:
         clock: Clock,
         randomness: Randomness,
     ) -> None:
-        self._pool = pool
+        self._pool = replay.pool
+        self._replay = replay
         self._sessions = sessions
         self._hasher = hasher
         self._keys = keys
@@ -114,27 +116,34 @@ class Login:
         Raises `CODE_REFUSED`.
         """
         tenant, digest = _parse_link(code)
-        async with self._pool.tenant_tx(tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> SessionTickets:
             row = await tx.fetch_row(_SQL["use_login_link"], digest, now_utc(self._clock))
             if row is None:
                 raise CODE_REFUSED.error()
             return await self._sessions.open(tx, row["user_id"], Authentication.LINK)
 
+        return await self._replay.once(tenant, apply)
+
     async def by_host(self, name: LoginName, *, actor: str) -> SessionTickets:
         """Open a session because the administrator of the host asks for it."""
         account = await self.find(name)
-        async with self._pool.tenant_tx(account.tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> SessionTickets:
             event = AuditEvent(
                 actor=actor, action="identity.token.given", subject=f"user:{account.user}"
             )
             await self._audit.add(tx, event)
             return await self._sessions.open(tx, account.user, Authentication.HOST)
 
+        return await self._replay.once(account.tenant, apply)
+
     async def create_link(self, name: LoginName, *, actor: str) -> Secret[str]:
         """A one-time code that logs the person in within `LINK_LIFETIME_S`."""
         account = await self.find(name)
         secret = self._randomness.token(LINK_SECRET_BYTES)
-        async with self._pool.tenant_tx(account.tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> None:
             await tx.execute(
                 _SQL["insert_login_link"],
                 sha256(secret),
@@ -145,6 +154,8 @@ class Login:
                 actor=actor, action="identity.login_link.created", subject=f"user:{account.user}"
             )
             await self._audit.add(tx, event)
+
+        await self._replay.once(account.tenant, apply)
         return Secret(base64url_encode(account.tenant.bytes + secret))
 
     async def find(self, name: LoginName) -> Account:
@@ -167,9 +178,12 @@ class Login:
         return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])
 
     async def _decide(self, account: Account, *, matches: bool) -> SessionTickets:
+        if matches:
+            return await self._replay.once(
+                account.tenant,
+                lambda tx: self._sessions.open(tx, account.user, Authentication.PASSWORD),
+            )
         async with self._pool.tenant_tx(account.tenant) as tx:
-            if matches:
-                return await self._sessions.open(tx, account.user, Authentication.PASSWORD)
             await self._audit.add(
                 tx,
                 AuditEvent(

@@ -23,8 +23,8 @@ from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.opening import opened_user
@@ -68,7 +68,7 @@ class Sessions:
 
     def __init__(
         self,
-        pool: PostgresPool,
+        replay: Replay,
         *,
         issuer: UserTokenIssuer,
         audit: AuditTrail,
@@ -78,7 +78,7 @@ class Sessions:
         ids: IdFactory,
         randomness: Randomness,
     ) -> None:
-        self._pool = pool
+        self._replay = replay
         self._issuer = issuer
         self._audit = audit
         self._announce = announce
@@ -119,8 +119,7 @@ class Sessions:
         Raises `REFRESH_RACED` for the others and `TOKEN_REFUSED` for everything else.
         """
         parsed = _parse(token)
-        async with self._pool.tenant_tx(parsed.tenant) as tx:
-            outcome = await self._rotate(tx, parsed)
+        outcome = await self._replay.once(parsed.tenant, lambda tx: self._rotate(tx, parsed))
         if isinstance(outcome, SessionTickets):
             return outcome
         if outcome is _Refusal.RACED:
@@ -131,7 +130,8 @@ class Sessions:
 
     async def end(self, tenant: TenantId, user: UserId, session: UUID) -> None:
         """Log out; ending an ended session changes nothing."""
-        async with self._pool.tenant_tx(tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> None:
             if await self._end(tx, session, "logout"):
                 await self._audit.add(
                     tx,
@@ -141,6 +141,8 @@ class Sessions:
                         subject=f"session:{session}",
                     ),
                 )
+
+        await self._replay.run(tenant, apply, idempotent=True)
         await self._announce([session])
 
     async def end_all(self, tx: TenantTransaction, user: UUID, reason: str) -> list[UUID]:

@@ -30,8 +30,8 @@ from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import LIST_LIMIT
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
-from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_subscription
 from aitrading.server.personal_data.keys import FieldKeys
@@ -46,7 +46,7 @@ class Subscriptions:
 
     def __init__(
         self,
-        pool: PostgresPool,
+        replay: Replay,
         *,
         administration: Administration,
         login: Login,
@@ -56,7 +56,8 @@ class Subscriptions:
         clock: Clock,
         on_error: Callable[[Exception], object],
     ) -> None:
-        self._pool = pool
+        self._pool = replay.pool
+        self._replay = replay
         self._administration = administration
         self._login = login
         self._keys = keys
@@ -71,14 +72,18 @@ class Subscriptions:
         begins = new.valid_from or now_utc(self._clock)
         _require_sound(new, begins)
         values = (new.plan, list(new.features), new.state, begins, new.valid_to)
+
+        async def apply(tx: TenantTransaction) -> int:
+            if user is None:
+                version = await tx.fetch_value(_SQL["put_plan"], *values)
+            else:
+                version = await tx.fetch_value(_SQL["put_user"], user, *values)
+            details: dict[str, FieldValue] = {"tier": new.plan, "state": new.state}
+            await self._note(tx, actor, user, version, details)
+            return int(version)
+
         with explained("subscription", new.plan):
-            async with self._pool.tenant_tx(tenant) as tx:
-                if user is None:
-                    version = await tx.fetch_value(_SQL["put_plan"], *values)
-                else:
-                    version = await tx.fetch_value(_SQL["put_user"], user, *values)
-                details: dict[str, FieldValue] = {"tier": new.plan, "state": new.state}
-                await self._note(tx, actor, user, version, details)
+            version = await self._replay.once(tenant, apply)
         await self._announce(tenant, user, version)
         return Subscription(
             plan=new.plan,
@@ -92,7 +97,8 @@ class Subscriptions:
     async def set_state(self, change: SubscriptionStateChange, *, actor: str) -> int:
         """Pause, end or resume; gives the new version. Raises `IDENTITY_UNKNOWN` without one."""
         tenant, user = await self._whose(change.tenant, change.user)
-        async with self._pool.tenant_tx(tenant) as tx:
+
+        async def apply(tx: TenantTransaction) -> int:
             if user is None:
                 version = await tx.fetch_value(_SQL["set_plan_state"], change.state)
             else:
@@ -101,8 +107,11 @@ class Subscriptions:
                 whose = change.tenant if change.user is None else f"{change.tenant}/{change.user}"
                 raise IDENTITY_UNKNOWN.error(kind="subscription of", name=whose)
             await self._note(tx, actor, user, version, {"state": change.state})
+            return int(version)
+
+        version = await self._replay.once(tenant, apply)
         await self._announce(tenant, user, version)
-        return int(version)
+        return version
 
     async def plan(self, tenant: TenantId) -> Subscription | None:
         """What an organisation is entitled to, or None before the first subscription."""
