@@ -98,7 +98,7 @@ class ErrorRecorder(Component):
 
     async def flush(self) -> None:
         """Write what waits; what cannot be written waits on."""
-        for service, backlog in self._waiting.items():
+        for service, backlog in list(self._waiting.items()):  # reports arrive meanwhile
             for tenant, seen in backlog.drain().items():
                 try:
                     await self._record(service, tenant, seen)
