@@ -289,19 +289,24 @@ def services() -> str:
 TABLE = re.compile(
     r"((?:^--[^\n]*\n)*)^create table (?:if not exists )?([\w.]+)", re.MULTILINE | re.IGNORECASE
 )
+DROPPED = re.compile(r"^drop table (?:if exists )?([\w.]+)", re.MULTILINE | re.IGNORECASE)
 
 
 def tables() -> str:
-    """Every table of the migrations with the comment above it."""
+    """Every table of the migrations with the comment above it, but for those dropped later."""
     folder = ROOT / "server/src/aitrading/server/database_service/migrations"
-    rows: list[tuple[str, ...]] = []
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
     for path in sorted(folder.rglob("*.sql")):
-        for comment, name in TABLE.findall(path.read_text(encoding="utf-8")):
+        text, store = path.read_text(encoding="utf-8"), path.parent.name
+        for comment, name in TABLE.findall(text):
             meaning = " ".join(line.removeprefix("--").strip() for line in comment.splitlines())
             if not meaning:
                 raise SystemExit(f"{path.name}: table {name} has no comment above it")
-            rows.append((f"`{name}`", path.parent.name, path.stem, meaning))
-    return "# Tables\n\n" + table(("table", "store", "since migration", "meaning"), sorted(rows))
+            rows[name, store] = (f"`{name}`", store, path.stem, meaning)
+        for name in DROPPED.findall(text):
+            rows.pop((name, store), None)
+    columns = ("table", "store", "since migration", "meaning")
+    return "# Tables\n\n" + table(columns, sorted(rows.values()))
 
 
 def personal_data() -> str:

@@ -9,6 +9,7 @@ from harness.platform import FREE_PORTS, Platform, run_cli, running_platform, wa
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ALONE = "--set=stores.postgres_alone=true"
+OFTEN = "--set=metrics_history.sample_s=1"
 
 
 def settled(platform: Platform, symbol: str) -> tuple[list[int], Any]:
@@ -22,10 +23,28 @@ def settled(platform: Platform, symbol: str) -> tuple[list[int], Any]:
     return wait_until(asked, what="a moment without a tick")
 
 
+def require_gap_of_a_killed_service(platform: Platform) -> None:
+    """It came back, counts from nothing, and what nobody knows is no line."""
+    pid = platform.kill("trading-engine")
+    platform.wait_back("trading-engine", pid)
+
+    def told() -> bool:
+        found = platform.cli_json(
+            "metrics", "show", "aitrading_process_uptime_s", "--since", "1m", "--step", "1s"
+        )
+        steps = {each["service"]: each["steps"] for each in found["series"]}["trading-engine"]
+        known = [number for number, step in enumerate(steps) if not step.get("gap")]
+        gaps = [number for number, step in enumerate(steps) if step.get("gap")]
+        assert all("highest" not in steps[number] for number in gaps)
+        return any(known[0] < number < known[-1] for number in gaps)
+
+    wait_until(told, what="a gap between two lives of the engine")
+
+
 def test_everything_works_in_postgresql_alone(tmp_path: Path) -> None:
     home, new = tmp_path / "home", tmp_path / "new"
     file, secret = tmp_path / "kept.aitbackup", tmp_path / "passphrase"
-    with running_platform(home, ALONE, "--set=bars.round_s=1") as platform:
+    with running_platform(home, ALONE, "--set=bars.round_s=1", OFTEN) as platform:
         state = platform.status()
         assert set(state["engines"]) == {"postgres", "nats", "envoy"}
         assert {child["state"] for child in state["services"].values()} == {"HEALTHY"}
@@ -35,6 +54,7 @@ def test_everything_works_in_postgresql_alone(tmp_path: Path) -> None:
         platform.wait_back("database-service", pid)
         more = wait_until(lambda: len(platform.history("USDJPY")), what="the history")
         wait_until(lambda: len(platform.history("USDJPY")) > more, what="ticks after the kill")
+        require_gap_of_a_killed_service(platform)
         sequences, bars = settled(platform, "USDJPY")
         assert sequences == list(range(1, len(sequences) + 1))
         assert sum(bar["ticks"] for bar in bars) == len(sequences)

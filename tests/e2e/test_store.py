@@ -74,23 +74,63 @@ def operator(platform: Platform) -> str:
     return "platform/operator"
 
 
-def test_operators_see_how_a_metric_of_the_running_platform_grew(
+@pytest.mark.parametrize(
+    ("name", "service", "kind"),
+    [
+        ("aitrading_http_requests_total", "api-gateway", "counter"),
+        ("aitrading_http_request_duration_s", "api-gateway", "histogram"),
+        ("aitrading_bridge_ticks_received_total", "data-bridge", "counter"),
+        ("envoy_http_downstream_rq_total", "envoy", "counter"),
+        ("aitrading_child_private_bytes", "supervisor", "gauge"),
+        ("aitrading_process_uptime_s", "trading-engine", "gauge"),
+    ],
+)
+def test_operators_see_how_the_metrics_of_every_part_were(
+    platform: Platform, operator: str, name: str, service: str, kind: str
+) -> None:
+    path = f"/api/v1/metrics/history?name={name}&service={service}&step=15"
+
+    def told() -> bool:
+        history = platform.get(path, person=operator)
+        assert (history["kind"], history["resolution"]) == (kind, "samples")
+        fields = {"counter": "increase", "histogram": "count", "gauge": "highest"}
+        wholes = [each["whole"] for each in history["series"] if each["whole"]]
+        return any(whole.get(fields[kind], 0) > 0 for whole in wholes)
+
+    wait_until(told, what=f"{name} of {service} in the history", timeout_s=90)
+    shown = platform.cli_json("metrics", "show", name, "--service", service, "--since", "10m")
+    assert {each["service"] for each in shown["series"]} == {service}
+
+
+def test_questions_about_metrics_are_answered_or_refused_by_name(
     platform: Platform, operator: str
 ) -> None:
-    path = "/api/v1/metrics/history?name=aitrading_database_ticks_stored_total&step=1"
-
-    def grown() -> bool:
-        items = platform.get(path, person=operator)["items"]
-        assert all(each["grown"] >= 0 for each in items)
-        return any(each["grown"] > 0 for each in items)
-
-    wait_until(grown, what="two samples of a growing counter", timeout_s=90)
-    status, answer = platform.request("GET", path, person="demo/owner")
-    assert (status, answer["error"]["code"]) == (403, "OPERATOR_NEEDED")
     base = "/api/v1/metrics/history"
-    for bad in ("", "name=a&step=0", "name=a&step=x", "name=a&from=yesterday", "name=%27%3B--"):
-        status, answer = platform.request("GET", f"{base}?{bad}", person=operator)
-        assert (status, answer["error"]["code"]) == (400, "REQUEST_INVALID"), bad
+    up = "aitrading_process_uptime_s"
+    wait_until(lambda: platform.cli_json("metrics", "list"), what="metrics", timeout_s=90)
+    refusals = {
+        "": (400, "REQUEST_INVALID"),
+        "name=a&step=0": (400, "REQUEST_INVALID"),
+        "name=a&from=yesterday": (400, "REQUEST_INVALID"),
+        "name=%27%3B--": (400, "REQUEST_INVALID"),
+        "name=a&labels=x": (400, "REQUEST_INVALID"),
+        "name=a&quantiles=2": (400, "REQUEST_INVALID"),
+        "name=aitrading_proces_uptime_s": (404, "METRIC_UNKNOWN"),
+        f"name={up}&service=nobody": (404, "METRIC_SERVICE_UNKNOWN"),
+        f"name={up}&labels=x:y": (404, "METRIC_LABELS_UNKNOWN"),
+        f"name={up}&from=1970-01-01T00:00:00Z": (400, "METRIC_RANGE_REFUSED"),
+        f"name={up}&from=9999-12-31T23:59:59Z": (400, "METRIC_RANGE_REFUSED"),
+        f"name={up}&step=1": (400, "METRIC_STEP_TOO_FINE"),
+    }
+    for query, expected in refusals.items():
+        status, answer = platform.request("GET", f"{base}?{query}", person=operator)
+        assert (status, answer["error"]["code"]) == expected, query
+    for path in ("/api/v1/metrics", f"{base}?name={up}"):
+        status, answer = platform.request("GET", path, person="demo/owner")
+        assert (status, answer["error"]["code"]) == (403, "OPERATOR_NEEDED")
+    unknown = platform.cli("metrics", "show", "aitrading_proces_uptime_s")
+    assert unknown.returncode == 1
+    assert up in unknown.stderr
 
 
 def test_what_concerns_the_installation_is_for_its_operators(
@@ -174,5 +214,8 @@ def test_a_wrong_setting_changes_nothing(
 def test_the_schema_of_a_running_platform_is_complete(platform: Platform) -> None:
     told = platform.cli_json("migrations", "status")
     assert {each["applied"] for each in told} == {True}
-    assert {"0001_foundation.sql", "0016_commit_receipts.sql"} <= {each["file"] for each in told}
+    files = {(each["store"], each["file"]) for each in told}
+    assert ("postgres", "0016_commit_receipts.sql") in files
+    assert ("clickhouse", "0005_metric_points.sql") in files
+    assert {len(each["checksum"]) for each in told} == {64}
     assert platform.cli_json("migrations", "rehearse") == []

@@ -72,12 +72,3 @@ def test_a_metric_is_used_as_declared() -> None:
         metrics.increment(TICKS)
     with pytest.raises(ValueError, match="has the labels"):
         metrics.increment(TICKS, device="a", colour="red")
-
-
-def test_totals_sum_the_labels_away_and_leave_distributions_out() -> None:
-    metrics = Metrics()
-    metrics.increment(TICKS, 5, device="a")
-    metrics.increment(TICKS, 2, device="b")
-    metrics.set(DEPTH, 7)
-    metrics.observe(TOOK, 0.5)
-    assert metrics.totals() == {TICKS.name: 7, DEPTH.name: 7}

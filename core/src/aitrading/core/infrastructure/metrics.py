@@ -116,17 +116,6 @@ class Metrics:
         """The Prometheus text of everything (`CONTENT_TYPE`)."""
         return generate_latest(self._registry)
 
-    def totals(self) -> dict[str, float]:
-        """Counters and gauges by name, each summed over its labels; distributions have none."""
-        totals: dict[str, float] = {}
-        for family in self._registry.collect():
-            if family.type not in {MetricKind.COUNTER, MetricKind.GAUGE}:
-                continue
-            for sample in family.samples:
-                if not sample.name.endswith("_created"):
-                    totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
-        return totals
-
     def _bounded(self, metric: Metric, labels: dict[str, str]) -> tuple[str, ...]:
         values = tuple(labels[label] for label in metric.labels)
         if len(labels) != len(values):

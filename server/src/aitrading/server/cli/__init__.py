@@ -29,9 +29,10 @@ COMMANDS: Final = {
     "login": ("login:login", "Log in on this machine."),
     "logout": ("login:logout", "End the login of this machine."),
     "logs": ("logs:logs", "Logs of services and engines."),
+    "metrics": ("metrics:metrics", "What metrics of services and engines were."),
     "migrations": (
         "migrations:migrations",
-        "The schema of PostgreSQL: what is applied, what waits.",
+        "Schemas of PostgreSQL and ClickHouse: what is applied, what waits.",
     ),
     "orders": ("trading:orders", "Orders of an organisation."),
     "primary": ("primary:primary", "Which primary PostgreSQL is the newest one met."),

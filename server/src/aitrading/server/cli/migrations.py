@@ -1,25 +1,32 @@
-"""`aitrading migrations`: how far PostgreSQL's schema is, and what the next start would change."""
+"""`aitrading migrations`: how far each schema is, and what the next start would change."""
 
 import asyncio
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.server.cli.clickhouse_status import status_of_stopped
 from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json, show_table
-from aitrading.server.kit.bundle import load_bundle
-from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.kit.bundle import ServiceBundle, load_bundle
+from aitrading.server.kit.migrations import MigrationRunner, Rehearsed, load_migrations
+from aitrading.server.kit.migrations_api import POSTGRES, StoreMigration
 from aitrading.server.supervisor.errors import NOT_RUNNING
 from aitrading.server.supervisor.home import Home
 
-OWNER = "database-service"
+OWNER: Final = "database-service"
+CHECKSUM_SHOWN: Final = 12
+_NOBODY_ANSWERS: Final = frozenset({"NOT_RUNNING", "PEER_UNREACHABLE"})
 
 
 @click.group()
 def migrations() -> None:
-    """The schema of PostgreSQL: what is applied, what waits."""
+    """The schemas of PostgreSQL and ClickHouse: what is applied, what waits."""
 
 
 @migrations.command()
@@ -28,15 +35,25 @@ def migrations() -> None:
 def status(*, as_json: bool, home: Path) -> None:
     """List every migration; exit code 1 when one is pending.
 
-    Says `MIGRATION_UNKNOWN` for a database that a newer release has used.
+    Says `MIGRATION_UNKNOWN` for a store that a newer release has used, and `MIGRATION_CHANGED`
+    for a file that is not as it was when it was applied.
     """
-    found = asyncio.run(_runner(Home(home)).status())
+    bundle = _bundle(Home(home))
+    found = [*asyncio.run(_postgres(bundle)), *_clickhouse(bundle, home)]
     if as_json:
         show_json(found)
     else:
         show_table(
-            ("FILE", "STATE"),
-            [(each.file, "applied" if each.applied else "pending") for each in found],
+            ("STORE", "FILE", "CHECKSUM", "STATE"),
+            [
+                (
+                    each.store,
+                    each.file,
+                    each.checksum[:CHECKSUM_SHOWN],
+                    "applied" if each.applied else "pending",
+                )
+                for each in found
+            ],
         )
     sys.exit(0 if all(each.applied for each in found) else ANSWER_IS_NO)
 
@@ -47,9 +64,15 @@ def status(*, as_json: bool, home: Path) -> None:
 def rehearse(*, as_json: bool, home: Path) -> None:
     """Run what is pending and undo it: how long each takes, and which tables it locks.
 
-    Locks are real while it runs, and are waited for as briefly as at a start.
+    Locks are real while it runs, and are waited for as briefly as at a start. ClickHouse cannot
+    undo: what is pending there is listed and not run.
     """
-    found = asyncio.run(_runner(Home(home)).rehearse())
+    bundle = _bundle(Home(home))
+    waiting = [each for each in _clickhouse(bundle, home) if not each.applied]
+    found = [
+        *asyncio.run(_runner(bundle).rehearse()),
+        *(Rehearsed(file=each.file, took_ms=None, locked=()) for each in waiting),
+    ]
     if as_json:
         show_json(found)
         return
@@ -68,12 +91,45 @@ def rehearse(*, as_json: bool, home: Path) -> None:
     )
 
 
-def _runner(place: Home) -> MigrationRunner:
+async def _postgres(bundle: ServiceBundle) -> list[StoreMigration]:
+    files = {each.file: each for each in load_migrations(_folder(POSTGRES))}
+    return [
+        StoreMigration(
+            store=POSTGRES,
+            number=files[each.file].number,
+            file=each.file,
+            checksum=files[each.file].checksum,
+            applied=each.applied,
+        )
+        for each in await _runner(bundle).status()
+    ]
+
+
+def _clickhouse(bundle: ServiceBundle, home: Path) -> list[StoreMigration]:
+    """Of the service that has it open; where nobody has, from the store itself."""
+    try:
+        return Host(home).get("migrations", list[StoreMigration], peer=OWNER)
+    except AitradingError as exc:
+        if exc.code not in _NOBODY_ANSWERS:
+            raise
+    return asyncio.run(status_of_stopped(bundle, _folder("clickhouse")))
+
+
+def _runner(bundle: ServiceBundle) -> MigrationRunner:
     """Logs in as the migrator, like the service that migrates when it starts."""
     from aitrading.server.database_service.postgres_schema import runner_of  # noqa: PLC0415 - heavy
 
+    return runner_of(bundle, SystemClock())
+
+
+def _folder(engine: str) -> Path:
+    from aitrading.server.database_service.postgres_schema import migrations as folder  # noqa: PLC0415 - heavy
+
+    return folder(engine)
+
+
+def _bundle(place: Home) -> ServiceBundle:
     try:
-        bundle = load_bundle(place.bundles / f"{OWNER}.json")
+        return load_bundle(place.bundles / f"{OWNER}.json")
     except OSError as exc:
         raise NOT_RUNNING.error(home=str(place.root)) from exc
-    return runner_of(bundle, SystemClock())

@@ -90,7 +90,11 @@ class HttpsStore:
         """Any 2xx, or one of the other statuses that the caller `accept`s."""
         content = b"" if body is None else msgspec.json.encode(body)
         request = PeerRequest(
-            method=method, target=path, headers=self._headers(content, headers), body=content
+            method=method,
+            target=path,
+            headers=self._headers(content, headers),
+            body=content,
+            answer_limit_bytes=ANSWER_LIMIT_BYTES,
         )
         async with self._room:
             answer = await self._guarded(self._exchange(request))
@@ -127,7 +131,7 @@ class HttpsStore:
 
     async def _over(self, connection: PeerConnection, request: PeerRequest) -> PeerResponse:
         try:
-            answer = await connection.exchange(request, answer_limit_bytes=ANSWER_LIMIT_BYTES)
+            answer = await connection.exchange(request)
         except BaseException:
             connection.abort()
             raise

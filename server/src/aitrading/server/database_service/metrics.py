@@ -40,8 +40,3 @@ PAGES_READ: Final = Metric(
     kind=MetricKind.COUNTER,
     help="Pages of ticks given to users.",
 )
-SAMPLES_DROPPED: Final = Metric(
-    name="aitrading_database_metric_samples_dropped_total",
-    kind=MetricKind.COUNTER,
-    help="Samples of metrics that were not stored: ClickHouse was away, or there were too many.",
-)

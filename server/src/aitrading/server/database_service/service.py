@@ -29,6 +29,7 @@ from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
 )
+from aitrading.server.database_service.clickhouse.endpoints import ClickHouseEndpoints
 from aitrading.server.database_service.clickhouse.port import ClickHouse, ClickHouseEngine
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.served import (
@@ -52,10 +53,18 @@ from aitrading.server.database_service.log_policy.endpoints import (
     LogPolicyEndpoints,
 )
 from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
-from aitrading.server.database_service.metrics_history.endpoints import HistoryEndpoints
-from aitrading.server.database_service.metrics_history.sampler import MetricSampler
+from aitrading.server.database_service.metrics_history.endpoints import (
+    HistoryEndpoints,
+    HostHistoryEndpoints,
+)
+from aitrading.server.database_service.metrics_history.keeper import HistoryKeeper
+from aitrading.server.database_service.metrics_history.place import (
+    make_catalogue,
+    make_history_place,
+)
+from aitrading.server.database_service.metrics_history.reader import HistoryReader
 from aitrading.server.database_service.metrics_history.settings import HistorySettings
-from aitrading.server.database_service.metrics_history.store import SampleStore
+from aitrading.server.database_service.metrics_history.sources import Sources
 from aitrading.server.database_service.operators import Operators
 from aitrading.server.database_service.organisations import Organisations
 from aitrading.server.database_service.postgres_schema import (
@@ -120,6 +129,8 @@ def _providers(manager: ImportManager) -> None:
         make_examiner,
         make_tick_store,
         make_bar_store,
+        make_history_place,
+        make_catalogue,
     ):
         manager.provide(source)
     for part in (
@@ -160,9 +171,12 @@ def _providers(manager: ImportManager) -> None:
         BarReader,
         BarKeeper,
         BarEndpoints,
-        SampleStore,
-        MetricSampler,
+        Sources,
+        HistoryKeeper,
+        HistoryReader,
         HistoryEndpoints,
+        HostHistoryEndpoints,
+        ClickHouseEndpoints,
         Organisations,
         RecordBook,
         StoreEndpoints,
@@ -286,7 +300,7 @@ SPEC: Final = ServiceSpec(
         QuoteCache,
         Tidier,
         BarKeeper,
-        MetricSampler,
+        HistoryKeeper,
         LogLifecycle,
         ChainKeeper,
         BackupWatch,
@@ -297,6 +311,8 @@ SPEC: Final = ServiceSpec(
         TickEndpoints,
         BarEndpoints,
         HistoryEndpoints,
+        HostHistoryEndpoints,
+        ClickHouseEndpoints,
         SubscriptionEndpoints,
         BackupEndpoints,
         LogPolicyEndpoints,

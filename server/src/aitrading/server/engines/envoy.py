@@ -1,10 +1,15 @@
 """The embedded Envoy: bootstrap only. What it serves comes from files the api-gateway writes."""
 
+import http.client
 import json
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
+
+from typing_extensions import override
 
 from aitrading.server.engines.binaries import envoy_binary
 from aitrading.server.engines.files import write_private
@@ -15,8 +20,17 @@ NAME = "envoy"
 MAX_CONNECTIONS = 20_000
 CLUSTERS_FILE = "cds.json"
 LISTENERS_FILE = "lds.json"
+ADMIN_SOCKET = "envoy-admin.sock"
 HTTP_OK = 200
 SERVER_ERROR = 500
+STATS_TIMEOUT_S = 2.0
+STATS_LIMIT_BYTES = 4 << 20
+TOLD = (
+    r"^(cluster|http)\..*(upstream|downstream)_(rq|cx)_"
+    r"(total|active|[1-5]xx|timeout|destroy|overload_reject|ssl_total|rx_reset|connect_fail)$"
+    r"|^server\.(uptime|memory_allocated|total_connections)$"
+)
+"""Which of Envoy's thousands of numbers are kept; the rest is on its own `/stats`."""
 
 _MONITOR = "envoy.resource_monitors.global_downstream_max_connections"
 _MONITOR_TYPE = (
@@ -47,7 +61,7 @@ class EnvoyEngine:
     def __init__(self, setup: EnvoySetup) -> None:
         self._setup = setup
         self._bootstrap = setup.run_folder / "envoy.json"
-        self._admin_socket = setup.run_folder / "envoy-admin.sock"
+        self._admin_socket = setup.run_folder / ADMIN_SOCKET
 
     async def prepare(self) -> None:
         """Write the bootstrap; listeners, routes and clusters are none of its business."""
@@ -120,3 +134,35 @@ class EnvoyEngine:
                 "watched_directory": {"path": str(folder)},
             },
         }
+
+
+class EnvoyStats:
+    """What Envoy counts, as Prometheus text; asked of the administration socket."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self._socket = run_folder / ADMIN_SOCKET
+
+    def text(self) -> bytes | None:
+        """None when it does not answer; blocks for `STATS_TIMEOUT_S` at most."""
+        connection = _UnixConnection(self._socket)
+        try:
+            connection.request("GET", f"/stats/prometheus?usedonly&filter={quote(TOLD)}")
+            response = connection.getresponse()
+            text = response.read(STATS_LIMIT_BYTES)
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return text if response.status == HTTP_OK else None
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=STATS_TIMEOUT_S)
+        self._path = path
+
+    @override
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(STATS_TIMEOUT_S)
+        self.sock.connect(str(self._path))

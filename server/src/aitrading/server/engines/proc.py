@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 STATE = 0
+CPU_TICKS = slice(11, 15)
+"""User and system time, and both of children whose end was noticed."""
 START_TIME = 19
 KB_PER_MB = 1024
+_MB = KB_PER_MB * KB_PER_MB
 
 
 def rss_mb(pid: int) -> float | None:
@@ -25,6 +29,29 @@ def age_s(pid: int) -> float:
         return 0.0
     uptime_s = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
     return max(0.0, uptime_s - int(found[START_TIME]) / os.sysconf("SC_CLK_TCK"))
+
+
+class TreeUse(NamedTuple):
+    """What a process and everything below it use."""
+
+    processes: int
+    cpu_s: float
+    """Of those that live and of those whose end was noticed."""
+    private_bytes: int
+    """Memory that is theirs alone: what is mapped from files or shared is left out."""
+
+
+def tree_use(pid: int) -> TreeUse:
+    """Zeros when the process is gone."""
+    processes, ticks, private_bytes = 0, 0, 0
+    for each in descendants(pid):
+        found = stat_fields(each)
+        if found is None:
+            continue
+        processes += 1
+        ticks += sum(int(field) for field in found[CPU_TICKS])
+        private_bytes += round((_field_mb(Path(f"/proc/{each}/status"), "RssAnon:") or 0) * _MB)
+    return TreeUse(processes, ticks / os.sysconf("SC_CLK_TCK"), private_bytes)
 
 
 def stat_fields(pid: int) -> list[str] | None:

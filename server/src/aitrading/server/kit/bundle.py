@@ -6,8 +6,14 @@ rights can be read in one file.
 """
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
+
+TOLD_SUFFIX: Final = ".prom"
+TOLD_EVERY_S: Final = 5.0
+TOLD_FRESH_S: Final = 3 * TOLD_EVERY_S
+"""An older file is of somebody who does not write any more."""
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +129,8 @@ class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
     """Weaviate; without it PostgreSQL keeps the error vectors."""
     graph: ServerAccess | None = None
     """ArangoDB; without it PostgreSQL walks the chains' graph."""
+    told: Path | None = None
+    """Folder in which the supervisor leaves `<name>.prom`, the metrics of what has no listener."""
     config_file: Path | None = None
     settings: dict[str, str] = {}
     """Overrides from the command line, the strongest layer of configuration."""

@@ -24,8 +24,9 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.logging.optimized_log_router import current_context
 from aitrading.core.protocol.tracecontext import TRACEPARENT, TraceContext
 from aitrading.server.kit.bundle import PeerAddress, ServiceBundle
-from aitrading.server.kit.mtls import client_context
+from aitrading.server.kit.mtls import RenewedTls
 from aitrading.server.kit.peer_connection import (
+    MAX_ANSWER_BYTES,
     ConnectionWasStaleError,
     Header,
     PeerConnection,
@@ -48,7 +49,6 @@ MAX_CONNECTIONS: Final = 16
 MAX_WAITING_CALLS: Final = 64
 IDLE_LIMIT_S: Final = 60
 """Shorter than a server keeps an idle connection (75 s), so that a kept one is rarely stale."""
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class InternalClient:
         peer: str,
         address: PeerAddress | Path,
         clock: Clock,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | RenewedTls | None = None,
         tokens: ServiceTokenSource | None = None,
     ) -> None:
         self._peer = peer
@@ -95,9 +95,16 @@ class InternalClient:
             peer=peer,
             address=bundle.peers[peer],
             clock=clock,
-            tls=client_context(bundle.tls),
+            tls=RenewedTls(bundle.tls),
             tokens=ServiceTokenSource.of(bundle, clock, ids),
         )
+
+    @classmethod
+    def to(
+        cls, bundle: ServiceBundle, peer: str, address: PeerAddress, clock: Clock
+    ) -> "InternalClient":
+        """A client to any peer, for what its mutual TLS alone opens: probes and metrics."""
+        return cls(peer=peer, address=address, clock=clock, tls=RenewedTls(bundle.tls))
 
     async def get(
         self,
@@ -136,10 +143,15 @@ class InternalClient:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        answer_limit_bytes: int = MAX_ANSWER_BYTES,
     ) -> PeerResponse:
         """One exchange; an answer of 400 and more is raised as the peer's error."""
         request = PeerRequest(
-            method=method, target=target, headers=self._headers(headers, len(body)), body=body
+            method=method,
+            target=target,
+            headers=self._headers(headers, len(body)),
+            body=body,
+            answer_limit_bytes=answer_limit_bytes,
         )
         self._calls += 1
         try:
@@ -211,13 +223,14 @@ class InternalClient:
                 if request.method not in IDEMPOTENT:
                     raise
         self._opened += 1
-        fresh = await PeerConnection.open(self._peer, self._address, self._tls)
+        tls = self._tls.context() if isinstance(self._tls, RenewedTls) else self._tls
+        fresh = await PeerConnection.open(self._peer, self._address, tls)
         return await self._exchange_on(fresh, request)
 
     async def _exchange_on(self, connection: PeerConnection, request: PeerRequest) -> PeerResponse:
         keep = False
         try:
-            response = await connection.exchange(request, answer_limit_bytes=MAX_ANSWER_BYTES)
+            response = await connection.exchange(request)
             keep = connection.reusable
         finally:
             if keep:

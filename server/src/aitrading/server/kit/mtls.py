@@ -32,6 +32,26 @@ def client_context(tls: TlsFiles) -> ssl.SSLContext:
     return _harden(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), tls)
 
 
+class RenewedTls:
+    """A client's context that shows the certificate as it lies on disk now.
+
+    A certificate ends after 24 hours and is replaced long before; a client may live for months.
+    """
+
+    def __init__(self, tls: TlsFiles) -> None:
+        self._tls = tls
+        self._version = _version_of(tls)
+        self._context = client_context(tls)
+
+    def context(self) -> ssl.SSLContext:
+        """For the next handshake."""
+        version = _version_of(self._tls)
+        if version != self._version:
+            reload_certificate(self._context, self._tls)
+            self._version = version
+        return self._context
+
+
 def reload_certificate(context: ssl.SSLContext, tls: TlsFiles) -> None:
     """Use a renewed certificate from the next handshake on; live connections stay."""
     context.load_cert_chain(tls.certificate, tls.private_key)
@@ -71,3 +91,9 @@ def _harden(context: ssl.SSLContext, tls: TlsFiles) -> ssl.SSLContext:
     context.load_verify_locations(cafile=tls.ca)
     context.load_cert_chain(tls.certificate, tls.private_key)
     return context
+
+
+def _version_of(tls: TlsFiles) -> tuple[int, int]:
+    """Of the certificate, which is written after its key."""
+    found = tls.certificate.stat()
+    return found.st_mtime_ns, found.st_ino

@@ -13,6 +13,7 @@ from aitrading.server.kit.bundle import PeerAddress
 from aitrading.server.kit.mtls import peer_identity
 
 READ_BYTES: Final = 64 * 1024
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 Header = tuple[bytes, bytes]
 
 
@@ -32,6 +33,7 @@ class PeerRequest:
     target: str
     headers: Sequence[Header]
     body: bytes
+    answer_limit_bytes: int = MAX_ANSWER_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,8 @@ class PeerConnection:
         """Whether another exchange may follow."""
         return self._protocol.our_state is h11.IDLE and not self._reader.at_eof()
 
-    async def exchange(self, request: PeerRequest, *, answer_limit_bytes: int) -> PeerResponse:
-        """Send a request and read its whole answer."""
+    async def exchange(self, request: PeerRequest) -> PeerResponse:
+        """Send a request and read its whole answer, within the limit that the request names."""
         reused = self._exchanges > 0
         self._exchanges += 1
         self._answered = False
@@ -90,7 +92,7 @@ class PeerConnection:
             response = await self._event()
         if not isinstance(response, h11.Response):
             raise PeerProtocolError("no response head")
-        body = await self._body(answer_limit_bytes)
+        body = await self._body(request.answer_limit_bytes)
         if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
             self._protocol.start_next_cycle()
         headers = {

@@ -156,6 +156,7 @@ class BundleWriter:
             clickhouse=stores.clickhouse if needs.analysis else None,
             vectors=stores.vectors if needs.analysis else None,
             graph=stores.graph if needs.analysis else None,
+            told=home.told if needs.analysis else None,
         )
 
     def _common(self, name: str, port: int) -> ServiceBundle:

@@ -97,6 +97,11 @@ class Home:
         """One file per service."""
         return self.run / "bundles"
 
+    @property
+    def told(self) -> Path:
+        """Metrics of the supervisor and its engines, one file each."""
+        return self.run / "told"
+
     def create(self) -> None:
         """Make the root itself; raises HOME_NOT_USABLE for anything that is not ours to use."""
         try:
@@ -119,6 +124,7 @@ class Home:
             (self.root / name).mkdir(mode=PRIVATE, exist_ok=True)
         self._prepare_run()
         self.bundles.mkdir(mode=PRIVATE, exist_ok=True)
+        self.told.mkdir(mode=PRIVATE, exist_ok=True)
         self.demo_client.parent.mkdir(mode=PRIVATE, exist_ok=True)
 
     @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.kit.bundle import TOLD_EVERY_S
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.admin import AdminServer
 from aitrading.server.supervisor.admin_calls import AdminCalls
@@ -150,7 +151,8 @@ class Platform:
             loop.add_signal_handler(number, supervisor.request_stop)
         await admin.start()
         try:
-            await _run_together(supervisor, assembly, backups, on_ready)
+            jobs = (backups.run, lambda: self._tell_vitals(choices.home, supervisor))
+            await _run_together(supervisor, assembly, jobs, on_ready)
         except ExceptionGroup:
             _log.critical("the supervisor failed", exc_info=True)
             raise
@@ -159,6 +161,13 @@ class Platform:
             await calls.close()
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+
+    async def _tell_vitals(self, home: Home, supervisor: Supervisor) -> None:
+        """When the start is over: what this needs takes time to load."""
+        await self._kit.clock.sleep(TOLD_EVERY_S)
+        from aitrading.server.supervisor.vitals import Vitals  # noqa: PLC0415 - heavy
+
+        await Vitals(home, supervisor.state, self._kit.clock).run()
 
     @contextmanager
     def _logging(self, home: Home) -> Generator[None]:
@@ -191,7 +200,7 @@ class Platform:
 async def _run_together(
     supervisor: Supervisor,
     assembly: Assembly,
-    backups: ScheduledBackups,
+    meanwhile: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     on_ready: Callable[[ReadyReport], None],
 ) -> None:
     """Issue identities while the children start; a refusal ends the start."""
@@ -205,10 +214,11 @@ async def _run_together(
         except AitradingError as exc:
             refusals.append(exc)
         finally:
-            by_the_clock.cancel()
+            for task in by_the_clock:
+                task.cancel()
 
     async with asyncio.TaskGroup() as group:
-        by_the_clock = group.create_task(backups.run(), name="backups")
+        by_the_clock = [group.create_task(job()) for job in meanwhile]
         group.create_task(supervise(), name="supervisor")
         try:
             await assembly.issue_identities()

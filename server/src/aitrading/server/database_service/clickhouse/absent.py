@@ -12,6 +12,7 @@ from aitrading.server.database_service.clickhouse.port import ClickHouseEngine, 
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.walls import Seen, Whose
 from aitrading.server.kit.backup_api import FrozenStore
+from aitrading.server.kit.migrations_api import StoreMigration
 
 
 class AbsentClickHouse(ClickHouseEngine):
@@ -68,6 +69,10 @@ class AbsentClickHouse(ClickHouseEngine):
 
 class AbsentSchema(ClickHouseSchema):
     """Nothing to migrate."""
+
+    @override
+    async def status(self) -> list[StoreMigration]:
+        return []
 
     @override
     async def apply(self) -> list[str]:

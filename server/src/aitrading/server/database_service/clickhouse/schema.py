@@ -16,6 +16,7 @@ from aitrading.server.database_service.clickhouse.port import ClickHouse
 from aitrading.server.database_service.clickhouse.walls import Whose
 from aitrading.server.kit.migrations import Migration, load_migrations
 from aitrading.server.kit.migrations.errors import MIGRATION_CHANGED, MIGRATION_UNKNOWN
+from aitrading.server.kit.migrations_api import CLICKHOUSE, StoreMigration
 
 _LEDGER: Final = (
     "CREATE DATABASE IF NOT EXISTS migrations ENGINE = Atomic",
@@ -25,8 +26,14 @@ _LEDGER: Final = (
     ) ENGINE = MergeTree ORDER BY number SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
     """,
 )
-_READ: Final = "SELECT number, checksum FROM migrations.applied ORDER BY number"
-_READ_LAYOUT: Final = np.dtype([("number", "<u4"), ("checksum", "S64")])
+_HAS_LEDGER: Final = """
+SELECT count() AS n FROM system.tables WHERE database = 'migrations' AND name = 'applied'
+"""
+_COUNT_LAYOUT: Final = np.dtype([("n", "<u8")])
+_READ: Final = """
+SELECT number, checksum, toFixedString(name, 60) AS name FROM migrations.applied ORDER BY number
+"""
+_READ_LAYOUT: Final = np.dtype([("number", "<u4"), ("checksum", "S64"), ("name", "S60")])
 _RECORD: Final = """
 INSERT INTO migrations.applied
 SELECT {number:UInt32}, {name:String}, {checksum:String}, now64(6)
@@ -70,6 +77,26 @@ class ClickHouseSchema(Component):
     async def stop(self) -> None:
         self._state = ComponentState.STOPPED
 
+    async def status(self) -> list[StoreMigration]:
+        """Every migration of the folder, in order; changes nothing.
+
+        Raises `MIGRATION_CHANGED` for a file that is not as it was applied, and
+        `MIGRATION_UNKNOWN` for a schema that a newer release made.
+        """
+        migrations = load_migrations(self._folder)
+        made = await self._clickhouse.select(_HAS_LEDGER, _COUNT_LAYOUT, after_writes=True)
+        applied = await self._applied(migrations) if made["n"][0] else set[int]()
+        return [
+            StoreMigration(
+                store=CLICKHOUSE,
+                number=each.number,
+                file=each.file,
+                checksum=each.checksum,
+                applied=each.number in applied,
+            )
+            for each in migrations
+        ]
+
     async def apply(self) -> list[str]:
         """Apply what is pending and give the names of the files."""
         migrations = load_migrations(self._folder)
@@ -87,7 +114,7 @@ class ClickHouseSchema(Component):
         for row in await self._clickhouse.select(_READ, _READ_LAYOUT):
             number = int(row["number"])
             if number not in known:
-                raise MIGRATION_UNKNOWN.error(name=f"{number:04d}")
+                raise MIGRATION_UNKNOWN.error(name=f"{number:04d}_{row['name'].decode()}")
             if known[number].checksum != row["checksum"].decode():
                 raise MIGRATION_CHANGED.error(file=known[number].file)
             numbers.add(number)

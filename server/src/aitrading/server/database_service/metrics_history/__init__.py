@@ -1,1 +1,1 @@
-"""What the service's metrics were: samples at an interval, and questions about them."""
+"""What every part's metrics were: read at an interval, kept as growth and levels, asked for by step."""
