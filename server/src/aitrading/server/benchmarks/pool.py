@@ -1,23 +1,25 @@
 """What keeping connections is worth, on a PostgreSQL over TLS with passwords (scram).
 
 The floor opens a connection for each question, as a program without a pool does. The same number
-of questions is under way in each measurement. `pool.ratio` asks with a held connection of the
-class that the platform's pool uses; `pool.tenant_ratio` is the pool as services use it: a
-transaction with its tenant set, which is three round trips instead of one.
+of questions is under way in each measurement, on the event loop that services run on. `pool.ratio`
+takes a connection from the platform's pool, asks, and gives it back; `pool.tenant_ratio` is the pool
+as services use it: a transaction with its tenant set, which is three round trips instead of one.
 """
 
 import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, cast
 from uuid import UUID
 
 import asyncpg
+import uvloop
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.kit.bundle import PostgresAccess
-from aitrading.server.kit.connection_pool import PlainConnection
+from aitrading.server.kit.connection_pool import ConnectionPool, PlainConnection
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.postgres_tls import ssl_of
 from aitrading.server.testing.personal_data import runner_for
@@ -26,6 +28,7 @@ from aitrading.server.testing.postgres15 import postgres15_missing, running_post
 IN_FLIGHT: Final = 8
 CONNECTS: Final = 80
 QUESTIONS: Final = 8_000
+PATIENCE_S: Final = 5.0
 TENANT: Final = TenantId(UUID(int=0xBE4C))
 STREAM: Final = UUID(int=0xBE4D)
 _ADD: Final = """
@@ -43,6 +46,8 @@ _NAMES: Final = (
     "point_read_p50_ms",
     "point_read_p99_ms",
 )
+on_loop: Final = uvloop.run
+"""Services run on it; on the loop of the standard library every question costs twice."""
 Ask = Callable[[], Awaitable[object]]
 Figures = dict[str, float | None]
 
@@ -62,20 +67,24 @@ async def measure(access: PostgresAccess, factor: int) -> Figures:
     """Every figure, on a server that has the platform's schema."""
     pool = PostgresPool(access, application="bench", limits=PoolLimits(max_connections=IN_FLIGHT))
     await pool.start()
-    held = await asyncpg.create_pool(
-        **_login(access), min_size=IN_FLIGHT, max_size=IN_FLIGHT, connection_class=PlainConnection
+    connect = partial(cast("Any", asyncpg).connect, **_login(access))
+    held = ConnectionPool(
+        partial(connect, connection_class=PlainConnection), least=IN_FLIGHT, limit=IN_FLIGHT
     )
+    await held.open()
     try:
         async with pool.tenant_tx(TENANT) as tx:
             await tx.execute(_ADD, STREAM)
 
         async def connecting() -> None:
-            connection: Any = await cast("Any", asyncpg).connect(**_login(access))
+            connection = await connect()
             await connection.fetchval(_ONE, STREAM)
             await connection.close()
 
         async def holding() -> None:
-            await cast("Any", held).fetchval(_ONE, STREAM)
+            connection = await held.acquire(PATIENCE_S)
+            await connection.fetchval(_ONE, STREAM)
+            held.release(connection)
 
         async def as_a_tenant() -> None:
             async with pool.tenant_tx(TENANT) as tx:
@@ -90,7 +99,7 @@ async def measure(access: PostgresAccess, factor: int) -> Figures:
         tenant_per_s = await _per_second(as_a_tenant, QUESTIONS * factor)
         alone_ms = await _alone_ms(reading, QUESTIONS // IN_FLIGHT)
     finally:
-        await held.close()
+        await held.close(PATIENCE_S)
         await pool.stop()
     return {
         "pool.connect_per_s": round(connect_per_s, 1),

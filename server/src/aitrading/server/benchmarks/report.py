@@ -36,7 +36,8 @@ def run_benchmark(name: str, *, long: bool = False) -> Result:
     """Run one benchmark to its end in this process."""
     module = importlib.import_module(f"aitrading.server.benchmarks.{name}")
     started = time.monotonic()
-    figures: dict[str, float | None] = asyncio.run(module.run(long=long))
+    on_loop = getattr(module, "on_loop", asyncio.run)
+    figures: dict[str, float | None] = on_loop(module.run(long=long))
     return Result(
         bench=name,
         figures=figures,
