@@ -70,6 +70,8 @@ class DeadPostgres:
         raise DATABASE_CONNECTION_LOST.error(reason="test")
         yield
 
+    tenant_read, platform_read = tenant_tx, platform_tx
+
 
 class HangingPostgres:
     """A pool whose server accepts every transaction and answers none."""
@@ -87,6 +89,8 @@ class HangingPostgres:
     async def tenant_tx(self, _: TenantId) -> AsyncIterator[Any]:
         async with self.platform_tx() as tx:
             yield tx
+
+    tenant_read, platform_read = tenant_tx, platform_tx
 
 
 class DeadClickHouse:

@@ -136,6 +136,8 @@ class Pool:
             raise DATABASE_CONNECTION_LOST.error(reason="test")
         yield self
 
+    platform_read = platform_tx
+
     async def fetch_value(self, _: str) -> int:
         return 1
 

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from aitrading.core.kit.clock import SystemClock
+from aitrading.server.kit.primary_record import PrimaryRecord, Standing
+from aitrading.server.supervisor.home import Home
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
 
 
@@ -135,3 +139,22 @@ def test_the_schema_of_nothing_is_unavailable(run: Any, command: str) -> None:
     result = run("migrations", command)
     assert result.exit_code == 3
     assert "No platform runs in" in result.stderr
+
+
+def test_the_newest_primary_is_shown_and_replaced_on_purpose(run: Any, home: Path) -> None:
+    assert json.loads(run("primary", "show", "--json").stdout) == {"known": None}
+    PrimaryRecord(home / "postgres-primary.json").note(Standing(cluster=7 * 10**18, timeline=4))
+    told = {"cluster": "7000000000000000000", "timeline": 4}
+    assert json.loads(run("primary", "show", "--json").stdout) == {"known": told}
+    accepted = run("primary", "accept", "7000000000000000000", "2", "--json")
+    assert json.loads(accepted.stdout) == {"known": {**told, "timeline": 2}, "before": told}
+    assert "timeline 2" in run("primary", "show").stdout
+    assert run("primary", "accept", "0", "2").exit_code == 2
+
+
+def test_a_running_platform_keeps_its_primary(run: Any, home: Path) -> None:
+    with Home(home).lock(SystemClock()):
+        refused = run("primary", "accept", "1", "1")
+    assert refused.exit_code == 1
+    assert "HOME_IN_USE" in refused.stderr
+    assert json.loads(run("primary", "show", "--json").stdout) == {"known": None}

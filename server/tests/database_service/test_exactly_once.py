@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -17,9 +18,11 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.database_service.ticks.blocks import Piece
+from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.store import ClickHouseTickStore
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.testing.commit_cutter import Cut, cutting
 
 pytestmark = pytest.mark.integration
 Tenants = tuple[TenantId, TenantId]
@@ -46,6 +49,38 @@ async def test_a_segment_sent_again_stores_nothing(
         assert (first.repeated, first.inserted) == (False, 100)
         assert (second.repeated, second.inserted) == (True, 0)
         assert await w.counts(alpha, stream) == (100, 100, 1, 100)
+
+
+@pytest.mark.parametrize("cut", Cut)
+@pytest.mark.parametrize("alone", [False, True], ids=["clickhouse", "postgres alone"])
+@async_test
+async def test_a_segment_whose_commit_got_lost_comes_again_and_is_there_once(
+    cut: Cut, alone: bool, world: Any, tenants: Tenants, payload: Payload, postgres: PostgresServer
+) -> None:
+    """Whichever commit of storing it is lost: the bridge keeps the segment until it has an answer."""
+    alpha, _ = tenants
+    async with (
+        cutting(postgres.access("database")) as (cutter, access),
+        world(alone=alone, access=lambda _: access) as w,
+    ):
+        stream = await w.open(alpha)
+        began = cutter.seen
+        assert await w.send(alpha, stream, 1, 100) == 100
+        commits = cutter.seen - began
+        for lost in range(commits):
+            first = 101 + 100 * lost
+            sent = w.segment(payload(alpha, stream, first, 100))
+            cutter.spared, cutter.cuts = lost, [cut]
+            for _ in range(2):
+                with suppress(AitradingError):
+                    await w.intake.take(*sent)
+            assert cutter.cuts == []
+            _, again = await w.intake.take(*sent)
+            assert again.repeated
+            assert await w.store.orphans((alpha, stream), SequenceRanges()) == [(1, first + 99)]
+        if not alone:
+            last = 100 + 100 * commits
+            assert await w.counts(alpha, stream) == (last, last, 1, last)
 
 
 @async_test

@@ -1,5 +1,6 @@
 """Reported errors are kept per tenant, recognised, and resolved with an audit record."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import pytest
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.error_reporter import ErrorReporter
+from aitrading.core.infrastructure.events import ErrorsSeen
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
@@ -18,6 +20,7 @@ from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.manual_clock import settle
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.known_errors.catalogue import ErrorCatalogue
@@ -46,6 +49,7 @@ class Desk:
     catalogue: ErrorCatalogue
     lookup: ErrorLookup
     broker: MemoryBroker
+    bus: MemoryBus
 
     async def happen(self, exc: Exception, tenant: TenantId | None, times: int = 1) -> str:
         """Let an error happen and reach the store; gives its fingerprint."""
@@ -95,7 +99,7 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
             IdempotentWrites(replay),
             AuditTrail(clock=clock, ids=ids),
         )
-        yield Desk(errors, reporter, recorder, catalogue, lookup, broker)
+        yield Desk(errors, reporter, recorder, catalogue, lookup, broker, bus)
     finally:
         await reporter.stop()
         await recorder.stop()
@@ -248,3 +252,20 @@ async def test_errors_wait_while_the_bus_is_lost(
         desk.broker.start()
         await desk.happen(ZeroDivisionError("x"), two[0])
         await eventually(lambda: counted(desk, two[0], 3), what="all three")
+
+
+@async_test
+async def test_a_service_that_reports_for_the_first_time_disturbs_no_writing(
+    postgres: PostgresServer, two: tuple[TenantId, TenantId]
+) -> None:
+    async with a_desk(postgres) as desk:
+        desk.errors.classify(ZeroDivisionError("x"), tenant=str(two[0]))
+        await desk.reporter.report()
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(desk.recorder.flush())
+            await settle()
+            assert not writing.done()
+            await desk.bus.publish(ErrorsSeen(service="another", instance="1", errors=()))
+            await settle()
+            assert not writing.done()
+        await eventually(lambda: counted(desk, two[0], 1), what="the error to be kept")

@@ -17,6 +17,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
+from aitrading.server.testing.commit_cutter import Cut, cutting
 
 pytestmark = pytest.mark.integration
 
@@ -164,6 +165,31 @@ async def test_an_ignored_failure_cannot_pass_for_a_commit(postgres: PostgresSer
                 await tx.execute("SELECT 1/0")
 
     assert await code_of(careless()) == "DATABASE_TRANSACTION_ABORTED"
+
+
+@async_test
+async def test_who_only_reads_changes_nothing_and_never_leaves_doubt(
+    postgres: PostgresServer,
+) -> None:
+    async with cutting(postgres.access("database")) as (cutter, access):
+        pool = PostgresPool(access, application="test-pool")
+        await pool.start()
+        try:
+
+            async def change() -> None:
+                async with pool.tenant_read(ALPHA) as tx:
+                    await tx.execute(INSERT_STREAM, uuid5(SPACE, "never"))
+
+            async def look() -> None:
+                async with pool.platform_read() as tx:
+                    await tx.fetch_value("SELECT 1")
+
+            assert await code_of(change()) == "DATABASE_READ_ONLY"
+            cutter.cuts = [Cut.AFTER]
+            assert await code_of(look()) == "DATABASE_CONNECTION_LOST"
+            await look()
+        finally:
+            await pool.stop()
 
 
 @async_test

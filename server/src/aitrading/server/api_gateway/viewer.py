@@ -45,6 +45,6 @@ class TerminalViewer:
             return None
 
     async def _person(self, token: VerifiedToken) -> Person:
-        async with self._pool.tenant_tx(token.tenant) as tx:
+        async with self._pool.tenant_read(token.tenant) as tx:
             person, _ = await self._sessions.person(tx, token.user)
         return person

@@ -174,7 +174,7 @@ async def _rebuild_postgres(
         pool = PostgresPool(engine.access("database"), application="aitrading-restore")
         await pool.start()
         try:
-            async with pool.platform_tx() as tx:
+            async with pool.platform_read() as tx:
                 await require_row_security(tx)
             book = BackupBook(pool, kit.clock, kit.ids)
             await book.restored(manifest.marker.backup, str(home))

@@ -37,7 +37,7 @@ class Operators:
         """The token is an operator's."""
         if Scope.ADMIN not in token.scopes:
             return False
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             return bool(await tx.fetch_value(_SQL["tenant_name"], token.tenant) == OPERATORS)
 
     async def require(self, token: VerifiedToken) -> None:

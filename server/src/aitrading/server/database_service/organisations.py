@@ -29,7 +29,7 @@ class Organisations:
 
     async def find(self, name_or_id: str) -> TenantId:
         """The id; raises `ORGANISATION_UNKNOWN`."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             found = await tx.fetch_value(_SQL["tenant_by_name_or_id"], name_or_id)
         if found is None:
             raise ORGANISATION_UNKNOWN.error(name=name_or_id[:64])

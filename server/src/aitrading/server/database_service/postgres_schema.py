@@ -60,7 +60,7 @@ class PostgresSchema:
         """Return when the schema is right and the wall between tenants holds."""
         self.state = ComponentState.STARTING
         await self._runner.apply()
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             await require_row_security(tx)
         self.state = ComponentState.HEALTHY
 

@@ -204,9 +204,7 @@ class PostgresPool(Component):
                 finally:
                     tx.close()
                 return
-        async with self._transaction(
-            lambda connection: TenantTransaction(connection, tenant), setting, _READ_ONLY
-        ) as tx:
+        async with self.tenant_read(tenant) as tx:
             yield tx
 
     def platform_tx(
@@ -214,6 +212,22 @@ class PostgresPool(Component):
     ) -> AbstractAsyncContextManager[PlatformTransaction]:
         """One transaction without a tenant: tables without tenants, or `tx.within(tenant)`."""
         return self._transaction(PlatformTransaction, NO_TENANT, _level(serializable))
+
+    def tenant_read(self, tenant: TenantId) -> AbstractAsyncContextManager[TenantTransaction]:
+        """As `tenant_tx` on the primary, and PostgreSQL itself refuses every change.
+
+        Who opens a transaction that may change something needs a decision about its lost commit
+        (`docs/explanation/stores.md`); whoever reads needs none.
+        """
+        return self._transaction(
+            lambda connection: TenantTransaction(connection, tenant),
+            tenant_setting(tenant),
+            _READ_ONLY,
+        )
+
+    def platform_read(self) -> AbstractAsyncContextManager[PlatformTransaction]:
+        """As `platform_tx`, and PostgreSQL itself refuses every change."""
+        return self._transaction(PlatformTransaction, NO_TENANT, _READ_ONLY)
 
     def statistics(self) -> PoolStatistics:
         """Numbers for health and metrics."""
@@ -248,7 +262,7 @@ class PostgresPool(Component):
                     raise
                 finally:
                     tx.close()
-                await _commit(connection)
+                await _commit(connection, changes=mode != _READ_ONLY)
                 clean = True
             finally:
                 pool.release(connection, clean=clean)
@@ -322,7 +336,7 @@ class PostgresPool(Component):
         return position
 
     async def _check_role(self) -> None:
-        async with self.platform_tx() as tx:
+        async with self.platform_read() as tx:
             row = await tx.fetch_row(_ROLE_FACTS)
         if row is not None:
             name, superuser, bypasses, creates_roles, owns = row
@@ -353,23 +367,25 @@ async def _begin(connection: Any, setting: str, mode: str) -> None:
         await connection.execute(f"BEGIN{mode}; SET LOCAL app.tenant = '{setting}'")
 
 
-async def _commit(connection: Any) -> None:
-    """A commit that a synchronous standby may not have is not called done: it can still be lost."""
+async def _commit(connection: Any, *, changes: bool) -> None:
+    """A commit that a synchronous standby may not have is not called done: it can still be lost.
+
+    Of a transaction that only read nothing is unknown.
+    """
+    unknown = DATABASE_COMMIT_UNKNOWN if changes else DATABASE_CONNECTION_LOST
     connection.take_warning()
     try:
         outcome = await connection.execute("COMMIT")
     except asyncpg.PostgresError as exc:
-        raise _after_commit(typed(exc)) from exc
+        error = typed(exc)
+        lost = error.spec is DATABASE_CONNECTION_LOST
+        raise (unknown.error(reason=type(exc).__name__) if lost else error) from exc
     except CONNECTION_FAULTS as exc:
-        raise DATABASE_COMMIT_UNKNOWN.error() from exc
+        raise unknown.error(reason=type(exc).__name__) from exc
     if connection.take_warning() in _NOT_REPLICATED:
         raise DATABASE_COMMIT_UNKNOWN.error()
     if outcome != "COMMIT":
         raise DATABASE_TRANSACTION_ABORTED.error()
-
-
-def _after_commit(error: AitradingError) -> AitradingError:
-    return DATABASE_COMMIT_UNKNOWN.error() if error.spec is DATABASE_CONNECTION_LOST else error
 
 
 async def _roll_back(connection: Any) -> bool:

@@ -44,7 +44,7 @@ class TenantSettings:
 
     async def reload(self, tenant: TenantId) -> None:
         """Let a change act in this process at once; raises what the store or a value raises."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["of_tenant"])
         known = self._config.explain_all()
         granted = {

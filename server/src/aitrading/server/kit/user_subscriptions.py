@@ -67,7 +67,7 @@ class UserSubscriptions:
 
     async def get_user_subscription(self, tenant: TenantId, user: UUID) -> UserSubscription:
         """What the person is entitled to now; raises `SUBSCRIBER_UNKNOWN`."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             return await find_subscription(tx, user, now_utc(self._clock))
 
 

@@ -24,7 +24,7 @@ class PostgresAccountBook(AccountBook):
 
     @override
     async def of_tenant(self, tenant: TenantId) -> list[Account]:
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_QUERIES["accounts_of_tenant"])
             fields = await self._keys.of(tx)
         opened = (opened_account(row, fields) for row in rows)

@@ -103,7 +103,7 @@ class EngineGuard:
             raise ENGINE_BUS_LOST.error()
 
     async def _probe_database(self) -> None:
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             await tx.fetch_value("SELECT 1")
 
     def _failed(self, _task: str, exc: Exception) -> None:

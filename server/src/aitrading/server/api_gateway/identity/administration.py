@@ -104,13 +104,13 @@ class Administration:
 
     async def tenants(self) -> list[Tenant]:
         """Every organisation by name, at most `LIST_LIMIT`."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             rows = await tx.fetch(_SQL["list_tenants"], LIST_LIMIT)
         return [Tenant(**dict(row)) for row in rows]
 
     async def tenant(self, name_or_id: str) -> TenantId:
         """The organisation with this name or id; raises `IDENTITY_UNKNOWN`."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             row = await tx.fetch_row(_SQL["find_tenant"], name_or_id)
         if row is None:
             raise IDENTITY_UNKNOWN.error(kind="organisation", name=name_or_id)
@@ -144,7 +144,7 @@ class Administration:
 
     async def users(self, tenant: str) -> list[User]:
         """The people of an organisation by name."""
-        async with self._pool.tenant_tx(await self.tenant(tenant)) as tx:
+        async with self._pool.tenant_read(await self.tenant(tenant)) as tx:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
             fields = await self._keys.of(tx)
         return by_name(msgspec.convert(opened_user(row, fields), User) for row in rows)
@@ -219,7 +219,7 @@ class Administration:
 
     async def accounts(self, tenant: TenantId) -> list[Account]:
         """The accounts of an organisation by name."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["list_accounts"], LIST_LIMIT)
             fields = await self._keys.of(tx)
         return by_name(msgspec.convert(opened_account(row, fields), Account) for row in rows)

@@ -202,7 +202,7 @@ class Devices:
 
     async def state(self, tenant: TenantId, device: UUID) -> DeviceState:
         """What is known of a device; raises `IDENTITY_UNKNOWN`."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             row = await tx.fetch_row(_SQL["find_device"], device)
             if row is None:
                 raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
@@ -212,7 +212,7 @@ class Devices:
 
     async def list(self, tenant: TenantId) -> list[DeviceState]:
         """The tenant's devices by name, at most `LIST_LIMIT`."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["list_devices"], LIST_LIMIT)
             fields = await self._keys.of(tx)
         return by_name(_state(row, fields, tenant) for row in rows)

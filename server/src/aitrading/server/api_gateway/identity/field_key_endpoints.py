@@ -50,7 +50,7 @@ class FieldKeyEndpoints:
         del call
         wraps: Counter[int | None] = Counter()
         async for tenant in self._tenants():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 wraps[await self._keys.wrapped_by(tx)] += 1
         numbers = self._masters.numbers()
         return [

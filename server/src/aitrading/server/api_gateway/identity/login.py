@@ -167,10 +167,10 @@ class Login:
 
     async def _account(self, name: LoginName) -> Account:
         """The same statements for every name, whether or not it leads anywhere."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             found = await tx.fetch_value(_SQL["find_tenant"], _cleaned(name.tenant))
         tenant = tenant_of_row(found) if found else PLATFORM
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             index = (await self._keys.of(tx)).index(USER_NAME, _cleaned(name.user))
             row = await tx.fetch_row(_SQL["find_user_by_name"], index)
         if row is None:

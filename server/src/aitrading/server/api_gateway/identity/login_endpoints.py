@@ -150,7 +150,7 @@ class LoginEndpoints:
     )
     async def me(self, call: Call) -> SessionAnswer:
         """Who is logged in, until when without renewal, and what the person is entitled to."""
-        async with self._pool.tenant_tx(call.token.tenant) as tx:
+        async with self._pool.tenant_read(call.token.tenant) as tx:
             person, _ = await self._sessions.person(tx, call.token.user)
             found = await find_subscription(tx, call.token.user, now_utc(self._clock))
         return SessionAnswer(

@@ -49,7 +49,7 @@ class Revocations:
         self.state = ComponentState.STARTING
         since = now_utc(self._clock) - timedelta(seconds=REMEMBER_S)
         for tenant in await all_tenants(self._pool):
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 rows = await tx.fetch(_SQL["recently_ended"], since)
             self._ended.add(row["id"] for row in rows)
         self._tasks.start(self._repeat_for_ever(), name="repeat")

@@ -115,14 +115,14 @@ class Subscriptions:
 
     async def plan(self, tenant: TenantId) -> Subscription | None:
         """What an organisation is entitled to, or None before the first subscription."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             row = await tx.fetch_row(_SQL["find_plan"])
         return msgspec.convert(dict(row), Subscription) if row else None
 
     async def people(self, tenant: TenantId) -> list[PersonSubscription]:
         """What each person of an organisation is entitled to now, by name."""
         moment = now_utc(self._clock)
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
             fields = await self._keys.of(tx)
             return by_name(

@@ -12,6 +12,6 @@ _SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/adminis
 
 async def all_tenants(pool: PostgresPool) -> list[TenantId]:
     """The ids of all organisations."""
-    async with pool.platform_tx() as tx:
+    async with pool.platform_read() as tx:
         rows = await tx.fetch(_SQL["all_tenants"])
     return [tenant_of_row(row["id"]) for row in rows]

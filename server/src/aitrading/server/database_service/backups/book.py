@@ -76,13 +76,13 @@ class BackupBook:
 
     async def standing(self) -> tuple[datetime | None, bool | None]:
         """When the newest whole one began, and whether the last that ended was made."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             row = await tx.fetch_row(_SQL["standing"])
         return (None, None) if row is None else (row["newest"], row["last_ok"])
 
     async def recent(self) -> list[BackupRecord]:
         """The newest first."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             rows = await tx.fetch(_SQL["recent"], BACKUPS_SHOWN_MAX)
         now = now_utc(self._clock)
         return [

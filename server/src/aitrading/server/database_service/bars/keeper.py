@@ -117,7 +117,7 @@ class BarKeeper:
 
     async def _everybody(self) -> list[TenantId]:
         with self._guards.postgres.guard():
-            async with self._pool.platform_tx() as tx:
+            async with self._pool.platform_read() as tx:
                 return [TenantId(row["id"]) for row in await tx.fetch(SQL["tenants"])]
 
     def _failed(self, _task: str, exc: Exception) -> None:

@@ -117,7 +117,7 @@ class BarReader:
     async def _source(self, tenant: TenantId, asked: BarsAsked) -> _Source:
         """Streams and what is dirty of them, as of one moment."""
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 found = await tx.fetch(SQL["sources"], asked.symbol, asked.device)
                 notes = await tx.fetch(SQL["of_streams"], [row["id"] for row in found])
         if not found:

@@ -53,7 +53,7 @@ class PostgresBarStore(BarStore):
     @override
     async def page(self, question: BarsQuestion) -> Rows:
         spans = ",".join(f"[{low},{high})" for low, high in clipped(question))
-        async with self._pool.tenant_tx(question.tenant) as tx:
+        async with self._pool.tenant_read(question.tenant) as tx:
             found = await tx.fetch(
                 _SQL["page"],
                 list(question.streams),

@@ -87,7 +87,7 @@ class PostgresChainGraph(ChainGraph):
         ]
 
     async def _rows(self, query: str, *arguments: object) -> list[Row]:
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             return await tx.fetch(_SQL[query], *arguments)
 
 

@@ -73,7 +73,7 @@ class PostgresProbe(StoreProbe):
 
     @override
     async def authenticate(self) -> Identity:
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             major, version = (await tx.fetch(SQL["version"]))[0].values()
         verified = major in TESTED_POSTGRES
         note = "" if verified else "Tested against PostgreSQL 15 and 18."
@@ -87,7 +87,7 @@ class PostgresProbe(StoreProbe):
 
     @override
     async def read(self) -> None:
-        async with self._pool.tenant_tx(DOCTOR) as tx:
+        async with self._pool.tenant_read(DOCTOR) as tx:
             self.require(await tx.fetch_value(SQL["read"], ROW) == self._text, "another row")
 
     @override

@@ -64,7 +64,7 @@ class ErrorCatalogue:
         """The last seen first."""
         moment, fingerprint = _position(cursor)
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 rows = await tx.fetch(_SQL["page"], limit + 1, moment, fingerprint)
         items = [known_error(row) for row in rows[:limit]]
         following = _cursor(items[-1]) if len(rows) > limit else None
@@ -73,7 +73,7 @@ class ErrorCatalogue:
     async def details(self, tenant: TenantId, fingerprint: str) -> ErrorDetails:
         """One error; raises `ERROR_NOT_SEEN`."""
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 error = await _require(tx, fingerprint)
                 rows = await tx.fetch(_SQL["resolutions"], fingerprint)
         return ErrorDetails(

@@ -43,7 +43,7 @@ class PostgresErrorIndex(ErrorIndex):
 
     async def start(self) -> None:
         """Find out how this PostgreSQL searches."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             self._search = PGVECTOR if await tx.fetch_value(_SQL["has_pgvector"]) else PLAIN_SQL
 
     @override
@@ -56,7 +56,7 @@ class PostgresErrorIndex(ErrorIndex):
         if self._search is None:
             await self.start()
         query = _SQL[f"nearest_{self._search}"]
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(query, list(vector), limit)
         return [
             Neighbour(fingerprint=row["fingerprint"], similarity=float(row["similarity"]))

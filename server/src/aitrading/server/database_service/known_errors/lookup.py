@@ -83,7 +83,7 @@ class ErrorLookup:
         elif _CODE.fullmatch(wanted):
             query = "newest_with_code"
         if query is not None:
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 row = await tx.fetch_row(_SQL[query], wanted)
             if row is not None:
                 return features_of(row)
@@ -105,7 +105,7 @@ class ErrorLookup:
 
     async def _described(self, tenant: TenantId, near: dict[str, float]) -> list[SimilarError]:
         """Without those that are forgotten."""
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             rows = {row["fingerprint"]: row for row in await tx.fetch(_SQL["several"], list(near))}
             notes = await tx.fetch(_SQL["notes"], list(near))
         return [

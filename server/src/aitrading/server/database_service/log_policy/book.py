@@ -54,23 +54,23 @@ class PolicyBook:
 
     async def policies(self) -> tuple[LogPolicy, ...]:
         """Every level, shortest retention first."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             return await _policies(tx)
 
     async def tiers(self) -> tuple[StorageTierView, ...]:
         """Every tier, youngest first."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             return await _tiers(tx)
 
     async def costs(self, before: date, limit: int) -> tuple[DayCost, ...]:
         """Measured days, newest first."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             rows = await tx.fetch(SQL["costs"], before, limit)
         return tuple(DayCost(**dict(row)) for row in rows)
 
     async def manager(self) -> RetentionPolicyManager:
         """What the tables say now, as rules."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             policies, tiers = await _policies(tx), await _tiers(tx)
         return RetentionPolicyManager(
             {

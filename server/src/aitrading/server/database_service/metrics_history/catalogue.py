@@ -68,7 +68,7 @@ class Catalogue:
 
     async def load(self) -> None:
         """Know what the process before knew."""
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             rows = await tx.fetch(_SQL["all"])
         for row in rows:
             if row["id"] not in self._series:

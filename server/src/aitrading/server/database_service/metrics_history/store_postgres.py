@@ -51,18 +51,18 @@ class PostgresPointStore(PointStore):
 
     @override
     async def holds(self, series: int, at_s: int) -> bool:
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             return bool(await tx.fetch_value(_SQL["holds"], series, at_s))
 
     @override
     async def reached(self, since_s: int) -> dict[Part, Reached]:
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             rows = await tx.fetch(_SQL["reached"], since_s)
         return {(row["series"], row["part"]): Reached(row["at_s"], row["value"]) for row in rows}
 
     @override
     async def steps(self, question: StepsQuestion) -> Rows:
-        async with self._pool.platform_tx() as tx:
+        async with self._pool.platform_read() as tx:
             found = await tx.fetch(
                 _STEPS[question.resolution],
                 list(question.series),

@@ -55,7 +55,7 @@ class RecordBook:
         """Every kind the caller may read, as the database describes it."""
         schemas = [OWN, INSTALLATION] if operator else [OWN]
         with self._guards.postgres.guard():
-            async with self._pool.platform_tx() as tx:
+            async with self._pool.platform_read() as tx:
                 rows = await tx.fetch(_SQL["kinds"], schemas)
         return tuple(_kind(row) for row in rows)
 

@@ -74,7 +74,7 @@ class SettingsBook:
     async def granted(self, tenant: TenantId) -> tuple[GrantedSetting, ...]:
         """By name."""
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 return await _granted(tx)
 
     async def grant(

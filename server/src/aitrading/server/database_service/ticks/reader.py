@@ -62,7 +62,7 @@ class TickReader:
         """The newest stored quote of each symbol, from the store itself."""
         async with self._guards.reads.slot():
             with self._guards.postgres.guard():
-                async with self._pool.tenant_tx(tenant) as tx:
+                async with self._pool.tenant_read(tenant) as tx:
                     streams = await ledger.newest_streams(tx)
             lasts = {info.stream: info.stored.last for info in streams}
             if not lasts:
@@ -74,7 +74,7 @@ class TickReader:
 
     async def _streams(self, tenant: TenantId, question: TicksQuestion) -> list[StreamInfo]:
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 streams = await ledger.streams_of_symbol(tx, question.symbol)
         if question.stream is not None:
             streams = [info for info in streams if info.stream == question.stream]

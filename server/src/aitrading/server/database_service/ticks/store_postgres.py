@@ -49,7 +49,7 @@ class PostgresTickStore(TickStore):
 
     @override
     async def orphans(self, stream: StreamId, stored: SequenceRanges) -> list[tuple[int, int]]:
-        async with self._pool.tenant_tx(TenantId(stream[0])) as tx:
+        async with self._pool.tenant_read(TenantId(stream[0])) as tx:
             rows = await tx.fetch(_SQL["orphans"], stream[1], stored.render())
         return runs_of(row["sequence"] for row in rows)
 
@@ -58,7 +58,7 @@ class PostgresTickStore(TickStore):
         after = question.after or Position(
             event_ms=question.from_ms - 1, stream=NOWHERE, sequence=0
         )
-        async with self._pool.tenant_tx(question.tenant) as tx:
+        async with self._pool.tenant_read(question.tenant) as tx:
             rows = await tx.fetch(
                 _SQL["page"],
                 list(question.streams),
@@ -73,7 +73,7 @@ class PostgresTickStore(TickStore):
 
     @override
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
-        async with self._pool.tenant_tx(tenant) as tx:
+        async with self._pool.tenant_read(tenant) as tx:
             return _rows(await tx.fetch(_SQL["newest"], list(lasts), list(lasts.values())))
 
 

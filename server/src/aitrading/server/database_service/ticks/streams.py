@@ -36,7 +36,7 @@ class StreamBook:
     async def marks(self, tenant: TenantId, device: UUID) -> StreamMarks:
         """Marks of every stream of a device, by symbol and epoch."""
         with self._guards.postgres.guard():
-            async with self._pool.tenant_tx(tenant) as tx:
+            async with self._pool.tenant_read(tenant) as tx:
                 infos = await ledger.streams_of_device(tx, device)
         return _marks(infos)
 

@@ -90,7 +90,7 @@ class TickWriter:
     @asynccontextmanager
     async def standing_still(self) -> AsyncGenerator[None]:
         """Between two segments: whatever is in ClickHouse now is whole, and nothing is added."""
-        async with self._guards.writes.slot(), self._pool.platform_tx() as tx:
+        async with self._guards.writes.slot(), self._pool.platform_read() as tx:
             await ledger.take_turn(tx)
             yield
 

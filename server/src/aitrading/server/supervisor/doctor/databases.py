@@ -65,7 +65,7 @@ async def _settings(bundle: ServiceBundle, _: Clock) -> Finding:
     pool = _pool(bundle)
     await pool.start()
     try:
-        async with pool.platform_tx() as tx:
+        async with pool.platform_read() as tx:
             row = (await tx.fetch(_SETTINGS))[0]
     finally:
         await pool.stop()
@@ -80,7 +80,7 @@ async def _row_security(bundle: ServiceBundle, _: Clock) -> Finding:
     pool = _pool(bundle)
     await pool.start()
     try:
-        async with pool.platform_tx() as tx:
+        async with pool.platform_read() as tx:
             await require_row_security(tx)
     finally:
         await pool.stop()
