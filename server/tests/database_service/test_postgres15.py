@@ -20,6 +20,7 @@ from aitrading.server.database_service.chain_graph.postgres import PostgresChain
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.primary_record import PrimaryRecord
 from aitrading.server.kit.row_security import require_row_security
 from aitrading.server.testing.engines import ThrowawayAuthority
 from aitrading.server.testing.postgres15 import Postgres15, postgres15_missing
@@ -92,8 +93,22 @@ async def test_who_cannot_be_trusted_is_not_asked(postgres15: Postgres15, tmp_pa
     other = ThrowawayAuthority(tmp_path / "other").issue("x").ca
     changes = ({"tls": False}, {"ca": other}, {"host": "127.0.0.2"}, {"password": "guessed"})
     codes = [await code_of(msgspec.structs.replace(access, **change)) for change in changes]
-    assert codes[0] == "DATABASE_PLAINTEXT_REFUSED"
+    assert codes[:2] == ["DATABASE_PLAINTEXT_REFUSED", "DATABASE_SERVER_UNTRUSTED"]
     assert "none" not in codes
+
+
+@async_test
+async def test_its_primary_is_remembered_and_an_older_one_refused(
+    postgres15: Postgres15, tmp_path: Path
+) -> None:
+    file = tmp_path / "primary.json"
+    access = msgspec.structs.replace(postgres15.access("database"), primary_record=file)
+    assert await code_of(access) == "none"
+    known = PrimaryRecord(file).known()
+    assert known is not None
+    assert known.timeline == 1
+    PrimaryRecord(file).note(msgspec.structs.replace(known, timeline=2))
+    assert await code_of(access) == "DATABASE_PRIMARY_OUTDATED"
 
 
 @async_test

@@ -131,9 +131,6 @@ def _providers(manager: ImportManager) -> None:
         make_bar_store,
         make_history_place,
         make_catalogue,
-    ):
-        manager.provide(source)
-    for part in (
         PoolReports,
         PostgresSchema,
         Replay,
@@ -184,7 +181,7 @@ def _providers(manager: ImportManager) -> None:
         SettingsBook,
         TenantSettingsEndpoints,
     ):
-        manager.provide(part)
+        manager.provide(source)
 
 
 async def _graph(
