@@ -15,6 +15,7 @@ from aitrading.server.backup.parts import DERIVED, FOLDERS, PRIVATE_FOLDERS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SYMBOL = "EURUSD"
+OFTEN = "--set=metrics_history.sample_s=1"
 WORDS = "correct horse battery staple"
 
 
@@ -29,6 +30,14 @@ def acknowledged(platform: Platform) -> int:
         if not quote["provisional"]:
             return int(quote["sequence"])
     return 0
+
+
+def rolled_up(platform: Platform) -> float:
+    """Ticks that the bridge received in the last hour, as the store's own steps tell."""
+    name = "aitrading_bridge_ticks_received_total"
+    found = platform.cli_json("metrics", "show", name, "--step", "5m")
+    assert found["resolution"] == "5m"
+    return float(found["series"][0]["whole"]["increase"])
 
 
 def devices(platform: Platform) -> list[tuple[str, str]]:
@@ -49,8 +58,9 @@ def test_what_was_acknowledged_before_a_backup_is_in_the_restored_home_once(
     old, new = tmp_path / "old", tmp_path / "new"
     file, secret = tmp_path / "kept.aitbackup", tmp_path / "passphrase"
     secret.write_text(WORDS + "\n", encoding="utf-8")
-    with running_platform(old) as platform:
+    with running_platform(old, OFTEN) as platform:
         wait_until(lambda: acknowledged(platform) > 20, what="acknowledged ticks")
+        seen = wait_until(lambda: rolled_up(platform), what="a counter in the history")
         known = devices(platform)
         password = platform.cli_json("user", "reset-password", "demo/auditor")["password"]
         marker = wait_until(lambda: acknowledged(platform), what="a durable quote")
@@ -66,8 +76,9 @@ def test_what_was_acknowledged_before_a_backup_is_in_the_restored_home_once(
     restored = run_cli("restore", str(file), "--passphrase-file", str(secret), home=new)
     assert restored.returncode == 0, restored.stderr
     shutil.move(old / "clients", new / "clients")  # the customer's machine has gone on by itself
-    with running_platform(new) as platform:
+    with running_platform(new, OFTEN) as platform:
         wait_until(lambda: acknowledged(platform) > reached + 20, what="the client going on")
+        wait_until(lambda: rolled_up(platform) > seen, what="metrics kept and rolled up again")
         last = acknowledged(platform)
         history = wait_until(
             lambda: found if (found := platform.history(SYMBOL))[-1] >= last else None,

@@ -24,7 +24,12 @@ from aitrading.server.kit.bundle import PeerAddress, TlsFiles
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers
 from aitrading.server.kit.internal_client import InternalClient
-from aitrading.server.kit.mtls import client_context, reload_certificate, server_context
+from aitrading.server.kit.mtls import (
+    RenewedTls,
+    client_context,
+    reload_certificate,
+    server_context,
+)
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import InProcessServer, serving, tls_of
 
@@ -250,6 +255,34 @@ async def test_a_renewed_certificate_is_used_without_a_restart(tmp_path: Path) -
         authority.write_service("desk", tmp_path)
         reload_certificate(context, tls)
         assert await serial() != before
+
+
+@async_test
+async def test_a_caller_shows_its_renewed_certificate_without_a_restart(tmp_path: Path) -> None:
+    """A client lives for months, its first certificate for a day."""
+    clock = SystemClock()
+    authority = initialise(tmp_path, clock, SystemIdFactory(clock, SystemRandomness()))
+    desk_files = tls_of(authority.write_service("desk", tmp_path))
+    friend = tls_of(authority.write_service("friend", tmp_path))
+    seen: list[object] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        seen.append(writer.get_extra_info("ssl_object").getpeercert()["serialNumber"])
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    context = server_context(desk_files)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        address = PeerAddress(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        client = InternalClient(peer="desk", address=address, clock=clock, tls=RenewedTls(friend))
+        await client.request("GET", "/")
+        await client.request("GET", "/")
+        authority.renew_service("friend", tmp_path)
+        await client.request("GET", "/")
+        await client.close()
+    assert seen[0] == seen[1] != seen[2]
 
 
 @async_test

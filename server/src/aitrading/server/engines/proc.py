@@ -1,6 +1,7 @@
 """What /proc tells about a process."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ def age_s(pid: int) -> float:
     return max(0.0, uptime_s - int(found[START_TIME]) / os.sysconf("SC_CLK_TCK"))
 
 
-class TreeUse(NamedTuple):
-    """What a process and everything below it use."""
+class Use(NamedTuple):
+    """What some processes use together."""
 
     processes: int
     cpu_s: float
@@ -41,17 +42,17 @@ class TreeUse(NamedTuple):
     """Memory that is theirs alone: what is mapped from files or shared is left out."""
 
 
-def tree_use(pid: int) -> TreeUse:
-    """Zeros when the process is gone."""
+def use_of(pids: Iterable[int]) -> Use:
+    """One that is gone counts nothing."""
     processes, ticks, private_bytes = 0, 0, 0
-    for each in descendants(pid):
+    for each in pids:
         found = stat_fields(each)
         if found is None:
             continue
         processes += 1
         ticks += sum(int(field) for field in found[CPU_TICKS])
         private_bytes += round((_field_mb(Path(f"/proc/{each}/status"), "RssAnon:") or 0) * _MB)
-    return TreeUse(processes, ticks / os.sysconf("SC_CLK_TCK"), private_bytes)
+    return Use(processes, ticks / os.sysconf("SC_CLK_TCK"), private_bytes)
 
 
 def stat_fields(pid: int) -> list[str] | None:

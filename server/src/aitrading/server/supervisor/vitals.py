@@ -16,7 +16,7 @@ from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.server.engines.envoy import NAME as ENVOY
 from aitrading.server.engines.envoy import EnvoyStats
 from aitrading.server.engines.files import replace_private
-from aitrading.server.engines.proc import tree_use
+from aitrading.server.engines.proc import descendants, use_of
 from aitrading.server.kit.bundle import TOLD_EVERY_S, TOLD_SUFFIX
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.state import ChildState, PlatformState
@@ -37,7 +37,7 @@ RESTARTS: Final = Metric(
 PROCESSES: Final = Metric(
     name="aitrading_child_processes",
     kind=MetricKind.GAUGE,
-    help="Processes of a child: its own and those below it.",
+    help="Processes of a child: its own and those below it; of the supervisor itself alone.",
     labels=("child",),
 )
 CPU_SECONDS: Final = Metric(
@@ -63,17 +63,19 @@ class Vitals:
         self._folder = home.told
         self._envoy = EnvoyStats(home.run)
         self._state = state
+        self._now = state()
         self._clock = clock
         self._began_ns = clock.monotonic_ns()
         self._metrics = Metrics()
         self._metrics.add_source(self._readings)
 
     async def run(self) -> None:
-        """Never raises for a file or an Envoy: the history has a gap then."""
+        """Never raises: where nothing is written the history has a gap, and the platform runs on."""
         while True:
             try:
+                self._now = self._state()
                 await asyncio.to_thread(self._write)
-            except OSError as exc:
+            except Exception as exc:  # noqa: BLE001 - measuring must not end what is measured
                 _log.warning("metrics of the supervisor cannot be written: %s", exc)
             await self._clock.sleep(TOLD_EVERY_S)
 
@@ -84,10 +86,11 @@ class Vitals:
             replace_private(self._folder / f"{ENVOY}{TOLD_SUFFIX}", stats)
 
     def _readings(self) -> Iterable[Reading]:
-        state = self._state()
-        yield Reading(PROCESS_INFO, 1.0, (NAME, f"{NAME}-{os.getpid()}", state.version))
+        state, pid = self._now, os.getpid()
+        yield Reading(PROCESS_INFO, 1.0, (NAME, f"{NAME}-{pid}", state.version))
         uptime_ns = self._clock.monotonic_ns() - self._began_ns
         yield Reading(PROCESS_UPTIME, uptime_ns / NS_PER_S)
+        yield from _of_processes(NAME, [pid])
         for children in (state.services, state.engines, state.clients):
             for name, child in children.items():
                 yield from _of_child(name, child)
@@ -97,7 +100,11 @@ def _of_child(name: str, child: ChildState) -> Iterable[Reading]:
     yield Reading(SERVING, float(child.state.is_serving), (name,))
     yield Reading(RESTARTS, child.restarts, (name,))
     if child.pid is not None:
-        use = tree_use(child.pid)
-        yield Reading(PROCESSES, use.processes, (name,))
-        yield Reading(CPU_SECONDS, use.cpu_s, (name,))
-        yield Reading(PRIVATE_BYTES, use.private_bytes, (name,))
+        yield from _of_processes(name, descendants(child.pid))
+
+
+def _of_processes(name: str, pids: Iterable[int]) -> Iterable[Reading]:
+    use = use_of(pids)
+    yield Reading(PROCESSES, use.processes, (name,))
+    yield Reading(CPU_SECONDS, use.cpu_s, (name,))
+    yield Reading(PRIVATE_BYTES, use.private_bytes, (name,))

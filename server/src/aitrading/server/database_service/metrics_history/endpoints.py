@@ -24,6 +24,7 @@ from aitrading.server.database_service.metrics_history.shapes import (
     MetricHistory,
     MetricNames,
 )
+from aitrading.server.database_service.metrics_history.sources import SERVICE_NAME
 from aitrading.server.database_service.operators import OPERATOR_NEEDED, Operators
 from aitrading.server.database_service.ticks.rendering import LATEST_MS, ms_of_rfc3339
 from aitrading.server.kit.call import Call
@@ -37,7 +38,6 @@ MAX_QUANTILES: Final = 5
 _PATH: Final = "/api/v1/metrics"
 _HOST_PATH: Final = "/internal/v1/admin/metrics"
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}", re.ASCII)
-_SERVICE: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _SERVICE_FIELD: Final = QueryField(name="service", doc="One service, or leave it out for all.")
 _QUERY: Final = (
     QueryField(name="name", doc="The metric.", required=True),
@@ -151,7 +151,7 @@ def question_of(call: Call) -> MetricQuestion:
 
 def _service_of(call: Call) -> str | None:
     service = call.query_or("service", None)
-    if service is not None and not _SERVICE.fullmatch(service):
+    if service is not None and not SERVICE_NAME.fullmatch(service):
         raise REQUEST_INVALID.error(reason="`service` is not the name of a service")
     return service
 

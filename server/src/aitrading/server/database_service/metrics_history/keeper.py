@@ -134,7 +134,7 @@ class HistoryKeeper:
             self._unsure = None
 
     async def _store(self, found: _Round) -> None:
-        await self._catalogue.save()
+        await self._save_names()
         try:
             with self._place.writes.guard():
                 await self._place.store.write(found.at_s, found.points)
@@ -144,6 +144,14 @@ class HistoryKeeper:
             raise
         self._note_stored(found)
         self._metrics.increment(STORED, len(found.points))
+
+    async def _save_names(self) -> None:
+        """Points are stored without them too: the names come again with the next round."""
+        try:
+            with self._place.names.guard():
+                await self._catalogue.save()
+        except AitradingError as exc:
+            self._errors.classify(exc)
 
     def _note_stored(self, found: _Round) -> None:
         for each in found.heard:

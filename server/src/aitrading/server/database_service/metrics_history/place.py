@@ -20,6 +20,8 @@ class HistoryPlace(NamedTuple):
     store: PointStore
     writes: CircuitBreaker
     reads: CircuitBreaker
+    names: CircuitBreaker
+    """In front of PostgreSQL, where the catalogue is in either case."""
 
 
 def make_history_place(
@@ -27,9 +29,13 @@ def make_history_place(
 ) -> HistoryPlace:
     """ClickHouse, or PostgreSQL where there is nothing else."""
     if stores.postgres_alone:
-        return HistoryPlace(PostgresPointStore(pool), guards.postgres, guards.postgres)
+        one = guards.postgres
+        return HistoryPlace(PostgresPointStore(pool), writes=one, reads=one, names=one)
     return HistoryPlace(
-        ClickHousePointStore(clickhouse), guards.clickhouse_writes, guards.clickhouse_reads
+        ClickHousePointStore(clickhouse),
+        writes=guards.clickhouse_writes,
+        reads=guards.clickhouse_reads,
+        names=guards.postgres,
     )
 
 

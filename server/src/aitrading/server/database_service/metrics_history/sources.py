@@ -5,6 +5,7 @@ Of itself and its engines the supervisor writes files, which count while they ar
 """
 
 import asyncio
+import re
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ from aitrading.server.kit.internal_client import InternalClient
 PATH: Final = "/metrics"
 MAX_TEXT_BYTES: Final = 4 << 20
 MAX_INSTANCES: Final = 32
+SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
+_ADDRESS: Final = re.compile(r"[a-zA-Z0-9.:-]{1,255}:[0-9]{1,5}", re.ASCII)
 
 
 class Heard(NamedTuple):
@@ -70,11 +73,19 @@ class Sources:
             await client.close()
 
     async def _asked(self) -> list[Heard]:
-        others = [one for one in self._hub.services() if one.instance != self._bundle.instance]
+        others = [one for one in self._known() if one.instance != self._bundle.instance]
         await self._let_go(others)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._ask(one)) for one in others[:MAX_INSTANCES]]
         return [heard for task in tasks if (heard := task.result()) is not None]
+
+    def _known(self) -> list[ServiceRecord]:
+        """Records that can be asked; what others wrote into the registry is not trusted."""
+        return [
+            one
+            for one in self._hub.services()
+            if SERVICE_NAME.fullmatch(one.name) and _ADDRESS.fullmatch(one.address)
+        ]
 
     async def _ask(self, record: ServiceRecord) -> Heard | None:
         try:
@@ -107,7 +118,8 @@ class Sources:
         return {
             file.name.removesuffix(TOLD_SUFFIX): file.read_bytes()
             for file in files
-            if abs(now_s - file.stat().st_mtime) <= TOLD_FRESH_S
+            if SERVICE_NAME.fullmatch(file.name.removesuffix(TOLD_SUFFIX))
+            and abs(now_s - file.stat().st_mtime) <= TOLD_FRESH_S
         }
 
     def _client(self, record: ServiceRecord) -> InternalClient:
@@ -128,6 +140,6 @@ class Sources:
         self._silent &= {record.key for record in present}
 
     def _tell(self, answered: set[str]) -> None:
-        expected = {*answered, *self._bundle.peers, *(one.name for one in self._hub.services())}
+        expected = {*answered, *self._bundle.peers, *(one.name for one in self._known())}
         for service in expected:
             self._metrics.set(ANSWERED, float(service in answered), service=service)
