@@ -33,6 +33,7 @@ from aitrading.server.database_service.metrics_history.reader import HistoryRead
 from aitrading.server.database_service.metrics_history.settings import HistorySettings
 from aitrading.server.database_service.metrics_history.shapes import MetricHistory, MetricStep
 from aitrading.server.database_service.metrics_history.sources import Heard, Sources
+from aitrading.server.database_service.metrics_history.store_postgres import PostgresPointStore
 from aitrading.server.kit.bundle import TOLD_FRESH_S, HttpListener, ServiceBundle
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.testing.engines import socket_folder
@@ -126,6 +127,14 @@ class Room:
         return found.series[0].steps
 
 
+async def fresh_room(
+    world: Any, request: pytest.FixtureRequest, *, alone: bool = False, limit: int = 2_000
+) -> Room:
+    """Nothing stored yet: all tests share one PostgreSQL."""
+    await PostgresPointStore(world.pool).forget(1 << 40)
+    return Room(world, request.node.nodeid, alone=alone, limit=limit)
+
+
 def grown(steps: Sequence[MetricStep]) -> "list[float | None]":
     return [None if each.gap else each.increase for each in steps]
 
@@ -136,7 +145,7 @@ async def test_a_counter_survives_a_restart_and_a_dead_service_is_a_gap(
     world: World, alone: bool, request: pytest.FixtureRequest
 ) -> None:
     async with world(alone=alone) as here:
-        room = Room(here, request.node.nodeid, alone=alone)
+        room = await fresh_room(here, request, alone=alone)
         first, second = Process(room.service, "1"), Process(room.service, "2")
         first.metrics.increment(COUNTED, 10, route="/x")
         await room.round(first)
@@ -164,7 +173,7 @@ async def test_levels_and_distributions_are_told_step_by_step(
     world: World, alone: bool, request: pytest.FixtureRequest
 ) -> None:
     async with world(alone=alone) as here:
-        room = Room(here, request.node.nodeid, alone=alone)
+        room = await fresh_room(here, request, alone=alone)
         process = Process(room.service)
         for level, took in ((5, (0.05, 0.05)), (1, (0.5,)), (3, ())):
             process.metrics.set(LEVEL, level)
@@ -193,7 +202,7 @@ async def test_another_keeper_counts_what_grew_while_nobody_looked(
     world: World, alone: bool, request: pytest.FixtureRequest
 ) -> None:
     async with world(alone=alone) as here:
-        room = Room(here, request.node.nodeid, alone=alone)
+        room = await fresh_room(here, request, alone=alone)
         process = Process(room.service)
         process.metrics.increment(COUNTED, 10, route="/x")
         await room.round(process)
@@ -227,7 +236,7 @@ async def test_a_write_that_was_not_answered_counts_once(
     world: World, alone: bool, stores: bool, request: pytest.FixtureRequest
 ) -> None:
     async with world(alone=alone) as here:
-        room = Room(here, request.node.nodeid, alone=alone)
+        room = await fresh_room(here, request, alone=alone)
         process = Process(room.service)
         process.metrics.increment(COUNTED, 10, route="/x")
         await room.round(process)
@@ -250,7 +259,7 @@ async def test_a_label_that_takes_ever_new_values_is_stopped(
     world: World, request: pytest.FixtureRequest
 ) -> None:
     async with world() as here:
-        room = Room(here, request.node.nodeid, alone=False, limit=100)
+        room = await fresh_room(here, request, limit=100)
         process = Process(room.service)
         for number in range(150):
             process.metrics.increment(COUNTED, 1, route=f"/{number}")
@@ -274,7 +283,7 @@ async def test_a_clock_that_is_set_back_tells_no_moment_twice(
     world: World, request: pytest.FixtureRequest
 ) -> None:
     async with world() as here:
-        room = Room(here, request.node.nodeid, alone=False)
+        room = await fresh_room(here, request)
         process = Process(room.service)
         process.metrics.increment(COUNTED, 1, route="/x")
         await room.round(process)
@@ -291,7 +300,7 @@ async def test_a_question_about_what_is_not_known_says_what_is(
     world: World, request: pytest.FixtureRequest
 ) -> None:
     async with world() as here:
-        room = Room(here, request.node.nodeid, alone=False)
+        room = await fresh_room(here, request)
         process = Process(room.service)
         process.metrics.increment(COUNTED, 1, route="/x")
         await room.round(process)

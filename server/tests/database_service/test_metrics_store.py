@@ -23,11 +23,13 @@ from aitrading.server.database_service.metrics_history.port import (
 from aitrading.server.database_service.metrics_history.store import ClickHousePointStore
 from aitrading.server.database_service.metrics_history.store_postgres import PostgresPointStore
 from aitrading.server.database_service.postgres_schema import migrations
+from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.testing.clickhouse_front import running_clickhouse_front
 
 World = Callable[..., AbstractAsyncContextManager[Any]]
 HOUR = SystemClock().now_ns() // (3_600 * NS_PER_S) * 3_600 - 7_200
 """A whole one, near enough that no store forgets it at once."""
+FAR_S = 1 << 40
 NAMES = ("samples", "total", "low", "high", "last")
 
 pytestmark = [
@@ -52,11 +54,16 @@ async def store_of(kind: str, world: World, folder: Path) -> AsyncIterator[Point
                 await engine.stop()
         return
     async with world(alone=kind == "postgres") as here:
-        yield (
-            PostgresPointStore(here.pool)
-            if kind == "postgres"
-            else ClickHousePointStore(here.clickhouse)
-        )
+        if kind == "postgres":
+            await empty(here.pool)
+            yield PostgresPointStore(here.pool)
+        else:
+            yield ClickHousePointStore(here.clickhouse)
+
+
+async def empty(pool: PostgresPool) -> None:
+    """All tests share one PostgreSQL."""
+    await PostgresPointStore(pool).forget(FAR_S)
 
 
 def number_of(request: pytest.FixtureRequest) -> int:
@@ -148,7 +155,7 @@ async def test_each_resolution_is_kept_for_its_own_time(
     series = number_of(request)
     async with store_of(kind, world, tmp_path) as store:
         today = SystemClock().now_ns() // (3_600 * NS_PER_S) * 3_600
-        for days in (0, 4, 40, 450):
+        for days in (450, 40, 4, 0):
             await store.write(today - days * 86_400, [Point(series, 0, 1.0, 1.0)])
         await store.forget(today + 60)
         await _merge(store)

@@ -1,4 +1,9 @@
-"""Points in PostgreSQL, for installations that have no other store."""
+"""Points in PostgreSQL, for installations that have no other store.
+
+A row holds the points of everybody at one moment, or of one whole step: PostgreSQL compresses long
+values and nothing else. Whole steps are made by the write that comes after their end; the steps
+that are not over are made of points when somebody asks.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -31,14 +36,14 @@ _FORGET: Final = {
 
 
 class PostgresPointStore(PointStore):
-    """A moment that is written again changes nothing."""
+    """A moment that is written again changes nothing. Moments come in their order."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool
 
     @override
     async def write(self, at_s: int, points: Sequence[Point]) -> None:
-        rows = sorted(points)  # one order for every writer: no two wait for each other
+        rows = sorted(points)  # numbers of one series side by side compress best
         async with self._pool.platform_tx() as tx:
             await tx.execute(
                 _SQL["write"],
@@ -48,6 +53,8 @@ class PostgresPointStore(PointStore):
                 [each.amount for each in rows],
                 [each.reached for each in rows],
             )
+            await tx.execute(_SQL["roll_up_five_minutes"], at_s)
+            await tx.execute(_SQL["roll_up_hours"], at_s)
 
     @override
     async def holds(self, series: int, at_s: int) -> bool:

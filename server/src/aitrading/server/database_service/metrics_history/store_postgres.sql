@@ -1,60 +1,114 @@
 -- name: write
-WITH points AS (
-    INSERT INTO app.metric_points (series, part, at_s, amount, reached)
-    SELECT series, part, $1, amount, reached
-      FROM unnest($2::bigint[], $3::smallint[], $4::float8[], $5::float8[])
-           AS new (series, part, amount, reached)
-        ON CONFLICT DO NOTHING
-    RETURNING series, part, at_s, amount, reached
-), five_minutes AS (
-    INSERT INTO app.metric_points_5m AS old
-           (series, part, begins_s, samples, total, low, high, last, last_at_s)
-    SELECT series, part, at_s / 300 * 300, 1, amount, amount, amount, reached, at_s FROM points
-        ON CONFLICT (series, part, begins_s) DO UPDATE
-       SET samples = old.samples + 1, total = old.total + excluded.total,
-           low = least(old.low, excluded.low), high = greatest(old.high, excluded.high),
-           last = CASE WHEN excluded.last_at_s >= old.last_at_s THEN excluded.last ELSE old.last END,
-           last_at_s = greatest(old.last_at_s, excluded.last_at_s)
-)
-INSERT INTO app.metric_points_1h AS old
-       (series, part, begins_s, samples, total, low, high, last, last_at_s)
-SELECT series, part, at_s / 3600 * 3600, 1, amount, amount, amount, reached, at_s FROM points
-    ON CONFLICT (series, part, begins_s) DO UPDATE
-   SET samples = old.samples + 1, total = old.total + excluded.total,
-       low = least(old.low, excluded.low), high = greatest(old.high, excluded.high),
-       last = CASE WHEN excluded.last_at_s >= old.last_at_s THEN excluded.last ELSE old.last END,
-       last_at_s = greatest(old.last_at_s, excluded.last_at_s)
+INSERT INTO app.metric_points (at_s, series, part, amount, reached)
+VALUES ($1, $2::bigint[], $3::smallint[], $4::float8[], $5::float8[])
+    ON CONFLICT DO NOTHING
+
+-- name: roll_up_five_minutes
+INSERT INTO app.metric_points_5m
+       (begins_s, series, part, samples, total, low, high, last, last_at_s)
+SELECT begins_s, array_agg(series ORDER BY series, part), array_agg(part ORDER BY series, part),
+       array_agg(samples ORDER BY series, part), array_agg(total ORDER BY series, part),
+       array_agg(low ORDER BY series, part), array_agg(high ORDER BY series, part),
+       array_agg(last ORDER BY series, part), array_agg(last_at_s ORDER BY series, part)
+  FROM (SELECT m.at_s / 300 * 300 AS begins_s, p.series, p.part, count(*) AS samples,
+               sum(p.amount) AS total, min(p.amount) AS low, max(p.amount) AS high,
+               (array_agg(p.reached ORDER BY m.at_s DESC))[1] AS last, max(m.at_s) AS last_at_s
+          FROM app.metric_points m, unnest(m.series, m.part, m.amount, m.reached)
+               AS p (series, part, amount, reached)
+         WHERE m.at_s >= (SELECT coalesce(max(begins_s) + 300, 0) FROM app.metric_points_5m)
+           AND m.at_s < $1::bigint / 300 * 300
+         GROUP BY 1, 2, 3) AS steps
+ GROUP BY begins_s
+    ON CONFLICT DO NOTHING
+
+-- name: roll_up_hours
+INSERT INTO app.metric_points_1h
+       (begins_s, series, part, samples, total, low, high, last, last_at_s)
+SELECT begins_s, array_agg(series ORDER BY series, part), array_agg(part ORDER BY series, part),
+       array_agg(samples ORDER BY series, part), array_agg(total ORDER BY series, part),
+       array_agg(low ORDER BY series, part), array_agg(high ORDER BY series, part),
+       array_agg(last ORDER BY series, part), array_agg(last_at_s ORDER BY series, part)
+  FROM (SELECT m.begins_s / 3600 * 3600 AS begins_s, p.series, p.part,
+               sum(p.samples)::bigint AS samples, sum(p.total) AS total, min(p.low) AS low,
+               max(p.high) AS high, (array_agg(p.last ORDER BY p.last_at_s DESC))[1] AS last,
+               max(p.last_at_s) AS last_at_s
+          FROM app.metric_points_5m m,
+               unnest(m.series, m.part, m.samples, m.total, m.low, m.high, m.last, m.last_at_s)
+               AS p (series, part, samples, total, low, high, last, last_at_s)
+         WHERE m.begins_s >= (SELECT coalesce(max(begins_s) + 3600, 0) FROM app.metric_points_1h)
+           AND m.begins_s < $1::bigint / 3600 * 3600
+         GROUP BY 1, 2, 3) AS steps
+ GROUP BY begins_s
+    ON CONFLICT DO NOTHING
 
 -- name: holds
-SELECT EXISTS (SELECT FROM app.metric_points WHERE series = $1 AND at_s = $2)
+SELECT EXISTS (SELECT FROM app.metric_points WHERE at_s = $2 AND $1 = ANY (series))
 
 -- name: reached
-SELECT DISTINCT ON (series, part) series, part, last_at_s AS at_s, last AS value
-  FROM app.metric_points_1h
- WHERE begins_s >= $1 - 3600 AND last_at_s >= $1
- ORDER BY series, part, begins_s DESC
+SELECT DISTINCT ON (series, part) series, part, at_s, value
+  FROM (SELECT p.series, p.part, p.last_at_s AS at_s, p.last AS value
+          FROM app.metric_points_1h m, unnest(m.series, m.part, m.last, m.last_at_s)
+               AS p (series, part, last, last_at_s)
+         WHERE m.begins_s > $1 - 3600
+        UNION ALL
+        SELECT p.series, p.part, m.at_s, p.reached
+          FROM app.metric_points m, unnest(m.series, m.part, m.reached)
+               AS p (series, part, reached)
+         WHERE m.at_s >= (SELECT coalesce(max(begins_s) + 3600, 0) FROM app.metric_points_1h)
+       ) AS every
+ WHERE at_s >= $1
+ ORDER BY series, part, at_s DESC
 
 -- name: steps_of_samples
-SELECT series, part, at_s / $4::bigint * $4 AS begins_s, count(*) AS samples, sum(amount) AS total,
-       min(amount) AS low, max(amount) AS high, (array_agg(reached ORDER BY at_s DESC))[1] AS last
-  FROM app.metric_points
- WHERE series = ANY ($1::bigint[]) AND at_s >= $2 AND at_s < $3
+SELECT p.series, p.part, m.at_s / $4::bigint * $4 AS begins_s, count(*) AS samples,
+       sum(p.amount) AS total, min(p.amount) AS low, max(p.amount) AS high,
+       (array_agg(p.reached ORDER BY m.at_s DESC))[1] AS last
+  FROM app.metric_points m, unnest(m.series, m.part, m.amount, m.reached)
+       AS p (series, part, amount, reached)
+ WHERE m.at_s >= $2 AND m.at_s < $3 AND p.series = ANY ($1::bigint[])
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $5
 
 -- name: steps_of_five_minutes
 SELECT series, part, begins_s / $4::bigint * $4 AS begins_s, sum(samples) AS samples,
        sum(total) AS total, min(low) AS low, max(high) AS high,
        (array_agg(last ORDER BY last_at_s DESC))[1] AS last
-  FROM app.metric_points_5m
- WHERE series = ANY ($1::bigint[]) AND begins_s >= $2 AND begins_s < $3
+  FROM (SELECT m.begins_s, p.*
+          FROM app.metric_points_5m m,
+               unnest(m.series, m.part, m.samples, m.total, m.low, m.high, m.last, m.last_at_s)
+               AS p (series, part, samples, total, low, high, last, last_at_s)
+         WHERE m.begins_s >= $2 AND m.begins_s < $3 AND p.series = ANY ($1::bigint[])
+        UNION ALL
+        SELECT m.at_s, p.series, p.part, 1, p.amount, p.amount, p.amount, p.reached, m.at_s
+          FROM app.metric_points m, unnest(m.series, m.part, m.amount, m.reached)
+               AS p (series, part, amount, reached)
+         WHERE m.at_s >= (SELECT coalesce(max(begins_s) + 300, 0) FROM app.metric_points_5m)
+           AND m.at_s >= $2 AND m.at_s < $3 AND p.series = ANY ($1::bigint[])
+       ) AS steps
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $5
 
 -- name: steps_of_hours
 SELECT series, part, begins_s / $4::bigint * $4 AS begins_s, sum(samples) AS samples,
        sum(total) AS total, min(low) AS low, max(high) AS high,
        (array_agg(last ORDER BY last_at_s DESC))[1] AS last
-  FROM app.metric_points_1h
- WHERE series = ANY ($1::bigint[]) AND begins_s >= $2 AND begins_s < $3
+  FROM (SELECT m.begins_s, p.*
+          FROM app.metric_points_1h m,
+               unnest(m.series, m.part, m.samples, m.total, m.low, m.high, m.last, m.last_at_s)
+               AS p (series, part, samples, total, low, high, last, last_at_s)
+         WHERE m.begins_s >= $2 AND m.begins_s < $3 AND p.series = ANY ($1::bigint[])
+        UNION ALL
+        SELECT m.begins_s, p.*
+          FROM app.metric_points_5m m,
+               unnest(m.series, m.part, m.samples, m.total, m.low, m.high, m.last, m.last_at_s)
+               AS p (series, part, samples, total, low, high, last, last_at_s)
+         WHERE m.begins_s >= (SELECT coalesce(max(begins_s) + 3600, 0) FROM app.metric_points_1h)
+           AND m.begins_s >= $2 AND m.begins_s < $3 AND p.series = ANY ($1::bigint[])
+        UNION ALL
+        SELECT m.at_s, p.series, p.part, 1, p.amount, p.amount, p.amount, p.reached, m.at_s
+          FROM app.metric_points m, unnest(m.series, m.part, m.amount, m.reached)
+               AS p (series, part, amount, reached)
+         WHERE m.at_s >= (SELECT coalesce(max(begins_s) + 300, 0) FROM app.metric_points_5m)
+           AND m.at_s >= $2 AND m.at_s < $3 AND p.series = ANY ($1::bigint[])
+       ) AS steps
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $5
 
 -- name: forget_samples
