@@ -25,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """xdist reads groups from names; a pytest that hides them would start platforms by the dozen."""
+    if session.config.getoption("loadgroup", default=False):
+        for item in session.items:
+            for mark in item.iter_markers("xdist_group"):
+                assert item.nodeid.endswith(f"@{mark.args[0]}"), "groups do not reach xdist"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(
     item: pytest.Item, nextitem: pytest.Item | None
