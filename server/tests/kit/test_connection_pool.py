@@ -12,6 +12,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.manual_clock import settle
+from aitrading.server.kit import connection_pool
 from aitrading.server.kit.connection_pool import ConnectionPool
 
 LIMIT = 3
@@ -133,6 +134,18 @@ async def test_a_dirty_a_dead_or_an_expired_connection_is_never_lent_again() -> 
     pool.release(busy)
     assert {dirty.ended, dead.ended, busy.ended} == {True}
     assert await pool.acquire(1) not in (dirty, dead, idle, busy)
+
+
+@async_test
+async def test_a_connection_is_made_anew_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    pool = pool_of(server, least=1)
+    await pool.open()
+    monkeypatch.setattr(connection_pool, "LIFE_S", 0.0)
+    old = await pool.acquire(1)
+    pool.release(old)
+    assert old.ended
+    assert await pool.acquire(1) is not old
 
 
 @async_test

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -14,6 +14,7 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.shared import EngineLoop
+from aitrading.server.kit import connection_pool, postgres_cluster
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.primary_record import PrimaryRecord, Standing
@@ -191,6 +192,38 @@ async def test_connections_to_the_old_one_end_when_any_process_meets_the_new_one
             return False
 
         await eventually(refuses, what="the refusal of the old primary")
+
+
+@async_test
+async def test_a_promotion_beside_a_primary_that_goes_on_is_noticed(
+    brains: RunningCluster, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost and nobody starts: the next connections look at every server again."""
+    with ExitStack() as hidden:
+        for node in (1, 2):
+            hidden.enter_context(unreachable(access_to(brains, node)))
+        async with pool_on(access_to(brains, 0, 1, 2, record=record)) as pool:
+            assert await port_of(pool) == str(brains.nodes[0].port), "nobody could know yet"
+            hidden.close()
+            assert await port_of(pool) == str(brains.nodes[0].port)
+            monkeypatch.setattr(postgres_cluster, "SURVEY_EVERY_S", 0.0)
+            monkeypatch.setattr(connection_pool, "LIFE_S", 0.0)
+            pool._cluster._survey_s = 0.0
+            await port_of(pool)
+            assert await port_of(pool) == str(brains.nodes[1].port)
+            assert pool.statistics().primary_switches == 1
+
+
+@contextmanager
+def unreachable(access: PostgresAccess) -> Iterator[None]:
+    """The server runs, and its socket is not where it should be."""
+    socket = Path(access.host) / f".s.PGSQL.{access.port}"
+    away = socket.with_suffix(".away")
+    socket.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(socket)
 
 
 @async_test

@@ -24,6 +24,8 @@ from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS, mapped_erro
 
 IDLE_LIFE_S: Final = 300.0
 """A connection above the least number that nobody needed for so long is ended."""
+LIFE_S: Final = 300.0
+"""A connection is made anew after so long: whoever is reached then has to prove again who it is."""
 Connect = Callable[[], Awaitable[Any]]
 Observe = Callable[[float], None]
 
@@ -78,8 +80,8 @@ class ConnectionPool:
         self._limit = limit
         self._observe = observe
         self._idle: deque[tuple[Any, float]] = deque()
-        self._open: dict[Any, int] = {}
-        """Every open connection, and the generation it belongs to."""
+        self._open: dict[Any, tuple[int, float]] = {}
+        """Every open connection, the generation it belongs to, and since when it is open."""
         self._generation = 0
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._size = self._timeouts = 0
@@ -119,8 +121,10 @@ class ConnectionPool:
 
     def release(self, connection: Any, *, clean: bool = True) -> None:
         """Give a connection back; one that is not `clean` is ended, and its place is free."""
-        usable = clean and not self._closed and not connection.is_closed()
-        if not usable or self._open[connection] != self._generation:
+        now_s = asyncio.get_running_loop().time()
+        generation, since_s = self._open[connection]
+        is_fresh = generation == self._generation and now_s - since_s < LIFE_S
+        if not clean or not is_fresh or self._closed or connection.is_closed():
             self._forget(connection)
             return
         while self._waiting:
@@ -128,7 +132,6 @@ class ConnectionPool:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
-        now_s = asyncio.get_running_loop().time()
         self._idle.append((connection, now_s))
         oldest, since_s = self._idle[0]
         if self._size > self._least and now_s - since_s > IDLE_LIFE_S:
@@ -216,7 +219,7 @@ class ConnectionPool:
         except BaseException:
             self._free_place()
             raise
-        self._open[connection] = self._generation
+        self._open[connection] = self._generation, asyncio.get_running_loop().time()
         return connection
 
     def _forget(self, connection: Any) -> None:

@@ -2,8 +2,9 @@
 
 A promotion raises the timeline. The newest primary ever seen is remembered (`PrimaryRecord`), and a
 primary of a lower timeline, or of another cluster, is refused: an old primary that comes back, or
-that nobody stopped, cannot take a single row. The first search of a process looks at every server,
-because a standby that follows the new primary knows of the promotion, too.
+that nobody stopped, cannot take a single row. Every server is looked at when a process starts, when
+the primary is lost, and every minute that a connection is opened in: a promotion is noticed although
+the old primary goes on, and a standby that follows the new primary is believed, too.
 """
 
 import asyncio
@@ -27,8 +28,10 @@ from aitrading.server.kit.database_errors import (
 from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS
 from aitrading.server.kit.primary_record import PrimaryRecord, Standing
 
-SURVEY_PATIENCE_S: Final = 2.0
-"""How long the first search waits for servers that do not answer, when a primary is found."""
+SURVEY_PATIENCE_S: Final = 1.0
+"""How long a survey waits for servers that do not answer, when a primary is found."""
+SURVEY_EVERY_S: Final = 60.0
+"""How long the known primary is enough; connections are made anew every five minutes."""
 GLANCE_EVERY_S: Final = 1.0
 """How often a pool in use looks whether another process met a newer primary."""
 _IDENTITY: Final = """
@@ -77,7 +80,7 @@ class PostgresCluster:
         self._met: Standing | None = None
         """The primary that present connections lead to."""
         self._switches = 0
-        self._glance_s = 0.0
+        self._glance_s = self._survey_s = 0.0
         self._search = asyncio.Lock()
         self.on_switch: list[Callable[[], None]] = []
 
@@ -122,7 +125,9 @@ class PostgresCluster:
         if not self._asks:
             return await _open(self._primary, driver)
         async with self._search:
-            if self._met is None:
+            now_s = asyncio.get_running_loop().time()
+            if self._met is None or now_s >= self._survey_s:
+                self._survey_s = now_s + SURVEY_EVERY_S
                 return await self._take(await self._survey(self._servers, driver))
             known = await self._look_at(self._primary, driver)
             if self._objection(known) is None and known.is_primary:
