@@ -102,6 +102,22 @@ async def test_who_waits_is_served_in_order_and_counted() -> None:
     assert (server.open, pool.occupation().waiting) == (1, 0)
 
 
+@pytest.mark.parametrize("clean", [True, False], ids=["connection", "place"])
+@async_test
+async def test_what_was_given_to_somebody_who_gave_up_goes_to_the_next(clean: bool) -> None:
+    server = Server()
+    pool = pool_of(server, limit=1)
+    held = await pool.acquire(1)
+    async with asyncio.TaskGroup() as group:
+        impatient, patient = (group.create_task(pool.acquire(LONG_S)) for _ in range(2))
+        await eventually(lambda: pool.occupation().waiting == 2, what="two that wait")
+        pool.release(held, clean=clean)
+        impatient.cancel()
+        await eventually(patient.done, what="the other one being served")
+    assert (patient.result() is held) is clean
+    assert (server.open, pool.occupation().waiting) == (1, 0)
+
+
 @async_test
 async def test_a_full_pool_and_a_silent_server_are_told_apart() -> None:
     server = Server()
