@@ -42,6 +42,23 @@ def test_a_login_link_works_where_the_login_page_is_open_already(context: Browse
     expect(page).not_to_have_url(re.compile("CODE"))
 
 
+def test_the_login_asks_for_no_session_where_there_is_none(context: BrowserContext) -> None:
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/login", wait_until="networkidle")
+    assert not [url for url in asked if "/auth/" in url]
+
+
+def test_a_session_that_lacks_a_fresh_token_goes_on_without_a_login(
+    terminal: Page, context: BrowserContext
+) -> None:
+    is_live(terminal)
+    context.clear_cookies()
+    with terminal.expect_request("**/api/v1/auth/refresh"):
+        terminal.goto("/login")
+
+
 def test_quotes_move_when_the_stream_says_so(terminal: Page, backend: Any) -> None:
     is_live(terminal)
     backend.quote("EURUSD", "1.08340", "1.08348")

@@ -1,6 +1,7 @@
 // Log in with a password, or with the one-time code of a link (`/login#link=CODE`).
 
-import { post } from "./api.js";
+import { ApiError, post } from "./api.js";
+import { forget, mayExist } from "./known_session.js";
 
 const form = document.querySelector("#login");
 const problem = document.querySelector("#problem");
@@ -33,12 +34,15 @@ form.addEventListener("submit", (event) => {
   enter(form.getAttribute("action"), { tenant, username, password });
 });
 
-/** A session that only lacks a fresh token needs no login. */
+/** A session that only lacks a fresh token needs no login; without one, nothing is asked. */
 async function resume() {
+  if (!mayExist()) return;
   try {
     await post("/api/v1/auth/refresh");
     location.replace("/");
-  } catch { /* nobody is logged in here */ }
+  } catch (error) {
+    if (error instanceof ApiError && [400, 401].includes(error.status)) forget();
+  }
 }
 
 /** Use the code of a link, if there is one; it leaves the address bar at once. */

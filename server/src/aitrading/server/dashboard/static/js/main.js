@@ -68,7 +68,7 @@ quotes.addEventListener("select", ({ detail }) => chart.show(detail));
 function showLink() {
   const lost = status.since !== null;
   document.body.dataset.link = lost ? "lost" : status.state;
-  document.querySelector("#link-text").textContent = lost ? "connection lost" : status.state === "live" ? "live" : "connecting";
+  document.querySelector("#link-text").textContent = lost ? "connection lost" : status.state === "live" ? "connected" : "connecting";
   document.querySelector("#banner-link").hidden = !lost;
   if (!lost) return;
   document.querySelector("#lost-since").textContent = `${clock(status.since)} UTC`;

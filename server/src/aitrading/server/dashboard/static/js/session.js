@@ -1,11 +1,13 @@
 // Keeps the session alive while the page is open, and leaves it on purpose.
 
 import { ApiError, post } from "./api.js";
+import { forget, remember } from "./known_session.js";
 
 const REFRESH_MS = 8 * 60_000;
 
 /** Renew now and then; `renewed` is called after each renewal. */
 export function keepAlive(renewed) {
+  remember();
   const renew = async () => { if (await refresh()) renewed(); };
   setInterval(renew, REFRESH_MS);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) renew(); });
@@ -31,6 +33,7 @@ export async function logout() {
   if (!await accepted("/api/v1/auth/logout") && await accepted("/api/v1/auth/refresh")) {
     await post("/api/v1/auth/logout"); // only the access token was over, not the session
   }
+  forget();
   toLogin();
 }
 
