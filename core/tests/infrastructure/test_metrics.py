@@ -30,12 +30,13 @@ def test_counters_gauges_and_histograms_are_rendered() -> None:
     metrics.increment(TICKS, device="a")
     metrics.set(DEPTH, 7)
     metrics.observe(TOOK, 0.5)
+    metrics.observer(TOOK)(0.05)
     found = samples(metrics)
     assert found["aitrading_test_ticks_total", "a"] == 6
     assert found["aitrading_test_depth", ""] == 7
-    assert found["aitrading_test_took_s_bucket", "0.1"] == 0
-    assert found["aitrading_test_took_s_bucket", "1.0"] == 1
-    assert found["aitrading_test_took_s_count", ""] == 1
+    assert found["aitrading_test_took_s_bucket", "0.1"] == 1
+    assert found["aitrading_test_took_s_bucket", "1.0"] == 2
+    assert found["aitrading_test_took_s_count", ""] == 2
 
 
 def test_two_processes_in_one_do_not_share_numbers() -> None:

@@ -95,6 +95,13 @@ class Metrics:
 
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Add one value to a histogram."""
+        self._distribution(metric, labels).observe(value)
+
+    def observer(self, metric: Metric, **labels: str) -> Callable[[float], None]:
+        """`observe` for a path that is taken very often: the labels are looked up once."""
+        return self._distribution(metric, labels).observe
+
+    def _distribution(self, metric: Metric, labels: dict[str, str]) -> Histogram:
         histogram = self._histograms.get(metric.name)
         if histogram is None:
             _require(metric, MetricKind.HISTOGRAM)
@@ -106,7 +113,7 @@ class Metrics:
                 registry=self._registry,
             )
             self._histograms[metric.name] = histogram
-        _child(histogram, self._bounded(metric, labels)).observe(value)
+        return _child(histogram, self._bounded(metric, labels))
 
     def add_source(self, source: Source) -> None:
         """Ask this function for readings at every scrape; it must be cheap and not raise."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from aitrading.core.infrastructure.call_sites import CallSite, Guard
@@ -100,7 +99,7 @@ class PoolReports:
 
     def observer(self, role: str, server: str) -> Observe:
         """Takes how long somebody waited for a connection."""
-        return partial(self.metrics.observe, ACQUIRE_SECONDS, role=role, server=server)
+        return self.metrics.observer(ACQUIRE_SECONDS, role=role, server=server)
 
     def breaker(self, role: str, server: str) -> CircuitBreaker:
         """One for each replica; all of them stand at the site `postgres-replica`."""

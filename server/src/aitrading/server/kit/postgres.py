@@ -5,12 +5,11 @@ a connection and the pool needs no reset query in between.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import asyncpg
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState
@@ -29,7 +28,6 @@ from aitrading.server.kit.database_errors import (
     DATABASE_POOL_EXHAUSTED,
     DATABASE_PRIMARY_OUTDATED,
     DATABASE_SERVER_UNTRUSTED,
-    DATABASE_TRANSACTION_ABORTED,
 )
 from aitrading.server.kit.pool_reports import (
     PRIMARY,
@@ -39,7 +37,7 @@ from aitrading.server.kit.pool_reports import (
     readings_of,
 )
 from aitrading.server.kit.postgres_cluster import PostgresCluster
-from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS, mapped_errors, typed
+from aitrading.server.kit.postgres_mapping import mapped_errors
 from aitrading.server.kit.postgres_replicas import (
     BEGIN_TIMEOUT_S,
     DEFAULT_STALENESS_S,
@@ -47,6 +45,7 @@ from aitrading.server.kit.postgres_replicas import (
 )
 from aitrading.server.kit.postgres_tls import ssl_of
 from aitrading.server.kit.tenancy import NO_TENANT, tenant_setting
+from aitrading.server.kit.transaction_run import READ_ONLY, Ended, TransactionRun
 from aitrading.server.kit.transactions import (
     PlatformTransaction,
     TenantTransaction,
@@ -66,9 +65,7 @@ _UNREACHABLE = frozenset(
         DATABASE_SERVER_UNTRUSTED,
     }
 )
-_NOT_REPLICATED: Final = frozenset({"01000", "57P01"})
-"""Warnings at COMMIT: the wait for a synchronous standby ended, and it may not have the change."""
-_SERIALIZABLE, _READ_ONLY = " ISOLATION LEVEL SERIALIZABLE", " READ ONLY"
+_SERIALIZABLE: Final = " ISOLATION LEVEL SERIALIZABLE"
 _POSITION = "SELECT pg_current_wal_lsn()::text"
 _ROLE_FACTS = """
 SELECT rolname, rolsuper, rolbypassrls, rolcreaterole,
@@ -222,12 +219,12 @@ class PostgresPool(Component):
         return self._transaction(
             lambda connection: TenantTransaction(connection, tenant),
             tenant_setting(tenant),
-            _READ_ONLY,
+            READ_ONLY,
         )
 
     def platform_read(self) -> AbstractAsyncContextManager[PlatformTransaction]:
         """As `platform_tx`, and PostgreSQL itself refuses every change."""
-        return self._transaction(PlatformTransaction, NO_TENANT, _READ_ONLY)
+        return self._transaction(PlatformTransaction, NO_TENANT, READ_ONLY)
 
     def statistics(self) -> PoolStatistics:
         """Numbers for health and metrics."""
@@ -244,34 +241,20 @@ class PostgresPool(Component):
             read_from_replicas=self._reads.served,
         )
 
-    @asynccontextmanager
-    async def _transaction(
+    def _transaction(
         self, make: Callable[[Any], T], setting: str, mode: str
-    ) -> AsyncGenerator[T]:
-        clean = False
-        try:
-            connection, pool = await self._acquire()
-            try:
-                tx = make(connection)
-                try:
-                    await _begin(connection, setting, mode)
-                    yield tx
-                except BaseException:
-                    self._rolled_back += 1
-                    clean = await _roll_back(connection)
-                    raise
-                finally:
-                    tx.close()
-                await _commit(connection, changes=mode != _READ_ONLY)
-                clean = True
-            finally:
-                pool.release(connection, clean=clean)
-        except AitradingError as exc:
-            self._reachable = self._reachable and exc.spec not in _UNREACHABLE
-            self._refused += exc.spec is DATABASE_POOL_EXHAUSTED
-            raise
-        self._reachable = True
-        self._committed += 1
+    ) -> AbstractAsyncContextManager[T]:
+        return TransactionRun(self._acquire, self._count, make, setting, mode)
+
+    def _count(self, ended: Ended, failure: BaseException | None) -> None:
+        """Note how a transaction ended."""
+        self._committed += ended is Ended.COMMITTED
+        self._rolled_back += ended is Ended.ROLLED_BACK
+        if failure is None:
+            self._reachable = True
+        elif isinstance(failure, AitradingError):
+            self._reachable = self._reachable and failure.spec not in _UNREACHABLE
+            self._refused += failure.spec is DATABASE_POOL_EXHAUSTED
 
     async def _acquire(self) -> tuple[Any, ConnectionPool]:
         """A connection and where it is given back, even when the pool is stopped meanwhile."""
@@ -359,38 +342,3 @@ class PostgresPool(Component):
 
 def _level(serializable: bool) -> str:
     return _SERIALIZABLE if serializable else ""
-
-
-async def _begin(connection: Any, setting: str, mode: str) -> None:
-    """One round trip; the setting is a canonical UUID or empty (see `tenant_setting`)."""
-    with mapped_errors():
-        await connection.execute(f"BEGIN{mode}; SET LOCAL app.tenant = '{setting}'")
-
-
-async def _commit(connection: Any, *, changes: bool) -> None:
-    """A commit that a synchronous standby may not have is not called done: it can still be lost.
-
-    Of a transaction that only read nothing is unknown.
-    """
-    unknown = DATABASE_COMMIT_UNKNOWN if changes else DATABASE_CONNECTION_LOST
-    connection.take_warning()
-    try:
-        outcome = await connection.execute("COMMIT")
-    except asyncpg.PostgresError as exc:
-        error = typed(exc)
-        lost = error.spec is DATABASE_CONNECTION_LOST
-        raise (unknown.error(reason=type(exc).__name__) if lost else error) from exc
-    except CONNECTION_FAULTS as exc:
-        raise unknown.error(reason=type(exc).__name__) from exc
-    if connection.take_warning() in _NOT_REPLICATED:
-        raise DATABASE_COMMIT_UNKNOWN.error()
-    if outcome != "COMMIT":
-        raise DATABASE_TRANSACTION_ABORTED.error()
-
-
-async def _roll_back(connection: Any) -> bool:
-    """Whether the transaction is over; the pool ends a connection of which that is not known."""
-    with suppress(asyncpg.PostgresError, *CONNECTION_FAULTS):
-        await connection.execute("ROLLBACK")
-        return True
-    return False

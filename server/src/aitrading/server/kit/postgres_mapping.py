@@ -42,6 +42,7 @@ _BY_CLASS: dict[str, ErrorSpec] = {
     "53": DATABASE_OUT_OF_RESOURCES,
 }
 CONNECTION_FAULTS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DRIVER_FAULTS = (asyncpg.PostgresError, *CONNECTION_FAULTS)
 
 
 @contextmanager
@@ -49,12 +50,17 @@ def mapped_errors() -> Generator[None]:
     """Raise the platform's error for every exception of the driver."""
     try:
         yield
-    except asyncpg.PostgresError as exc:
-        raise typed(exc) from exc
-    except ssl.SSLCertVerificationError as exc:
-        raise DATABASE_SERVER_UNTRUSTED.error(problem=exc.verify_message) from exc
-    except CONNECTION_FAULTS as exc:
-        raise DATABASE_CONNECTION_LOST.error(reason=type(exc).__name__) from exc
+    except DRIVER_FAULTS as exc:
+        raise mapped(exc) from exc
+
+
+def mapped(exc: Exception) -> AitradingError:
+    """The platform's error for one of `DRIVER_FAULTS`."""
+    if isinstance(exc, asyncpg.PostgresError):
+        return typed(exc)
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return DATABASE_SERVER_UNTRUSTED.error(problem=exc.verify_message)
+    return DATABASE_CONNECTION_LOST.error(reason=type(exc).__name__)
 
 
 def typed(exc: asyncpg.PostgresError) -> AitradingError:

@@ -8,7 +8,7 @@ import asyncpg
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.kit.database_errors import DATABASE_CLOSED
-from aitrading.server.kit.postgres_mapping import mapped_errors
+from aitrading.server.kit.postgres_mapping import DRIVER_FAULTS, mapped, mapped_errors
 from aitrading.server.kit.tenancy import NO_TENANT, tenant_setting
 
 Row = asyncpg.Record
@@ -27,23 +27,31 @@ class Transaction:
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
         """All rows of a statement; values travel beside the text, never inside it."""
-        with mapped_errors():
+        try:
             return await self._live().fetch(sql, *arguments)
+        except DRIVER_FAULTS as exc:
+            raise mapped(exc) from exc
 
     async def fetch_row(self, sql: str, *arguments: Any) -> Row | None:
         """The first row, or None."""
-        with mapped_errors():
+        try:
             return await self._live().fetchrow(sql, *arguments)
+        except DRIVER_FAULTS as exc:
+            raise mapped(exc) from exc
 
     async def fetch_value(self, sql: str, *arguments: Any) -> Any:
         """The first column of the first row, or None."""
-        with mapped_errors():
+        try:
             return await self._live().fetchval(sql, *arguments)
+        except DRIVER_FAULTS as exc:
+            raise mapped(exc) from exc
 
     async def execute(self, sql: str, *arguments: Any) -> int:
         """Run a statement and tell how many rows it changed."""
-        with mapped_errors():
+        try:
             return _rows_of(await self._live().execute(sql, *arguments))
+        except DRIVER_FAULTS as exc:
+            raise mapped(exc) from exc
 
     async def execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement once per tuple, pipelined."""
