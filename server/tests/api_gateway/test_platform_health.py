@@ -128,6 +128,15 @@ def test_a_service_that_never_answered_is_listed() -> None:
     assert "No supervisor is running here: engines and processes are not known." in report.problems
 
 
+def test_the_detail_names_the_call_site_that_acts_while_every_component_is_well() -> None:
+    sites = {
+        "page.last-known": {"strategy": "fallback", "active": True, "last_error": "PEER_AWAY"},
+        "bus.reconnect": {"strategy": "reconnect", "active": True, "last_error": "BUS_AWAY"},
+    }
+    said = peer(state="DEGRADED", resilience={"recovery": sites})
+    assert said.detail() == "bus.reconnect acts (reconnect): BUS_AWAY"
+
+
 def test_the_detail_names_the_component_that_is_not_well() -> None:
     components = {"bus": PeerComponent(state="DEGRADED", detail="reconnecting")}
     ill = peer(state="DEGRADED", components=components)

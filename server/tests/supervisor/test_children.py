@@ -10,14 +10,17 @@ from pathlib import Path
 from types import ModuleType
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
-from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.seeded import SeededRandomness
+from aitrading.server.api_gateway.health.peer_report import PeerComponent, PeerReport
+from aitrading.server.engines.proc import descendants
+from aitrading.server.engines.process import process_id
 from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.children import Child, Means
 from aitrading.server.supervisor.logs import RotatingLog
-from aitrading.server.supervisor.plan import ChildSpec
+from aitrading.server.supervisor.plan import ChildSpec, Kind
 
 
 class Hurried(SystemClock):
@@ -120,6 +123,107 @@ async def test_a_child_that_answers_but_cannot_work_is_left_alone(
         (short_folder / "a.sock.unwell").unlink()
         await become(child, ComponentState.HEALTHY)
         assert child.process_id == first
+
+
+@async_test
+async def test_a_child_that_hangs_takes_what_it_started_with_it(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    spec = watched(toys.toy(short_folder, "a", mode="family"), silence_limit_s=0.1)
+    async with supervised(short_folder, spec) as children:
+        child = children["a"]
+        await become(child, ComponentState.HEALTHY)
+        first = child.process_id
+        assert first is not None
+        family = [process_id(pid) for pid in descendants(first.pid)]
+        assert len(family) == 2
+        os.kill(first.pid, signal.SIGSTOP)
+        await eventually(lambda: child.process_id not in (first, None))
+        assert not any(member.alive for member in family)
+
+
+@async_test
+async def test_a_child_that_cannot_work_says_why_until_it_works(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    async def told() -> PeerReport:
+        parts = {"store": PeerComponent(state="FAILED", detail="the disk is full")}
+        return PeerReport(
+            service="a", instance="", version="", state="FAILED", ready=False, components=parts
+        )
+
+    spec = replace(watched(toys.toy(short_folder, "a"), silence_limit_s=60), told=told)
+    async with supervised(short_folder, spec) as children:
+        child = children["a"]
+        await become(child, ComponentState.HEALTHY)
+        (short_folder / "a.sock.unwell").touch()
+        await eventually(lambda: child.note == "store FAILED: the disk is full")
+        (short_folder / "a.sock.mute").touch()
+        await eventually(lambda: "it answers nothing" in child.note)
+        (short_folder / "a.sock.mute").unlink()
+        (short_folder / "a.sock.unwell").unlink()
+        await become(child, ComponentState.HEALTHY)
+        assert child.note == ""
+
+
+@async_test
+async def test_an_engine_that_recovers_is_waited_for_while_it_says_so(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    toy = toys.toy(short_folder, "a")
+    spec = replace(toy, alive=toy.program.alive, ready_timeout_s=2.0, busy_limit_s=60.0)
+    (short_folder / "a.sock.unwell").touch()
+    async with supervised(short_folder, spec) as children:
+        child = children["a"]
+        await eventually((short_folder / "a.sock").exists)
+        first, clock = child.process_id, SystemClock()
+        late_ns = clock.monotonic_ns() + round((spec.ready_timeout_s + 0.3) * NS_PER_S)
+        await eventually(lambda: clock.monotonic_ns() > late_ns)
+        assert (child.state, child.process_id) == (ComponentState.STARTING, first)
+        (short_folder / "a.sock.unwell").unlink()
+        await become(child, ComponentState.HEALTHY)
+        assert child.process_id == first
+
+
+@async_test
+async def test_a_child_waits_for_an_engine_that_hangs_and_says_so(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    engine = replace(
+        watched(toys.toy(short_folder, "engine"), silence_limit_s=60), kind=Kind.ENGINE
+    )
+    async with supervised(
+        short_folder, engine, toys.toy(short_folder, "user", "engine")
+    ) as children:
+        user = children["user"]
+        await become(user, ComponentState.HEALTHY)
+        (short_folder / "engine.sock.mute").touch()
+        await become(children["engine"], ComponentState.DEGRADED)
+        user.kill()
+        await eventually(lambda: user.note.endswith("waits for engine"))
+        assert user.state is ComponentState.STARTING
+        (short_folder / "engine.sock.mute").unlink()
+        await become(user, ComponentState.HEALTHY)
+        assert user.restarts == 1
+
+
+@async_test
+async def test_ends_for_the_sake_of_a_dependency_are_no_crash_loop_even_before_it_is_noticed(
+    toys: ModuleType, short_folder: Path
+) -> None:
+    gone = short_folder / "engine.sock.mute"
+    user = toys.toy(short_folder, "user", "engine", mode=f"needs:{gone}")
+    engine = replace(toys.toy(short_folder, "engine"), watch_s=3600.0)
+    async with supervised(short_folder, engine, user) as children:
+        child = children["user"]
+        await become(child, ComponentState.HEALTHY)
+        gone.touch()
+        child.kill()
+        await eventually(lambda: child.restarts >= 7)
+        assert children["engine"].state is ComponentState.HEALTHY
+        assert child.state is not ComponentState.FAILED
+        gone.unlink()
+        await become(child, ComponentState.HEALTHY)
 
 
 @async_test

@@ -181,6 +181,25 @@ def test_a_part_killed_comes_back_and_all_works_again(home: Home, name: str) -> 
     assert state_of(home).ready
 
 
+def test_engines_that_hang_are_ended_and_everything_works_again_by_itself(home: Home) -> None:
+    hung = ("postgres", "nats", "envoy")
+    until(lambda: state_of(home).ready, "readiness")
+    before = {name: state_of(home).engines[name] for name in hung}
+    for part in before.values():
+        assert part.pid is not None
+        os.kill(part.pid, signal.SIGSTOP)
+    database = state_of(home).services["database-service"].pid
+    assert database is not None
+    os.kill(database, signal.SIGKILL)
+
+    def recovered() -> bool:
+        now = parts_of(state_of(home))
+        ended = all(now[name].restarts == part.restarts + 1 for name, part in before.items())
+        return ended and all(part.state == "HEALTHY" for part in now.values())
+
+    until(recovered, "the end of what hangs, and health")
+
+
 def test_kill_9_of_the_supervisor_leaves_no_process_and_the_next_up_works(
     other_home: Home,
 ) -> None:

@@ -49,6 +49,8 @@ async def test_everything_is_embedded_by_default(short_folder: Path) -> None:
     home = Home(short_folder / "home")
     assembly = assembled(home, {})
     assert {"postgres", "valkey", "nats"} < set(assembly.plan.specs)
+    hanging_for_ever = [name for name, spec in assembly.plan.specs.items() if spec.alive is None]
+    assert not hanging_for_ever
     bundle = await bundle_of(assembly, home, "database-service")
     assert set(bundle.postgres) == {"migrator", "database"}
     assert bundle.postgres["database"].host == str(home.run / "pg")

@@ -35,12 +35,20 @@ else:
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
 if mode == "never":
     threading.Event().wait()
+if mode == "family":
+    import subprocess
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"])
+if mode.startswith("needs:") and os.path.exists(mode[6:]):
+    os._exit(5)
 server = socket.socket(socket.AF_UNIX)
 server.bind(path)
 server.listen()
 while True:
     connection, _ = server.accept()
     connection.recv(4096)
+    if os.path.exists(path + ".mute"):
+        connection.close()
+        continue
     word = b"503 No" if os.path.exists(path + ".unwell") else b"200 OK"
     connection.sendall(b"HTTP/1.1 " + word + b"\\r\\ncontent-length: 0\\r\\n\\r\\n")
     connection.close()

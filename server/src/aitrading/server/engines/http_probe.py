@@ -8,6 +8,7 @@ from pathlib import Path
 PROBE_TIMEOUT_S = 2.0
 STATUS_LINE_PARTS = 3
 LINE_LIMIT_BYTES = 65_536
+BODY_LIMIT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,31 @@ async def http_status(target: HttpTarget, path: str) -> int | None:
                 writer.transport.abort()
     except (OSError, TimeoutError, ValueError):
         return None
+
+
+async def http_body(target: HttpTarget, path: str) -> bytes | None:
+    """Return the whole body of `GET path`; None when nobody answers in HTTP in time."""
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            reader, writer = await _connect(target)
+            try:
+                writer.write(_request(target, path))
+                head, separator, body = (await _to_end(reader)).partition(b"\r\n\r\n")
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError, ValueError):
+        return None
+    return body if separator and _status(head.partition(b"\r\n")[0]) is not None else None
+
+
+async def _to_end(reader: asyncio.StreamReader) -> bytes:
+    """Everything until it closes, for it was asked to; raises ValueError beyond the limit."""
+    said = bytearray()
+    while chunk := await reader.read(LINE_LIMIT_BYTES):
+        said += chunk
+        if len(said) > BODY_LIMIT_BYTES:
+            raise ValueError(f"an answer of more than {BODY_LIMIT_BYTES} bytes")
+    return bytes(said)
 
 
 async def _connect(target: HttpTarget) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

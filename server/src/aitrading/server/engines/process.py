@@ -198,10 +198,11 @@ async def end_of(process: Process, *, timeout_s: float) -> int:
             return await process.wait()
     finally:
         if process.returncode is None:
-            await _kill_with_descendants(process)
+            await kill_with_descendants(process)
 
 
-async def _kill_with_descendants(process: Process) -> None:
+async def kill_with_descendants(process: Process) -> None:
+    """Kill it and everything it started; returns when all of them are gone."""
     process.send_signal(signal.SIGSTOP)  # so that it starts nothing more while we look
     family: list[ProcessId] = []
     for pid in descendants(process.pid):

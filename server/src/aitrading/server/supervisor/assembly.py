@@ -8,7 +8,8 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.security.db_security_manager import Store
-from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
+from aitrading.server.engines.any_answer import ENVOY_GREETING, AnyAnswer
+from aitrading.server.engines.envoy import ADMIN_SOCKET, EnvoyEngine, EnvoySetup
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.births import Births
@@ -128,6 +129,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
                 name="envoy",
                 kind=Kind.ENGINE,
                 program=_envoy(choices),
+                alive=AnyAnswer(greeting=ENVOY_GREETING, socket=home.run / ADMIN_SOCKET),
                 port=choices.edge.port,
                 depends_on=("api-gateway",),
             ),
@@ -187,6 +189,7 @@ def _service(
         kind=Kind.SERVICE,
         program=program,
         alive=program.alive,
+        told=program.told,
         depends_on=tuple(name for name in needs.depends_on if name in present),
         starts_early=True,
         gate=identities.wait,
@@ -199,10 +202,13 @@ def _demo_client(
 ) -> ChildSpec:
     port = choices.ports[CLIENT]
     setup = DemoSetup(home=choices.home, url=choices.edge.url, port=port)
+    program = DemoProgram(setup, births, seeded)
     return ChildSpec(
         name=DEMO_CLIENT,
         kind=Kind.CLIENT,
-        program=DemoProgram(setup, births, seeded),
+        program=program,
+        alive=program.alive,
+        told=program.told,
         depends_on=("envoy", "data-bridge"),
         port=port,
     )

@@ -13,9 +13,16 @@ from aitrading.core.infrastructure.resilience.retry import RetryPolicy
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import Randomness
-from aitrading.server.engines.process import Launch, Output, Process, ProcessId
+from aitrading.server.engines.proc import STATE, stat_fields
+from aitrading.server.engines.process import (
+    Launch,
+    Output,
+    Process,
+    ProcessId,
+    kill_with_descendants,
+)
 from aitrading.server.supervisor.logs import RotatingLog
-from aitrading.server.supervisor.plan import ChildSpec
+from aitrading.server.supervisor.plan import ChildSpec, Kind
 
 POLL_S = 0.006
 POLL_SHARE = 0.02
@@ -24,8 +31,14 @@ CRASH_LOOP_EXITS = 5
 CRASH_LOOP_WINDOW_S = 60
 NEVER_READY_LIMIT = 3
 """A child that was not ready in time so often, and never before, is given up."""
+OWN_ABSENCE_S = 20.0
+"""A look that took so much longer than asked for: the supervisor itself was held up."""
+WAITS_FOR_DISK = "D"
+"""As /proc calls a process that no signal reaches until its disk has answered."""
 EXIT_CONFIG_ERROR = 78
 """A child that ends so would end so again: it is not started again."""
+SILENT = "it answers nothing; it is ended and started again if that lasts {limit_s:g} s"
+NOT_WORKING = "it answers, but does not do its work yet"
 RESTART = RetryPolicy(first_s=1.0, max_s=30.0, attempts=None)
 
 _log = logging.getLogger(__name__)
@@ -46,7 +59,8 @@ class Child:
 
     `run` ends in STOPPED (asked to) or FAILED (crash loop, configuration error); a child that
     ends for another reason is started again after a growing, random wait. One that works but
-    cannot do its work is DEGRADED; one that answers nothing at all for long is killed.
+    cannot do its work is DEGRADED; one that answers nothing at all for long is killed. An end
+    counts towards a crash loop only while everything the child depends on works.
     """
 
     def __init__(self, spec: ChildSpec, log: RotatingLog, means: Means) -> None:
@@ -59,8 +73,11 @@ class Child:
         self._means = means
         self._process: Process | None = None
         self._reason = ""
+        self._needs: tuple[Child, ...] = ()
+        self._waits_for = ""
         self._late_starts = 0
         self._heard_ns = 0
+        self._forgiven_ns = 0
         self._exits_ns: deque[int] = deque(maxlen=CRASH_LOOP_EXITS)
         self._stopping = asyncio.Event()
         self._serving = asyncio.Event()
@@ -77,8 +94,16 @@ class Child:
         running = self._process is not None and self._process.returncode is None
         return self._process.id if running and self._process else None
 
+    @property
+    def note(self) -> str:
+        """What a person should know about its state."""
+        if self.state is ComponentState.STARTING and self._waits_for:
+            waits = f"waits for {self._waits_for}"
+            return f"{self.message.partition(chr(10))[0]}; {waits}" if self.message else waits
+        return self.message
+
     async def wait_serving(self) -> None:
-        """Wait until it works."""
+        """Wait until it works; an engine that hangs or recovers does not."""
         await self._serving.wait()
 
     async def wait_over(self) -> None:
@@ -87,9 +112,10 @@ class Child:
 
     async def run(self, needs: Mapping[str, "Child"]) -> None:
         """Keep it running; returns when it stopped or was given up."""
+        self._needs = tuple(needs[name] for name in self.spec.depends_on)
         try:
             while not self._stopping.is_set():
-                await self._run_once([needs[name] for name in self.spec.depends_on])
+                await self._run_once()
                 if self.state is ComponentState.FAILED:
                     return
                 await self._wait_before_restart()
@@ -115,13 +141,13 @@ class Child:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
 
-    async def _run_once(self, needs: list["Child"]) -> None:
+    async def _run_once(self) -> None:
         """From preparation to the end of the process; every failure ends up in the state."""
         began_ns = self._means.clock.monotonic_ns()
         self._process, self._reason = None, ""
         self._become(ComponentState.STARTING)
         try:
-            await self._start(needs)
+            await self._start()
             if await self._reach_ready():
                 self._note_ready(began_ns)
                 await self._watch()
@@ -132,17 +158,17 @@ class Child:
         finally:
             self._serving.clear()
             await self._end_process()
-        self._note_exit()
+        await self._note_exit()
 
-    async def _start(self, needs: list["Child"]) -> None:
+    async def _start(self) -> None:
         """An early starter waits for its dependencies while it loads, the others before."""
         if self.spec.starts_early:
             await self._prepare_and_spawn()
-            await self._unless_over(self._wait_for(needs))
+            await self._unless_over(self._wait_for_needs())
             if self._process is not None:
                 self._process.release()
         else:
-            await self._unless_over(self._wait_for(needs))
+            await self._unless_over(self._wait_for_needs())
             await self._prepare_and_spawn()
 
     async def _prepare_and_spawn(self) -> None:
@@ -152,11 +178,15 @@ class Child:
             self._process = await self._means.start(launch, self.log.write)
             self._means.changed(self)
 
-    async def _wait_for(self, needs: list["Child"]) -> None:
+    async def _wait_for_needs(self) -> None:
         if self.spec.gate is not None:
             await self.spec.gate()
-        for child in needs:
-            await child.wait_serving()
+        try:
+            for child in self._needs:
+                self._waits_for = child.name
+                await child.wait_serving()
+        finally:
+            self._waits_for = ""
 
     async def _reach_ready(self) -> bool:
         """Poll until it works; False when it ended, was stopped, or took too long."""
@@ -170,42 +200,78 @@ class Child:
                 await self.spec.program.settle()
                 return True
             waited_s = (clock.monotonic_ns() - began_ns) / NS_PER_S
-            if waited_s > self.spec.ready_timeout_s:
+            if waited_s > self.spec.ready_timeout_s and not await self._is_busy(waited_s):
                 self._reason = f"not ready within {self.spec.ready_timeout_s:g} s"
                 self._late_starts += 1
                 return False
             await asyncio.sleep(max(POLL_S, waited_s * POLL_SHARE))
         return False
 
+    async def _is_busy(self, waited_s: float) -> bool:
+        """An engine that reads its files after a crash says "not yet"; killing it starts anew."""
+        alive = self.spec.alive
+        return waited_s < self.spec.busy_limit_s and alive is not None and await alive()
+
     async def _watch(self) -> None:
         """Follow a working child until it ends; its own readiness decides HEALTHY or DEGRADED."""
         assert self._process is not None  # noqa: S101 - only called once it was ready
-        self._heard_ns = self._means.clock.monotonic_ns()
+        clock = self._means.clock
+        self._heard_ns = clock.monotonic_ns()
         while self._process.returncode is None and not self._stopping.is_set():
+            began_ns = clock.monotonic_ns()
             try:
                 async with asyncio.timeout(self.spec.watch_s):
                     await self._process.wait()
             except TimeoutError:
-                await self._check()
+                await self._check(began_ns)
 
-    async def _check(self) -> None:
+    async def _check(self, began_ns: int) -> None:
         if self._stopping.is_set():
             return
         ready = await self.spec.program.ready()
-        await self._end_if_silent(ready=ready)
-        state = ComponentState.HEALTHY if ready else ComponentState.DEGRADED
-        if state is not self.state and not self._stopping.is_set():
-            self._become(state)
-
-    async def _end_if_silent(self, *, ready: bool) -> None:
-        """A process that hangs serves nobody and would do so for ever."""
-        alive = self.spec.alive
+        heard = ready or await self._is_heard()
         now_ns = self._means.clock.monotonic_ns()
-        if ready or alive is None or await alive():
+        held_up = now_ns - began_ns > (self.spec.watch_s + OWN_ABSENCE_S) * NS_PER_S
+        if heard or held_up:
             self._heard_ns = now_ns
         elif now_ns - self._heard_ns >= self.spec.silence_limit_s * NS_PER_S:
-            self._reason = f"it answered nothing for {self.spec.silence_limit_s:g} s"
-            self.kill()
+            await self._end_silent()
+            return
+        await self._note_watch(ready=ready, heard=heard)
+
+    async def _is_heard(self) -> bool:
+        """Whether it does anything: answers, or waits for a disk, which no signal would shorten."""
+        if self.spec.alive is None or await self.spec.alive():
+            return True
+        running = self.process_id
+        found = stat_fields(running.pid) if running is not None else None
+        return found is not None and found[STATE] == WAITS_FOR_DISK
+
+    async def _end_silent(self) -> None:
+        """A process that hangs serves nobody and would do so for ever, and so do its own."""
+        assert self._process is not None  # noqa: S101 - only called while it runs
+        self._reason = f"it answered nothing for {self.spec.silence_limit_s:g} s"
+        await kill_with_descendants(self._process)
+
+    async def _note_watch(self, *, ready: bool, heard: bool) -> None:
+        if ready:
+            state, message = ComponentState.HEALTHY, ""
+        else:
+            state, message = ComponentState.DEGRADED, await self._why(heard=heard)
+        if self._stopping.is_set() or (state, message) == (self.state, self.message):
+            return
+        if ready:
+            self._serving.set()
+        elif self.spec.kind is Kind.ENGINE:
+            self._serving.clear()
+        self.message = message
+        self._become(state)
+
+    async def _why(self, *, heard: bool) -> str:
+        if not heard:
+            return SILENT.format(limit_s=self.spec.silence_limit_s)
+        report = await self.spec.told() if self.spec.told is not None else None
+        return (report.detail() if report is not None else "") or NOT_WORKING
 
     def _note_ready(self, began_ns: int) -> None:
         self.ready_after_s = (self._means.clock.monotonic_ns() - began_ns) / NS_PER_S
@@ -213,7 +279,7 @@ class Child:
         self._become(ComponentState.HEALTHY)
         self._serving.set()
 
-    def _note_exit(self) -> None:
+    async def _note_exit(self) -> None:
         if self._stopping.is_set() or self.state is ComponentState.FAILED:
             return
         code = self._process.returncode if self._process else None
@@ -222,20 +288,41 @@ class Child:
         reason = self._reason or _describe_exit(code)
         if code == EXIT_CONFIG_ERROR:
             self._give_up(f"its configuration is wrong\n{self.log.tail()}")
-        elif self.ready_after_s is None and self._late_starts >= NEVER_READY_LIMIT:
-            self._give_up(f"{reason}, {NEVER_READY_LIMIT} times\n{self.log.tail()}")
-        elif self._recent_exits() >= CRASH_LOOP_EXITS:
-            self._give_up(
-                f"{reason}; {CRASH_LOOP_EXITS} times within {CRASH_LOOP_WINDOW_S} s\n"
-                f"{self.log.tail()}"
-            )
+        elif missing := await self._missing_need(ask=bool(times := self._too_often())):
+            self._forgiven_ns, self._late_starts = self._means.clock.monotonic_ns(), 0
+            self._start_again(f"{reason} while {missing} does not work")
+        elif times:
+            self._give_up(f"{reason}{times}\n{self.log.tail()}")
         else:
-            self.message = f"{reason}; starting it again"
-            _log.warning("%s: %s", self.name, self.message)
+            self._start_again(reason)
 
-    def _recent_exits(self) -> int:
-        since_ns = self._means.clock.monotonic_ns() - CRASH_LOOP_WINDOW_S * NS_PER_S
-        return sum(exit_ns >= since_ns for exit_ns in self._exits_ns)
+    def _too_often(self) -> str:
+        """How often it ended or was late, if that is enough to give it up."""
+        if self.ready_after_s is None and self._late_starts >= NEVER_READY_LIMIT:
+            return f", {NEVER_READY_LIMIT} times"
+        if self._recent_exits(self._forgiven_ns) >= CRASH_LOOP_EXITS:
+            return f"; {CRASH_LOOP_EXITS} times within {CRASH_LOOP_WINDOW_S} s"
+        return ""
+
+    async def _missing_need(self, *, ask: bool) -> str:
+        """Which dependency does not work; its users end for its sake, not for their own.
+
+        A dependency that hangs is noticed late; before its user is given up it is asked.
+        """
+        for child in self._needs:
+            if child.state is not ComponentState.HEALTHY:
+                return child.name
+            if ask and not await child.spec.program.ready():
+                return child.name
+        return ""
+
+    def _start_again(self, reason: str) -> None:
+        self.message = f"{reason}; starting it again"
+        _log.warning("%s: %s", self.name, self.message)
+
+    def _recent_exits(self, after_ns: int = 0) -> int:
+        window_ns = self._means.clock.monotonic_ns() - CRASH_LOOP_WINDOW_S * NS_PER_S
+        return sum(exit_ns > after_ns and exit_ns >= window_ns for exit_ns in self._exits_ns)
 
     async def _wait_before_restart(self) -> None:
         if self._stopping.is_set():

@@ -7,11 +7,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from aitrading.core.infrastructure.lifecycle import dependency_order
+from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.engines.process import Launch
 
 READY_TIMEOUT_S = 30.0
 WATCH_S = 5.0
 """How often a child that works is asked whether it still does."""
+RECOVERY_LIMIT_S = 600.0
+"""An engine may read its files after a crash for so long, as long as it answers."""
 SILENCE_LIMIT_S = 30.0
 """A child that answers nothing at all for so long hangs."""
 
@@ -60,8 +63,12 @@ class ChildSpec:
     """Sent when certificates were renewed, if the program does not watch its files itself."""
     port: int | None = None
     ready_timeout_s: float = READY_TIMEOUT_S
+    busy_limit_s: float = 0.0
+    """How long a start may take while it answers "not yet", as an engine that recovers does."""
     alive: Callable[[], Awaitable[bool]] | None = None
     """Whether it answers anything, ready or not; one that does not, for long, is killed."""
+    told: Callable[[], Awaitable[PeerReport | None]] | None = None
+    """What it says of itself, for parts that say more than yes and no."""
     watch_s: float = WATCH_S
     silence_limit_s: float = SILENCE_LIMIT_S
 

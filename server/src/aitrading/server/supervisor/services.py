@@ -4,11 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch
 from aitrading.server.supervisor.bundles import BundleWriter, ServiceNeeds
 from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.own_report import own_report
 
 HTTP_OK = 200
 READY_PATH = "/health/ready"
@@ -76,6 +78,10 @@ class ServiceProgram:
     async def alive(self) -> bool:
         """Whether its event loop turns: any answer will do."""
         return await http_status(HttpTarget(socket=self._socket), LIVE_PATH) is not None
+
+    async def told(self) -> PeerReport | None:
+        """What the service says of itself and its components."""
+        return await own_report(HttpTarget(socket=self._socket))
 
     async def settle(self) -> None:
         """Nothing to do: a ready service is usable."""

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from aitrading.core.security.db_security_manager import Store, StoreTarget, accept_url
+from aitrading.server.engines.any_answer import (
+    NATS_GREETING,
+    POSTGRES_GREETING,
+    VALKEY_GREETING,
+    AnyAnswer,
+)
 from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.postgres import NAME as POSTGRES
@@ -26,7 +32,7 @@ from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
-from aitrading.server.supervisor.plan import ChildSpec, Kind
+from aitrading.server.supervisor.plan import RECOVERY_LIMIT_S, ChildSpec, Kind
 
 SERVER_VARIABLES: Final[Mapping[str, Store]] = {
     "POSTGRES_URL": Store.POSTGRES,
@@ -114,7 +120,16 @@ class StorePlan:
             data_root=self._home.postgres, socket_folder=self._home.run / "pg"
         )
         engine = PostgresEngine(folders, self._passwords)
-        engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
+        socket = folders.socket_folder / f".s.PGSQL.{folders.port}"
+        engines.append(
+            ChildSpec(
+                name=engine.name,
+                kind=Kind.ENGINE,
+                program=engine,
+                alive=AnyAnswer(greeting=POSTGRES_GREETING, socket=socket),
+                busy_limit_s=RECOVERY_LIMIT_S,
+            )
+        )
         return engine.access
 
     def _valkey(self, engines: list[ChildSpec]) -> Callable[[str], ValkeyAccess]:
@@ -126,7 +141,16 @@ class StorePlan:
         folders = ValkeyFolders(data_root=self._home.valkey, run_folder=self._home.run)
         engine = ValkeyEngine(folders, self._passwords, services=SERVICE_NAMES)
         if not self._settings.postgres_alone:
-            engines.append(ChildSpec(name=engine.name, kind=Kind.ENGINE, program=engine))
+            socket = folders.run_folder / "valkey.sock"
+            engines.append(
+                ChildSpec(
+                    name=engine.name,
+                    kind=Kind.ENGINE,
+                    program=engine,
+                    alive=AnyAnswer(greeting=VALKEY_GREETING, socket=socket),
+                    busy_limit_s=RECOVERY_LIMIT_S,
+                )
+            )
         return engine.access
 
     def _nats(self, engines: list[ChildSpec], port: int) -> Callable[[str], NatsAccess]:
@@ -154,6 +178,8 @@ class StorePlan:
                 port=port,
                 gate=self._identities.wait,
                 renew_signal=signal.SIGHUP,
+                alive=AnyAnswer(greeting=NATS_GREETING, port=port),
+                busy_limit_s=RECOVERY_LIMIT_S,
             )
         )
         return engine.access

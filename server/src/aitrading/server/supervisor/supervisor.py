@@ -286,5 +286,5 @@ def _child_state(child: Child) -> ChildState:
         rss_mb=rss_mb(process.pid) if process else None,
         restarts=child.restarts,
         ready_after_s=round(child.ready_after_s, 3) if child.ready_after_s else None,
-        message=child.message,
+        message=child.note,
     )

@@ -1,8 +1,11 @@
 """The part of a service's `/health` that the platform report is made of."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+FALLBACK: Final = "fallback"
+"""A lesser answer says so itself; nothing else is worse for it."""
 
 
 class PeerComponent(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,14 @@ class PeerReport(msgspec.Struct, frozen=True, kw_only=True):
                 return f"{name} {component.state}" + (
                     f": {component.detail}" if component.detail else ""
                 )
+        return "" if self.state == "HEALTHY" else self._acting()
+
+    def _acting(self) -> str:
+        """Every component is well, but a call site acts on a fault of something else."""
+        for name, site in self.resilience.get("recovery", {}).items():
+            if site.get("active") and site.get("strategy") != FALLBACK:
+                error = site.get("last_error")
+                return f"{name} acts ({site.get('strategy')})" + (f": {error}" if error else "")
         return ""
 
 

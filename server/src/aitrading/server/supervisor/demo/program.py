@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.engines.files import replace_private
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch, run_to_end
@@ -17,12 +18,12 @@ from aitrading.server.supervisor.demo.report import DemoReport
 from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.errors import DEMO_FAILED
 from aitrading.server.supervisor.home import Home
-from aitrading.server.supervisor.services import python_launch
+from aitrading.server.supervisor.own_report import own_report
+from aitrading.server.supervisor.services import HTTP_OK, LIVE_PATH, READY_PATH, python_launch
 
 NAME = "demo-client"
 SEED_TIMEOUT_S = 60.0
 ENROL_TIMEOUT_S = 30.0
-HTTP_OK = 200
 _SEED = "aitrading.server.supervisor.demo.seed"
 
 
@@ -65,11 +66,22 @@ class DemoProgram:
 
     async def ready(self) -> bool:
         """Ask the client itself: ready means linked to the server."""
-        target = HttpTarget(host="127.0.0.1", port=self._setup.port)
-        return await http_status(target, "/health/ready") == HTTP_OK
+        return await http_status(self._target, READY_PATH) == HTTP_OK
+
+    async def alive(self) -> bool:
+        """Whether its event loop turns: any answer will do."""
+        return await http_status(self._target, LIVE_PATH) is not None
+
+    async def told(self) -> PeerReport | None:
+        """What the client says of itself."""
+        return await own_report(self._target)
 
     async def settle(self) -> None:
         """Nothing to do."""
+
+    @property
+    def _target(self) -> HttpTarget:
+        return HttpTarget(host="127.0.0.1", port=self._setup.port)
 
     @property
     def _marker(self) -> Path:
