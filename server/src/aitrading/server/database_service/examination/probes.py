@@ -67,9 +67,20 @@ class PostgresProbe(StoreProbe):
 
     @override
     async def connect(self) -> None:
-        """A server is asked for TLS only after that; the login, which follows, verifies it."""
-        host, port = self._access.host, self._access.port
-        await reach(f"{host}/.s.PGSQL.{port}" if host.startswith("/") else host, port)
+        """A server is asked for TLS only after that; the login, which follows, verifies it.
+
+        Of several, one that is there is enough: the login finds the primary, or says why not.
+        """
+        failures: list[OSError] = []
+        for server in self._access.servers:
+            host, port = server.host, server.port
+            try:
+                await reach(f"{host}/.s.PGSQL.{port}" if host.startswith("/") else host, port)
+            except OSError as exc:
+                failures.append(exc)
+            else:
+                return
+        raise failures[0]
 
     @override
     async def authenticate(self) -> Identity:
