@@ -168,3 +168,27 @@ async def test_a_server_that_hangs_is_not_ready(
         finally:
             os.kill(pid, signal.SIGCONT)
         assert await engine.ready()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+@async_test
+async def test_who_runs_the_server_cannot_make_root_write_elsewhere(tmp_path: Path) -> None:
+    """The folder belongs to the server's account; whoever took that over prepares links there."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's own")
+    before = victim.stat()
+    async with running_postgres(tmp_path):
+        pass
+    version = tmp_path / "postgres" / "18"
+    traps = [version / "data" / "aitrading.hba", version / "data" / "aitrading.conf"]
+    traps += [version / "roles.sha256", version / "initial-password"]
+    traps += [trap.with_name(f"{trap.name}.new") for trap in traps]
+    for trap in traps:
+        trap.unlink(missing_ok=True)
+        trap.symlink_to(victim)
+    async with running_postgres(tmp_path) as engine:
+        connection = await connect(engine.access("database"))
+        await connection.close()
+    assert victim.read_text() == "root's own"
+    after = victim.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)

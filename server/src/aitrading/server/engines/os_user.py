@@ -6,6 +6,7 @@ the child gets a private mount namespace in which exactly these folders appear b
 
 import os
 import pwd
+import stat
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -113,12 +114,17 @@ def hand_over(folder: Path, confinement: Confinement | None) -> None:
 
 
 def _owner(data: Path) -> OsUser | None:
-    if not data.exists():
+    """Whose the data is; a link in its place says nothing about that."""
+    try:
+        found = data.lstat()
+    except FileNotFoundError:
         return None
-    uid = data.stat().st_uid
-    if uid == 0:
+    if found.st_uid == 0 or not stat.S_ISDIR(found.st_mode):
         return None
-    entry = pwd.getpwuid(uid)
+    try:
+        entry = pwd.getpwuid(found.st_uid)
+    except KeyError:
+        raise ENGINE_USER_UNREACHABLE.error(user=str(found.st_uid), path=str(data)) from None
     return OsUser(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
 
 

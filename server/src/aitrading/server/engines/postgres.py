@@ -13,7 +13,7 @@ from aitrading.core.kit.secret import Secret
 from aitrading.server.engines.binaries import postgres_binary, postgres_install
 from aitrading.server.engines.data_folder import open_data_folder
 from aitrading.server.engines.errors import ENGINE_SETUP_FAILED
-from aitrading.server.engines.files import write_private
+from aitrading.server.engines.files import replace_for
 from aitrading.server.engines.os_user import Confinement, confinement_for, hand_over
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch, run_to_end
@@ -28,6 +28,7 @@ LOGIN_ROLES = ("migrator", "database", "identity", "trading")
 INITDB_TIMEOUT_S = 60.0
 PSQL_TIMEOUT_S = 30.0
 LOGIN_TIMEOUT_S = 5.0
+MARKER_BYTES_MAX = 200
 MAX_CONNECTIONS = 60
 SHARED_BUFFERS_MB = 64
 
@@ -132,12 +133,28 @@ class PostgresEngine:
         """Create the platform's roles and database; skipped when they are as written here."""
         sql = self._roles_sql()
         wanted = _digest(sql)
-        if self._roles_marker.exists() and self._roles_marker.read_text() == wanted:
+        if self._settled() == wanted:
             return
         code, said = await self._psql("postgres", sql)
         if code != 0:
             raise ENGINE_SETUP_FAILED.error(engine=NAME, detail=said.strip()[-500:])
-        write_private(self._roles_marker, wanted.encode())
+        replace_for(self._owner, self._roles_marker, wanted.encode())
+
+    def _settled(self) -> str:
+        """For which roles the cluster was set up; nothing when that cannot be read plainly."""
+        try:
+            descriptor = os.open(self._roles_marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return ""
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - wraps an open descriptor
+            return file.read(MARKER_BYTES_MAX).decode(errors="replace")
+
+    @property
+    def _owner(self) -> tuple[int, int] | None:
+        """Who runs the server, if that is somebody else."""
+        if self._confinement is None:
+            return None
+        return self._confinement.user.uid, self._confinement.user.gid
 
     @property
     def _libraries(self) -> Path:
@@ -171,8 +188,8 @@ class PostgresEngine:
         fresh = self._version_folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         password_file = self._version_folder / "initial-password"
-        write_private(password_file, self._password(SUPERUSER).reveal().encode())
-        hand_over(password_file, self._confinement)
+        password = self._password(SUPERUSER).reveal()
+        replace_for(self._owner, password_file, password.encode())
         try:
             await self._initdb(fresh, password_file)
         finally:
@@ -201,10 +218,7 @@ class PostgresEngine:
 
     def _write_configuration(self) -> None:
         for name, text in (("aitrading.conf", self._configuration()), ("aitrading.hba", _HBA)):
-            path = self._data / name
-            if not path.exists() or path.read_text() != text:
-                write_private(path, text.encode())
-                hand_over(path, self._confinement)
+            replace_for(self._owner, self._data / name, text.encode())
 
     def _configuration(self) -> str:
         values = {
@@ -212,7 +226,7 @@ class PostgresEngine:
             "port": self._folders.port,
             "unix_socket_directories": self._inside(self._socket_folder),
             "unix_socket_permissions": "0700",
-            "hba_file": self._inside(self._data / "aitrading.hba"),
+            "hba_file": self._inside(self._data) / "aitrading.hba",
             "password_encryption": "scram-sha-256",
             "max_connections": MAX_CONNECTIONS,
             "superuser_reserved_connections": 3,
