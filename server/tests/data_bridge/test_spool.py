@@ -114,6 +114,34 @@ async def test_a_damaged_segment_is_set_aside(
         assert total(bridge) == 10
 
 
+@async_test
+async def test_a_segment_that_was_damaged_while_it_waited_does_not_keep_the_bridge_from_starting(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    folder = world.home / "spool" / "data-bridge"
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        bridge.store.failure = AWAY
+        await device.until_acknowledged(device.send(ticks(10)))
+        handover = await bridge.get(SegmentHandover)
+        await eventually(lambda: handover.state == "DEGRADED")
+        await device.until_acknowledged(device.send(ticks(10, first=11)))
+        await eventually(lambda: len(segments(folder)) > 1)
+    damaged = segments(folder)[0]
+    data = bytearray(damaged.read_bytes())
+    data[90] ^= 0x01
+    damaged.write_bytes(data)
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        await eventually(lambda: total(bridge) == 10)
+        assert len(list(folder.glob("*.corrupt"))) == 1
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        assert device.durable() == 20, "what came behind the damage is remembered"
+
+
 def segments(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.suffix not in (".lock", ".corrupt"))
 

@@ -10,7 +10,12 @@ from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import DeviceId
-from aitrading.core.protocol.error_codes import LINK_LIMIT_EXCEEDED, LINK_STREAM_CONFLICT
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.error_codes import (
+    LINK_LIMIT_EXCEEDED,
+    LINK_STREAM_CONFLICT,
+    SEGMENT_CORRUPT,
+)
 from aitrading.core.protocol.ingest import IngestHeader, decode_record
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import Refusal, StreamPosition
@@ -19,6 +24,7 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import TickStore
 from aitrading.server.kit.ingest_api import StreamOpening
 
+_log: Final = get_logger(__name__)
 RECOVERY_READ_BYTES: Final = 4 * 1024 * 1024
 STREAMS_PER_DEVICE_MAX: Final = 4_096
 """Streams, old epochs included, that one device may open between two starts of the bridge."""
@@ -94,9 +100,24 @@ class StreamDirectory:
         self._per_device: Counter[UUID] = Counter()
 
     async def recover(self, spool: Spool) -> None:
-        """Learn from the spool what was acknowledged before the restart."""
+        """Learn from the spool what was acknowledged before the restart.
+
+        A damaged segment is set aside and told of; what follows it is not held up.
+        """
+        if spool.recovery.torn_bytes:
+            _log.warning(
+                "the spool ended in the middle of a write; the rest was cut off",
+                torn_bytes=spool.recovery.torn_bytes,
+            )
         position = spool.first_position
-        while records := await spool.read(position, RECOVERY_READ_BYTES):
+        while True:
+            try:
+                records = await spool.read(position, RECOVERY_READ_BYTES)
+            except AitradingError as exc:
+                position = await _behind_damage(spool, position, exc)
+                continue
+            if not records:
+                return
             self.learn(
                 decode_record(record.payload).header
                 for record in records
@@ -194,3 +215,22 @@ def _opening(said: StreamDeclaration) -> StreamOpening:
         epoch=said.epoch,
         digits=said.digits,
     )
+
+
+async def _behind_damage(spool: Spool, position: int, damage: AitradingError) -> int:
+    """Set the segment of a position aside and give the position behind it; raises what is no damage."""
+    found = [
+        each for each in spool.sealed() if each.first_position <= position <= each.last_position
+    ]
+    if damage.spec is not SEGMENT_CORRUPT or not found:
+        raise damage
+    (segment,) = found
+    path = await spool.quarantine(segment)
+    _log.critical(
+        "a segment of acknowledged ticks is damaged and was set aside",
+        segment=segment.token,
+        path=str(path),
+        records=segment.records,
+        reason=damage.message,
+    )
+    return segment.last_position + 1
