@@ -61,6 +61,7 @@ class Gateway:
     revoked: list[tuple[TenantId | None, UUID]]
     keys: FieldKeys
     masters: MasterFolder
+    masters_folder: Path
     database: str
 
     async def post(self, path: str, body: Any = None, **headers: str) -> EdgeAnswer:
@@ -159,7 +160,8 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                 bus = MemoryBus(broker, clock=clock, ids=server.ids, errors=server.errors)
                 await bus.start()
                 await bus.subscribe(DeviceRevoked, note)
-                masters = MasterFolder(write_masters(Path(home) / "keys"), environment=DEVELOPMENT)
+                masters_folder = write_masters(Path(home) / "keys")
+                masters = MasterFolder(masters_folder, environment=DEVELOPMENT)
                 keys = FieldKeys(masters.load)
                 identity = Identity(
                     IdentityParts(
@@ -197,6 +199,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                         revoked=revoked,
                         keys=keys,
                         masters=masters,
+                        masters_folder=masters_folder,
                         database=database,
                     )
                 await identity.revocations.stop()

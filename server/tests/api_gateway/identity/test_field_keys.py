@@ -95,3 +95,49 @@ async def test_a_value_moved_to_another_row_does_not_open(gateway: Running, own:
         assert refused.value.code == "FIELD_UNREADABLE"
         assert (await gate.login(tenant, "victim")).status == 200
         assert (await gate.login(tenant, "thief")).status == 500
+
+
+def replace_master(gate: Any) -> None:
+    """As if somebody had put another home's key there."""
+    (path,) = (gate.masters_folder).glob("master-*.key")
+    path.write_bytes(b"\x42" * 32)
+
+
+@async_test
+async def test_keys_of_another_home_are_told_to_the_host_and_not_to_strangers(
+    gateway: Running, own: str
+) -> None:
+    async with gateway(own) as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        replace_master(gate)
+        gate.identity.login._keys._masters = gate.masters.load()
+        answer = await gate.login(tenant)
+        assert (answer.status, answer.json["error"]["code"]) == (500, "INTERNAL_ERROR")
+        with pytest.raises(AitradingError) as refused:
+            await gate.command("keys/rotate")
+        assert refused.value.code == "FIELD_KEY_UNREADABLE"
+        assert len(gate.masters.numbers()) == 1, "nothing was changed"
+
+
+@async_test
+async def test_a_missing_master_key_is_listed_with_what_it_wraps(
+    gateway: Running, own: str
+) -> None:
+    async with gateway(own) as gate:
+        await gate.tenant()
+        await gate.command("keys/rotate")
+        newest = gate.masters.numbers()[-1]
+        (gate.masters_folder / f"master-{newest:04d}.key").unlink()
+        listed = {each["number"]: each for each in await gate.listing("keys")}
+        assert (listed[newest]["present"], listed[newest]["wraps"]) == (False, 2)
+
+
+@async_test
+async def test_a_cut_master_key_is_no_key(gateway: Running, own: str) -> None:
+    async with gateway(own) as gate:
+        for length in (0, 10, 16, 24, 31, 33):
+            (gate.masters_folder / "master-0001.key").write_bytes(b"k" * length)
+            with pytest.raises(AitradingError) as refused:
+                gate.masters.load()
+            assert refused.value.code == "KEY_INVALID"

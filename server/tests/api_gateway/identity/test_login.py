@@ -394,3 +394,60 @@ async def test_a_flood_of_logins_waits_outside_and_the_rest_goes_on(
             finally:
                 go_on.set()
         assert sorted(login.result().status for login in logins) == [200] * 34 + [503] * 6
+
+
+@async_test
+async def test_a_password_that_was_reset_while_it_was_checked_opens_nothing(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        hasher, checked, reset = gate.identity.login._hasher, asyncio.Event(), asyncio.Event()
+        verify = hasher.verify
+
+        async def slow(*given: Any) -> bool:
+            matches = await verify(*given)
+            checked.set()
+            await reset.wait()
+            return matches
+
+        monkeypatch.setattr(hasher, "verify", slow)
+        late = asyncio.ensure_future(gate.login(tenant))
+        await checked.wait()
+        await gate.command("users/password", tenant=tenant, user="trader")
+        reset.set()
+        assert (await late).status == 401
+
+
+@async_test
+async def test_a_reset_ends_links_that_were_given_out(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        link = await gate.command("login-link", tenant=tenant, user="trader")
+        await gate.command("users/password", tenant=tenant, user="trader")
+        assert (await gate.post("/auth/link", {"code": link["code"]})).status == 403
+
+
+@async_test
+async def test_every_spelling_of_a_name_counts_as_one(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        spellings = ("trader", "Trader", " trader", "TRADER ", "tRader", "  trader ", "traDER")
+        statuses = [
+            (await gate.login(name, user, "wrong wrong wrong")).status
+            for name in (tenant, tenant.upper())
+            for user in spellings
+        ]
+        assert statuses.count(401) == statuses.index(429), "once it waits, every spelling waits"
+
+
+@async_test
+async def test_what_is_no_text_is_refused_and_no_error_of_ours(gateway: Running) -> None:
+    async with gateway() as gate:
+        raw = b'{"tenant":"\xff","username":"x","password":"y"}'
+        answer = await gate.server.edge("POST", "/api/v1/auth/login", body=raw)
+        assert (answer.status, answer.json["error"]["code"]) == (400, "REQUEST_INVALID")
+        assert (await gate.get("/auth/me/")).status == 404, "no redirect to an address of ours"

@@ -148,7 +148,9 @@ class TickPoller:
         for symbol in self._symbols:
             await self._open(self.account, symbol)
         self._state = ComponentState.HEALTHY
-        _log.info("terminal connected", login=self.account.login, symbols=len(self._symbols))
+        _log.info(
+            "terminal connected", account=shortened(self.account.login), symbols=len(self._symbols)
+        )
 
     async def _open(self, account: AccountInfo, symbol: str) -> None:
         digits, newest_ms = await self._terminal.run(lambda terminal: describe(terminal, symbol))
@@ -260,3 +262,8 @@ class TickPoller:
         if arrived and self._is_in_time and answer.is_complete:
             self._broker_clock.arrived(newest_ms, receive_ns // NS_PER_MS)
             self._journal.broker_offset_s = self._broker_clock.offset_s
+
+
+def shortened(login: int) -> str:
+    """An account's number as a log may show it: enough to tell one's own accounts apart."""
+    return f"...{login % 1_000:03d}"

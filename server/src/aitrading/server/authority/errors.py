@@ -37,6 +37,15 @@ KEY_EXISTS = ErrorSpec(
     remedy="Keep the existing key; remove it by hand only when it is truly replaced.",
     severity=Severity.ERROR,
 )
+KEY_NOT_STORED = ErrorSpec(
+    code="KEY_NOT_STORED",
+    category=Category.RETRYABLE,
+    message="The new key `{name}` could not be written to {folder}: {reason}.",
+    why="The disk is full or read-only, or the folder is not ours.",
+    remedy="Make room or give the folder back, then try again. Nothing was changed.",
+    http_status=503,
+    severity=Severity.ERROR,
+)
 AUTHORITY_MISMATCH = ErrorSpec(
     code="AUTHORITY_MISMATCH",
     category=Category.FATAL,

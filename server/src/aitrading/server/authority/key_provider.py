@@ -16,6 +16,7 @@ from aitrading.server.authority.errors import (
     KEY_EXISTS,
     KEY_EXPOSED,
     KEY_MISSING,
+    KEY_NOT_STORED,
     KEY_PROVIDER_REFUSED,
 )
 
@@ -80,6 +81,9 @@ class LocalKeyProvider(KeyProvider):
             os.link(fresh, path)
         except FileExistsError as exc:
             raise KEY_EXISTS.error(name=name) from exc
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            raise KEY_NOT_STORED.error(name=name, folder=str(self._folder), reason=reason) from exc
         finally:
             fresh.unlink(missing_ok=True)
         _sync_folder(self._folder)

@@ -49,9 +49,15 @@ from aitrading.server.engines.postgres import SUPERUSER, PostgresEngine, Postgre
 from aitrading.server.engines.process import start_process
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
+from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.personal_data.keys import FieldKeys
+from aitrading.server.personal_data.masters import FOLDER, MasterFolder
 from aitrading.server.supervisor.assembly import Kit
 from aitrading.server.supervisor.home import UNPACKED
 
+KEYS_CHECKED: Final = "0014_keys_checked_at_start.sql"
+"""Backups before this migration hold nothing that the role of the check may read."""
+DEVELOPMENT: Final = "development"
 POSTGRES_START_S: Final = 60.0
 REBUILD_TIMEOUT_S: Final = 6 * 3_600
 _OF_THE_FILE: Final = (BACKUP_DAMAGED, BACKUP_KEY_WRONG, BACKUP_TOO_NEW, BACKUP_UNREADABLE)
@@ -176,10 +182,19 @@ async def _rebuild_postgres(
         try:
             async with pool.platform_read() as tx:
                 await require_row_security(tx)
+            if any(mark.file == KEYS_CHECKED for mark in manifest.marker.migrations):
+                await _require_keys(pool, staging)
             book = BackupBook(pool, kit.clock, kit.ids)
             await book.restored(manifest.marker.backup, str(home))
         finally:
             await pool.stop()
+
+
+async def _require_keys(pool: PostgresPool, staging: Path) -> None:
+    """A backup whose keys do not open its database gives back a platform that nobody can enter."""
+    masters = MasterFolder(staging / "keys" / FOLDER, environment=DEVELOPMENT)
+    async with pool.tenant_read(PLATFORM) as tx:
+        await FieldKeys(masters.load).of(tx)
 
 
 def _load(engine: PostgresEngine, dump: Path) -> None:

@@ -104,3 +104,12 @@ CLI_FAILED: Final = ErrorSpec(
     why="This is a defect of the command, not of what it was asked.",
     remedy="Report it with the output of the same command under AITRADING_TRACEBACK=1.",
 )
+CLI_NAME_UNKNOWN: Final = ErrorSpec(
+    code="CLI_NAME_UNKNOWN",
+    category=Category.DENIED,
+    message="There is no {what} called `{name}`.",
+    why="The name is misspelt, or it was removed.",
+    remedy="`aitrading tenant list` and `aitrading user list --tenant NAME` show who there is.",
+    http_status=404,
+    severity=Severity.INFO,
+)

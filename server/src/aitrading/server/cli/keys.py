@@ -17,6 +17,7 @@ class MasterKey(msgspec.Struct):
     number: int
     wraps: int
     newest: bool
+    present: bool
 
 
 class Rotation(msgspec.Struct):
@@ -37,10 +38,11 @@ def keys() -> None:
 def list_keys(*, as_json: bool, home: Path) -> None:
     """List the master keys and how many organisations' keys each wraps.
 
-    A file in `keys/fields` that wraps none is needed for older backups only.
+    A file in `keys/fields` that wraps none is needed for older backups only. One that is not
+    present and wraps some is missing: restore it, or what it wraps is lost.
     """
     found = Host(home).get("keys", list[MasterKey])
-    show_answer(found, as_json=as_json, fields=("number", "wraps", "newest"))
+    show_answer(found, as_json=as_json, fields=("number", "wraps", "newest", "present"))
 
 
 @keys.command()
@@ -53,3 +55,7 @@ def rotate(*, as_json: bool, home: Path) -> None:
     """
     done = Host(home).post("keys/rotate", {}, Rotation)
     show_answer(done, as_json=as_json, fields=("number", "rewrapped"))
+    if not as_json:
+        click.echo(
+            "Make a backup now: an older one cannot open what is written from here on.", err=True
+        )

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from aitrading.server.cli.administration import show_answer
+from aitrading.server.cli.errors import CLI_NAME_UNKNOWN
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json, show_table
@@ -56,9 +57,12 @@ class _Named(msgspec.Struct):
     name: str
 
 
-def _id_of(known: list[_Named], wanted: str) -> str:
-    """The id that goes with a name; what is no known name is asked for as it is."""
-    return next((each.id for each in known if each.name == wanted), wanted)
+def _id_of(known: list[_Named], wanted: str, *, what: str) -> str:
+    """The id that goes with a name or is it; raises `CLI_NAME_UNKNOWN`."""
+    for each in known:
+        if wanted in (each.name, each.id):
+            return each.id
+    raise CLI_NAME_UNKNOWN.error(what=what, name=wanted)
 
 
 def _whose(command: Any) -> Any:
@@ -104,8 +108,9 @@ def show(*, person: str, as_json: bool, home: Path) -> None:
     """Show what a person is entitled to now, as services are told it; exit code 1 when nothing."""
     host = Host(home)
     name = host.person(person)
-    tenant = _id_of(host.get("tenants", list[_Named]), name["tenant"])
-    user = _id_of(host.get("users", list[_Named], tenant=name["tenant"]), name["user"])
+    tenant = _id_of(host.get("tenants", list[_Named]), name["tenant"], what="organisation")
+    people = host.get("users", list[_Named], tenant=name["tenant"])
+    user = _id_of(people, name["user"], what="person")
     found = host.ask(DATABASE, f"/internal/v1/subscriptions/{user}", Entitled, tenant=tenant)
     if as_json:
         show_json(found)

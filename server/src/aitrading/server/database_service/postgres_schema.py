@@ -12,6 +12,8 @@ from aitrading.server.kit.bundle import PostgresAccess, ServiceBundle
 from aitrading.server.kit.migrations import MigrationRunner
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
+from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.sealing import sealing_step
 from aitrading.server.personal_data.service import masters_of
 
@@ -45,16 +47,18 @@ def runner_of(bundle: ServiceBundle, clock: Clock) -> MigrationRunner:
 class PostgresSchema:
     """Applies the migrations of every room of the house, then asks the row-security gate.
 
-    `start` raises what the runner raises, or `ROW_SECURITY_BROKEN`.
+    `start` raises what the runner raises, `ROW_SECURITY_BROKEN`, or `FIELD_KEY_UNREADABLE` and
+    its kin where the master keys are not those of this database.
     """
 
     name: ClassVar[str] = "postgres-schema"
 
-    def __init__(self, runner: MigrationRunner, pool: PostgresPool) -> None:
+    def __init__(self, runner: MigrationRunner, pool: PostgresPool, keys: FieldKeys) -> None:
         self.state = ComponentState.NEW
         self.depends_on = (pool.name,)
         self._runner = runner
         self._pool = pool
+        self._keys = keys
 
     async def start(self) -> None:
         """Return when the schema is right and the wall between tenants holds."""
@@ -62,6 +66,8 @@ class PostgresSchema:
         await self._runner.apply()
         async with self._pool.platform_read() as tx:
             await require_row_security(tx)
+        async with self._pool.tenant_read(PLATFORM) as tx:
+            await self._keys.of(tx)
         self.state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -107,6 +107,7 @@ from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.user_subscriptions import UserSubscriptions
 from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.personal_data.service import field_keys_of
 
 NAME: Final = "database-service"
 WRITER_MAY_WAIT_MS: Final = 120_000
@@ -118,6 +119,7 @@ def _providers(manager: ImportManager) -> None:
     for source in (
         _pool,
         runner_of,
+        field_keys_of,
         _clickhouse,
         _port,
         _schema,

@@ -36,6 +36,7 @@ from aitrading.server.kit.http_errors import (
     INTERNAL_ERROR,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    REQUEST_INVALID,
     error_json,
 )
 
@@ -95,7 +96,7 @@ def build_app(
     routes: list[BaseRoute] = [
         Route(each.path, _EndpointApp(parts, each), methods=[each.method]) for each in endpoints
     ]
-    return _Guard(parts, Router([*routes, *pages], default=_nothing_here))
+    return _Guard(parts, Router([*routes, *pages], default=_nothing_here, redirect_slashes=False))
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,8 +114,11 @@ class _EndpointApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = self._endpoint
         scope["aitrading.route"] = declared.path
+        scope["aitrading.public"] = declared.access.public
         request = Request(scope, receive)
         caller = self._caller(scope, request)
+        if not declared.access.peers:
+            _require_known(request, declared)
         call = Call(
             request,
             caller=caller,
@@ -192,6 +196,8 @@ class _Guard:
             _log.error("a request failed", exc_info=exc, path=scope["path"])
         if answer.status:
             raise ConnectionAbortedError("the answer had begun when it failed") from exc
+        if scope.get("aitrading.public") and error.spec.category is Category.FATAL:
+            error = INTERNAL_ERROR.error()  # what is broken inside is nothing for strangers
         headers = _error_headers(exc, error)
         body = error_json(error, scope["aitrading.request_id"])
         status = error.spec.http_status
@@ -243,6 +249,17 @@ class _Answer:
             *self._always,
             *(pair for pair in _SECURITY_HEADERS if pair[0] not in chosen),
         ]
+
+
+def _require_known(request: Request, declared: Endpoint) -> None:
+    """A misspelt parameter that is ignored gives other data than was asked for, without a word."""
+    known = [field.name for field in declared.query]
+    for name in request.query_params:
+        if name not in known:
+            such = ", ".join(f"`{each}`" for each in known) or "none"
+            raise REQUEST_INVALID.error(
+                reason=f"`{name[:64]}` is no parameter of this address; it has {such}"
+            )
 
 
 def _as_response(answer: object) -> Response:

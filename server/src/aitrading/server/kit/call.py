@@ -137,5 +137,10 @@ class Call:
             raise REQUEST_INVALID.error(reason="the content type is not application/json")
         try:
             return msgspec.json.decode(await self.body(), type=shape)
-        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as exc:
+        except (
+            msgspec.ValidationError,
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ) as exc:
             raise REQUEST_INVALID.error(reason=str(exc)) from exc

@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from aitrading.core.security.crypto_fields import FieldKey
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.crypto_fields import FIELD_KEY_BYTES, FieldKey
+from aitrading.core.security.errors import KEY_INVALID
 from aitrading.core.security.field_encryption import MasterKeys
 from aitrading.server.authority.key_provider import LocalKeyProvider
 
@@ -25,7 +27,7 @@ class MasterFolder:
 
     def add(self) -> int:
         """Make the next master key, which wraps from now on; gives its number."""
-        number = self.numbers()[-1] + 1
+        number = max(self.numbers(), default=0) + 1
         self._provider.store(_file(number), FieldKey.generate())
         return number
 
@@ -37,7 +39,14 @@ class MasterFolder:
     def load(self) -> MasterKeys:
         """Every master key; raises `KEY_MISSING` without any, `KEY_EXPOSED` for a readable one."""
         numbers = self.numbers() or [1]
-        return MasterKeys({number: self._provider.load(_file(number)) for number in numbers})
+        return MasterKeys({number: self._load(number) for number in numbers})
+
+    def _load(self, number: int) -> Secret[bytes]:
+        key = self._provider.load(_file(number))
+        if len(key.reveal()) != FIELD_KEY_BYTES:
+            expected = f"{FIELD_KEY_BYTES} bytes in {FOLDER}/{_file(number)}"
+            raise KEY_INVALID.error(expected=expected)
+        return key
 
 
 def _file(number: int) -> str:

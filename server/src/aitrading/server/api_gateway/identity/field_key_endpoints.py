@@ -24,6 +24,8 @@ class MasterKey(msgspec.Struct, frozen=True, kw_only=True):
     wraps: int
     """How many organisations' keys, the platform's own among them."""
     newest: bool
+    present: bool
+    """Whether its file is in `keys/fields`; without it, what it wraps cannot be read."""
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,23 +50,34 @@ class FieldKeyEndpoints:
     async def list(self, call: Call) -> list[MasterKey]:
         """Every master key, the oldest first."""
         del call
-        wraps: Counter[int | None] = Counter()
+        wraps: Counter[int] = Counter()
         async for tenant in self._tenants():
             async with self._pool.tenant_read(tenant) as tx:
-                wraps[await self._keys.wrapped_by(tx)] += 1
-        numbers = self._masters.numbers()
+                number = await self._keys.wrapped_by(tx)
+            if number is not None:
+                wraps[number] += 1
+        present = self._masters.numbers()
         return [
-            MasterKey(number=number, wraps=wraps[number], newest=number == numbers[-1])
-            for number in numbers
+            MasterKey(
+                number=number,
+                wraps=wraps[number],
+                newest=number == max(present, default=0),
+                present=number in present,
+            )
+            for number in sorted({*present, *wraps})
         ]
 
     @endpoint("POST", f"{ADMIN_PATH}/keys/rotate", access=ADMIN, answer=Rotation)
     async def rotate(self, call: Call) -> Rotation:
         """Make a new master key and wrap every organisation's key with it.
 
-        Sealed values stay as they are. Interrupted, it has wrapped some; repeated, it wraps all.
+        Every key is opened first: with one that cannot be, nothing is changed. Sealed values stay
+        as they are. Interrupted, it has wrapped some; repeated, it wraps all.
         """
         del call
+        async for tenant in self._tenants():
+            async with self._pool.tenant_read(tenant) as tx:
+                await self._keys.of(tx)
         number, rewrapped = self._masters.add(), 0
         async for tenant in self._tenants():
             rewrapped += await self._rewrap(tenant, number)

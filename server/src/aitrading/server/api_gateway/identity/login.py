@@ -52,8 +52,8 @@ class LoginName:
     user: str
 
     def key(self) -> bytes:
-        """Tells names apart in the throttle without keeping them."""
-        return sha256(f"{self.tenant}\0{self.user}".encode())
+        """Tells names apart in the throttle without keeping them; spellings of one are one."""
+        return sha256(f"{_cleaned(self.tenant)}\0{_cleaned(self.user)}".encode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,12 +177,22 @@ class Login:
             return Account(tenant=tenant, user=NOBODY, password_hash=None)
         return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])
 
+    async def _open(self, tx: TenantTransaction, account: Account) -> SessionTickets | None:
+        """A session, if the verified password is the one that counts now.
+
+        Hashing takes its time, and a reset meanwhile must not let the old password in. The lock
+        makes a reset that comes now wait, and end the session that begins here.
+        """
+        held = await tx.fetch_value(_SQL["hold_password"], account.user)
+        if held != account.password_hash:
+            return None
+        return await self._sessions.open(tx, account.user, Authentication.PASSWORD)
+
     async def _decide(self, account: Account, *, matches: bool) -> SessionTickets:
         if matches:
-            return await self._replay.once(
-                account.tenant,
-                lambda tx: self._sessions.open(tx, account.user, Authentication.PASSWORD),
-            )
+            opened = await self._replay.once(account.tenant, lambda tx: self._open(tx, account))
+            if opened is not None:
+                return opened
         async with self._pool.tenant_tx(account.tenant) as tx:
             await self._audit.add(
                 tx,

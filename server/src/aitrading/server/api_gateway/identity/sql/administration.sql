@@ -22,6 +22,9 @@ SELECT id, name_sealed, display_name_sealed, role, state, created_at
 -- name: set_password
 UPDATE identity.users SET password_hash = $2 WHERE id = $1 RETURNING id;
 
+-- name: forget_login_links
+DELETE FROM identity.login_links WHERE user_id = $1;
+
 -- name: set_user_state
 UPDATE identity.users SET state = $2 WHERE id = $1 RETURNING id;
 

@@ -4,6 +4,9 @@ SELECT id FROM identity.tenants WHERE name = $1;
 -- name: find_user_by_name
 SELECT id, password_hash FROM identity.users WHERE name_index = $1;
 
+-- name: hold_password
+SELECT password_hash FROM identity.users WHERE id = $1 FOR SHARE;
+
 -- name: find_user
 SELECT u.id, u.name_sealed, u.display_name_sealed, u.role, u.state, t.name AS tenant_name,
        t.state AS tenant_state, coalesce(s.version, 0) AS entitlement_version
