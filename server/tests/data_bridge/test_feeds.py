@@ -11,6 +11,7 @@ from starlette.types import Message
 from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.event_bus import EventEnvelope
 from aitrading.core.infrastructure.events import FeedStateChanged, MarketDataReceived
+from aitrading.core.kit.clock import NS_PER_S, SystemClock, rfc3339_of_ns
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
@@ -43,7 +44,9 @@ QUICK = {"feed.delayed_after_s": "0.4", "feed.stale_after_s": "0.8", "feed.dead_
         (0.1, 0.1, False, FeedState.STALE),
         (900.0, 0.1, True, FeedState.DEAD),
         (0.1, 900.0, False, FeedState.DEAD),
-        (None, 1.0, True, FeedState.DEAD),
+        (None, 1.0, True, FeedState.UNKNOWN),
+        (None, 1.0, False, FeedState.UNKNOWN),
+        (None, 900.0, True, FeedState.DEAD),
     ],
 )
 def test_a_feed_is_judged_by_its_age_and_its_link(
@@ -153,19 +156,35 @@ async def test_feeds_and_quotes_page_by_page(
 
 
 @async_test
+async def test_whoever_shows_quotes_is_told_the_limits_in_force(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={**QUICK, "stream.heartbeat_s": "7"}) as bridge:
+        _, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert page["limits"] == {
+            "delayed_after_s": 0.4, "stale_after_s": 0.8, "dead_after_s": 1.2, "heartbeat_s": 7,
+        }  # fmt: skip
+
+
+@async_test
 async def test_after_a_restart_the_last_known_quotes_answer(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
-    known = LastQuote(
-        symbol="EURUSD", stream=UUID(int=5), sequence=9, bid="1.08000", ask=None,
-        time="2026-11-20T21:59:59.000000Z",
-    )  # fmt: skip
+    clock = SystemClock()
+
+    def known(symbol: str, age_s: int) -> LastQuote:
+        time = rfc3339_of_ns(clock.now_ns() - age_s * NS_PER_S)
+        return LastQuote(
+            symbol=symbol, stream=UUID(int=5), sequence=9, bid="1.08000", ask=None, time=time
+        )
+
+    quotes = (known("EURUSD", 2), known("GBPUSD", 880), known("USDJPY", 901))
     async with running_bridge(world) as bridge:
-        bridge.store.quotes = LastQuotes(source="cache", quotes=(known,))
+        bridge.store.quotes = LastQuotes(source="cache", quotes=quotes)
         _, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
         assert page["source"] == "cache"
-        assert page["items"][0]["state"] == "DEAD"
-        assert page["items"][0]["time"] == known.time
+        assert [one["state"] for one in page["items"]] == ["UNKNOWN", "UNKNOWN", "DEAD"]
+        assert [one["time"] for one in page["items"]] == [one.time for one in quotes]
         fallback = bridge.health.report()["resilience"]["fallback"]["bridge-quotes"]
         assert fallback["active"]
         bridge.devices.add(identity)

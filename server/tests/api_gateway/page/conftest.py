@@ -35,6 +35,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 COOKIE = "__Host-aitrading"
 HALT_REASON = "Orders are refused with TRADING_NOT_AVAILABLE: this release has no order engine."
+LIMITS = {"delayed_after_s": 10, "stale_after_s": 60, "dead_after_s": 900, "heartbeat_s": 20}
+PONG = b'{"type":"pong"}'
 NO_ANSWER = {"error": {"code": "X", "message": "No answer.", "remedy": "Wait."}}
 
 
@@ -53,7 +55,10 @@ class Backend:
         self.healthy = True
         self.token = ""
         self._sockets: set[asyncio.StreamWriter] = set()
-        self.streaming = True
+        self.streaming = self.answering = True
+        self.limits = dict(LIMITS)
+        self.pongs = 0
+        self.known: list[dict[str, Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def fail(self, service: str) -> None:
@@ -74,7 +79,9 @@ class Backend:
     def reset(self) -> None:
         """Everything works again, for the next test."""
         self.view = example_view()
-        self.healthy = self.streaming = True
+        self.healthy = self.streaming = self.answering = True
+        self.limits = dict(LIMITS)
+        self.known = []
         self.token_is_old = False
         self.logouts = 0
 
@@ -88,7 +95,7 @@ class Backend:
                 *pages.routes(),
                 Route("/health/live", lambda _: Response("ok")),
                 Route("/api/v1/health", self._health),
-                Route("/api/v1/quotes", self._nothing),
+                Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/auth/login", self._login, methods=["POST"]),
                 Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
@@ -104,8 +111,8 @@ class Backend:
             return _json(NO_ANSWER, 503)
         return _json(msgspec.structs.replace(self.view, now=stamp()))
 
-    async def _nothing(self, _: Request) -> Response:
-        return _json({"items": []})
+    async def _quotes(self, _: Request) -> Response:
+        return _json({"items": self.known, "limits": self.limits})
 
     async def _no_ticks(self, _: Request) -> Response:
         return _json({"ticks": [], "next": None})
@@ -190,7 +197,7 @@ class Backend:
             await asyncio.wait_for(server.wait_closed(), 2)
 
     async def _subscribe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A WebSocket that only sends: upgrade, then text frames until the page leaves."""
+        """A WebSocket: upgrade, then text frames until the page leaves; a ping is answered."""
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             if "upgrade: websocket" not in head.lower() or not self.streaming:
@@ -199,7 +206,10 @@ class Backend:
                 return
             writer.write(upgrade_answer(head))
             self._sockets.add(writer)
-            await reader.read()
+            while await reader.read(4_096):  # a page says nothing but `ping`
+                if self.answering:
+                    writer.write(text_frame(PONG))
+                    self.pongs += 1
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -110,7 +110,7 @@ class UpdateRiskLimits(Event, frozen=True, kw_only=True):
 
 
 class FeedStateChanged(Event, frozen=True, kw_only=True):
-    """A symbol's feed became LIVE, DELAYED, STALE, CLOSED or DEAD."""
+    """A symbol's feed became LIVE, DELAYED, STALE, CLOSED, UNKNOWN or DEAD."""
 
     NAME: ClassVar[str] = "feed.state_changed"
 

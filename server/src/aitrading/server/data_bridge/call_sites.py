@@ -65,7 +65,7 @@ QUOTE_FALLBACK: Final = CallSite(
     strategy=Guard.FALLBACK,
     service=SERVICE,
     fault="The bridge restarted and no feed of the tenant has delivered yet.",
-    description="Answers with the last known quotes, marked DEAD and with their own time.",
+    description="Answers with the last known quotes with their own time, marked UNKNOWN, or DEAD by age.",
 )
 ALL_CALL_SITES: Final = (
     SEGMENT_HANDOVER,

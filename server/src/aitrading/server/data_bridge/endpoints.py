@@ -5,11 +5,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.last_known import QuoteReader
 from aitrading.server.data_bridge.quotes import Quote
+from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
@@ -25,12 +27,23 @@ PAGING: Final = (
 )
 
 
+class FeedLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """From when silence is no longer life: for whoever shows quotes while no news arrives."""
+
+    delayed_after_s: float
+    stale_after_s: float
+    dead_after_s: float
+    heartbeat_s: float
+    """A stream that said nothing for longer, not even `pong`, is lost."""
+
+
 class QuotesPage(msgspec.Struct, frozen=True, kw_only=True):
     """Newest quotes; `source` is `live`, or tells where the last known ones come from."""
 
     items: list[Quote]
     next_cursor: str | None
     source: str
+    limits: FeedLimits
 
 
 class FeedsPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +56,10 @@ class FeedsPage(msgspec.Struct, frozen=True, kw_only=True):
 class MarketDataEndpoints:
     """What a tenant sees of its own market data."""
 
-    def __init__(self, quotes: QuoteReader, feeds: FeedWatch) -> None:
+    def __init__(self, quotes: QuoteReader, feeds: FeedWatch, config: ConfigManager) -> None:
         self._quotes = quotes
         self._feeds = feeds
+        self._config = config
 
     @endpoint(
         "GET",
@@ -58,7 +72,9 @@ class MarketDataEndpoints:
         """The newest quote of each symbol."""
         known = await self._quotes.of_tenant(call.token.tenant)
         items, cursor = _page(call, known.quotes)
-        return QuotesPage(items=items, next_cursor=cursor, source=known.source)
+        return QuotesPage(
+            items=items, next_cursor=cursor, source=known.source, limits=self._limits()
+        )
 
     @endpoint(
         "GET",
@@ -68,9 +84,18 @@ class MarketDataEndpoints:
         query=PAGING,
     )
     async def feeds(self, call: Call) -> FeedsPage:
-        """The state of each feed: LIVE, DELAYED, STALE, CLOSED or DEAD, and why."""
+        """The state of each feed: LIVE, DELAYED, STALE, CLOSED, UNKNOWN or DEAD, and why."""
         items, cursor = _page(call, self._feeds.of_tenant(call.token.tenant))
         return FeedsPage(items=items, next_cursor=cursor)
+
+    def _limits(self) -> FeedLimits:
+        feeds = self._feeds.limits
+        return FeedLimits(
+            delayed_after_s=feeds.delayed_after_s,
+            stale_after_s=feeds.stale_after_s,
+            dead_after_s=feeds.dead_after_s,
+            heartbeat_s=self._config.get(StreamSettings).heartbeat_s,
+        )
 
 
 def _page(call: Call, entries: Sequence[T]) -> tuple[list[T], str | None]:

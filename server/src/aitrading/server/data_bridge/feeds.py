@@ -47,7 +47,7 @@ def judge(view: FeedView, settings: FeedSettings) -> tuple[FeedState, str]:
     if age_s >= settings.dead_after_s:
         return FeedState.DEAD, f"nothing newer than {_rounded(age_s)}"
     if view.event_age_s is None:
-        return FeedState.DEAD, NEVER
+        return FeedState.UNKNOWN, NEVER
     if not view.is_linked:
         return FeedState.STALE, "the device's link is down"
     if age_s >= settings.stale_after_s:
@@ -85,7 +85,21 @@ class FeedWatch:
         watched.source = source
         if watched.state is not FeedState.LIVE:
             self._judge(watched)
-        return watched.state or FeedState.DEAD
+        return watched.state or FeedState.UNKNOWN
+
+    def remembered(self, event_ms: int) -> FeedState:
+        """Of a feed whose newest tick is known from before a restart: what its age allows to say.
+
+        Nobody knows what came after it, so it is UNKNOWN, until its age alone makes it DEAD.
+        """
+        age_s = self._clock.now_ns() / NS_PER_S - event_ms / 1_000
+        is_dead = age_s >= self._settings().dead_after_s
+        return FeedState.DEAD if is_dead else FeedState.UNKNOWN
+
+    @property
+    def limits(self) -> FeedSettings:
+        """The ages at which a feed changes its state."""
+        return self._settings()
 
     def judge_all(self, streams: Iterable[BridgeStream]) -> None:
         """Let time act on these streams, ticks or not."""
@@ -95,9 +109,9 @@ class FeedWatch:
                 self._judge(watched)
 
     def state(self, key: FeedKey) -> FeedState:
-        """What is known now; a feed never heard of is DEAD."""
+        """What is known now; a feed never heard of is UNKNOWN."""
         watched = self._feeds.get(key)
-        return watched.state or FeedState.DEAD if watched else FeedState.DEAD
+        return (watched.state if watched else None) or FeedState.UNKNOWN
 
     def of_tenant(self, tenant: TenantId) -> list[Feed]:
         """The tenant's feeds in order of symbol."""
@@ -155,7 +169,7 @@ class FeedWatch:
         said = stream.declaration
         return Feed(
             symbol=said.symbol,
-            state=watched.state or FeedState.DEAD,
+            state=watched.state or FeedState.UNKNOWN,
             reason=watched.reason,
             since=rfc3339_of_ns(watched.since_ns),
             last_tick=rfc3339_of_ns(source.event_ms * NS_PER_MS) if source else None,

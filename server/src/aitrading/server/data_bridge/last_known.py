@@ -1,10 +1,10 @@
 """Quotes for everybody who asks: live ones, or after a restart the last known."""
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.resilience import Fallback
 from aitrading.core.kit.clock import NS_PER_S, Clock
@@ -32,8 +32,8 @@ class KnownQuotes(msgspec.Struct, frozen=True, kw_only=True):
 class QuoteReader:
     """Live quotes as soon as one feed of the tenant has delivered.
 
-    Before that, after a restart, the last known ones: they are marked DEAD, since nobody knows
-    what the market did meanwhile, and carry their own time. Without the database service there
+    Before that, after a restart, the last known ones: they are marked UNKNOWN (or DEAD,
+    when they are old enough), since nobody knows what the market did meanwhile, and carry their own time. Without the database service there
     are none, and the answer says so.
     """
 
@@ -76,7 +76,7 @@ class QuoteReader:
             )
             if known.source != UNAVAILABLE:
                 self._remember(tenant, known)
-        quotes = sorted((_quote(one) for one in known.quotes), key=lambda one: one.symbol)
+        quotes = sorted((self._quote(one) for one in known.quotes), key=lambda one: one.symbol)
         return KnownQuotes(source=known.source, quotes=tuple(quotes))
 
     def _recently(self, tenant: TenantId) -> LastQuotes | None:
@@ -93,16 +93,16 @@ class QuoteReader:
         del exc
         return LastQuotes(source=UNAVAILABLE, quotes=())
 
-
-def _quote(last: LastQuote) -> Quote:
-    return Quote(
-        symbol=last.symbol,
-        bid=last.bid,
-        ask=last.ask,
-        time=last.time,
-        state=FeedState.DEAD,
-        provisional=False,
-        sequence=last.sequence,
-        stream=last.stream,
-        account="",
-    )
+    def _quote(self, last: LastQuote) -> Quote:
+        event_ms = round(datetime.fromisoformat(last.time).timestamp() * 1_000)
+        return Quote(
+            symbol=last.symbol,
+            bid=last.bid,
+            ask=last.ask,
+            time=last.time,
+            state=self._feeds.remembered(event_ms),
+            provisional=False,
+            sequence=last.sequence,
+            stream=last.stream,
+            account="",
+        )

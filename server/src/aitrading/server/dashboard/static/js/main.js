@@ -3,16 +3,19 @@
 import { get } from "./api.js";
 import { ChartPanel } from "./chart.js";
 import { log } from "./events.js";
+import { LIVE } from "./feed_state.js";
 import { age, clock } from "./format.js";
 import { bindKeys } from "./keys.js";
 import { Platform } from "./platform.js";
-import { QuotesTable, keyOf } from "./quotes.js";
+import { QuotesTable } from "./quotes.js";
 import { nowMs } from "./server_time.js";
 import { keepAlive, logout, refresh } from "./session.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 
-const LEVELS = { LIVE: "good", DELAYED: "warn", STALE: "warn", CLOSED: "info", DEAD: "bad" };
+const LEVELS = { LIVE: "good", DELAYED: "warn", STALE: "warn", CLOSED: "info", UNKNOWN: "bad", DEAD: "bad" };
+const LIMITS_PERIOD_MS = 60_000;
+const LIMITS_RETRY_MS = 2_000;
 
 const quotes = new QuotesTable();
 const chart = new ChartPanel();
@@ -22,35 +25,36 @@ const stream = new Stream(`wss://${location.host}/api/v1/stream`, {
   renewSession: () => refresh({ force: true }),
 });
 let status = { state: "connecting", since: null, retryAt: null };
-const feeds = new Map();
+const logged = new Map();
 
 const handlers = {
   quote(message) {
     quotes.take(message);
     chart.take(message);
     strip.take(message);
-    feed(message);
   },
   feed(message) {
     quotes.feed(message);
-    feed(message);
   },
 };
 
-function feed(message) {
-  const { symbol, state, reason } = message;
-  const key = keyOf(message);
-  const before = feeds.get(key);
-  if (!state || before === state) return;
-  feeds.set(key, state);
-  if (before !== undefined) log(symbol, `feed ${before} → ${state}${reason ? ` · ${reason}` : ""}`, LEVELS[state]);
+/** While the stream is lost or the limits are not told, all are UNKNOWN: one line says that, not one each. */
+function feedChanged({ key, quote: { symbol, told, state }, why }) {
   countFeeds();
+  const before = logged.get(key);
+  const isOurs = status.state !== "live" || (state === "UNKNOWN" && told !== "UNKNOWN");
+  if (isOurs || before === state) return;
+  logged.set(key, state);
+  if (before !== undefined) log(symbol, `feed ${before} → ${state}${why ? ` · ${why}` : ""}`, LEVELS[state]);
 }
 
 function countFeeds() {
-  const live = [...feeds.values()].filter((value) => value === "LIVE").length;
-  const known = status.state === "live" ? live : "?";
-  document.querySelector("#feeds-live").textContent = feeds.size ? `${known}/${feeds.size}` : "–";
+  const { size, tally } = quotes;
+  const live = status.state === "live" ? tally.get(LIVE) ?? 0 : "?";
+  const feeds = document.querySelector("#feeds");
+  feeds.dataset.state = size === 0 ? "" : live === size ? "all" : "some";
+  feeds.title = [...tally].map(([state, count]) => `${count} ${state}`).join(", ") || "No feed yet";
+  document.querySelector("#feeds-live").textContent = size ? `${live}/${size}` : "–";
 }
 
 stream.addEventListener("message", ({ detail }) => handlers[detail.type]?.(detail));
@@ -63,6 +67,7 @@ stream.addEventListener("status", ({ detail }) => {
   showLink();
 });
 platform.addEventListener("change", ({ detail }) => log(detail.subject, detail.text, detail.level));
+quotes.addEventListener("state", ({ detail }) => feedChanged(detail));
 quotes.addEventListener("select", ({ detail }) => chart.show(detail));
 
 function showLink() {
@@ -77,14 +82,17 @@ function showLink() {
   document.querySelector("#lost-next").textContent = wait > 0 ? `Next try in ${Math.ceil(wait / 1000)} s.` : "Trying now…";
 }
 
-async function firstQuotes() {
+/** The last known quotes once, and the limits again and again: an operator may change them. */
+async function ask(path) {
   try {
-    const answer = await get("/api/v1/quotes");
-    for (const quote of answer.items) {
-      if (quotes.quote(keyOf(quote)) === undefined) quotes.take(quote);
-      feed(quote);
-    }
-  } catch { /* the stream brings them, or the banner tells why not */ }
+    const { items, limits } = await get(path);
+    quotes.limits = limits;
+    stream.heartbeatS = limits.heartbeat_s;
+    for (const quote of items) quotes.recall(quote);
+    setTimeout(() => ask("/api/v1/quotes?limit=1"), LIMITS_PERIOD_MS);
+  } catch { // until then every feed is UNKNOWN, and the banner tells why
+    setTimeout(() => ask(path), LIMITS_RETRY_MS);
+  }
 }
 
 async function leave() {
@@ -109,5 +117,5 @@ setInterval(showLink, 500);
 keepAlive(() => stream.renew());
 platform.start();
 stream.open();
-firstQuotes();
+ask("/api/v1/quotes");
 log("page", `opened at ${clock(nowMs())} UTC`);

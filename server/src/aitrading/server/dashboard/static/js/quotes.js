@@ -1,5 +1,6 @@
 // The quotes table. Messages change the book at once; the screen follows once per frame.
 
+import { LIVE, UNKNOWN, aged } from "./feed_state.js";
 import { age, points, priceParts, signed } from "./format.js";
 import { nowMs } from "./server_time.js";
 import { draw } from "./spark.js";
@@ -7,7 +8,6 @@ import { draw } from "./spark.js";
 const HISTORY_MS = 120_000;
 const HISTORY_STEP_MS = 1_000;
 const RATE_WINDOW_S = 10;
-const OLD_MS = 10_000;
 const FLASH_MS = 350;
 
 /** One row: a symbol of one account, since two accounts may quote it differently. */
@@ -23,7 +23,10 @@ class Quote {
     this.stream = null;
     this.bid = null;
     this.ask = null;
+    this.told = "";
+    this.reason = "";
     this.state = "";
+    this.heardAt = performance.now();
     this.sequence = "";
     this.provisional = false;
     this.timeMs = null;
@@ -44,7 +47,8 @@ class Quote {
       this[side] = message[side];
     }
     this.timeMs = Date.parse(message.time);
-    this.state = message.state ?? this.state;
+    this.heardAt = performance.now();
+    this.tell(message);
     this.sequence = message.sequence ?? this.sequence;
     this.provisional = message.provisional === true;
     this.stream = message.stream ?? this.stream;
@@ -56,6 +60,19 @@ class Quote {
     if (last && this.timeMs - last[0] < HISTORY_STEP_MS) last[1] = mid;
     else this.mids.push([this.timeMs, mid]);
     while (this.mids.length && this.mids[0][0] < this.timeMs - HISTORY_MS) this.mids.shift();
+  }
+
+  /** What the server says of the feed, true when it is said; `judge` lets it age. */
+  tell({ state, reason }) {
+    if (!state || (state === this.told && !reason)) return;
+    this.told = state;
+    this.reason = reason ?? "";
+  }
+
+  /** Since the quote was made, and at least since it was heard: a fast clock hides no silence. */
+  ageMs(now) {
+    const silentMs = performance.now() - this.heardAt;
+    return this.timeMs === null ? silentMs : Math.max(now - this.timeMs, silentMs);
   }
 
   get rate() {
@@ -73,6 +90,7 @@ export class QuotesTable extends EventTarget {
   #filter = "";
   #selected = null;
   #live = false;
+  #limits = null;
 
   constructor() {
     super();
@@ -90,7 +108,6 @@ export class QuotesTable extends EventTarget {
   }
 
   get selected() { return this.#selected; }
-  quote(key) { return this.#book.get(key); }
 
   set live(live) {
     this.#live = live;
@@ -98,13 +115,40 @@ export class QuotesTable extends EventTarget {
     this.#repaint();
   }
 
+  /** The server's `limits`; before they are known no feed counts as LIVE. */
+  set limits(limits) {
+    this.#limits = limits;
+    this.#ages();
+  }
+
+  get size() { return this.#book.size; }
+
+  /** How many feeds are in each state, in the order they are met. */
+  get tally() {
+    const tally = new Map();
+    for (const { state } of this.#book.values()) tally.set(state, (tally.get(state) ?? 0) + 1);
+    return tally;
+  }
+
   take(message) {
-    this.#of(message).take(message);
+    const quote = this.#of(message);
+    quote.take(message);
+    this.#judge(quote, keyOf(message));
     this.#mark(keyOf(message));
   }
 
+  /** A quote from before this page heard anything: it never replaces what the stream brought. */
+  recall(message) {
+    const known = [...this.#book.values()].find(({ symbol, account }) =>
+      symbol === message.symbol && (!message.account || account === message.account));
+    if (known === undefined) this.take(message);
+    else if (known.timeMs === null) this.take({ ...message, account: known.account });
+  }
+
   feed(message) {
-    this.#of(message).state = message.state;
+    const quote = this.#of(message);
+    quote.tell(message);
+    this.#judge(quote, keyOf(message));
     this.#mark(keyOf(message));
   }
 
@@ -140,11 +184,21 @@ export class QuotesTable extends EventTarget {
     const key = keyOf(message);
     let quote = this.#book.get(key);
     if (!quote) {
+      if (message.account) this.#forget(message.symbol);
       quote = new Quote(message);
       this.#book.set(key, quote);
       this.#add(key, quote);
     }
     return quote;
+  }
+
+  /** A recalled quote names no account; the feed itself takes its row's place. */
+  #forget(key) {
+    if (!this.#book.delete(key)) return;
+    this.#rows.get(key).row.remove();
+    this.#rows.delete(key);
+    this.#dirty.delete(key);
+    if (this.#selected === key) this.#selected = null;
   }
 
   #add(key, quote) {
@@ -173,6 +227,21 @@ export class QuotesTable extends EventTarget {
     for (const [key, quote] of same) this.#rows.get(key).fields.account.textContent = quote.account;
   }
 
+  #judge(quote, key) {
+    const state = this.#live ? aged(quote.told, quote.ageMs(nowMs()), this.#limits) : UNKNOWN;
+    if (state === quote.state) return;
+    quote.state = state;
+    this.#mark(key);
+    this.dispatchEvent(new CustomEvent("state", { detail: { key, quote, why: this.#why(quote) } }));
+  }
+
+  #why(quote) {
+    if (!this.#live) return quote.told ? `${quote.told} when the connection was lost` : "";
+    if (quote.state === quote.told) return quote.reason;
+    if (this.#limits === null) return "the server has not told its limits yet";
+    return `nothing new for ${age(quote.ageMs(nowMs()))}; the server last said ${quote.told || "nothing"}`;
+  }
+
   #mark(key) {
     if (this.#dirty.size === 0) requestAnimationFrame(() => this.#paint());
     this.#dirty.add(key);
@@ -187,10 +256,9 @@ export class QuotesTable extends EventTarget {
       const { fields } = this.#rows.get(key);
       const quote = this.#book.get(key);
       this.#paintPrices(quote, fields);
-      const state = this.#live ? quote.state : "UNKNOWN";
-      fields.state.textContent = state;
-      fields.state.dataset.state = state;
-      fields.state.title = this.#live ? "" : `${quote.state} when the connection was lost`;
+      fields.state.textContent = quote.state;
+      fields.state.dataset.state = quote.state;
+      fields.state.title = this.#why(quote);
       fields.sequence.textContent = quote.sequence;
       fields.provisional.textContent = quote.provisional ? "◦" : "";
       fields.provisional.title = quote.provisional ? "Seen, not yet stored" : "";
@@ -226,10 +294,9 @@ export class QuotesTable extends EventTarget {
     const now = nowMs();
     for (const [key, { row, fields }] of this.#rows) {
       const quote = this.#book.get(key);
-      if (quote.timeMs === null) continue;
-      const ms = now - quote.timeMs;
-      fields.age.textContent = age(ms);
-      row.toggleAttribute("data-old", !this.#live || ms > OLD_MS);
+      this.#judge(quote, key);
+      row.toggleAttribute("data-old", quote.state !== LIVE);
+      if (quote.timeMs !== null) fields.age.textContent = age(quote.ageMs(now));
     }
   }
 }

@@ -3,13 +3,15 @@
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-const PROBE_MS = 5_000;
-const SILENCE_MS = 15_000;
+const PROBE_MS = 1_000;
+const PATIENCE_MS = 10_000;
+const LEAST_PATIENCE_MS = 3_000;
 const TOKEN_ENDED = 4401;
 
 /**
  * Emits `status` ({state: connecting|live|lost, since, retryAt}) and `message`.
- * Silence is answered with a ping; a connection that does not answer that counts as lost.
+ * Silence is answered with a ping; a connection that does not answer that counts as lost, within the
+ * server's heartbeat (`heartbeatS`) and a second.
  */
 export class Stream extends EventTarget {
   #url;
@@ -18,6 +20,8 @@ export class Stream extends EventTarget {
   #attempt = 0;
   #lostAt = null;
   #heardAt = 0;
+  #askedAt = null;
+  #patienceMs = PATIENCE_MS;
   #timer = null;
 
   constructor(url, { renewSession }) {
@@ -27,6 +31,11 @@ export class Stream extends EventTarget {
     setInterval(() => this.#probe(), PROBE_MS);
     addEventListener("online", () => this.#now());
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#now(); });
+  }
+
+  /** From the server: how long a stream may say nothing. Half of it leaves room to notice. */
+  set heartbeatS(seconds) {
+    this.#patienceMs = Math.max(LEAST_PATIENCE_MS, Math.min(PATIENCE_MS, seconds * 500));
   }
 
   open() {
@@ -49,6 +58,7 @@ export class Stream extends EventTarget {
       this.#socket = socket;
       if (before !== socket) before?.close();
       this.#heardAt = performance.now();
+      this.#askedAt = null;
       this.#attempt = 0;
       this.#lostAt = null;
       this.#status("live");
@@ -64,6 +74,7 @@ export class Stream extends EventTarget {
 
   #heard(text) {
     this.#heardAt = performance.now();
+    this.#askedAt = null;
     let message;
     try { message = JSON.parse(text); } catch { return; }
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
@@ -73,11 +84,12 @@ export class Stream extends EventTarget {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) return;
     const silentMs = performance.now() - this.#heardAt;
-    if (silentMs > SILENCE_MS) {
+    if (this.#askedAt !== null && silentMs >= this.#patienceMs) {
       socket.close();
       this.#lost();
-    } else if (silentMs > PROBE_MS / 2) {
+    } else if (this.#askedAt === null && silentMs >= this.#patienceMs / 4) {
       socket.send('{"type":"ping"}');
+      this.#askedAt = performance.now();
     }
   }
 
