@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.errors import Category, ErrorSpec
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
+from aitrading.server.supervisor.state import ChildState, PlatformState
 
 EXISTS = ErrorSpec(
     code="IDENTITY_EXISTS",
@@ -95,6 +97,42 @@ def test_a_login_link_names_the_page(run: Any, supervisor: Any) -> None:
     supervisor.url = "https://localhost:8000"
     supervisor.answers = {f"POST {ADMIN}/login-link": {"code": "abc", "lifetime_s": 600}}
     assert run("user", "link", "demo/owner").stdout == "https://localhost:8000/login#link=abc\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "ready", "said", "code"),
+    [
+        (ComponentState.HEALTHY, True, "  ready, since", 0),
+        (ComponentState.DEGRADED, True, "  ready, but not everything works, since", 1),
+        (ComponentState.FAILED, False, "  not ready, since", 1),
+    ],
+)
+def test_the_status_is_good_only_while_everything_is(
+    run: Any, supervisor: Any, status: ComponentState, ready: bool, said: str, code: int
+) -> None:
+    part = ChildState(state=status, message="bus DEGRADED: reconnecting\nlast words")
+    supervisor.health = PlatformState(
+        ready=ready,
+        started_in_s=1.0,
+        services={"data-bridge": part},
+        engines={},
+        status=status,
+        problems=("The page calls it FAILED.",),
+    )
+    done = run("status")
+    assert done.exit_code == code
+    assert said in done.stdout
+    assert "bus DEGRADED: reconnecting" in done.stdout
+    assert "problem: The page calls it FAILED." in done.stderr
+    as_json = run("status", "--json")
+    assert as_json.exit_code == code
+    assert json.loads(as_json.stdout)["status"] == status
+
+
+def test_a_chain_without_a_name_is_a_mistake_of_the_command_line(run: Any) -> None:
+    done = run("chains", "show", "")
+    assert done.exit_code == 2
+    assert "aitrading chains" in done.stderr
 
 
 def test_an_ill_chain_is_exit_code_1_and_says_why(run: Any, supervisor: Any) -> None:

@@ -134,6 +134,13 @@ def test_an_unknown_benchmark_is_named_with_the_known_ones(run: Any) -> None:
     assert "bus" in result.stderr
 
 
+@pytest.mark.parametrize("lines", ["-5", "0", "100001"])
+def test_a_number_of_lines_that_makes_no_sense_is_refused(run: Any, lines: str) -> None:
+    done = run("logs", "tail", "--lines", lines)
+    assert done.exit_code == 2
+    assert "1<=x<=100000" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["status", "rehearse"])
 def test_the_schema_of_nothing_is_unavailable(run: Any, command: str) -> None:
     result = run("migrations", command)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -61,8 +62,15 @@ def chains(ctx: click.Context, *, as_json: bool, home: Path) -> None:
         show_table(("chain", "state", "hops", "what"), rows)
 
 
+def _chain_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    """As part of an address: one name, whatever is in it."""
+    if not name.strip():
+        raise click.BadParameter("it is empty; `aitrading chains` lists the names")
+    return quote(name, safe="")
+
+
 @chains.command()
-@click.argument("name")
+@click.argument("name", callback=_chain_name)
 @json_option
 @home_option
 @click.pass_context

@@ -34,7 +34,14 @@ logs.add_command(lifecycle)
 
 @logs.command()
 @click.argument("names", nargs=-1)
-@click.option("--lines", "-n", default=20, show_default=True, help="How many of the last lines.")
+@click.option(
+    "--lines",
+    "-n",
+    type=click.IntRange(1, MAX_LINES),
+    default=20,
+    show_default=True,
+    help="How many of the last lines.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--level", type=click.Choice(LEVELS), default="DEBUG", help="The least important.")
 @json_option
@@ -45,7 +52,7 @@ def tail(
     """Show the last log lines of NAMES, or of everything."""
     files = _files(Home(home).logs, names)
     shown = Lines(level, as_json=as_json)
-    newest = [entry for path in files for entry in shown.read(path, min(lines, MAX_LINES))]
+    newest = [entry for path in files for entry in shown.read(path, lines)]
     for entry in sorted(newest, key=_time_of)[-lines:]:
         shown.show(entry)
     if follow:

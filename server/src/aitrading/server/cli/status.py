@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.output import (
@@ -21,16 +23,28 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.state import PlatformState
 
 _HEADINGS = ("part", "state", "port", "pid", "memory", "restarts", "note")
-_NOTHING = PlatformState(ready=False, started_in_s=None, services={}, engines={})
+_NOTHING = PlatformState(
+    ready=False,
+    started_in_s=None,
+    services={},
+    engines={},
+    status=ComponentState.STOPPED,
+)
+_HEALTHY: Final = "ready"
+_LESS: Final = "ready, but not everything works"
+_NOT_READY: Final = "not ready"
 
 
 @click.command()
 @json_option
 @home_option
 def status(*, as_json: bool, home: Path) -> None:
-    """Show engines and services; exit code 0 when all work, 1 when not, 3 when nothing runs."""
+    """Show engines and services; exit code 0 when all work, 1 when not, 3 when nothing runs.
+
+    Every part is asked now, and the api-gateway how the platform is; the worst word counts.
+    """
     try:
-        state = AdminClient(Home(home)).request("status", PlatformState)
+        state = AdminClient(Home(home)).request("health", PlatformState)
     except AitradingError as exc:
         if as_json:
             show_json(_NOTHING)
@@ -40,13 +54,16 @@ def status(*, as_json: bool, home: Path) -> None:
         show_json(state)
     else:
         _show(state)
-    sys.exit(0 if state.ready else ANSWER_IS_NO)
+    sys.exit(0 if state.status is ComponentState.HEALTHY and state.ready else ANSWER_IS_NO)
 
 
 def _show(state: PlatformState) -> None:
-    word = "ready" if state.ready else "not ready"
+    well = state.status is ComponentState.HEALTHY
+    word = _NOT_READY if not state.ready else _HEALTHY if well else _LESS
     click.echo(f"{state.url}  {word}, since {state.since}\n")
     show_table(_HEADINGS, list(_rows(state)))
+    for problem in state.problems:
+        click.echo(f"problem: {problem}", err=True)
     for warning in state.warnings:
         click.echo(f"warning: {warning}", err=True)
 

@@ -38,6 +38,7 @@ WAITS_FOR_DISK = "D"
 EXIT_CONFIG_ERROR = 78
 """A child that ends so would end so again: it is not started again."""
 SILENT = "it answers nothing; it is ended and started again if that lasts {limit_s:g} s"
+NO_REPORT = "it does not tell how it is: no answer on its health endpoint"
 NOT_WORKING = "it answers, but does not do its work yet"
 RESTART = RetryPolicy(first_s=1.0, max_s=30.0, attempts=None)
 
@@ -270,8 +271,10 @@ class Child:
     async def _why(self, *, heard: bool) -> str:
         if not heard:
             return SILENT.format(limit_s=self.spec.silence_limit_s)
-        report = await self.spec.told() if self.spec.told is not None else None
-        return (report.detail() if report is not None else "") or NOT_WORKING
+        if self.spec.told is None:
+            return NOT_WORKING
+        report = await self.spec.told()
+        return NO_REPORT if report is None else report.detail() or NOT_WORKING
 
     def _note_ready(self, began_ns: int) -> None:
         self.ready_after_s = (self._means.clock.monotonic_ns() - began_ns) / NS_PER_S

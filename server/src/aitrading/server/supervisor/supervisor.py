@@ -21,7 +21,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import remember_children
 from aitrading.server.supervisor.logs import RotatingLog
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
-from aitrading.server.supervisor.state import ChildState, PlatformState
+from aitrading.server.supervisor.state import ChildState, PlatformState, overall
 
 STAMP_INTERVAL_S = 5.0
 RENEW_INTERVAL_S = 8 * 3_600.0
@@ -141,6 +141,7 @@ class Supervisor:
         facts = self._facts
         return PlatformState(
             ready=self._all_serving(),
+            status=overall(child.state for child in self._required()),
             started_in_s=self._started_in_s,
             services=self._states(Kind.SERVICE),
             engines=self._states(Kind.ENGINE),

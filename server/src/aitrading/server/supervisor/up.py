@@ -31,6 +31,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import end_leftovers
 from aitrading.server.supervisor.logs import LogStream, RotatingLog
 from aitrading.server.supervisor.nursery_process import NurseryProcess
+from aitrading.server.supervisor.overall_health import OverallHealth
 from aitrading.server.supervisor.ports import resolve_ports
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.scheduled_backups import ScheduledBackups
@@ -137,10 +138,12 @@ class Platform:
             renew=assembly.renew_identities,
         )
         calls = AdminCalls(choices.home, self._kit)
+        health = OverallHealth(choices.home, supervisor.state, assembly.plan.specs, calls.handle)
         admin = AdminServer(
             choices.home.admin_socket,
             {
                 "status": _answer(supervisor.state),
+                "health": lambda _: health.look(),
                 "stop": _answer(supervisor.request_stop),
                 "renew-certificates": lambda _: supervisor.renew_certificates(),
                 "call": calls.handle,

@@ -19,7 +19,7 @@ from aitrading.server.supervisor.environment import inherited_environment
 from aitrading.server.supervisor.errors import DEMO_FAILED
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.own_report import own_report
-from aitrading.server.supervisor.services import HTTP_OK, LIVE_PATH, READY_PATH, python_launch
+from aitrading.server.supervisor.services import HTTP_OK, READY_PATH, python_launch
 
 NAME = "demo-client"
 SEED_TIMEOUT_S = 60.0
@@ -67,10 +67,6 @@ class DemoProgram:
     async def ready(self) -> bool:
         """Ask the client itself: ready means linked to the server."""
         return await http_status(self._target, READY_PATH) == HTTP_OK
-
-    async def alive(self) -> bool:
-        """Whether its event loop turns: any answer will do."""
-        return await http_status(self._target, LIVE_PATH) is not None
 
     async def told(self) -> PeerReport | None:
         """What the client says of itself."""

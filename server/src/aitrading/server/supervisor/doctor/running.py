@@ -16,11 +16,18 @@ def check_running(home: Home) -> Iterator[Finding]:
         yield unverified("platform", "It does not run; engines and services were not examined.")
         return
     try:
-        state = AdminClient(home).request("status", PlatformState)
+        state = AdminClient(home).request("health", PlatformState)
     except AitradingError as exc:
         yield wrong("platform", exc)
         return
     yield fine("platform", f"The supervisor answers; up since {state.since}.")
+    for sentence in state.problems:
+        yield problem(
+            "platform",
+            sentence,
+            cause="Parts see each other differently, or the api-gateway does not work.",
+            remedy="Look again in some seconds; if it stays, read logs/api-gateway.log.",
+        )
     for kind in (state.engines, state.services, state.clients):
         for name, child in kind.items():
             yield _child(name, child, home)
@@ -35,13 +42,17 @@ def _child(name: str, child: ChildState, home: Home) -> Finding:
     if child.state is ComponentState.HEALTHY:
         return problem(
             name,
-            f"Works, but ended {child.restarts} times since the platform started.",
+            f"Works, but ended {_times(child.restarts)} since the platform started.",
             cause="Its log tells why it ended.",
             remedy=f"Read {log}.",
         )
     return problem(
         name,
-        f"{child.state.value}: {child.message.partition(chr(10))[0] or 'it does not answer its probe'}",
+        f"{child.state.value}: {child.message.partition(chr(10))[0] or 'it has not said why'}",
         cause="It ended, hangs, or something it needs does not work.",
         remedy=f"Read {log}; after repairing the cause: `aitrading down`, `aitrading up`.",
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
