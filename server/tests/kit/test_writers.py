@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ def decided() -> dict[str, set[str]]:
     return {writer: set(answers.split(", ")) for writer, answers in rows}
 
 
+@cache
 def found() -> dict[str, set[str]]:
     """What the code does: `direct`, `receipt` or `recognised`, by writer."""
     writers: dict[str, set[str]] = defaultdict(set)
