@@ -35,6 +35,7 @@ from aitrading.server.database_service.metrics_history.shapes import MetricHisto
 from aitrading.server.database_service.metrics_history.sources import Heard, Sources
 from aitrading.server.database_service.metrics_history.store_postgres import PostgresPointStore
 from aitrading.server.kit.bundle import TOLD_FRESH_S, HttpListener, ServiceBundle
+from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import InProcessServer, serving, tls_of
@@ -278,6 +279,33 @@ async def test_a_label_that_takes_ever_new_values_is_stopped(
         assert room.catalogue.size_of(room.service) == 101
 
 
+class Forgetful(Catalogue):
+    """Its PostgreSQL is away."""
+
+    @override
+    async def save(self) -> None:
+        raise DATABASE_CONNECTION_LOST.error()
+
+
+@async_test
+async def test_points_are_stored_while_their_names_cannot_be(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    async with world() as here:
+        room = await fresh_room(here, request)
+        catalogue = room.catalogue
+        room.catalogue.__class__ = Forgetful
+        process = Process(room.service)
+        process.metrics.increment(COUNTED, 10, route="/x")
+        await room.round(process)
+        assert grown(await room.steps(COUNTED)) == [10]
+        catalogue.__class__ = Catalogue
+        await room.round(process)
+        room.begin()
+        await room.catalogue.load()
+        assert grown(await room.steps(COUNTED)) == [10, 0], "the names came after"
+
+
 @async_test
 async def test_a_clock_that_is_set_back_tells_no_moment_twice(
     world: World, request: pytest.FixtureRequest
@@ -370,7 +398,7 @@ async def asking(
         await sources.close()
 
 
-async def register(hub: CentralHub, name: str, port: int) -> None:
+async def register(hub: CentralHub, name: str, port: int | str) -> None:
     now_ns = SystemClock().now_ns()
     await hub.register(
         ServiceRecord(
@@ -397,6 +425,8 @@ async def test_everybody_the_hub_knows_is_asked_and_must_prove_who_it_is(
             async with serving(server, []):
                 await register(known, "desk", server.port)
                 await register(known, "impostor", server.port)
+                await register(known, "lost", "nowhere")
+                await register(known, "Bad Name\0", server.port)
                 heard = {each.service: each.snapshot for each in await asked.sources.hear()}
                 assert set(heard) == {"database-service", "desk"}
                 assert any(r.series.name == COUNTED.name for r in heard["desk"].readings)

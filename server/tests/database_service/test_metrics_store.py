@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -128,6 +129,48 @@ async def test_every_resolution_tells_the_same(
                 (0, 0, 4, 16, -2, 8, 104),
                 (2, 0, 2, 0.5, 0.25, 0.25, 9.5),
             ]
+
+
+@async_test
+async def test_whatever_comes_when_every_resolution_is_the_sum_of_the_points(
+    kind: str, world: World, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Steps that are over and steps that run, with holes of minutes and of hours between them."""
+    series, dice = number_of(request), Random(11)  # noqa: S311 - the same numbers every time
+    async with store_of(kind, world, tmp_path) as store:
+        at_s, written = HOUR - 3_600, list[tuple[int, Point]]()
+        for _ in range(50):
+            at_s += dice.choice((15, 15, 15, 60, 285, 900, 2_700))
+            points = [
+                Point(series, part, dice.randint(-9, 9) / 4, float(at_s - HOUR))
+                for part in dice.sample((0, 1, 2, -1), dice.randint(1, 3))
+            ]
+            await store.write(at_s, points)
+            written += [(at_s, point) for point in points]
+            if dice.random() < 0.3:
+                resolution = dice.choice(tuple(Resolution))
+                step_s = resolution.value.step_s * dice.choice((1, 2, 3))
+                step_s = step_s if resolution is not Resolution.SAMPLES else step_s * 15
+                told = await steps(
+                    store, series, resolution, step_s, to_s=at_s // 3_600 * 3_600 + 3_600 * 3
+                )
+                assert told == expected(written, step_s), (resolution, step_s)
+
+
+def expected(written: "list[tuple[int, Point]]", step_s: int) -> list[tuple[Any, ...]]:
+    """What a store must tell of these points, by part and time."""
+    steps: dict[tuple[int, int], list[Point]] = {}
+    for at_s, point in written:
+        steps.setdefault((point.part, at_s // step_s * step_s - HOUR), []).append(point)
+    return [
+        (
+            *(part, begins_s, len(points), sum(each.amount for each in points)),
+            min(each.amount for each in points),
+            max(each.amount for each in points),
+            points[-1].reached,
+        )
+        for (part, begins_s), points in sorted(steps.items())
+    ]
 
 
 @async_test
