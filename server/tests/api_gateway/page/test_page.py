@@ -84,6 +84,10 @@ def test_a_lost_stream_is_announced_and_its_prices_are_old(terminal: Page, backe
     expect(terminal.locator("#feeds-live")).to_have_text("?/1")
     backend.streaming = True
     expect(terminal.locator("#banner-link")).to_be_hidden(timeout=40_000)
+    is_live(terminal)
+    state = row(terminal, "GBPUSD").locator('[data-field="state"]')
+    expect(state).to_have_attribute("title", "not told since the stream is open")
+    expect(state).to_have_text("UNKNOWN")
     backend.quote("GBPUSD", "1.26872", "1.26884")
     expect(row(terminal, "GBPUSD")).not_to_have_attribute("data-old", "")
     expect(terminal.locator("#events")).to_contain_text("connection lost")

@@ -109,7 +109,9 @@ export class QuotesTable extends EventTarget {
 
   get selected() { return this.#selected; }
 
+  /** A stream that came back has to say each state again: the one before it knew is history. */
   set live(live) {
+    if (live && !this.#live) for (const quote of this.#book.values()) quote.told = "";
     this.#live = live;
     this.#ages();
     this.#repaint();
@@ -238,8 +240,9 @@ export class QuotesTable extends EventTarget {
   #why(quote) {
     if (!this.#live) return quote.told ? `${quote.told} when the connection was lost` : "";
     if (quote.state === quote.told) return quote.reason;
+    if (!quote.told) return "not told since the stream is open";
     if (this.#limits === null) return "the server has not told its limits yet";
-    return `nothing new for ${age(quote.ageMs(nowMs()))}; the server last said ${quote.told || "nothing"}`;
+    return `nothing new for ${age(quote.ageMs(nowMs()))}; the server last said ${quote.told}`;
   }
 
   #mark(key) {
