@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
@@ -23,8 +24,10 @@ from aitrading.server.cli.doctor import doctor
 from aitrading.server.engines import binaries
 from aitrading.server.engines.process import process_id
 from aitrading.server.supervisor import home as home_module
+from aitrading.server.supervisor.doctor import running
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import remember_children
+from aitrading.server.supervisor.state import ChildState
 
 Examine = Callable[..., dict[str, dict[str, Any]]]
 
@@ -173,3 +176,13 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as made:
         yield made
         made.kill()
+
+
+def test_one_end_is_told_as_one(short_folder: Path) -> None:
+    home = Home(short_folder)
+    ended = [
+        running.part_finding("nats", ChildState(state=ComponentState.HEALTHY, restarts=n), home)
+        for n in (1, 2)
+    ]
+    assert "ended once since" in ended[0].finding
+    assert "ended 2 times since" in ended[1].finding

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from aitrading.server.engines.proc import descendants
 from aitrading.server.engines.process import ProcessId
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
@@ -227,3 +228,14 @@ def test_ctrl_c_during_the_start_ends_everything(other_home: Home) -> None:
     assert "Interrupted; all is ended." in said
     assert none_left(children)
     assert other_home.holder() is None
+
+
+def test_ctrl_c_at_once_ends_with_the_same_sentence_and_code(other_home: Home) -> None:
+    with subprocess.Popen(
+        command(other_home, "up"), stderr=subprocess.PIPE, text=True
+    ) as starting:
+        until(lambda: len(descendants(starting.pid)) > 1, "the nursery")
+        starting.send_signal(signal.SIGINT)
+        _, said = starting.communicate(timeout=PATIENCE_S)
+    assert starting.returncode == 3
+    assert said.splitlines() == ["Interrupted; all is ended."]

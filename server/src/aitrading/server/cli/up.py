@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from aitrading.server.cli.home_option import home_option
+from aitrading.server.cli.up_ends import INTERRUPTED, UNAVAILABLE
 from aitrading.server.supervisor.detach import run_detached
 from aitrading.server.supervisor.nursery_process import NurseryProcess, nursery_wanted
 
@@ -39,7 +40,11 @@ def up(*, demo: bool, detach: bool, settings: tuple[str, ...], as_json: bool, ho
                 nursery.close()
 
     if not detach:
-        sys.exit(run(None))
+        try:
+            sys.exit(run(None))
+        except KeyboardInterrupt:  # before the platform listens to signals itself
+            click.echo(INTERRUPTED, err=True)
+            sys.exit(UNAVAILABLE)
     code, report = run_detached(run)
     if report:
         from aitrading.server.cli.up_run import announce  # noqa: PLC0415 - only to detach

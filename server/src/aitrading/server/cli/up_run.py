@@ -13,6 +13,7 @@ from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.server.cli.up_ends import INTERRUPTED, UNAVAILABLE
 from aitrading.server.engines.proc import age_s
 from aitrading.server.supervisor.assembly import Kit
 from aitrading.server.supervisor.demo.report import DemoReport
@@ -22,8 +23,6 @@ from aitrading.server.supervisor.nursery_process import NurseryProcess
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.state import ReadyReport
 from aitrading.server.supervisor.up import Platform, UpOptions
-
-UNAVAILABLE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ class UpRun:
             reporter.say(f"aitrading failed unexpectedly ({type(exc).__name__}: {exc}).")
             reporter.say(f"  Everything it started was ended. Details: {self.home}/logs")
             return UNAVAILABLE
-        reporter.say("aitrading has stopped." if was_ready else "Interrupted; all is ended.")
+        reporter.say("aitrading has stopped." if was_ready else INTERRUPTED)
         return 0 if was_ready else UNAVAILABLE
 
     def _platform(self, reporter: LineReporter) -> Platform:

@@ -6,12 +6,17 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from typing_extensions import override
 
 LOG_FILE_LIMIT_BYTES = 16 << 20
 LOG_FILES_KEPT = 3
 TAIL_LINES = 8
-TAIL_LINE_LIMIT_BYTES = 400
+TAIL_LINE_LIMIT = 400
+"""Characters of a line that are told."""
+REMEMBERED_LINE_LIMIT_BYTES = 8_192
+"""Bytes of a line that are kept: a record cut short could not be read any more."""
+_ERRORS = frozenset({"ERROR", "CRITICAL"})
 
 
 class RotatingLog:
@@ -40,9 +45,11 @@ class RotatingLog:
             self.lost_bytes += len(chunk)
 
     def tail(self) -> str:
-        """The last lines, each cut to a readable length."""
+        """The last words for a person: errors alone where there are any, else every line."""
         lines = [*self._tail, self._partial] if self._partial else [*self._tail]
-        return "\n".join(line.decode(errors="replace") for line in lines)
+        said = [_readable(line) for line in lines]
+        errors = dict.fromkeys(text for level, text in said if level in _ERRORS)
+        return "\n".join(errors or [text for _, text in said])
 
     def close(self) -> None:
         """Close the file; later writes are lost."""
@@ -50,8 +57,8 @@ class RotatingLog:
 
     def _remember(self, chunk: bytes) -> None:
         *lines, rest = (self._partial + chunk).split(b"\n")
-        self._tail.extend(line[:TAIL_LINE_LIMIT_BYTES] for line in lines)
-        self._partial = rest[:TAIL_LINE_LIMIT_BYTES]
+        self._tail.extend(line[:REMEMBERED_LINE_LIMIT_BYTES] for line in lines)
+        self._partial = rest[:REMEMBERED_LINE_LIMIT_BYTES]
 
     def _rotate(self) -> None:
         os.close(self._file)
@@ -65,6 +72,24 @@ class RotatingLog:
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+class _Record(msgspec.Struct):
+    """What a person needs of one record of a service's log."""
+
+    level: str
+    msg: str
+    error_code: str = ""
+
+
+def _readable(line: bytes) -> tuple[str, str]:
+    """Level and sentence of a record; an engine's own line as it is, without a level."""
+    try:
+        record = msgspec.json.decode(line, type=_Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "", line.decode(errors="replace")[:TAIL_LINE_LIMIT]
+    code = f" ({record.error_code})" if record.error_code else ""
+    return record.level, record.msg[:TAIL_LINE_LIMIT] + code
 
 
 def _open_append(path: Path) -> int:

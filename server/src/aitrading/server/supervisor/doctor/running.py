@@ -30,10 +30,11 @@ def check_running(home: Home) -> Iterator[Finding]:
         )
     for kind in (state.engines, state.services, state.clients):
         for name, child in kind.items():
-            yield _child(name, child, home)
+            yield part_finding(name, child, home)
 
 
-def _child(name: str, child: ChildState, home: Home) -> Finding:
+def part_finding(name: str, child: ChildState, home: Home) -> Finding:
+    """What is to be said of one engine, service or client."""
     log = home.logs / f"{name}.log"
     if child.state is ComponentState.HEALTHY and not child.restarts:
         return fine(
