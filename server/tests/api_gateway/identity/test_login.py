@@ -451,3 +451,11 @@ async def test_what_is_no_text_is_refused_and_no_error_of_ours(gateway: Running)
         answer = await gate.server.edge("POST", "/api/v1/auth/login", body=raw)
         assert (answer.status, answer.json["error"]["code"]) == (400, "REQUEST_INVALID")
         assert (await gate.get("/auth/me/")).status == 404, "no redirect to an address of ours"
+
+
+@async_test
+async def test_a_browser_without_its_cookie_is_told_to_log_in(gateway: Running) -> None:
+    async with gateway() as gate:
+        headers = {"content-type": "application/json", "content-length": "0"}
+        answer = await gate.server.edge("POST", "/api/v1/auth/refresh", headers=headers)
+        assert (answer.status, answer.json["error"]["code"]) == (401, "TOKEN_MISSING")

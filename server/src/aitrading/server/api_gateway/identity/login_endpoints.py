@@ -122,7 +122,8 @@ class LoginEndpoints:
         if cookie is not None:
             call.require_same_origin()
             return _delivered(await self._sessions.refresh(Secret(cookie)), cookies=True)
-        if not (call.header("content-type") or "").startswith("application/json"):
+        is_json = (call.header("content-type") or "").startswith("application/json")
+        if not is_json or not await call.body():  # a browser whose cookie is gone sends nothing
             raise TOKEN_MISSING.error()
         request = await call.json(RefreshRequest)
         tickets = await self._sessions.refresh(Secret(request.refresh_token))
