@@ -11,6 +11,8 @@ from typing import Any, Final
 import click
 from typing_extensions import override
 
+from aitrading.server.cli.up_ends import INTERRUPTED, UNAVAILABLE
+
 TRACEBACK_VARIABLE: Final = "AITRADING_TRACEBACK"
 COMMANDS: Final = {
     "account": ("administration:account", "Broker accounts of an organisation."),
@@ -64,7 +66,13 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        try:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        except KeyboardInterrupt:
+            if cmd_name != "up":
+                raise
+            click.echo(INTERRUPTED, err=True)
+            ctx.exit(UNAVAILABLE)
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
