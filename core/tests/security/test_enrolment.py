@@ -70,7 +70,11 @@ def test_a_code_cut_anywhere_is_recognised(data: st.DataObject) -> None:
 CODE_TEXT = code_for(authority().certificate_pem).text().reveal()
 
 
-@pytest.mark.parametrize("text", ["", "ait1", "ait2" + CODE_TEXT[4:], CODE_TEXT + ".x", "é" * 300])
+@pytest.mark.parametrize(
+    "text",
+    ["", "ait1", "ait2" + CODE_TEXT[4:], CODE_TEXT + ".x", "é" * 300],
+    ids=["nothing", "its head", "another format", "a part too many", "other letters"],
+)
 def test_nonsense_is_recognised(text: str) -> None:
     with pytest.raises(AitradingError) as caught:
         parse_enrolment_code(text)

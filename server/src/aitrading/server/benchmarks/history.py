@@ -49,6 +49,7 @@ ROUNDS_PER_DAY: Final = 86_400 // SETTINGS.sample_s
 LEVELS: Final = 45
 MOVING_LEVELS: Final = 12
 TABLES: Final = ("metric_points", "metric_points_5m", "metric_points_1h")
+_MERGE: Final = tuple(f"OPTIMIZE TABLE market.{table} FINAL" for table in TABLES)
 COUNTED: Final = Metric(
     name="bench_counted_total", kind=MetricKind.COUNTER, help="x", labels=("route",)
 )
@@ -114,8 +115,8 @@ async def _clickhouse(folder: Path, pool: PostgresPool, rounds: int) -> Figures:
     try:
         await ClickHouseSchema(engine, migrations("clickhouse")).apply()
         figures = await _measure(pool, engine, rounds, alone=False)
-        for table in TABLES:
-            await engine.execute(f"OPTIMIZE TABLE market.{table} FINAL")
+        for merge in _MERGE:
+            await engine.execute(merge)
         sizes = await engine.select(_SIZES, _BYTES, after_writes=True)
         found = {bytes(row["name"]).decode(): int(row["bytes"]) for row in sizes}
     finally:
