@@ -1,6 +1,8 @@
 """An installation with one database: no ClickHouse, no cache engine."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,19 @@ OFTEN = "--set=metrics_history.sample_s=1"
 
 
 def settled(platform: Platform, symbol: str) -> tuple[list[int], Any]:
-    """Stored ticks, and bars of the same moment: asked until nothing came in between."""
+    """Stored ticks, and bars of the same moment: nobody sends, what was sent is waited for."""
+    client = platform.pid_of("demo-client")
 
     def asked() -> tuple[list[int], Any] | None:
         before = platform.history(symbol)
         bars = platform.get(f"/api/v1/bars?symbol={symbol}&period=1m")["items"]
         return (before, bars) if platform.history(symbol) == before else None
 
-    return wait_until(asked, what="a moment without a tick")
+    os.kill(client, signal.SIGSTOP)
+    try:
+        return wait_until(asked, what="a moment without a tick")
+    finally:
+        os.kill(client, signal.SIGCONT)
 
 
 def require_gap_of_a_killed_service(platform: Platform) -> None:

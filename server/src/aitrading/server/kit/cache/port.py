@@ -12,6 +12,7 @@ what it does without it.
 import math
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from aitrading.core.kit.clock import NS_PER_MS, Clock
 from aitrading.core.kit.ids import IdFactory, TenantId
@@ -164,7 +165,7 @@ class Cache:
 
     def of(self, tenant: TenantId) -> Keyspace:
         """What belongs to one tenant; there is no other way to a tenant's keys."""
-        return self._view(f"t:{tenant_setting(tenant)}:")
+        return self._view(f"t:{UUID(hex=tenant_setting(tenant))}:")
 
     @property
     def platform(self) -> Keyspace:
