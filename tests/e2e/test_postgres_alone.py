@@ -11,6 +11,7 @@ from harness.platform import FREE_PORTS, Platform, run_cli, running_platform, wa
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ALONE = "--set=stores.postgres_alone=true"
+SMALL_BYTES = 20 << 20
 OFTEN = "--set=metrics_history.sample_s=1"
 
 
@@ -71,6 +72,7 @@ def test_everything_works_in_postgresql_alone(tmp_path: Path) -> None:
         secret.write_text("words of a test\n", encoding="utf-8")
         made = platform.cli("backup", "make", str(file), "--passphrase-file", str(secret))
         assert made.returncode == 0, made.stderr
+        assert file.stat().st_size < SMALL_BYTES, "something that is not the home's is in it"
     restored = run_cli("restore", str(file), "--passphrase-file", str(secret), home=new)
     assert restored.returncode == 0, restored.stderr
     with running_platform(new, ALONE, demo=False) as platform:

@@ -161,7 +161,8 @@ class ClickHousePart:
             body=msgspec.to_builtins(named),
         )
         archive.add_file(self.name, STORE_FILE, io.BytesIO(msgspec.json.encode(store)))
-        FolderPart(self.name, Path(store.folder)).write(archive)
+        if store.folder is not None:
+            FolderPart(self.name, Path(store.folder)).write(archive)
 
 
 def parts_of(home: Home, superuser: PostgresAccess, client: AdminClient) -> list[BackupPart]:

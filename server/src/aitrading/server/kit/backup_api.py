@@ -61,7 +61,8 @@ class FrozenTable(msgspec.Struct, frozen=True, kw_only=True):
 class FrozenStore(msgspec.Struct, frozen=True, kw_only=True):
     """Everything ClickHouse holds at one moment between two segments."""
 
-    folder: str
+    folder: str | None
+    """Where its files are; None for an installation without a ClickHouse."""
     databases: tuple[str, ...]
     tables: tuple[FrozenTable, ...]
 

@@ -60,7 +60,7 @@ class AbsentClickHouse(ClickHouseEngine):
 
     @override
     async def freeze(self, name: str) -> FrozenStore:
-        return FrozenStore(folder="", databases=(), tables=())
+        return FrozenStore(folder=None, databases=(), tables=())
 
     @override
     async def thaw(self) -> None:
