@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -161,6 +162,11 @@ def postgres_lost(hurt: Platform) -> Episode:
     return told
 
 
+def hub_of(platform: Platform) -> Any:
+    """What one service's hub says of itself."""
+    return probe(platform, "data-bridge", "/health").json()["components"]["central-hub"]
+
+
 @pytest.fixture(scope="session")
 def nats_lost(hurt: Platform) -> Episode:
     """NATS is killed and stays away for a while."""
@@ -172,14 +178,14 @@ def nats_lost(hurt: Platform) -> Episode:
             Place("trading-engine", engine.BUS_HALT),
         ),
     )
+    # A part that a test before killed is listed until its lease ends, and then once.
+    assert patiently(lambda: hub_of(hurt)["fields"]["services"] == len(SERVICES), 60)
     with outage(hurt, "nats"):
         told.while_it_lasts()
         told.facts["quotes move"] = quotes_move(hurt)
         told.facts["ticks are stored"] = ticks_are_stored(hurt)
         told.facts["engine"] = probe(hurt, "trading-engine", "/health").json()
-        told.facts["hub"] = probe(hurt, "data-bridge", "/health").json()["components"][
-            "central-hub"
-        ]
+        told.facts["hub"] = hub_of(hurt)
     told.afterwards()
     return told
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aitrading.core.kit.errors import AitradingError
+from aitrading.server.api_gateway.edge.clusters import IDLE_S
 from aitrading.server.api_gateway.edge.config import (
     Access,
     EdgeConfig,
@@ -17,6 +18,7 @@ from aitrading.server.api_gateway.edge.config import (
 )
 from aitrading.server.api_gateway.edge.errors import EDGE_REPLIES
 from aitrading.server.api_gateway.edge.xds import resources, write_resources
+from aitrading.server.kit.http_servers import KEEP_ALIVE_S
 
 
 @pytest.fixture
@@ -94,3 +96,11 @@ def test_a_service_is_looked_for_as_often_before_its_first_request_as_after(
     assert len(checks) == len(config.upstreams)
     for check in checks:
         assert check["no_traffic_interval"] == check["unhealthy_interval"]
+
+
+def test_the_edge_is_the_one_that_lets_go_of_an_idle_connection(config: EdgeConfig) -> None:
+    """Else a service hangs up while the next request is on its way to it."""
+    assert IDLE_S + 10 <= KEEP_ALIVE_S
+    for cluster in resources(config)["cds"]:
+        (options,) = cluster["typed_extension_protocol_options"].values()
+        assert options["common_http_protocol_options"] == {"idle_timeout": f"{IDLE_S}s"}

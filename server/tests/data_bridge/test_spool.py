@@ -92,23 +92,10 @@ async def test_a_segment_that_can_never_be_stored_is_set_aside_and_the_next_ones
 async def test_a_damaged_segment_is_set_aside(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
+    folder = world.home / "spool" / "data-bridge"
     async with running_bridge(world) as bridge:
-        bridge.devices.add(identity)
-        device = Device(identity)
-        await device.open(bridge.socket, declared())
-        bridge.store.failure = AWAY
-        await device.until_acknowledged(device.send(ticks(10)))
-        handover = await bridge.get(SegmentHandover)
-        await eventually(lambda: handover.state == "DEGRADED")
-        await device.until_acknowledged(device.send(ticks(10, first=11)))
-        folder = world.home / "spool" / "data-bridge"
-        await eventually(
-            lambda: len(list(folder.glob("*.seg*"))) >= 2 or len(segments(folder)) > 1
-        )
-        damaged = segments(folder)[1]
-        data = bytearray(damaged.read_bytes())
-        data[len(data) // 2] ^= 0xFF
-        damaged.write_bytes(data)
+        handover = await backlog(bridge, identity, folder)
+        damage(segments(folder)[1])
         bridge.store.failure = None
         await eventually(lambda: handover.quarantined == 1)
         assert total(bridge) == 10
@@ -120,19 +107,8 @@ async def test_a_segment_that_was_damaged_while_it_waited_does_not_keep_the_brid
 ) -> None:
     folder = world.home / "spool" / "data-bridge"
     async with running_bridge(world) as bridge:
-        bridge.devices.add(identity)
-        device = Device(identity)
-        await device.open(bridge.socket, declared())
-        bridge.store.failure = AWAY
-        await device.until_acknowledged(device.send(ticks(10)))
-        handover = await bridge.get(SegmentHandover)
-        await eventually(lambda: handover.state == "DEGRADED")
-        await device.until_acknowledged(device.send(ticks(10, first=11)))
-        await eventually(lambda: len(segments(folder)) > 1)
-    damaged = segments(folder)[0]
-    data = bytearray(damaged.read_bytes())
-    data[90] ^= 0x01
-    damaged.write_bytes(data)
+        await backlog(bridge, identity, folder)
+    damage(segments(folder)[0])
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity)
         await eventually(lambda: total(bridge) == 10)
@@ -140,6 +116,29 @@ async def test_a_segment_that_was_damaged_while_it_waited_does_not_keep_the_brid
         device = Device(identity)
         await device.open(bridge.socket, declared())
         assert device.durable() == 20, "what came behind the damage is remembered"
+
+
+async def backlog(
+    bridge: RunningBridge, identity: DeviceIdentity, folder: Path
+) -> SegmentHandover:
+    """Twenty acknowledged ticks in two segments that wait for a database that is away."""
+    bridge.devices.add(identity)
+    device = Device(identity)
+    await device.open(bridge.socket, declared())
+    bridge.store.failure = AWAY
+    await device.until_acknowledged(device.send(ticks(10)))
+    handover = await bridge.get(SegmentHandover)
+    await eventually(lambda: handover.state == "DEGRADED")
+    await device.until_acknowledged(device.send(ticks(10, first=11)))
+    await eventually(lambda: len(segments(folder)) > 1)
+    return handover
+
+
+def damage(segment: Path) -> None:
+    """One bit, as a disk does it."""
+    data = bytearray(segment.read_bytes())
+    data[90] ^= 0x01
+    segment.write_bytes(data)
 
 
 def segments(folder: Path) -> list[Path]:

@@ -38,7 +38,7 @@ INSERT INTO identity.devices (tenant_id, id, name, created_at)
 VALUES ('{tenant}', '{row}', 'Laptop {n}', now());
 INSERT INTO identity.accounts (tenant_id, id, name, broker_server, login, currency, margin_mode,
                                simulated, created_at)
-VALUES ('{tenant}', '{row}', 'Account {n}', 'Broker', '50{n}', 'USD', 'hedging', true, now());
+VALUES ('{tenant}', '{row}', 'Account {n}', 'Broker', '0050{n}', 'USD', 'hedging', true, now());
 """
 TABLES = {
     "users": "identity.users",

@@ -91,6 +91,8 @@ async def test_wrong_people_are_explained(gateway: Running) -> None:
             ({"tenant": "nowhere"}, "IDENTITY_UNKNOWN"),
             ({"user": "a b"}, "IDENTITY_INVALID"),
             ({"display_name": ""}, "IDENTITY_INVALID"),
+            ({"display_name": "A\x1b[2J"}, "IDENTITY_INVALID"),
+            ({"display_name": "A\0"}, "IDENTITY_INVALID"),
             ({"role": "root"}, "REQUEST_INVALID"),
             ({"password": "short"}, "PASSWORD_TOO_WEAK"),
         ):

@@ -30,6 +30,7 @@ from aitrading.server.dashboard.report import (
     TerminalView,
     TradingLine,
 )
+from aitrading.server.kit.http_servers import KEEP_ALIVE_S
 
 CHROMIUM = Path("/usr/bin/chromium")
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -163,7 +164,13 @@ class Backend:
 
     @contextmanager
     def serve_http(self, path: Path) -> Iterator[None]:
-        config = uvicorn.Config(self.app(), uds=str(path), log_level="error", loop="asyncio")
+        config = uvicorn.Config(
+            self.app(),
+            uds=str(path),
+            log_level="error",
+            loop="asyncio",
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -17,7 +17,9 @@ ENVOY_GREETING: Final = b"GET /ready HTTP/1.1\r\nHost: envoy\r\nConnection: clos
 
 @dataclass(frozen=True, kw_only=True)
 class AnyAnswer:
-    """Connects as a stranger, says `greeting`, and is content with one byte of any answer.
+    """Connects as a stranger, says `greeting`, and is content with the first byte of any answer.
+
+    With `begins`, only an answer that begins so counts.
 
     The kernel accepts connections for a process that hangs; only the process itself can answer.
     """
@@ -27,6 +29,7 @@ class AnyAnswer:
     host: str = "127.0.0.1"
     port: int = 0
     timeout_s: float = ANSWER_TIMEOUT_S
+    begins: bytes = b""
 
     async def __call__(self) -> bool:
         """True when it answered within the time."""
@@ -35,7 +38,8 @@ class AnyAnswer:
                 reader, writer = await self._connect()
                 try:
                     writer.write(self.greeting)
-                    return bool(await reader.read(1))
+                    answer = await reader.read(1)
+                    return bool(answer) and answer.startswith(self.begins)
                 finally:
                     writer.transport.abort()
         except (OSError, TimeoutError):

@@ -1,6 +1,5 @@
 """The embedded PostgreSQL: scram for everybody, a socket in a closed folder, no TCP, never root."""
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from aitrading.core.kit.secret import Secret
+from aitrading.server.engines.any_answer import AnyAnswer
 from aitrading.server.engines.binaries import postgres_binary, postgres_install
 from aitrading.server.engines.data_folder import open_data_folder
 from aitrading.server.engines.errors import ENGINE_SETUP_FAILED
@@ -33,8 +33,10 @@ MAX_CONNECTIONS = 60
 SHARED_BUFFERS_MB = 64
 
 _ROLES_SQL = Path(__file__).with_name("postgres_roles.sql")
-_PROTOCOL_3: Final = (3 << 16).to_bytes(4, "big")
-_AUTHENTICATION: Final = b"R"
+_LOGIN_BODY: Final = (3 << 16).to_bytes(4, "big") + f"user\0{SUPERUSER}\0\0".encode()
+_LOGIN: Final = (len(_LOGIN_BODY) + 4).to_bytes(4, "big") + _LOGIN_BODY
+"""The first message of the protocol, version 3; who says no more than that is noted nowhere."""
+_PASSWORD_WANTED: Final = b"R"
 _HBA = """\
 # type  database  user  address  method
 local   all       all            scram-sha-256
@@ -124,7 +126,9 @@ class PostgresEngine:
         if not socket.exists():
             return False
         if self._proven:
-            return await _accepts_logins(socket)
+            return await AnyAnswer(
+                greeting=_LOGIN, socket=socket, timeout_s=LOGIN_TIMEOUT_S, begins=_PASSWORD_WANTED
+            )()
         code, _ = await self._psql("postgres", "select 1")
         self._proven = code == 0
         return self._proven
@@ -277,21 +281,6 @@ class PostgresEngine:
             f"\\set {role}_password {self._password(role).reveal()}\n" for role in LOGIN_ROLES
         )
         return passwords + _ROLES_SQL.read_text(encoding="utf-8")
-
-
-async def _accepts_logins(socket: Path) -> bool:
-    """Whether the server asks for a password; nothing is said that it would note down."""
-    message = _PROTOCOL_3 + f"user\0{SUPERUSER}\0\0".encode()
-    try:
-        async with asyncio.timeout(LOGIN_TIMEOUT_S):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                writer.write((len(message) + 4).to_bytes(4, "big") + message)
-                return await reader.readexactly(1) == _AUTHENTICATION
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        return False
 
 
 def _digest(text: str) -> str:

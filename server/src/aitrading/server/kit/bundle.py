@@ -45,6 +45,11 @@ class PostgresAddress(msgspec.Struct, frozen=True):
     host: str
     port: int
 
+    @property
+    def name(self) -> str:
+        """As people and metrics call it."""
+        return f"{self.host}:{self.port}"
+
 
 class PostgresAccess(msgspec.Struct, frozen=True, kw_only=True):
     """One login of one role; `host` is a socket folder or a host name."""

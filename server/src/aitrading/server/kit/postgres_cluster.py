@@ -205,7 +205,7 @@ class PostgresCluster:
         known, standing = self._record.known(), found.standing
         if standing is None:
             return None
-        told = {"server": _name(found.server), **_told(standing)}
+        told = {"server": found.server.name, **_told(standing)}
         if known is not None and known.cluster != standing.cluster:
             return DATABASE_CLUSTER_FOREIGN.error(known=str(known.cluster), **told)
         newest = max(newest, known.timeline if known else 0)
@@ -263,9 +263,9 @@ class PostgresCluster:
     def _without(self, found: Sequence[_Found]) -> AitradingError:
         for each in found:
             if each.untrusted:
-                problem = f"{_name(each.server)}: {each.untrusted}"
+                problem = f"{each.server.name}: {each.untrusted}"
                 return DATABASE_SERVER_UNTRUSTED.error(problem=problem)
-        seen = "; ".join(f"{_name(each.server)} {each.absent or 'a standby'}" for each in found)
+        seen = "; ".join(f"{each.server.name} {each.absent or 'a standby'}" for each in found)
         return DATABASE_NO_PRIMARY.error(seen=seen)
 
 
@@ -276,10 +276,6 @@ def _timeline_of(found: _Found) -> int:
 def _told(standing: Standing) -> dict[str, str | int]:
     """A cluster's number has more digits than a JSON reader may keep, so it is told as text."""
     return {"cluster": str(standing.cluster), "timeline": standing.timeline}
-
-
-def _name(server: PostgresAddress) -> str:
-    return f"{server.host}:{server.port}"
 
 
 async def _drop(found: _Found) -> None:

@@ -24,6 +24,7 @@ from aitrading.server.kit.connection_pool import ConnectionPool
 from aitrading.server.kit.pool_reports import REPLICA_READS, PoolReports, readings_of
 from aitrading.server.kit.postgres_cluster import PostgresCluster
 from aitrading.server.kit.postgres_mapping import CONNECTION_FAULTS, mapped_errors
+from aitrading.server.kit.transaction_run import READ_ONLY, beginning
 
 DEFAULT_STALENESS_S: Final = 5.0
 ASK_AGAIN_S: Final = 1.0
@@ -51,7 +52,6 @@ class Replica:
         self, server: PostgresAddress, pool: ConnectionPool, breaker: CircuitBreaker
     ) -> None:
         self.server = server
-        self.name = f"{server.host}:{server.port}"
         self.pool = pool
         self.served = self.stale = 0
         self._breaker = breaker
@@ -63,9 +63,7 @@ class Replica:
                 connection = await self.pool.acquire(timeout_s)
                 try:
                     async with asyncio.timeout(BEGIN_TIMEOUT_S):
-                        await connection.execute(
-                            f"BEGIN READ ONLY; SET LOCAL app.tenant = '{setting}'"
-                        )
+                        await connection.execute(beginning(setting, READ_ONLY))
                         fresh = await connection.fetchval(_FRESH, position)
                 except BaseException:
                     self.pool.release(connection, clean=False)
@@ -147,21 +145,20 @@ class ReplicaReads:
         """Numbers for metrics, of every server that is no primary now."""
         for replica in self._others():
             yield from readings_of(
-                replica.pool.occupation(), self._limit, self._role, replica.name
+                replica.pool.occupation(), self._limit, self._role, replica.server.name
             )
         for replica in self._replicas:
             for outcome, count in (("served", replica.served), ("stale", replica.stale)):
-                yield Reading(REPLICA_READS, count, (self._role, replica.name, outcome))
+                yield Reading(REPLICA_READS, count, (self._role, replica.server.name, outcome))
 
     def _replica(self, server: PostgresAddress, driver: dict[str, Any]) -> Replica:
-        name = f"{server.host}:{server.port}"
         pool = ConnectionPool(
             partial(self._cluster.connect_replica, server, **driver),
             least=0,
             limit=self._limit,
-            observe=self._reports.observer(self._role, name),
+            observe=self._reports.observer(self._role, server.name),
         )
-        return Replica(server, pool, self._reports.breaker(self._role, name))
+        return Replica(server, pool, self._reports.breaker(self._role, server.name))
 
     def _others(self) -> list[Replica]:
         primary = self._cluster.primary_address

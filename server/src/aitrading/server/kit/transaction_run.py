@@ -105,10 +105,14 @@ class TransactionRun(AbstractAsyncContextManager[T]):
             self._count(Ended.ROLLED_BACK, failure)
 
 
+def beginning(setting: str, mode: str) -> str:
+    """Begins a transaction in one round trip; the setting is digits, or empty (`tenant_setting`)."""
+    return f"BEGIN{mode}; SET LOCAL app.tenant = '{setting}'"
+
+
 async def _begin(connection: Any, setting: str, mode: str) -> None:
-    """One round trip; the setting is made of digits, or empty (see `tenant_setting`)."""
     try:
-        await connection.execute(f"BEGIN{mode}; SET LOCAL app.tenant = '{setting}'")
+        await connection.execute(beginning(setting, mode))
     except DRIVER_FAULTS as exc:
         raise mapped(exc) from exc
 

@@ -71,10 +71,11 @@ async def _seal_devices(tx: TenantTransaction, fields: TenantFields) -> None:
 
 async def _seal_accounts(tx: TenantTransaction, fields: TenantFields) -> None:
     for row in await tx.fetch(_SQL["accounts"]):
+        login = str(int(row["login"]))  # the one spelling in which it is looked for
         await tx.execute(
             _SQL["seal_account"],
             row["id"],
             fields.seal(ACCOUNT_NAME, row["id"], row["name"]),
-            fields.seal(ACCOUNT_LOGIN, row["id"], row["login"]),
-            fields.index(ACCOUNT_LOGIN, row["broker_server"], row["login"]),
+            fields.seal(ACCOUNT_LOGIN, row["id"], login),
+            fields.index(ACCOUNT_LOGIN, row["broker_server"], login),
         )

@@ -20,7 +20,7 @@ from aitrading.server.trading_engine.trading_switch import HaltReason, TradingSt
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A broker account of the tenant; what it may do is `trading`, for now always HALTED."""
+    """A broker account of the tenant; what it may do is `trading`, always HALTED in this release."""
 
     id: str
     name: str

@@ -5,6 +5,10 @@ from aitrading.server.api_gateway.edge.json_types import Resource, typed
 
 _CONNECT_TIMEOUT = "1s"
 _OUTLIER_FAILURES = 5
+IDLE_S = 60
+"""Shorter than a service keeps an idle connection (`http_servers.KEEP_ALIVE_S`): a request that is
+sent while the service hangs up would be answered with 503, for nobody's fault."""
+_HTTP_OPTIONS = "extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNSEEN = "0.250s"
 """How often a service that is not there is looked for, also before its first request: without the
 latter a device's first attempt after a start finds nothing and then waits for its own next one."""
@@ -21,6 +25,13 @@ def _cluster(upstream: Upstream) -> Resource:
         name=upstream.name,
         type="STATIC",
         connect_timeout=_CONNECT_TIMEOUT,
+        typed_extension_protocol_options={
+            f"envoy.{_HTTP_OPTIONS}": typed(
+                _HTTP_OPTIONS,
+                common_http_protocol_options={"idle_timeout": f"{IDLE_S}s"},
+                explicit_http_config={"http_protocol_options": {}},
+            )
+        },
         load_assignment={
             "cluster_name": upstream.name,
             "endpoints": [

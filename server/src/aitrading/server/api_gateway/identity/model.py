@@ -68,8 +68,8 @@ def normalised_login(text: str) -> str:
 
 def checked_text(text: str, *, field: str, limit: int) -> str:
     """A name that people choose freely; raises `IDENTITY_INVALID`."""
-    if not 1 <= len(text) <= limit:
-        raise IDENTITY_INVALID.error(field=field, reason=f"use 1 to {limit} characters")
+    if not 1 <= len(text) <= limit or not text.isprintable():
+        raise IDENTITY_INVALID.error(field=field, reason=f"use 1 to {limit} visible characters")
     return text
 
 

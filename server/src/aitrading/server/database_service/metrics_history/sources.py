@@ -7,6 +7,7 @@ Of itself and its engines the supervisor writes files, which count while they ar
 import asyncio
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from aitrading.core.infrastructure.central_hub import CentralHub
@@ -114,13 +115,14 @@ class Sources:
         folder, now_s = self._bundle.told, self._clock.now_ns() / NS_PER_S
         if folder is None or not folder.is_dir():
             return {}
-        files = sorted(folder.glob(f"*{TOLD_SUFFIX}"))[:MAX_INSTANCES]
-        return {
-            file.name.removesuffix(TOLD_SUFFIX): file.read_bytes()
-            for file in files
-            if SERVICE_NAME.fullmatch(file.name.removesuffix(TOLD_SUFFIX))
-            and abs(now_s - file.stat().st_mtime) <= TOLD_FRESH_S
-        }
+        fresh: dict[str, bytes] = {}
+        for file in sorted(folder.glob(f"*{TOLD_SUFFIX}"))[:MAX_INSTANCES]:
+            service = file.name.removesuffix(TOLD_SUFFIX)
+            with suppress(OSError):  # who is not there to be read is a gap
+                is_fresh = abs(now_s - file.stat().st_mtime) <= TOLD_FRESH_S
+                if SERVICE_NAME.fullmatch(service) and is_fresh:
+                    fresh[service] = file.read_bytes()
+        return fresh
 
     def _client(self, record: ServiceRecord) -> InternalClient:
         place = record.name, record.address
