@@ -1,5 +1,6 @@
 """The poller against the simulated terminal, on the machine's clock."""
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJ
 from aitrading.client.metatrader_connector.poller import TickPoller
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
+from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.broker_time import broker_offset_s
 from aitrading.client.terminal.port import COPY_TICKS_ALL
 from aitrading.client.terminal.sim import SimulatedTerminal
@@ -79,18 +81,21 @@ async def stored(journal: TickJournal, stream: UUID) -> bytes:
     return b"".join(parts)
 
 
+def history(terminal: SimulatedTerminal, stream: TickStream, *, last_s: int) -> bytes:
+    """What the terminal itself remembers of a symbol."""
+    since_s = CLOCK.now_ns() // NS_PER_S + 7_200 - last_s
+    ticks = terminal.copy_ticks_from(stream.key.symbol, since_s, 1 << 20, COPY_TICKS_ALL)
+    assert ticks is not None
+    return to_rows(ticks, stream.digits).rows.tobytes()
+
+
 async def require_history(journal: TickJournal, terminal: SimulatedTerminal) -> None:
     """Every stream holds a stretch of the terminal's history without a hole or a repeat."""
     terminal.initialize()
     for stream in journal.streams:
         data = await stored(journal, stream.id)
-        ticks = terminal.copy_ticks_from(
-            stream.key.symbol, CLOCK.now_ns() // NS_PER_S + 7_200 - 120, 1 << 20, COPY_TICKS_ALL
-        )
-        assert ticks is not None
-        history = to_rows(ticks, stream.digits).rows.tobytes()
         assert data
-        assert history.find(data) % 24 == 0
+        assert history(terminal, stream, last_s=120).find(data) % 24 == 0
 
 
 @async_test
@@ -125,22 +130,20 @@ async def test_a_full_spool_pauses_and_costs_no_tick(home: Path) -> None:
     terminal = SimulatedTerminal(CLOCK, ticks_per_s=2_000)
     limits = SpoolLimits(limit_bytes=300_000, segment_bytes=20_000)
     async with polling(home, terminal, limits=limits) as (poller, journal):
-        await eventually(lambda: poller.paused_by == "SPOOL_FULL", timeout_s=40)
-        assert poller.state is ComponentState.DEGRADED
-        streams = {one.id: await stored(journal, one.id) for one in journal.streams}
-        await journal.release(journal.spool.durable_position)
-        before = taken(journal)
-        await eventually(lambda: taken(journal) > before, timeout_s=40)
+        kept: dict[UUID, bytes] = defaultdict(bytes)
+        position = 0
+        while sum(map(len, kept.values())) < 2 * limits.limit_bytes:
+            await eventually(lambda: poller.paused_by == "SPOOL_FULL", timeout_s=40)
+            assert poller.state is ComponentState.DEGRADED
+            while entries := await journal.read(position, 1 << 20):
+                for one in entries:
+                    kept[one.batch.stream] += bytes(one.batch.rows)
+                position = entries[-1].position + 1
+            before = taken(journal)
+            await journal.release(journal.spool.durable_position)
+            await eventually(lambda before=before: taken(journal) > before, timeout_s=40)
         for stream in journal.streams:
-            later = await stored(journal, stream.id)
-            ticks = terminal.copy_ticks_from(
-                stream.key.symbol, CLOCK.now_ns() // NS_PER_S + 7_200 - 60, 1 << 20, COPY_TICKS_ALL
-            )
-            assert ticks is not None
-            history = to_rows(ticks, stream.digits).rows.tobytes()
-            kept = max(len(streams[stream.id]), len(later))
-            assert kept
-            assert streams[stream.id] in history
+            assert kept[stream.id] in history(terminal, stream, last_s=180)
 
 
 class OtherDigits(SimulatedTerminal):
