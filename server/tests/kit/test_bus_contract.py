@@ -350,6 +350,25 @@ async def test_event_07_a_request_is_answered(world: Enter) -> None:
 
 
 @async_test
+async def test_a_responder_is_known_as_soon_as_respond_returns(world: Enter) -> None:
+    """Many in a row: one in a hundred found nobody while one flush was thought to be enough."""
+
+    async def double(ask: Ask, _: EventEnvelope) -> Answer:
+        return Answer(ask.number * 2)
+
+    async with (
+        world() as server,
+        server.connect("api-gateway") as asker,
+        server.connect("trading-engine") as bus,
+    ):
+        for number in range(800):
+            responder = await bus.respond(Ask, double)
+            answer = await asker.request(Ask(number=number), Answer, tenant=ALPHA)
+            assert answer == Answer(2 * number)
+            await responder.close()
+
+
+@async_test
 async def test_responders_share_the_requests(world: Enter) -> None:
     async with world() as server, server.connect("api-gateway") as asker:
         counts = [0, 0]

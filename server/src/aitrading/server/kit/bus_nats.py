@@ -51,7 +51,12 @@ from aitrading.server.kit.bus_nats_routes import (
     RespondingRoute,
     Route,
 )
-from aitrading.server.kit.nats_connection import NATS_ERRORS, NatsConnection, unavailable
+from aitrading.server.kit.nats_connection import (
+    NATS_ERRORS,
+    NatsConnection,
+    unavailable,
+    until_known,
+)
 
 STREAM_MAX_AGE_S: Final = 7 * 86_400
 STREAM_MAX_BYTES: Final = 512 << 20
@@ -216,7 +221,7 @@ class NatsBus(EventBus):
         client = self._connection.client
         try:
             await route.attach(client)
-            await client.flush()
+            await until_known(client)
         except NATS_ERRORS as exc:
             if client.is_connected:
                 await self._close(route)
@@ -226,7 +231,7 @@ class NatsBus(EventBus):
         await _ensure_stream(client, self._durable_subjects)
         for route in list(self._routes):
             await route.attach(client)
-        await client.flush()
+        await until_known(client)
 
     async def _close(self, route: Route) -> None:
         if route in self._routes:

@@ -193,6 +193,16 @@ class NatsConnection:
             self._errors.classify(unavailable(exc))
 
 
+async def until_known(client: Client) -> None:
+    """Return when the server knows of every subscription made so far.
+
+    The library writes the PING of a flush at once and what waits, a SUB among it, a moment later.
+    The answer to the first says nothing of the subscription; that to the second comes after it.
+    """
+    await client.flush()
+    await client.flush()
+
+
 def unavailable(exc: BaseException) -> AitradingError:
     """Map an error of the library to ours, with the library's own words."""
     text = str(exc) or type(exc).__name__

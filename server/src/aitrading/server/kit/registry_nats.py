@@ -24,7 +24,7 @@ from aitrading.core.infrastructure.service_registry import (
     ServiceRecord,
 )
 from aitrading.core.kit.errors import AitradingError
-from aitrading.server.kit.nats_connection import NATS_ERRORS, NatsConnection
+from aitrading.server.kit.nats_connection import NATS_ERRORS, NatsConnection, until_known
 
 BUCKET: Final = "registry"
 RECORD_LIFE_S: Final = 300
@@ -93,7 +93,7 @@ class NatsRegistryStore(RegistryStore):
         try:
             client = self._client()
             subscription = await client.subscribe(f"{_PREFIX}>", cb=changed)
-            await client.flush()
+            await until_known(client)
             for record in await self.list():
                 yield RegistryChange(key=record.key, record=record)
             try:

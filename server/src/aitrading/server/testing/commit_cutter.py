@@ -91,10 +91,13 @@ class CommitCutter:
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while chunk := await source.read(_READ_BYTES):
-            target.write(chunk)
-            await target.drain()
+    """Until the source ends, or breaks; either way the target hears of it."""
+    try:
+        with suppress(ConnectionError):
+            while chunk := await source.read(_READ_BYTES):
+                target.write(chunk)
+                await target.drain()
+    finally:
         target.close()
 
 
