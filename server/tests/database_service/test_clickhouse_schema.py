@@ -2,10 +2,12 @@
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aitrading.core.kit.errors import AitradingError
@@ -16,6 +18,7 @@ from aitrading.server.database_service.clickhouse.embedded import EmbeddedClickH
 from aitrading.server.database_service.clickhouse.port import ClickHouse
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
 from aitrading.server.database_service.clickhouse.served import ServedClickHouse
+from aitrading.server.database_service.clickhouse.walls import TENANT_TABLES
 from aitrading.server.database_service.postgres_schema import migrations
 from aitrading.server.kit.bundle import ClickHouseAccess, HttpListener, ServiceBundle, TlsFiles
 from aitrading.server.testing.clickhouse_front import running_clickhouse_front
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.integration
 KINDS = pytest.mark.parametrize(
     "kind", ["embedded", pytest.param("served", marks=pytest.mark.servers)]
 )
+STORES_PAGE = Path(__file__).parents[3] / "docs/explanation/stores.md"
 
 
 @asynccontextmanager
@@ -134,3 +138,23 @@ def bundle_of(home: Path, clickhouse: ClickHouseAccess) -> ServiceBundle:
         user_keys=nowhere,
         clickhouse=clickhouse,
     )
+
+
+@async_test
+async def test_the_recipe_for_logins_that_only_read_names_every_table_of_organisations(
+    tmp_path: Path,
+) -> None:
+    """The engine here has no logins, so its parser is all that can be asked."""
+    (recipe,) = re.findall(
+        r"```sql\n(CREATE SETTINGS PROFILE.*?)```", STORES_PAGE.read_text(), re.DOTALL
+    )
+    statements = [statement.strip() for statement in recipe.split(";") if statement.strip()]
+    parsed = "SELECT toUInt64(length(formatQuerySingleLine({sql:String}))) AS n"
+    async with engine_of("embedded", tmp_path) as engine:
+        for sql in statements:
+            rows = await engine.select(parsed, np.dtype([("n", "<u8")]), {"sql": sql})
+            assert rows["n"][0] > 0
+        with pytest.raises(AitradingError):
+            await engine.select(parsed, np.dtype([("n", "<u8")]), {"sql": "CREATE ROW POLITE"})
+    named = Counter(re.findall(r"\bON (market\.\w+)", recipe))
+    assert named == dict.fromkeys(TENANT_TABLES, 3), "one grant, one policy for each of the two"

@@ -14,6 +14,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.benchmarks import pool as pool_benchmark
 from aitrading.server.database_service.chain_graph.port import part_node
 from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
@@ -22,7 +23,9 @@ from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.primary_record import PrimaryRecord
 from aitrading.server.kit.row_security import require_row_security
-from aitrading.server.testing.engines import ThrowawayAuthority
+from aitrading.server.supervisor.doctor.finding import Verdict
+from aitrading.server.supervisor.doctor.plaintext import check_plaintext
+from aitrading.server.testing.engines import ThrowawayAuthority, free_port
 from aitrading.server.testing.postgres15 import Postgres15, postgres15_missing
 
 pytestmark = [
@@ -95,6 +98,31 @@ async def test_who_cannot_be_trusted_is_not_asked(postgres15: Postgres15, tmp_pa
     codes = [await code_of(msgspec.structs.replace(access, **change)) for change in changes]
     assert codes[:2] == ["DATABASE_PLAINTEXT_REFUSED", "DATABASE_SERVER_UNTRUSTED"]
     assert "none" not in codes
+
+
+@async_test
+async def test_the_doctor_knocks_without_tls(postgres15: Postgres15) -> None:
+    """Only `hostssl` lines: refused. One `host` line: it would have taken the password."""
+    access = postgres15.access("database")
+
+    async def verdict() -> Verdict:
+        return (await check_plaintext(access)).verdict
+
+    async def is_now(wanted: Verdict) -> bool:
+        return await verdict() is wanted
+
+    assert await verdict() is Verdict.OK
+    try:
+        postgres15.let_in("host all all 127.0.0.1/32 scram-sha-256\n")
+        await eventually(lambda: is_now(Verdict.PROBLEM))
+        found = await check_plaintext(access)
+        assert f"localhost:{postgres15.port}" in found.finding
+        assert "hostssl" in found.remedy
+    finally:
+        postgres15.let_in()
+    await eventually(lambda: is_now(Verdict.OK))
+    nobody = msgspec.structs.replace(access, port=free_port())
+    assert (await check_plaintext(nobody)).verdict is Verdict.UNVERIFIED
 
 
 @async_test

@@ -103,6 +103,15 @@ def test_plaintext_to_a_server(examine: Examine, monkeypatch: pytest.MonkeyPatch
     assert examine(ok=False)["servers by URL"]["code"] == "DATABASE_PLAINTEXT_REFUSED"
 
 
+def test_a_backup_by_the_clock_of_a_server(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://chief:secret@db.example.com/firm")
+    for name, value in (("EVERY_H", "1"), ("FOLDER", "/b"), ("RECOVERY_KEY", "/k.pub")):
+        monkeypatch.setenv(f"AITRADING_BACKUP_{name}", value)
+    assert examine(ok=False)["servers by URL"]["code"] == "BACKUP_SCHEDULE_ELSEWHERE"
+
+
 def test_a_clock_behind(examine: Examine, home: Home) -> None:
     home.stamp_file.write_text(str(SystemClock().now_ns() + 3_600 * NS_PER_S))
     assert examine(ok=False)["clock"]["code"] == "CLOCK_BEHIND"

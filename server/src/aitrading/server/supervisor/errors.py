@@ -74,6 +74,15 @@ BACKUP_SCHEDULE_INCOMPLETE = ErrorSpec(
     remedy="Run `aitrading backup new-key FILE`, then set `backup.recovery_key` to FILE.pub and `backup.folder`.",
     severity=Severity.ERROR,
 )
+BACKUP_SCHEDULE_ELSEWHERE = ErrorSpec(
+    code="BACKUP_SCHEDULE_ELSEWHERE",
+    category=Category.FATAL,
+    message="`backup.every_h` is set, but {store} is a server given by URL.",
+    why="A backup made here would lack it, look whole, and could not be restored: every round would be refused.",
+    remedy="Set `backup.every_h` to 0 and back the server up with its own tools, in the order of the runbook "
+    "on backups.",
+    severity=Severity.ERROR,
+)
 IDENTITIES_FAILED = ErrorSpec(
     code="IDENTITIES_FAILED",
     category=Category.FATAL,

@@ -2,14 +2,19 @@
 
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.security.db_security_manager import Store
 from aitrading.server.engines.process import Launch
 from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.environment import inherited_environment
-from aitrading.server.supervisor.errors import BACKUP_SCHEDULE_INCOMPLETE
+from aitrading.server.supervisor.errors import (
+    BACKUP_SCHEDULE_ELSEWHERE,
+    BACKUP_SCHEDULE_INCOMPLETE,
+)
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.services import ISOLATED_PYTHON
 from aitrading.server.supervisor.settings import BackupSettings
@@ -19,8 +24,24 @@ RETRY_AFTER_S: Final = 900.0
 TIMEOUT_S: Final = 6 * 3_600.0
 PATTERN: Final = "aitrading-*.aitbackup"
 _MODULE: Final = "aitrading.server.backup"
+_KEEP_TRUTH: Final = (Store.POSTGRES, Store.CLICKHOUSE)
+"""Stores of which a backup needs everything; the others' contents are made again."""
 
 _log = logging.getLogger(__name__)
+
+
+def require_possible(settings: BackupSettings, servers: Collection[Store]) -> None:
+    """Refuse a schedule of which every round would fail; `servers` are those given by URL.
+
+    Raises BACKUP_SCHEDULE_INCOMPLETE or BACKUP_SCHEDULE_ELSEWHERE.
+    """
+    if not settings.every_h:
+        return
+    if not (settings.folder and settings.recovery_key):
+        raise BACKUP_SCHEDULE_INCOMPLETE.error()
+    elsewhere = [store for store in _KEEP_TRUTH if store in servers]
+    if elsewhere:
+        raise BACKUP_SCHEDULE_ELSEWHERE.error(store=elsewhere[0].value)
 
 
 class ScheduledBackups:
@@ -30,8 +51,6 @@ class ScheduledBackups:
     """
 
     def __init__(self, home: Home, settings: BackupSettings, births: Births, clock: Clock) -> None:
-        if settings.every_h and not (settings.folder and settings.recovery_key):
-            raise BACKUP_SCHEDULE_INCOMPLETE.error()
         self._home = home
         self._settings = settings
         self._births = births

@@ -34,7 +34,7 @@ from aitrading.server.supervisor.nursery_process import NurseryProcess
 from aitrading.server.supervisor.overall_health import OverallHealth
 from aitrading.server.supervisor.ports import resolve_ports
 from aitrading.server.supervisor.progress import LineReporter
-from aitrading.server.supervisor.scheduled_backups import ScheduledBackups
+from aitrading.server.supervisor.scheduled_backups import ScheduledBackups, require_possible
 from aitrading.server.supervisor.settings import BackupSettings, PlatformSettings
 from aitrading.server.supervisor.state import ReadyReport
 from aitrading.server.supervisor.stores import given_servers
@@ -105,6 +105,7 @@ class Platform:
             workers=platform.envoy_workers,
         )
         servers = given_servers(os.environ)
+        require_possible(config.get(BackupSettings), servers)
         home.prepare()
         return Choices(
             home=home,

@@ -35,6 +35,14 @@ class Postgres15:
 
     port: int
     ca: Path
+    data: Path
+
+    def let_in(self, lines: str = _HBA) -> None:
+        """Who may log in from now on: the lines of its pg_hba.conf, those of the start by default."""
+        (self.data / "pg_hba.conf").write_text(lines)
+        code, said = _psql(self, "SELECT pg_reload_conf()")
+        if code:
+            raise RuntimeError(said)
 
     def access(self, role: str, database: str = "aitrading") -> PostgresAccess:
         """How a role logs in over TLS."""
@@ -65,11 +73,11 @@ def running_postgres15() -> Generator[Postgres15]:
         tls = ThrowawayAuthority(folder / "ca").issue("postgres")
         (folder / "password").write_text(PASSWORD)
         port = free_port()
-        server = Postgres15(port=port, ca=tls.ca)
+        data = folder / "data"
+        server = Postgres15(port=port, ca=tls.ca, data=data)
         if account is not None:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, account.pw_uid, account.pw_gid)
-        data = folder / "data"
         login = ("--username=postgres", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256")
         _run((str(BIN / "initdb"), f"--pgdata={data}", *login, "--encoding=UTF8", "-N"), account)
         (data / "pg_hba.conf").write_text(_HBA)

@@ -14,6 +14,8 @@ from aitrading.server.kit.mtls import client_context
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.row_security import require_row_security
 from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, unverified, wrong
+from aitrading.server.supervisor.doctor.plaintext import CHECK as PLAINTEXT
+from aitrading.server.supervisor.doctor.plaintext import check_plaintext
 from aitrading.server.supervisor.home import Home
 
 CHECK_TIMEOUT_S = 15.0
@@ -39,6 +41,7 @@ async def check_databases(home: Home, clock: Clock) -> list[Finding]:
         return [unverified("databases", "The platform does not run; its stores were not asked.")]
     checks: dict[str, Check] = {
         "postgres settings": _settings,
+        PLAINTEXT: _plaintext,
         "row security": _row_security,
         "migrations": _migrations,
         "bus": _bus,
@@ -74,6 +77,10 @@ async def _settings(bundle: ServiceBundle, _: Clock) -> Finding:
         return fine(name, f"PostgreSQL {row['version']}, durable, with checksums.")
     cause, remedy = _WEAK
     return problem(name, "PostgreSQL may lose or damage data.", cause=cause, remedy=remedy)
+
+
+async def _plaintext(bundle: ServiceBundle, _: Clock) -> Finding:
+    return await check_plaintext(bundle.postgres["database"])
 
 
 async def _row_security(bundle: ServiceBundle, _: Clock) -> Finding:

@@ -17,6 +17,8 @@ from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, u
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import read_children
 from aitrading.server.supervisor.ports import resolve_ports
+from aitrading.server.supervisor.scheduled_backups import require_possible
+from aitrading.server.supervisor.settings import BackupSettings
 from aitrading.server.supervisor.stores import given_servers
 
 EXPIRES_SOON_S = 2 * 3600
@@ -130,9 +132,10 @@ def _leftovers(home: Home) -> Iterator[Finding]:
         )
 
 
-def _servers() -> Iterator[Finding]:
+def _servers(backup: BackupSettings) -> Iterator[Finding]:
     try:
         servers = given_servers(os.environ)
+        require_possible(backup, servers)
     except AitradingError as exc:
         yield wrong("servers by URL", exc)
         return
@@ -149,7 +152,7 @@ def _configuration(home: Home, *, running: bool) -> Iterator[Finding]:
         yield wrong("configuration", exc)
         return
     yield fine("configuration", "Every setting of the platform is valid.")
-    yield from _servers()
+    yield from _servers(config.get(BackupSettings))
     if running:
         return
     for request in port_requests(config, demo=True):
