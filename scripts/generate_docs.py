@@ -27,6 +27,7 @@ from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.metrics import Metric
 from aitrading.core.kit.errors import ErrorSpec
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.openapi import (
     access_text,
     declared_endpoints,
@@ -326,6 +327,20 @@ def personal_data() -> str:
     )
 
 
+def audit_events() -> str:
+    """Every action that is audited."""
+    rows = [
+        (f"`{action}`", "yes" if action.is_security else "when denied", action.meaning)
+        for action in sorted(AuditAction)
+    ]
+    return (
+        "# Audit events\n\nWhat is written to the audit trail, in the transaction of the change itself: "
+        "`aitrading audit list`, `GET /api/v1/audit`. Security events alone: `aitrading audit security`, "
+        "`GET /api/v1/security-events`. An event holds ids, never names or addresses.\n\n"
+        + table(("type", "security event", "meaning"), rows)
+    )
+
+
 def type_name(hint: Any) -> str:
     """Render an annotation for people."""
     return f"`{hint.__name__ if isinstance(hint, type) else str(hint).replace('typing.', '')}`"
@@ -347,6 +362,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/services.md": services,
     "reference/tables.md": tables,
     "reference/personal-data.md": personal_data,
+    "reference/audit-events.md": audit_events,
     "how-to/troubleshooting.md": troubleshooting,
 }
 

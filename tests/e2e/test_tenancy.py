@@ -3,6 +3,7 @@
 The operations come from the declarations of all services, so a new one is tried from its first day.
 """
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -211,6 +212,25 @@ def test_administration_of_one_organisation_never_reaches_into_another(
         assert said(stolen, true) == said(missing, ghost), (place, true)
         assert not loot.ids & set(texts(stolen)) - {true}, (place, true)
     assert settled(victim(platform)) == before
+
+
+@pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/security-events"])
+def test_nobody_reads_what_was_audited_of_another(
+    platform: Platform, loot: Loot, path: str
+) -> None:
+    """An event names ids inside of longer words, where the search for loot does not see them."""
+    theirs = platform.request("GET", f"{path}?limit=500", person=f"{VICTIM}/owner")[1]["items"]
+    ours = platform.request("GET", f"{path}?limit=500", person=PERSON)[1]["items"]
+    assert theirs
+    assert ours
+    told = json.dumps(ours)
+    leaked = {value for value in loot.ids | {each["id"] for each in theirs} if value in told}
+    assert not leaked
+    newest = theirs[0]["id"]
+    for stolen in (newest, str(uuid.UUID(int=uuid.UUID(newest).int + 1))):
+        answer = platform.request("GET", f"{path}?cursor={stolen}", person=PERSON)
+        assert answer[0] == 200
+        assert newest not in json.dumps(answer[1])
 
 
 def test_nobody_reaches_the_inside_through_the_edge(platform: Platform, loot: Loot) -> None:

@@ -224,7 +224,8 @@ async def test_a_full_pool_says_so(postgres: PostgresServer) -> None:
         ("COPY market.streams TO PROGRAM 'id'", "DATABASE_NOT_PERMITTED"),
         ("SET ROLE aitrading_owner", "DATABASE_NOT_PERMITTED"),
         ("SELECT * FROM identity.users", "DATABASE_NOT_PERMITTED"),
-        ("SELECT * FROM audit.pending", "DATABASE_NOT_PERMITTED"),
+        ("UPDATE audit.pending SET outcome = 'done'", "DATABASE_NOT_PERMITTED"),
+        ("DELETE FROM audit.pending", "DATABASE_NOT_PERMITTED"),
         ("nonsense", "DATABASE_REJECTED"),
     ],
 )

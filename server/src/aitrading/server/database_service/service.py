@@ -7,6 +7,8 @@ from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.db_security_manager import Store, accept_url
+from aitrading.server.database_service.audit.endpoints import AuditEndpoints
+from aitrading.server.database_service.audit.trail import AuditReader
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
 from aitrading.server.database_service.backups.watch import BackupWatch
@@ -114,6 +116,17 @@ WRITER_MAY_WAIT_MS: Final = 120_000
 """A transaction stays open while ClickHouse writes; it may take as long as a request, twice."""
 QUARANTINE_FOLDER: Final = "quarantine"
 
+_READ_BY_PEOPLE: Final = (
+    Organisations,
+    RecordBook,
+    StoreEndpoints,
+    AuditReader,
+    AuditEndpoints,
+    TenantSettings,
+    SettingsBook,
+    TenantSettingsEndpoints,
+)
+
 
 def _providers(manager: ImportManager) -> None:
     for source in (
@@ -176,12 +189,7 @@ def _providers(manager: ImportManager) -> None:
         HistoryEndpoints,
         HostHistoryEndpoints,
         ClickHouseEndpoints,
-        Organisations,
-        RecordBook,
-        StoreEndpoints,
-        TenantSettings,
-        SettingsBook,
-        TenantSettingsEndpoints,
+        *_READ_BY_PEOPLE,
     ):
         manager.provide(source)
 
@@ -320,6 +328,7 @@ SPEC: Final = ServiceSpec(
         ChainEndpoints,
         ExaminationEndpoints,
         StoreEndpoints,
+        AuditEndpoints,
         TenantSettingsEndpoints,
     ),
     merges_chains=True,

@@ -10,6 +10,7 @@ from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import FieldValue
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.logging.optimized_log_router import current_context
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import Transaction
 
@@ -31,10 +32,15 @@ class AuditEvent:
     """Something that must be provable later; holds ids, never names or addresses."""
 
     actor: str
-    action: str
+    action: AuditAction
     subject: str
     outcome: Outcome = Outcome.DONE
     details: dict[str, FieldValue] = field(default_factory=dict[str, FieldValue])
+
+    @property
+    def is_security(self) -> bool:
+        """Tells who got in or was refused, or whose rights changed."""
+        return self.action.is_security or self.outcome is Outcome.DENIED
 
 
 class AuditTrail:
@@ -54,6 +60,7 @@ class AuditTrail:
             event.action,
             event.subject,
             event.outcome,
+            event.is_security,
             current_context().trace_id or None,
             msgspec.json.encode(event.details).decode(),
         )

@@ -1,3 +1,4 @@
 -- name: insert_event
-INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, trace_id, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb);
+INSERT INTO audit.pending (id, occurred_at, actor, action, subject, outcome, security, trace_id,
+                           details)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb);

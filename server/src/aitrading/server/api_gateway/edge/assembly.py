@@ -58,6 +58,7 @@ ROUTES = (
     Route(path="/api/v1/bars", upstream=DATABASE, timeout=_HEAVY),
     Route(path="/api/v1/logs", upstream=DATABASE, timeout=_HEAVY),
     Route(path="/api/v1/audit", upstream=DATABASE, timeout=_HEAVY),
+    Route(path="/api/v1/security-events", upstream=DATABASE),
     Route(path="/api/v1/errors", upstream=DATABASE),
     Route(path="/api/v1/metrics", upstream=DATABASE),
     Route(path="/api/v1/store", upstream=DATABASE),

@@ -37,6 +37,7 @@ from aitrading.server.api_gateway.identity.model import (
 )
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
 from aitrading.server.authority.passwords import PasswordHasher, generate_password, require_strong
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.database_errors import (
     DATABASE_ALREADY_EXISTS,
@@ -96,7 +97,7 @@ class Administration:
         async def apply(tx: TenantTransaction) -> None:
             await tx.execute(_SQL["insert_tenant"], tenant.id, name, tenant.created_at)
             await self._keys.ensure(tx)
-            await self._note(tx, actor, "identity.tenant.created", tenant.id)
+            await self._note(tx, actor, AuditAction.TENANT_CREATED, tenant.id)
 
         with explained("organisation", name):
             await self._replay.once(TenantId(tenant.id), apply)
@@ -136,7 +137,7 @@ class Administration:
                 now_utc(self._clock),
             )
             await self._note(
-                tx, actor, "identity.user.created", user, details={"role": str(new.role)}
+                tx, actor, AuditAction.USER_CREATED, user, details={"role": str(new.role)}
             )
 
         await self._change(new.tenant, "user", name, apply)
@@ -161,7 +162,7 @@ class Administration:
             await tx.execute(_SQL["set_password"], account.user, digest)
             await tx.execute(_SQL["forget_login_links"], account.user)
             ended = await self._sessions.end_all(tx, account.user, "password")
-            await self._note(tx, actor, "identity.user.password_reset", account.user)
+            await self._note(tx, actor, AuditAction.USER_PASSWORD_RESET, account.user)
             return ended
 
         ended = await self._replay.once(account.tenant, apply)
@@ -179,7 +180,7 @@ class Administration:
             await tx.execute(_SQL["set_user_state"], account.user, state)
             if state == "suspended":
                 ended = await self._sessions.end_all(tx, account.user, "suspended")
-            await self._note(tx, actor, f"identity.user.{state}", account.user)
+            await self._note(tx, actor, AuditAction(f"identity.user.{state}"), account.user)
             return ended
 
         ended = await self._replay.once(account.tenant, apply)
@@ -213,7 +214,7 @@ class Administration:
                 account.device,
                 now_utc(self._clock),
             )
-            await self._note(tx, actor, "identity.account.created", account.id)
+            await self._note(tx, actor, AuditAction.ACCOUNT_CREATED, account.id)
 
         await self._change(new.tenant, "account", new.login, apply)
         return account
@@ -240,7 +241,7 @@ class Administration:
         self,
         tx: TenantTransaction,
         actor: str,
-        action: str,
+        action: AuditAction,
         subject: UUID,
         *,
         details: dict[str, FieldValue] | None = None,

@@ -33,6 +33,7 @@ from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.api_gateway.identity.subscriptions import plan_state
 from aitrading.server.authority.ca import IssuedCertificate
 from aitrading.server.authority.installation import Authority
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
@@ -136,7 +137,7 @@ class Devices:
             device = await self._invited(tx, name)
             digest = sha256(code.secret.reveal())
             await tx.execute(_SQL["insert_enrolment_code"], digest, device, expires_at)
-            await self._note(tx, actor, "identity.device.invited", device)
+            await self._note(tx, actor, AuditAction.DEVICE_INVITED, device)
             return device
 
         device = await self._replay.once(tenant, apply)
@@ -166,7 +167,7 @@ class Devices:
             )
             if done is None:
                 raise DEVICE_REVOKED.error()
-            await self._note(tx, f"device:{device}", "identity.device.enrolled", device)
+            await self._note(tx, f"device:{device}", AuditAction.DEVICE_ENROLLED, device)
             return self._enrolled(code.tenant, device, issued)
 
         return await self._replay.once(code.tenant, apply)
@@ -195,7 +196,7 @@ class Devices:
             if done is None:
                 raise CODE_REFUSED.error()
             actor = f"device:{request.device}"
-            await self._note(tx, actor, "identity.device.renewed", request.device)
+            await self._note(tx, actor, AuditAction.DEVICE_RENEWED, request.device)
             return self._enrolled(tenant, request.device, issued)
 
         return await self._replay.once(tenant, apply)
@@ -224,7 +225,7 @@ class Devices:
 
         async def apply(tx: TenantTransaction) -> None:
             if await tx.fetch_row(_SQL["revoke_device"], device, moment):
-                await self._note(tx, actor, "identity.device.revoked", device)
+                await self._note(tx, actor, AuditAction.DEVICE_REVOKED, device)
 
         await self._replay.run(tenant, apply, idempotent=True)
         event = DeviceRevoked(
@@ -276,7 +277,9 @@ class Devices:
             expires_at=datetime_of_ns(issued.not_after_ns),
         )
 
-    async def _note(self, tx: TenantTransaction, actor: str, action: str, device: UUID) -> None:
+    async def _note(
+        self, tx: TenantTransaction, actor: str, action: AuditAction, device: UUID
+    ) -> None:
         event = AuditEvent(actor=actor, action=action, subject=f"device:{device}")
         await self._audit.add(tx, event)
 

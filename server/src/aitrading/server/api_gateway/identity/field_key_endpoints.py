@@ -8,6 +8,7 @@ import msgspec
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.api_gateway.identity.admin_endpoints import ADMIN, ADMIN_PATH
 from aitrading.server.api_gateway.identity.tenants import all_tenants
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import HOST_ACTOR, AuditEvent, AuditTrail
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint
@@ -89,7 +90,7 @@ class FieldKeyEndpoints:
             if changed:
                 event = AuditEvent(
                     actor=HOST_ACTOR,
-                    action="identity.key.rewrapped",
+                    action=AuditAction.KEY_REWRAPPED,
                     subject=f"tenant:{tenant}",
                     details={"master": number},
                 )

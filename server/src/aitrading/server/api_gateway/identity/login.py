@@ -30,6 +30,7 @@ from aitrading.server.api_gateway.identity.model import (
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions, SessionTickets
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.passwords import PasswordHasher
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
@@ -131,7 +132,7 @@ class Login:
 
         async def apply(tx: TenantTransaction) -> SessionTickets:
             event = AuditEvent(
-                actor=actor, action="identity.token.given", subject=f"user:{account.user}"
+                actor=actor, action=AuditAction.TOKEN_GIVEN, subject=f"user:{account.user}"
             )
             await self._audit.add(tx, event)
             return await self._sessions.open(tx, account.user, Authentication.HOST)
@@ -151,7 +152,7 @@ class Login:
                 after(self._clock, LINK_LIFETIME_S),
             )
             event = AuditEvent(
-                actor=actor, action="identity.login_link.created", subject=f"user:{account.user}"
+                actor=actor, action=AuditAction.LOGIN_LINK_CREATED, subject=f"user:{account.user}"
             )
             await self._audit.add(tx, event)
 
@@ -198,7 +199,7 @@ class Login:
                 tx,
                 AuditEvent(
                     actor="unknown",
-                    action="identity.login.refused",
+                    action=AuditAction.LOGIN_REFUSED,
                     subject=f"user:{account.user}",
                     outcome=Outcome.DENIED,
                 ),

@@ -22,6 +22,7 @@ from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
@@ -105,7 +106,7 @@ class Sessions:
             tx,
             AuditEvent(
                 actor=f"user:{user}",
-                action="identity.session.opened",
+                action=AuditAction.SESSION_OPENED,
                 subject=f"session:{session}",
                 details={"authentication": str(how)},
             ),
@@ -137,7 +138,7 @@ class Sessions:
                     tx,
                     AuditEvent(
                         actor=f"user:{user}",
-                        action="identity.session.ended",
+                        action=AuditAction.SESSION_ENDED,
                         subject=f"session:{session}",
                     ),
                 )
@@ -192,7 +193,7 @@ class Sessions:
             tx,
             AuditEvent(
                 actor="unknown",
-                action="identity.session.refresh_reused",
+                action=AuditAction.REFRESH_REUSED,
                 subject=f"session:{token.session}",
                 outcome=Outcome.DENIED,
             ),

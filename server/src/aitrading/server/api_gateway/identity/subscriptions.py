@@ -29,6 +29,7 @@ from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID, IDENT
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import LIST_LIMIT
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
@@ -154,7 +155,7 @@ class Subscriptions:
         subject = f"subscription:{tx.tenant}" if user is None else f"user:{user}"
         event = AuditEvent(
             actor=actor,
-            action="identity.subscription.changed",
+            action=AuditAction.SUBSCRIPTION_CHANGED,
             subject=subject,
             details={**details, "version": version},
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import FieldValue
 from aitrading.core.kit.ids import IdFactory
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.backup_api import (
     BACKUPS_SHOWN_MAX,
@@ -34,9 +35,13 @@ class BackupBook:
         """Enter a backup; one that is still running has lost its process and failed."""
         async with self._pool.platform_tx() as tx:
             for row in await tx.fetch(_SQL["give_up_running"], now_utc(self._clock)):
-                await self._audit.add(tx, _event("end", row["id"], Outcome.FAILED))
+                await self._audit.add(
+                    tx, _event(AuditAction.BACKUP_END, row["id"], Outcome.FAILED)
+                )
             await tx.execute(_SQL["begin"], wanted.backup, wanted.target, now_utc(self._clock))
-            await self._audit.add(tx, _event("begin", wanted.backup, target=wanted.target))
+            await self._audit.add(
+                tx, _event(AuditAction.BACKUP_BEGIN, wanted.backup, target=wanted.target)
+            )
 
     async def end(self, end: BackupEnd) -> None:
         """Note how it went; a repeat changes nothing."""
@@ -52,7 +57,9 @@ class BackupBook:
                 end.reason[:1000] or None,
             )
             if changed:
-                event = _event("end", end.backup, _outcome(end.ok), size_bytes=end.size_bytes)
+                event = _event(
+                    AuditAction.BACKUP_END, end.backup, _outcome(end.ok), size_bytes=end.size_bytes
+                )
                 await self._audit.add(tx, event)
 
     async def verified(self, seen: BackupVerified) -> None:
@@ -60,7 +67,9 @@ class BackupBook:
         async with self._pool.platform_tx() as tx:
             if seen.ok:
                 await tx.execute(_SQL["verified"], seen.backup, now_utc(self._clock))
-            event = _event("verify", seen.backup, _outcome(seen.ok), reason=seen.reason)
+            event = _event(
+                AuditAction.BACKUP_VERIFY, seen.backup, _outcome(seen.ok), reason=seen.reason
+            )
             await self._audit.add(tx, event)
 
     async def restored(self, backup: UUID, home: str) -> None:
@@ -72,7 +81,7 @@ class BackupBook:
         async with self._pool.platform_tx() as tx:
             await tx.execute(_SQL["forget_segment_names"])
             await tx.execute(_SQL["restored"], backup, home, now_utc(self._clock))
-            await self._audit.add(tx, _event("restore", backup, home=home))
+            await self._audit.add(tx, _event(AuditAction.BACKUP_RESTORE, backup, home=home))
 
     async def standing(self) -> tuple[datetime | None, bool | None]:
         """When the newest whole one began, and whether the last that ended was made."""
@@ -106,11 +115,11 @@ def _outcome(ok: bool) -> Outcome:
 
 
 def _event(
-    action: str, backup: UUID, outcome: Outcome = Outcome.DONE, **details: FieldValue
+    action: AuditAction, backup: UUID, outcome: Outcome = Outcome.DONE, **details: FieldValue
 ) -> AuditEvent:
     return AuditEvent(
         actor=ACTOR,
-        action=f"backup.{action}",
+        action=action,
         subject=str(backup),
         outcome=outcome,
         details=details,

@@ -16,6 +16,7 @@ from aitrading.server.database_service.chain_graph.port import (
     StoredChain,
     edges_of,
 )
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
@@ -45,14 +46,16 @@ class PostgresChainGraph(ChainGraph):
             await tx.execute(_SQL["forget_edges"], chain.name)
             await tx.execute_many(_SQL["save_edge"], edges)
             if by:
-                await self._audit.add(tx, _event(by, "saved", chain.name, hops=len(chain.hops)))
+                await self._audit.add(
+                    tx, _event(by, AuditAction.CHAIN_SAVED, chain.name, hops=len(chain.hops))
+                )
 
     @override
     async def remove(self, chain: str, *, by: str = "") -> bool:
         async with self._pool.platform_tx() as tx:
             removed = await tx.execute(_SQL["remove"], chain) > 0
             if removed and by:
-                await self._audit.add(tx, _event(by, "removed", chain))
+                await self._audit.add(tx, _event(by, AuditAction.CHAIN_REMOVED, chain))
             return removed
 
     @override
@@ -91,7 +94,5 @@ class PostgresChainGraph(ChainGraph):
             return await tx.fetch(_SQL[query], *arguments)
 
 
-def _event(by: str, change: str, chain: str, **details: FieldValue) -> AuditEvent:
-    return AuditEvent(
-        actor=by, action=f"chains.definition_{change}", subject=f"chain:{chain}", details=details
-    )
+def _event(by: str, action: AuditAction, chain: str, **details: FieldValue) -> AuditEvent:
+    return AuditEvent(actor=by, action=action, subject=f"chain:{chain}", details=details)

@@ -22,6 +22,7 @@ from aitrading.server.database_service.known_errors.shapes import (
     known_error,
     resolution,
 )
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.idempotency import IdempotentWrites, Write
@@ -92,7 +93,7 @@ class ErrorCatalogue:
                 raise RESOLUTION_REFUSED.error(reason=f"it has {MAX_RESOLUTIONS} already")
             given = self._ids.new(), fingerprint, note, by.actor, now_utc(self._clock)
             kept = resolution(await tx.fetch_row(_SQL["add_resolution"], *given))
-            await self._audit.add(tx, _event(by, "added", kept.id))
+            await self._audit.add(tx, _event(by, AuditAction.RESOLUTION_ADDED, kept.id))
             return kept
 
         with self._guards.postgres.guard():
@@ -107,7 +108,7 @@ class ErrorCatalogue:
             row = await tx.fetch_row(_SQL["change_resolution"], *given)
             if row is None:
                 raise _unknown(fingerprint, which)
-            await self._audit.add(tx, _event(by, "changed", which))
+            await self._audit.add(tx, _event(by, AuditAction.RESOLUTION_CHANGED, which))
             return resolution(row)
 
         with self._guards.postgres.guard():
@@ -119,14 +120,13 @@ class ErrorCatalogue:
         async def apply(tx: TenantTransaction) -> None:
             if not await tx.execute(_SQL["delete_resolution"], fingerprint, which):
                 raise _unknown(fingerprint, which)
-            await self._audit.add(tx, _event(by, "deleted", which))
+            await self._audit.add(tx, _event(by, AuditAction.RESOLUTION_DELETED, which))
 
         with self._guards.postgres.guard():
             await self._writes.once(by, apply, type(None))
 
 
-def _event(by: Write, change: str, which: UUID) -> AuditEvent:
-    action = f"errors.resolution_{change}"
+def _event(by: Write, action: AuditAction, which: UUID) -> AuditEvent:
     return AuditEvent(actor=by.actor, action=action, subject=f"resolution:{which}")
 
 

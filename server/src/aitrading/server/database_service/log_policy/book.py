@@ -22,6 +22,7 @@ from aitrading.server.database_service.log_policy.shapes import (
     StorageTierView,
     TierChange,
 )
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.idempotency import IdempotentWrites, Write
 from aitrading.server.kit.postgres import PostgresPool
@@ -109,7 +110,9 @@ class PolicyBook:
                 new.compliance_required,
                 new.legal_hold,
             )
-            await self._audit.add(tx, _event(by, "policy", f"log_policy:{level}", change))
+            await self._audit.add(
+                tx, _event(by, AuditAction.LOG_POLICY_CHANGED, f"log_policy:{level}", change)
+            )
             return next(each for each in await _policies(tx) if str(each.log_level) == level)
 
         return await self._writes.once(by, apply, LogPolicy)
@@ -129,19 +132,20 @@ class PolicyBook:
                 raise LOG_POLICY_INVALID.error(problems="; ".join(problems))
             values = new.cost_per_gb_month, new.max_query_latency_ms, new.capacity_gb
             await tx.execute(SQL["set_tier"], name, *values)
-            await self._audit.add(tx, _event(by, "tier", f"storage_tier:{name}", change))
+            await self._audit.add(
+                tx, _event(by, AuditAction.LOG_TIER_CHANGED, f"storage_tier:{name}", change)
+            )
             return next(each for each in await _tiers(tx) if each.tier_name == name)
 
         return await self._writes.once(by, apply, StorageTierView)
 
 
-def _event(by: Write, what: str, subject: str, change: msgspec.Struct) -> AuditEvent:
+def _event(by: Write, action: AuditAction, subject: str, change: msgspec.Struct) -> AuditEvent:
     given: dict[str, FieldValue] = {
         name: str(value)
         for name, value in msgspec.structs.asdict(change).items()
         if value is not None
     }
-    action = f"logs.{what}.changed"
     return AuditEvent(actor=by.actor, action=action, subject=subject, details=given)
 
 

@@ -10,6 +10,7 @@ from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import Category, ErrorSpec, FieldValue, Severity
 from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
@@ -86,7 +87,9 @@ class SettingsBook:
 
         async def write(tx: TenantTransaction) -> tuple[GrantedSetting, ...]:
             await tx.execute(_SQL["grant"], setting, text, now_utc(self._clock), actor)
-            await self._audit.add(tx, _event(actor, "settings.granted", setting, {"value": value}))
+            await self._audit.add(
+                tx, _event(actor, AuditAction.SETTING_GRANTED, setting, {"value": value})
+            )
             return await _granted(tx)
 
         with self._guards.postgres.guard():
@@ -102,7 +105,7 @@ class SettingsBook:
         async def write(tx: TenantTransaction) -> tuple[GrantedSetting, ...]:
             if not await tx.execute(_SQL["take_back"], setting):
                 raise TENANT_SETTING_UNKNOWN.error(setting=setting[:128])
-            await self._audit.add(tx, _event(actor, "settings.taken_back", setting, {}))
+            await self._audit.add(tx, _event(actor, AuditAction.SETTING_TAKEN_BACK, setting, {}))
             return await _granted(tx)
 
         with self._guards.postgres.guard():
@@ -121,7 +124,9 @@ class SettingsBook:
             raise TENANT_SETTING_REFUSED.error(setting=setting, problem=problem) from exc
 
 
-def _event(actor: str, action: str, setting: str, details: dict[str, FieldValue]) -> AuditEvent:
+def _event(
+    actor: str, action: AuditAction, setting: str, details: dict[str, FieldValue]
+) -> AuditEvent:
     return AuditEvent(actor=actor, action=action, subject=f"setting:{setting}", details=details)
 
 

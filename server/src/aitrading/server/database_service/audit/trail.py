@@ -1,0 +1,75 @@
+"""Reads the views `audit.audit_logs` and `audit.security_events`, page by page back in time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.kit.ids import TenantId, uuid7
+from aitrading.server.database_service.audit.shapes import AuditEntry, AuditPage
+from aitrading.server.database_service.guards import Guards
+from aitrading.server.kit.audit_actions import AuditAction
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import Row
+
+NEWEST: Final = UUID(int=(1 << 128) - 1)
+OLDEST: Final = UUID(int=0)
+_SLACK: Final = timedelta(minutes=1)
+"""An id is made a moment before its event's time is read."""
+_SQL: Final = Queries.load(__package__ or "", "audit.sql")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditQuestion:
+    """One page: events before an id, of a time, of one action."""
+
+    security_only: bool = False
+    before: UUID = NEWEST
+    since: datetime | None = None
+    until: datetime | None = None
+    action: AuditAction | None = None
+    limit: int
+
+
+class AuditReader:
+    """What happened in one organisation; row security decides whose events there are."""
+
+    def __init__(self, pool: PostgresPool, guards: Guards) -> None:
+        self._pool = pool
+        self._guards = guards
+
+    async def page(self, tenant: TenantId, question: AuditQuestion) -> AuditPage:
+        """One page; may be as old as a replica that answers."""
+        query = "security_events" if question.security_only else "audit_logs"
+        with self._guards.postgres.guard():
+            async with self._pool.read_tx(tenant) as tx:
+                rows = await tx.fetch(
+                    _SQL[query],
+                    min(question.before, _first_id(question.until, _SLACK, NEWEST)),
+                    _first_id(question.since, -_SLACK, OLDEST),
+                    question.since,
+                    question.until,
+                    question.action,
+                    question.limit + 1,
+                )
+        shown = rows[: question.limit]
+        return AuditPage(
+            items=tuple(map(_entry, shown)),
+            next_cursor=shown[-1]["id"] if len(rows) > question.limit else None,
+        )
+
+
+def _first_id(moment: datetime | None, slack: timedelta, otherwise: UUID) -> UUID:
+    """The lowest id of a moment, so that a range of time is a range of the index."""
+    if moment is None:
+        return otherwise
+    milliseconds = round((moment + slack).timestamp() * 1000)
+    return uuid7(max(0, milliseconds), bytes(10))
+
+
+def _entry(row: Row) -> AuditEntry:
+    given = {name: row[name] for name in AuditEntry.__struct_fields__ if name != "details"}
+    return AuditEntry(**given, details=msgspec.Raw(row["details"].encode()))

@@ -1,0 +1,77 @@
+"""Every action that is audited: its name, its meaning, and whether it is a security event.
+
+An event of another action cannot be written: `AuditEvent.action` has the type of this list.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class AuditAction(StrEnum):
+    """What was done or refused.
+
+    `is_security` marks those that tell who got in or was refused, or whose rights, keys and devices
+    changed. Whatever was denied is a security event too, of any action.
+    """
+
+    is_security: bool
+    meaning: str
+
+    LOGIN_REFUSED = "identity.login.refused", True, "A login was refused."
+    LOGIN_THROTTLED = "identity.login.throttled", True, "A login came before its wait was over."
+    CODE_REFUSED = "identity.code.refused", True, "A one-time code or a renewal was refused."
+    REFRESH_REFUSED = "identity.token.refused", True, "A refresh token was refused."
+    REFRESH_REUSED = (
+        "identity.session.refresh_reused",
+        True,
+        "A used refresh token came again; the session was ended for both.",
+    )
+    SESSION_OPENED = "identity.session.opened", True, "A person logged in."
+    SESSION_ENDED = "identity.session.ended", True, "A person logged out."
+    LOGIN_LINK_CREATED = "identity.login_link.created", True, "A one-time login link was made."
+    TOKEN_GIVEN = "identity.token.given", True, "The host took a token in a person's name."
+    USER_CREATED = "identity.user.created", True, "A person was added, with a role."
+    USER_PASSWORD_RESET = (
+        "identity.user.password_reset",
+        True,
+        "A password was replaced; every session of the person ended.",
+    )
+    USER_SUSPENDED = "identity.user.suspended", True, "A person was locked out."
+    USER_ACTIVE = "identity.user.active", True, "A person was let in again."
+    DEVICE_INVITED = "identity.device.invited", True, "A one-time code for a device was made."
+    DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
+    DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."
+    DEVICE_REVOKED = "identity.device.revoked", True, "A device may not connect any more."
+    KEY_REWRAPPED = (
+        "identity.key.rewrapped",
+        True,
+        "The key of an organisation's personal data was wrapped by another master key.",
+    )
+    TENANT_CREATED = "identity.tenant.created", False, "An organisation was added."
+    ACCOUNT_CREATED = "identity.account.created", False, "A broker account was added."
+    SUBSCRIPTION_CHANGED = (
+        "identity.subscription.changed",
+        False,
+        "What an organisation or a person is entitled to was changed.",
+    )
+    SETTING_GRANTED = "settings.granted", False, "A setting was granted to an organisation."
+    SETTING_TAKEN_BACK = "settings.taken_back", False, "A granted setting was taken back."
+    LOG_POLICY_CHANGED = "logs.policy.changed", False, "How long logs stay was changed."
+    LOG_TIER_CHANGED = "logs.tier.changed", False, "The description of a tier was changed."
+    RESOLUTION_ADDED = "errors.resolution_added", False, "A note on an error was added."
+    RESOLUTION_CHANGED = "errors.resolution_changed", False, "A note on an error was changed."
+    RESOLUTION_DELETED = "errors.resolution_deleted", False, "A note on an error was deleted."
+    CHAIN_SAVED = "chains.definition_saved", False, "A chain was defined."
+    CHAIN_REMOVED = "chains.definition_removed", False, "A chain was removed."
+    BACKUP_BEGIN = "backup.begin", False, "A backup began."
+    BACKUP_END = "backup.end", False, "A backup ended, well or not."
+    BACKUP_VERIFY = "backup.verify", False, "A backup was restored on trial and examined."
+    BACKUP_RESTORE = "backup.restore", True, "A home was made from a backup."
+
+    def __new__(cls, name: str, is_security: bool, meaning: str) -> Self:
+        """One line of the list above."""
+        action = str.__new__(cls, name)
+        action._value_ = name
+        action.is_security = is_security
+        action.meaning = meaning
+        return action

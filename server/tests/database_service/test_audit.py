@@ -1,0 +1,130 @@
+"""The audit trail is read page by page, by whom it belongs to, and changed by nobody."""
+
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from aitrading.core.kit.clock import now_utc
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import SystemIdFactory, TenantId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.server.database_service.audit.trail import AuditQuestion, AuditReader
+from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.audit_actions import AuditAction
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
+
+pytestmark = pytest.mark.integration
+Tenants = tuple[TenantId, TenantId]
+ACTIONS = (AuditAction.CHAIN_SAVED, AuditAction.SESSION_OPENED, AuditAction.LOGIN_REFUSED)
+
+
+async def fill(world: Any, clock: ManualClock, tenant: TenantId, number: int) -> None:
+    """Events a second apart, of each kind in turn."""
+    trail = AuditTrail(clock=clock, ids=SystemIdFactory(clock, SystemRandomness()))
+    async with world.pool.tenant_tx(tenant) as tx:
+        for count in range(number):
+            await clock.advance(1)
+            event = AuditEvent(
+                actor="host:admin",
+                action=ACTIONS[count % len(ACTIONS)],
+                subject=f"session:{count}",
+                details={"count": count},
+            )
+            await trail.add(tx, event)
+
+
+async def walk(reader: AuditReader, tenant: TenantId, **asked: Any) -> list[str]:
+    """The subjects of every page, from the newest event to the oldest."""
+    question, subjects = AuditQuestion(**asked), list[str]()
+    while True:
+        page = await reader.page(tenant, question)
+        subjects += [entry.subject for entry in page.items]
+        if page.next_cursor is None:
+            return subjects
+        assert len(page.items) == question.limit
+        question = AuditQuestion(**{**asked, "before": page.next_cursor})
+
+
+@async_test
+async def test_pages_go_back_in_time_and_hold_everything_once(
+    world: Any, tenants: Tenants
+) -> None:
+    alpha, beta = tenants
+    async with world() as w:
+        clock, reader = ManualClock(), AuditReader(w.pool, w.guards)
+        began = now_utc(clock)
+        await fill(w, clock, alpha, 9)
+        await fill(w, clock, beta, 2)
+        every = [f"session:{count}" for count in reversed(range(9))]
+        assert await walk(reader, alpha, limit=4) == every
+        assert await walk(reader, alpha, limit=3) == every
+        secure = [subject for subject in every if int(subject[8:]) % 3]
+        assert await walk(reader, alpha, limit=4, security_only=True) == secure
+        refused = await walk(reader, alpha, limit=2, action=AuditAction.LOGIN_REFUSED)
+        assert refused == every[0::3]
+        window = {
+            "since": began + timedelta(seconds=3),
+            "until": began + timedelta(seconds=6),
+        }
+        assert await walk(reader, alpha, limit=2, **window) == every[4:7]
+        assert len(await walk(reader, beta, limit=50)) == 2
+
+
+@async_test
+async def test_whatever_was_denied_is_a_security_event(world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        clock, reader = ManualClock(), AuditReader(w.pool, w.guards)
+        trail = AuditTrail(clock=clock, ids=SystemIdFactory(clock, SystemRandomness()))
+        async with w.pool.tenant_tx(alpha) as tx:
+            for outcome in (Outcome.DENIED, Outcome.FAILED):
+                event = AuditEvent(
+                    actor="host:admin",
+                    action=AuditAction.CHAIN_SAVED,
+                    subject=str(outcome),
+                    outcome=outcome,
+                )
+                await trail.add(tx, event)
+        assert await walk(reader, alpha, limit=5, security_only=True) == ["denied"]
+
+
+@async_test
+async def test_who_reads_the_trail_cannot_change_it(world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    async with world() as w:
+        for statement in (
+            "DELETE FROM audit.pending",
+            "DELETE FROM audit.audit_logs",
+            "UPDATE audit.security_events SET outcome = 'done'",
+            "INSERT INTO audit.audit_logs (id) VALUES (gen_random_uuid())",
+        ):
+            with pytest.raises(AitradingError) as refused:
+                async with w.pool.tenant_tx(alpha) as tx:
+                    await tx.execute(statement)
+            assert refused.value.code == "DATABASE_NOT_PERMITTED", statement
+
+
+def test_who_only_writes_the_trail_cannot_read_it(postgres: PostgresServer) -> None:
+    allowed = postgres.as_superuser(
+        "SELECT r.name, v.name AS object FROM unnest(ARRAY['identity', 'trading']) AS r(name),"
+        " unnest(ARRAY['audit.pending', 'audit.audit_logs', 'audit.security_events']) AS v(name)"
+        " WHERE has_any_column_privilege(r.name, v.name, 'SELECT')"
+    )
+    assert not allowed
+
+
+def test_events_from_before_are_classified_as_they_would_be_now() -> None:
+    """The list in the migration is the one in the code, as far as it existed by then."""
+    folder = files("aitrading.server.database_service") / "migrations" / "postgres"
+    text = (folder / "0067_audit_read.sql").read_text()
+    new_since = {
+        AuditAction.LOGIN_THROTTLED,
+        AuditAction.CODE_REFUSED,
+        AuditAction.REFRESH_REFUSED,
+    }
+    listed = {action for action in AuditAction if f"'{action}'" in text}
+    assert listed == {action for action in AuditAction if action.is_security} - new_since
