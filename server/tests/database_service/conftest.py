@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -19,13 +20,16 @@ from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import Clock, SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.core.testing.segments import ingest_payload, sealed_segment
 from aitrading.server.database_service.bars.port import BarStore
 from aitrading.server.database_service.clickhouse.embedded import (
     EmbeddedClickHouse,
     EngineLimits,
 )
+from aitrading.server.database_service.clickhouse.port import ClickHouseEngine
 from aitrading.server.database_service.clickhouse.schema import ClickHouseSchema
+from aitrading.server.database_service.clickhouse.served import ServedClickHouse, ServerLimits
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.postgres_schema import migrations
 from aitrading.server.database_service.settings import GuardSettings
@@ -41,8 +45,13 @@ from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening, segment_name
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.store_settings import StoreSettings
+from aitrading.server.testing.clickhouse_front import running_clickhouse_front
 from aitrading.server.testing.personal_data import runner_for
-from aitrading.server.testing.postgres15 import Postgres15, running_postgres15
+from aitrading.server.testing.postgres15 import (
+    Postgres15,
+    postgres15_missing,
+    running_postgres15,
+)
 from aitrading.server.testing.weaviate import RunningWeaviate, running_weaviate
 
 SPACE = UUID(int=4711)
@@ -51,6 +60,25 @@ COUNT_SQL = """
 SELECT count() AS rows, uniqExact(sequence), min(sequence), max(sequence)
   FROM market.ticks WHERE tenant = {tenant:UUID} AND stream = {stream:UUID}
 """
+
+POSTGRES_COUNT_SQL = """
+SELECT count(*), count(DISTINCT sequence), coalesce(min(sequence), 0), coalesce(max(sequence), 0)
+  FROM market.ticks WHERE stream_id = $1
+"""
+EVERY_STORE = [
+    "clickhouse",
+    pytest.param("served", marks=pytest.mark.servers),
+    "postgres",
+    pytest.param(
+        "postgres15",
+        marks=[
+            pytest.mark.servers,
+            pytest.mark.xdist_group("postgres-15"),
+            pytest.mark.skipif(bool(postgres15_missing()), reason=postgres15_missing()),
+        ],
+    ),
+]
+"""Where ticks and bars can be kept; what is promised of them is promised of each."""
 
 
 def rows_of(first: int, number: int, *, bid: int = 108_345, ask: int = 108_351) -> TickArray:
@@ -66,8 +94,14 @@ def rows_of(first: int, number: int, *, bid: int = 108_345, ask: int = 108_351) 
 class World:
     """Everything of one test: the engines, the parts under test, and short ways to use them."""
 
+    postgres: Any
+    """The server itself: a PostgresServer or a Postgres15."""
+    alone: bool
+    """Whether PostgreSQL keeps ticks and bars too."""
+    home: bool
+    """Whether these are the engines that come with the platform; random tests are longest there."""
     pool: PostgresPool
-    clickhouse: EmbeddedClickHouse
+    clickhouse: ClickHouseEngine
     guards: Guards
     store: TickStore
     bars: BarStore
@@ -100,7 +134,10 @@ class World:
         return outcome.inserted
 
     async def counts(self, tenant: TenantId, stream: UUID) -> tuple[int, int, int, int]:
-        """Rows, distinct sequences, lowest and highest sequence in ClickHouse."""
+        """Rows, distinct sequences, lowest and highest sequence in the store of ticks."""
+        if self.alone:
+            async with self.pool.tenant_read(tenant) as tx:
+                return tuple((await tx.fetch(POSTGRES_COUNT_SQL, stream))[0].values())
         rows = await self.clickhouse.select(
             COUNT_SQL,
             COUNT_LAYOUT,
@@ -140,6 +177,7 @@ async def open_world(
     access: Callable[[str], PostgresAccess] | None = None,
     read_timeout_s: int = 30,
     alone: bool = False,
+    served: bool = False,
 ) -> AsyncIterator[World]:
     clock = clock or SystemClock()
     resilience, metrics = ResilienceRegistry(), Metrics()
@@ -147,9 +185,8 @@ async def open_world(
         clock=clock, randomness=SystemRandomness(), metrics=metrics, resilience=resilience
     )
     pool = PostgresPool((access or postgres.access)("database"), application="test")
-    clickhouse = EmbeddedClickHouse(
-        folder / "clickhouse", limits=EngineLimits(read_timeout_s=read_timeout_s)
-    )
+    stack = AsyncExitStack()
+    clickhouse = clickhouse_of(stack, folder / "clickhouse", read_timeout_s, served=served)
     guards = Guards(settings or GuardSettings(), clock, errors)
     stores = StoreSettings(postgres_alone=alone)
     store = make_tick_store(stores, clickhouse, pool)
@@ -161,6 +198,9 @@ async def open_world(
             await clickhouse.start()
             await ClickHouseSchema(clickhouse, migrations("clickhouse")).apply()
         yield World(
+            postgres=postgres,
+            alone=alone,
+            home=not (served or isinstance(postgres, Postgres15)),
             pool=pool,
             clickhouse=clickhouse,
             guards=guards,
@@ -186,6 +226,18 @@ async def open_world(
     finally:
         await clickhouse.stop()
         await pool.stop()
+        await stack.aclose()
+
+
+def clickhouse_of(
+    stack: AsyncExitStack, folder: Path, read_timeout_s: int, *, served: bool
+) -> ClickHouseEngine:
+    """The engine in this process, or behind HTTPS."""
+    if not served:
+        return EmbeddedClickHouse(folder, limits=EngineLimits(read_timeout_s=read_timeout_s))
+    front = stack.enter_context(running_clickhouse_front(folder))
+    limits = ServerLimits(read_timeout_s=read_timeout_s)
+    return ServedClickHouse(accept_url(Store.CLICKHOUSE, front.url), limits=limits)
 
 
 @pytest.fixture
@@ -194,6 +246,18 @@ def world(postgres: PostgresServer, tmp_path: Path) -> WorldFactory:
 
     def factory(**options: object) -> AbstractAsyncContextManager[World]:
         return open_world(postgres, tmp_path, **options)
+
+    return factory
+
+
+@pytest.fixture(params=EVERY_STORE)
+def every_world(request: pytest.FixtureRequest, tmp_path: Path) -> WorldFactory:
+    """The same over each store in turn."""
+    server = request.getfixturevalue("postgres15" if request.param == "postgres15" else "postgres")
+    place = {"alone": request.param.startswith("postgres"), "served": request.param == "served"}
+
+    def factory(**options: object) -> AbstractAsyncContextManager[World]:
+        return open_world(server, tmp_path, **place, **options)
 
     return factory
 

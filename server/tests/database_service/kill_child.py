@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from typing_extensions import override
 
 from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.blocks import Piece
-from aitrading.server.database_service.ticks.store import ClickHouseTickStore
+from aitrading.server.database_service.ticks.port import TickStore
 from aitrading.server.database_service.ticks.writer import TickWriter
 from aitrading.server.kit.bundle import PostgresAccess
 
@@ -30,27 +29,34 @@ class Instructions(msgspec.Struct):
     segments: list[str]
     die: str
     """Where, at the last segment; empty to live."""
+    alone: bool = False
+    """Whether PostgreSQL keeps the ticks."""
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DeadlyStore(ClickHouseTickStore):
-    """Dies around its insert when armed."""
+class DeadlyStore:
+    """Dies around its insert when armed; else it is the store that it was given."""
 
     armed = ""
 
-    @override
+    def __init__(self, store: TickStore) -> None:
+        self._store: Any = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
     async def insert(self, pieces: Sequence[Piece], *, label: str) -> None:
         if self.armed == "before insert":
             die()
         if self.armed == "between the tables":
-            self._clickhouse = OneInsert(self._clickhouse)
+            self._store._clickhouse = OneInsert(self._store._clickhouse)
         if self.armed == "half inserted":
-            await super().insert(pieces[::2], label=f"{label}-half")
+            await self._store.insert(pieces[::2], label=f"{label}-half")
             die()
-        await super().insert(pieces, label=label)
+        await self._store.insert(pieces, label=label)
         if self.armed == "after insert":
             die()
 
@@ -82,9 +88,9 @@ class Access:
 async def run(instructions: Instructions) -> None:
     fixtures = load_fixtures()
     async with fixtures.open_world(
-        Access(instructions.postgres), Path(instructions.folder)
+        Access(instructions.postgres), Path(instructions.folder), alone=instructions.alone
     ) as world:
-        store = DeadlyStore(world.clickhouse)
+        store = DeadlyStore(world.store)
         world.intake._writer = TickWriter(world.pool, store, world.guards)
         for number, path in enumerate(map(Path, instructions.segments), 1):
             if number == len(instructions.segments):

@@ -36,7 +36,8 @@ STEPS = [
 class Child:
     """Starts writers over one folder, one after the other."""
 
-    def __init__(self, postgres: PostgresServer, folder: Path) -> None:
+    def __init__(self, postgres: PostgresServer, folder: Path, *, alone: bool = False) -> None:
+        self._alone = alone
         self._access = postgres.access("database")
         self._folder = folder
 
@@ -49,6 +50,7 @@ class Child:
                     "folder": str(self._folder),
                     "segments": [str(path) for path in segments],
                     "die": die,
+                    "alone": self._alone,
                 }
             )
         )
@@ -111,6 +113,36 @@ async def test_a_kill_at_each_step(
             assert await w.counts(tenant, streams[tenant]) == (400, 400, 1, 400)
             mark = (await w.book.marks(tenant, uuid5(tenant, "device"))).marks[0]
             assert (mark.last_sequence, mark.missing) == (400, 0)
+
+
+@async_test
+async def test_one_kill_after_the_other_where_postgresql_keeps_ticks(
+    world: Any,
+    tenants: Tenants,
+    payload: Callable[..., bytes],
+    postgres: PostgresServer,
+    tmp_path: Path,
+) -> None:
+    """Each writer stores what the one before died with, and dies a step later with the next."""
+    alpha, beta = tenants
+    steps = ("half inserted", "after insert", "before commit")
+    async with world(alone=True) as w:
+        streams = {tenant: await w.open(tenant) for tenant in tenants}
+
+        def make(index: int) -> tuple[str, bytes]:
+            first = 1 + 100 * index
+            return w.segment(*(payload(each, streams[each], first, 100) for each in tenants))
+
+        paths = write_segments(tmp_path, make, range(len(steps)))
+        child = Child(postgres, tmp_path, alone=True)
+        for number, step in enumerate(steps):
+            assert child.run(paths[max(0, number - 1) : number + 1], die=step) == -9, step
+        assert child.run(paths) == 0
+        for tenant in (alpha, beta):
+            total = 100 * len(steps)
+            assert await w.counts(tenant, streams[tenant]) == (total, total, 1, total)
+            mark = (await w.book.marks(tenant, uuid5(tenant, "device"))).marks[0]
+            assert (mark.last_sequence, mark.missing) == (total, 0)
 
 
 @pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))

@@ -32,9 +32,12 @@ def main(*, long: bool, against_baseline: bool) -> None:
     click.echo(f"written to {write_results(FOLDER / 'results', results)}", err=True)
     if against_baseline:
         baseline = msgspec.json.decode((FOLDER / "baseline.json").read_bytes(), type=Baseline)
-        for sentence in (worse := compare(results, baseline)):
+        found = compare(results, baseline)
+        for sentence in found.skipped:
+            click.echo(f"skipped: {sentence}", err=True)
+        for sentence in found.worse:
             click.echo(f"worse than the baseline: {sentence}", err=True)
-        sys.exit(bool(worse))
+        sys.exit(bool(found.worse))
 
 
 if __name__ == "__main__":

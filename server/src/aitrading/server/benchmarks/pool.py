@@ -48,6 +48,7 @@ _NAMES: Final = (
     "point_read_p50_ms",
     "point_read_p99_ms",
 )
+REASONS: Final = {f"pool.{name}": postgres15_missing() for name in _NAMES}
 on_loop: Final = uvloop.run
 """Services run on it; on the loop of the standard library every question costs twice."""
 Ask = Callable[[], Awaitable[object]]

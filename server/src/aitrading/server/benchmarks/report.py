@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import math
 import os
 import platform
 import time
@@ -26,10 +27,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """Ratios that must hold: figure name to its value and the better direction."""
+    """What must hold, by the name of a figure."""
 
     smaller_is_better: dict[str, float] = {}
+    """Ratios as they were measured; they may drift by `TOLERANCE`."""
     larger_is_better: dict[str, float] = {}
+    at_most: dict[str, float] = {}
+    """Bars that were promised; nothing drifts."""
+    at_least: dict[str, float] = {}
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One sentence for each figure that does not hold, and for each that could not be measured."""
+
+    worse: list[str]
+    skipped: list[str]
 
 
 def run_benchmark(name: str, *, long: bool = False) -> Result:
@@ -62,19 +74,36 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def compare(results: list[Result], baseline: Baseline) -> list[str]:
-    """Return one sentence for every ratio that is worse than the baseline allows."""
-    figures = {name: value for result in results for name, value in result.figures.items()}
+def compare(results: list[Result], baseline: Baseline) -> Comparison:
+    """Hold the figures against the baseline.
+
+    A figure that is null is skipped, with the reason its benchmark gives. One that no benchmark
+    tells is worse: it was renamed or forgotten.
+    """
+    told = {name: result for result in results for name in result.figures}
     worse: list[str] = []
-    for name, wanted in baseline.smaller_is_better.items():
-        value = figures.get(name)
-        if value is None or value > wanted * TOLERANCE:
-            worse.append(f"{name}: {value} is over {wanted} times {TOLERANCE}")
-    for name, wanted in baseline.larger_is_better.items():
-        value = figures.get(name)
-        if value is None or value < wanted / TOLERANCE:
-            worse.append(f"{name}: {value} is under {wanted} divided by {TOLERANCE}")
-    return worse
+    skipped: list[str] = []
+    for name, (low, high) in _limits(baseline).items():
+        result = told.get(name)
+        value = None if result is None else result.figures[name]
+        if result is None:
+            worse.append(f"{name}: no benchmark tells it")
+        elif value is None:
+            skipped.append(f"{name}: {_why_not(result, name)}")
+        elif value > high:
+            worse.append(f"{name}: {value:g} is over {high:g}")
+        elif value < low:
+            worse.append(f"{name}: {value:g} is under {low:g}")
+    return Comparison(worse=worse, skipped=skipped)
+
+
+def _limits(baseline: Baseline) -> dict[str, tuple[float, float]]:
+    """The lowest and the highest value that each figure may have."""
+    high = {name: value * TOLERANCE for name, value in baseline.smaller_is_better.items()}
+    low = {name: value / TOLERANCE for name, value in baseline.larger_is_better.items()}
+    high |= baseline.at_most
+    low |= baseline.at_least
+    return {name: (low.get(name, -math.inf), high.get(name, math.inf)) for name in low | high}
 
 
 def write_results(folder: Path, results: list[Result]) -> Path:

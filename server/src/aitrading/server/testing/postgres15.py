@@ -40,7 +40,11 @@ class Postgres15:
     def let_in(self, lines: str = _HBA) -> None:
         """Who may log in from now on: the lines of its pg_hba.conf, those of the start by default."""
         (self.data / "pg_hba.conf").write_text(lines)
-        code, said = _psql(self, "SELECT pg_reload_conf()")
+        self.as_superuser("SELECT pg_reload_conf()")
+
+    def as_superuser(self, sql: str) -> None:
+        """Run statements above every row policy."""
+        code, said = _psql(self, sql, database="aitrading")
         if code:
             raise RuntimeError(said)
 
@@ -153,8 +157,8 @@ def _settle(server: Postgres15, process: "subprocess.Popen[Any]", log: Path) -> 
     raise RuntimeError(f"PostgreSQL 15 is not usable: {said} {log.read_text()[-2_000:]}")
 
 
-def _psql(server: Postgres15, sql: str) -> tuple[int, str]:
-    address = f"host=localhost port={server.port} user=postgres dbname=postgres"
+def _psql(server: Postgres15, sql: str, database: str = "postgres") -> tuple[int, str]:
+    address = f"host=localhost port={server.port} user=postgres dbname={database}"
     tls = f"sslmode=verify-full sslrootcert={server.ca}"
     done = subprocess.run(  # noqa: S603 - ours
         (str(BIN / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", f"{address} {tls}"),
