@@ -237,6 +237,39 @@ def test_a_lost_store_is_said_and_ends_with_3(run: Any, supervisor: Any) -> None
     assert "graph of the chains does not answer" in shown.stderr
 
 
+def test_custom_chains_are_listed_beside_the_measured_ones(run: Any, supervisor: Any) -> None:
+    report = {
+        "now": "2026-11-21T03:00:00Z",
+        "status": "HEALTHY",
+        "trading": {"state": "HALTED", "reason": ""},
+        "chains": [CHAIN],
+    }
+    ours = {
+        "name": "ours",
+        "description": "Copies to the broker.",
+        "hops": [{"name": "a", "service": "data-bridge", "kind": "call"}],
+    }
+    declared = {**ours, "name": "market-data"}
+    kept = [
+        {"origin": "custom", "definition": ours},
+        {"origin": "declared", "definition": declared},
+    ]
+    supervisor.answers = {
+        f"GET {ADMIN}/platform": report,
+        f"GET {ADMIN}/chain-graph/chains": {"items": kept},
+    }
+    shown = run("chains").stdout.splitlines()
+    assert [line.split("  ")[0] for line in shown[1:]] == ["market-data", "ours"]
+    assert "custom, not measured" in shown[2]
+    listed = json.loads(run("chains", "--json").stdout)
+    assert [each["name"] for each in listed] == ["market-data", "ours"]
+    gone = DATABASE_CONNECTION_LOST.error(reason="stopped")
+    supervisor.answers[f"GET {ADMIN}/chain-graph/chains"] = gone
+    without = run("chains")
+    assert "market-data" in without.stdout
+    assert "Custom chains are not listed" in without.stderr
+
+
 def test_what_breaks_is_told_with_the_way(run: Any, supervisor: Any) -> None:
     way = ["part/postgres", "hop/market-data/database-clickhouse"]
     lost = {"chain": "market-data", "hop": "database-clickhouse", "distance": 1, "way": way}

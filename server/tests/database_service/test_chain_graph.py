@@ -26,6 +26,7 @@ from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
+from aitrading.server.database_service.chain_graph import keeper as keeper_module
 from aitrading.server.database_service.chain_graph.errors import GRAPH_UNAVAILABLE
 from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
 from aitrading.server.database_service.chain_graph.mirrored import MirroredChainGraph
@@ -274,6 +275,30 @@ async def test_what_no_chain_may_be_is_refused(
         assert await code_of(keeper.impact("nobody")) == "CHAIN_PART_UNKNOWN"
         assert await code_of(keeper.remove("nobody", "test")) == "CHAIN_UNKNOWN"
         assert await code_of(keeper.remove("market-data", "test")) == "CHAIN_DEFINITION_REFUSED"
+
+
+@async_test
+async def test_a_full_graph_takes_a_new_version_of_a_chain_and_no_new_chain(
+    postgres_server: PostgresServer,
+    database: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def chain(name: str, description: str) -> ChainDefinition:
+        hops = (Hop(name="a", service="s", kind=HopKind.CALL),)
+        return ChainDefinition(name=name, description=description, hops=hops)
+
+    async with a_graph(postgres_server, database) as graph:
+        keeper = keeper_of(graph)
+        await keeper.fill()
+        await keeper.save(chain("ours", "old"), "test")
+        monkeypatch.setattr(keeper_module, "MAX_CHAINS", len(await keeper.chains()))
+        await keeper.save(chain("ours", "new"), "test")
+        assert await code_of(keeper.save(chain("more", ""), "test")) == "CHAIN_DEFINITION_REFUSED"
+        kept = {
+            each.definition.name: each.definition.description for each in await keeper.chains()
+        }
+        assert kept["ours"] == "new"
+        assert "more" not in kept
 
 
 def keeper_of(graph: ChainGraph) -> ChainKeeper:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
+from aitrading.core.infrastructure.chain_registry import ChainDefinition
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
@@ -46,20 +47,61 @@ class NarrowViews(msgspec.Struct, kw_only=True):
     items: list[NarrowView]
 
 
+class StoredChain(msgspec.Struct, kw_only=True):
+    """A chain as the graph keeps it."""
+
+    origin: str
+    definition: ChainDefinition
+
+
+class Stored(msgspec.Struct, kw_only=True):
+    """Every chain that is kept."""
+
+    items: list[StoredChain]
+
+
+class CustomChain(msgspec.Struct, kw_only=True):
+    """A chain of this installation: it answers questions of impact, nothing measures it."""
+
+    name: str
+    description: str
+    hops: list[str]
+    state: str = "custom, not measured"
+
+
 @click.group(invoke_without_command=True)
 @json_option
 @home_option
 @click.pass_context
 def chains(ctx: click.Context, *, as_json: bool, home: Path) -> None:
-    """List every chain with its state."""
+    """List every chain with its state; custom ones are not measured."""
     if ctx.invoked_subcommand is not None:
         return
-    found = Host(home).get("platform", PlatformReport).chains
+    host = Host(home)
+    found = [*host.get("platform", PlatformReport).chains, *_custom(host)]
     if as_json:
         show_json(found)
     else:
         rows = [(chain.name, chain.state, len(chain.hops), chain.description) for chain in found]
         show_table(("chain", "state", "hops", "what"), rows)
+
+
+def _custom(host: Host) -> list[CustomChain]:
+    """The graph's store may be away while the measurements are not."""
+    try:
+        stored = host.get("chain-graph/chains", Stored, peer=DATABASE).items
+    except AitradingError as exc:
+        click.echo(f"Custom chains are not listed: {exc.message}", err=True)
+        return []
+    return [
+        CustomChain(
+            name=chain.definition.name,
+            description=chain.definition.description,
+            hops=[hop.name for hop in chain.definition.hops],
+        )
+        for chain in stored
+        if chain.origin == "custom"
+    ]
 
 
 def _chain_name(_: click.Context, __: click.Parameter, name: str) -> str:

@@ -15,6 +15,7 @@ from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
@@ -57,6 +58,7 @@ class Identity:
     def __init__(self, parts: IdentityParts) -> None:
         clock, ids, randomness = parts.clock, parts.ids, parts.randomness
         audit = AuditTrail(clock=clock, ids=ids)
+        refusals = Refusals(parts.replay.pool, audit=audit, clock=clock, randomness=randomness)
         hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
         keys = parts.field_keys
         self.revocations = Revocations(
@@ -69,6 +71,7 @@ class Identity:
             audit=audit,
             announce=self.revocations.announce,
             keys=keys,
+            refusals=refusals,
             clock=clock,
             ids=ids,
             randomness=randomness,
@@ -79,6 +82,7 @@ class Identity:
             hasher=hasher,
             keys=keys,
             throttle=LoginThrottle(clock),
+            refusals=refusals,
             audit=audit,
             clock=clock,
             randomness=randomness,
@@ -88,6 +92,7 @@ class Identity:
             authority=parts.authority,
             keys=keys,
             audit=audit,
+            refusals=refusals,
             bus=parts.bus,
             clock=clock,
             ids=ids,

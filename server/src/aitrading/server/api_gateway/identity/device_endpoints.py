@@ -71,7 +71,8 @@ class DeviceEndpoints:
     async def enrol(self, call: Call) -> EnrolledDevice:
         """Exchange a one-time code and a certificate request for a device certificate."""
         request = await call.json(EnrolRequest)
-        return await self._devices.enrol(parse_enrolment_code(request.code), request.csr.encode())
+        code, csr = parse_enrolment_code(request.code), request.csr.encode()
+        return await self._devices.enrol(code, csr, network=call.network)
 
     @endpoint(
         "POST",
@@ -84,7 +85,8 @@ class DeviceEndpoints:
     )
     async def renew(self, call: Call) -> EnrolledDevice:
         """The next certificate of a device, for a request signed with its present key."""
-        return await self._devices.renew(await call.json(RenewalRequest))
+        request = await call.json(RenewalRequest)
+        return await self._devices.renew(request, network=call.network)
 
     @endpoint(
         "GET",

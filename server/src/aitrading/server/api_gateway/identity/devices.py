@@ -9,6 +9,7 @@ import msgspec
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import DeviceRevoked
 from aitrading.core.kit.clock import Clock, datetime_of_ns, now_ms, now_utc
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
@@ -29,6 +30,7 @@ from aitrading.server.api_gateway.identity.model import (
     after,
     checked_text,
 )
+from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.api_gateway.identity.subscriptions import plan_state
 from aitrading.server.authority.ca import IssuedCertificate
@@ -93,13 +95,14 @@ class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Devices:
     """Everything about devices."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of identity's parts
         self,
         replay: Replay,
         *,
         authority: Authority,
         keys: FieldKeys,
         audit: AuditTrail,
+        refusals: Refusals,
         bus: EventBus,
         clock: Clock,
         ids: IdFactory,
@@ -110,6 +113,7 @@ class Devices:
         self._authority = authority
         self._keys = keys
         self._audit = audit
+        self._refusals = refusals
         self._bus = bus
         self._clock = clock
         self._ids = ids
@@ -143,7 +147,9 @@ class Devices:
         device = await self._replay.once(tenant, apply)
         return Invitation(device=device, code=code.text().reveal(), expires_at=expires_at)
 
-    async def enrol(self, code: EnrolmentCode, csr_pem: bytes) -> EnrolledDevice:
+    async def enrol(
+        self, code: EnrolmentCode, csr_pem: bytes, *, network: str = ""
+    ) -> EnrolledDevice:
         """Turn a code and a request into a certificate; exactly one of parallel callers succeeds.
 
         Raises `CSR_INVALID` (the code stays usable) or `CODE_REFUSED`.
@@ -170,9 +176,13 @@ class Devices:
             await self._note(tx, f"device:{device}", AuditAction.DEVICE_ENROLLED, device)
             return self._enrolled(code.tenant, device, issued)
 
-        return await self._replay.once(code.tenant, apply)
+        try:
+            return await self._replay.once(code.tenant, apply)
+        except AitradingError as exc:
+            await self._note_refusal(exc, code.tenant, "enrolment", "code:enrolment", network)
+            raise
 
-    async def renew(self, request: RenewalRequest) -> EnrolledDevice:
+    async def renew(self, request: RenewalRequest, *, network: str = "") -> EnrolledDevice:
         """Give the next certificate to who still holds the device's key.
 
         Works until 30 days after the certificate's end. Raises `CSR_INVALID` or `CODE_REFUSED`.
@@ -199,7 +209,12 @@ class Devices:
             await self._note(tx, actor, AuditAction.DEVICE_RENEWED, request.device)
             return self._enrolled(tenant, request.device, issued)
 
-        return await self._replay.once(tenant, apply)
+        try:
+            return await self._replay.once(tenant, apply)
+        except AitradingError as exc:
+            device = f"device:{request.device}"
+            await self._note_refusal(exc, tenant, "renewal", device, network)
+            raise
 
     async def state(self, tenant: TenantId, device: UUID) -> DeviceState:
         """What is known of a device; raises `IDENTITY_UNKNOWN`."""
@@ -276,6 +291,22 @@ class Devices:
             edge_ca=self.edge_ca_pem,
             expires_at=datetime_of_ns(issued.not_after_ns),
         )
+
+    async def _note_refusal(
+        self, exc: AitradingError, tenant: TenantId, kind: str, subject: str, network: str
+    ) -> None:
+        """What somebody tried without the right to; a mistake in a request is no refusal."""
+        if exc.spec not in (CODE_REFUSED, DEVICE_REVOKED):
+            return
+        refused = Refused(
+            action=AuditAction.CODE_REFUSED,
+            tenant=tenant,
+            subject=subject,
+            target=tenant.bytes + subject.encode(),
+            address=network,
+            kind=kind,
+        )
+        await self._refusals.note(refused)
 
     async def _note(
         self, tx: TenantTransaction, actor: str, action: AuditAction, device: UUID

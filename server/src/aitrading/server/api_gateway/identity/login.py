@@ -1,7 +1,8 @@
 """Proving who somebody is: by password, by a one-time link, or by the host's administrator.
 
 A failed login looks the same and costs the same whether or not the person exists: the same
-statements, the same hashing, the same audit event, one answer.
+statements, the same hashing, the same audit event, one answer. Repeated ones are audited less and
+less often (`refusals.py`), by what was typed and not by what exists.
 """
 
 from dataclasses import dataclass
@@ -27,11 +28,12 @@ from aitrading.server.api_gateway.identity.model import (
     normalised_name,
     tenant_of_row,
 )
+from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions, SessionTickets
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.passwords import PasswordHasher
 from aitrading.server.kit.audit_actions import AuditAction
-from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.tenancy import PLATFORM
@@ -72,7 +74,7 @@ NOBODY: Final = UUID(int=0)
 class Login:
     """Turns a proof into a session."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of identity's parts
         self,
         replay: Replay,
         *,
@@ -80,6 +82,7 @@ class Login:
         hasher: PasswordHasher,
         keys: FieldKeys,
         throttle: LoginThrottle,
+        refusals: Refusals,
         audit: AuditTrail,
         clock: Clock,
         randomness: Randomness,
@@ -90,6 +93,7 @@ class Login:
         self._hasher = hasher
         self._keys = keys
         self._throttle = throttle
+        self._refusals = refusals
         self._audit = audit
         self._clock = clock
         self._randomness = randomness
@@ -99,7 +103,12 @@ class Login:
     ) -> SessionTickets:
         """Open a session; raises `LOGIN_REFUSED` or `LOGIN_THROTTLED`, nothing more telling."""
         key = name.key()
-        self._throttle.check(key, network)
+        try:
+            self._throttle.check(key, network)
+        except AitradingError:
+            account = await self._account(name)
+            await self._note(AuditAction.LOGIN_THROTTLED, account, key, network)
+            raise
         account = await self._account(name)
         matches = await self._hasher.verify(password, account.password_hash)
         try:
@@ -107,11 +116,12 @@ class Login:
         except AitradingError as exc:
             if exc.spec is LOGIN_REFUSED:
                 self._throttle.failed(key, network)
+                await self._note(AuditAction.LOGIN_REFUSED, account, key, network)
             raise
         self._throttle.succeeded(key, network)
         return tickets
 
-    async def by_link(self, code: Secret[str]) -> SessionTickets:
+    async def by_link(self, code: Secret[str], *, network: str = "") -> SessionTickets:
         """Open a session for a one-time code; exactly one of parallel callers succeeds.
 
         Raises `CODE_REFUSED`.
@@ -124,7 +134,21 @@ class Login:
                 raise CODE_REFUSED.error()
             return await self._sessions.open(tx, row["user_id"], Authentication.LINK)
 
-        return await self._replay.once(tenant, apply)
+        try:
+            return await self._replay.once(tenant, apply)
+        except AitradingError as exc:
+            if exc.spec in (CODE_REFUSED, LOGIN_REFUSED):
+                await self._refusals.note(
+                    Refused(
+                        action=AuditAction.CODE_REFUSED,
+                        tenant=tenant,
+                        subject="code:link",
+                        target=tenant.bytes,
+                        address=network,
+                        kind="link",
+                    )
+                )
+            raise
 
     async def by_host(self, name: LoginName, *, actor: str) -> SessionTickets:
         """Open a session because the administrator of the host asks for it."""
@@ -194,17 +218,19 @@ class Login:
             opened = await self._replay.once(account.tenant, lambda tx: self._open(tx, account))
             if opened is not None:
                 return opened
-        async with self._pool.tenant_tx(account.tenant) as tx:
-            await self._audit.add(
-                tx,
-                AuditEvent(
-                    actor="unknown",
-                    action=AuditAction.LOGIN_REFUSED,
-                    subject=f"user:{account.user}",
-                    outcome=Outcome.DENIED,
-                ),
-            )
         raise LOGIN_REFUSED.error()
+
+    async def _note(self, action: AuditAction, account: Account, key: bytes, network: str) -> None:
+        refused = Refused(
+            action=action,
+            tenant=account.tenant,
+            subject=f"user:{account.user}",
+            target=key,
+            address=network,
+            kind="password",
+            tenant_is_claimed=False,
+        )
+        await self._refusals.note(refused)
 
 
 def _cleaned(text: str) -> str:

@@ -105,7 +105,7 @@ class LoginEndpoints:
     async def link(self, call: Call) -> Response:
         """Log in with the one-time code of a login link."""
         request = await call.json(LinkRequest)
-        tickets = await self._login.by_link(Secret(request.code))
+        tickets = await self._login.by_link(Secret(request.code), network=call.network)
         return _delivered(tickets, cookies=True)
 
     @endpoint(
@@ -121,12 +121,14 @@ class LoginEndpoints:
         cookie = call.cookie(REFRESH_COOKIE)
         if cookie is not None:
             call.require_same_origin()
-            return _delivered(await self._sessions.refresh(Secret(cookie)), cookies=True)
+            tickets = await self._sessions.refresh(Secret(cookie), network=call.network)
+            return _delivered(tickets, cookies=True)
         is_json = (call.header("content-type") or "").startswith("application/json")
         if not is_json or not await call.body():  # a browser whose cookie is gone sends nothing
             raise TOKEN_MISSING.error()
         request = await call.json(RefreshRequest)
-        tickets = await self._sessions.refresh(Secret(request.refresh_token))
+        secret = Secret(request.refresh_token)
+        tickets = await self._sessions.refresh(secret, network=call.network)
         return _delivered(tickets, cookies=False)
 
     @endpoint(

@@ -21,6 +21,7 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
+from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
@@ -67,7 +68,7 @@ class _Refusal(Enum):
 class Sessions:
     """Opens, continues and ends sessions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of identity's parts
         self,
         replay: Replay,
         *,
@@ -75,6 +76,7 @@ class Sessions:
         audit: AuditTrail,
         announce: Announce,
         keys: FieldKeys,
+        refusals: Refusals,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -84,6 +86,7 @@ class Sessions:
         self._audit = audit
         self._announce = announce
         self._keys = keys
+        self._refusals = refusals
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -114,7 +117,7 @@ class Sessions:
         grant = _grant(person, session, how, as_ns(begins), entitlement)
         return SessionTickets(person=person, access=self._issuer.issue(grant), refresh=refresh)
 
-    async def refresh(self, token: Secret[str]) -> SessionTickets:
+    async def refresh(self, token: Secret[str], *, network: str = "") -> SessionTickets:
         """Exchange a refresh token for the next pair; exactly one of parallel callers succeeds.
 
         Raises `REFRESH_RACED` for the others and `TOKEN_REFUSED` for everything else.
@@ -127,6 +130,17 @@ class Sessions:
             raise REFRESH_RACED.error()
         if outcome is _Refusal.REUSED:
             await self._announce([parsed.session])
+        else:
+            await self._refusals.note(
+                Refused(
+                    action=AuditAction.REFRESH_REFUSED,
+                    tenant=parsed.tenant,
+                    subject=f"session:{parsed.session}",
+                    target=parsed.tenant.bytes,
+                    address=network,
+                    kind="refresh",
+                )
+            )
         raise TOKEN_REFUSED.error()
 
     async def end(self, tenant: TenantId, user: UserId, session: UUID) -> None:

@@ -116,7 +116,8 @@ class ChainKeeper(Component):
             raise CHAIN_DEFINITION_REFUSED.error(chain=chain.name[:63], reason=problem)
         with self._guards.graph.guard():
             stored = await self._graph.chains()
-            if len(stored) >= MAX_CHAINS:
+            replaces = any(each.definition.name == chain.name for each in stored)
+            if len(stored) >= MAX_CHAINS and not replaces:
                 reason = f"there are {MAX_CHAINS} chains already"
                 raise CHAIN_DEFINITION_REFUSED.error(chain=chain.name, reason=reason)
             await self._graph.save(chain, "custom", by=by)

@@ -1,0 +1,2 @@
+-- name: tenant_exists
+SELECT EXISTS (SELECT FROM identity.tenants WHERE id = $1);
