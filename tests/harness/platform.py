@@ -29,6 +29,13 @@ PORTS = ("data_bridge", "api_gateway", "trading_engine", "database_service", "na
 FREE_PORTS = tuple(
     argument for name in (f"ports.{port}" for port in PORTS) for argument in ("--set", f"{name}=0")
 )
+SETTINGS_OF_TESTS = {
+    "AITRADING_CONNECTOR_POLL_INTERVAL_MS": "50",
+    "AITRADING_LIMITS_USER_PER_MINUTE": "100000",
+    "AITRADING_LIMITS_IDENTITY_PER_MINUTE": "100000",
+    "AITRADING_LIMITS_TENANT_PER_MINUTE": "1000000",
+    "AITRADING_LIMITS_CONNECTIONS_PER_MINUTE": "10000",
+}
 _PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -39,9 +46,12 @@ def die_with_the_test_run() -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours, without settings of a person's own installation; demo clients poll less often."""
+    """Ours, without settings of a person's own installation.
+
+    Demo clients poll less often, and a test may ask more than a person does.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("AITRADING_")}
-    return {**own, "AITRADING_CONNECTOR_POLL_INTERVAL_MS": "50"}
+    return {**own, **SETTINGS_OF_TESTS}
 
 
 def ports_of(home: Path) -> tuple[str, ...]:

@@ -59,10 +59,12 @@ from aitrading.server.kit.bundle import load_bundle
 from aitrading.server.kit.ingest_api import SEGMENT_PATH, SegmentStored, segment_name
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.nats_connection import BUS_RECONNECT
+from aitrading.server.kit.rate_limits import BLOCKS_PER_LIMIT, RATE_LIMITS_DEGRADE
 from aitrading.server.kit.replay import POSTGRES_REPLAY
 from aitrading.server.trading_engine import call_sites as engine
 
 SERVICES = ("data-bridge", "database-service", "trading-engine", "api-gateway")
+ASKED_A_MINUTE = 200
 SETTINGS = {
     "bridge.spool_limit_mb": 1,
     "bridge.isolate_s": 5,
@@ -71,6 +73,7 @@ SETTINGS = {
     "guards.read_queue": 1,
     "guards.write_queue": 1,
     "gateway.health_period_ms": 500,
+    "limits.identity_per_minute": ASKED_A_MINUTE,
 }
 GUEST = "guest"
 NOBODY = DeviceIdentity(tenant=TenantId(UUID(int=404)), device=DeviceId(UUID(int=404)))
@@ -193,16 +196,22 @@ def nats_lost(hurt: Platform) -> Episode:
 @pytest.fixture(scope="session")
 def valkey_lost(hurt: Platform) -> Episode:
     """The cache is killed and stays away for a while."""
+    counting = Place("api-gateway", RATE_LIMITS_DEGRADE)
     told = Episode(
         hurt,
         (
             Place("database-service", database.CACHE_DEGRADE),
             Place("database-service", database.CACHE_BREAKER),
             Place("database-service", database.READ_BUDGET_DEGRADE),
+            counting,
         ),
     )
     with outage(hurt, "valkey"):
         hurt.history("EURUSD")
+        block = ASKED_A_MINUTE // BLOCKS_PER_LIMIT
+        told.facts["limit"] = ASKED_A_MINUTE
+        told.facts["admitted of more than a block"] = who_am_i(hurt, block + 1)
+        told.facts["admitted of too many"] = who_am_i(hurt, ASKED_A_MINUTE + 2 * block)
         told.while_it_lasts()
         told.facts["busiest"] = hurt.request("GET", "/api/v1/ticks/busiest")[0]
         told.facts["ticks are stored"] = ticks_are_stored(hurt)
@@ -210,8 +219,19 @@ def valkey_lost(hurt: Platform) -> Episode:
         lambda: hurt.request("GET", "/api/v1/ticks/busiest")[0] == 200, 20
     )
     hurt.history("EURUSD")
+    patiently(
+        lambda: who_am_i(hurt, block + 1, "other/owner") == 0 or is_at_rest(look(hurt, counting)),
+        20,
+    )
     told.afterwards()
     return told
+
+
+def who_am_i(platform: Platform, times: int, person: str = "demo/trader") -> int:
+    """Ask as often; gives how many were answered."""
+    codes = [platform.request("GET", "/api/v1/auth/me", person=person)[0] for _ in range(times)]
+    assert set(codes) <= {200, 429}
+    return codes.count(200)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,7 @@ from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.resilience import RetryPolicy
 from aitrading.core.infrastructure.spool import SpoolLimits
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
+from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.kit.secret import Secret
 from aitrading.core.protocol.link.messages import StreamDeclaration
@@ -47,10 +48,20 @@ from aitrading.server.api_gateway.call_sites import (
 from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.api_gateway.health.sources import FAILURES_UNTIL_OPEN, PeerSource
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher, hashing_bulkhead
-from aitrading.server.kit.bundle import NatsAccess
+from aitrading.server.kit.bundle import NatsAccess, ValkeyAccess
+from aitrading.server.kit.cache.in_process import InProcessCache
+from aitrading.server.kit.cache.port import LIMITS, Cache
+from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
+from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.nats_connection import BUS_RECONNECT, NatsConnection
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.kit.rate_limits import (
+    RATE_LIMITS_DEGRADE,
+    LimitKind,
+    RateLimits,
+)
+from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import ThrowawayAuthority, free_port
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
 from aitrading.server.trading_engine.feed_watch import FeedWatch
@@ -326,4 +337,37 @@ async def a_terminal_that_opens_later_is_found(room: Room) -> Process:
         await poller.stop()
         await thread.close()
         await journal.close()
+    return process
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose requests are counted."""
+
+    tenant: TenantId
+    user: UserId
+
+
+@promised_by(RATE_LIMITS_DEGRADE)
+async def requests_are_counted_without_the_cache(room: Room) -> Process:
+    process, ids = Process.make(room.manual), SystemIdFactory(room.manual, SystemRandomness())
+    gone = room.folder / "nobody.sock"
+    access = ValkeyAccess(user="nobody", password="unused", socket=gone)  # noqa: S106  # pragma: allowlist secret
+    limits = RateLimits(
+        Cache(LIMITS, ServedCache(ValkeyClient(access), nullcontext), room.manual, ids),
+        Cache(LIMITS, InProcessCache(room.manual), room.manual, ids),
+        settings=lambda: LimitSettings(identity_per_minute=20),
+        client=None,
+        errors=process.errors,
+        metrics=process.metrics,
+        clock=room.manual,
+    )
+    caller = Caller(TenantId(UUID(int=7)), UserId(UUID(int=8)))
+    refused: list[str] = []
+    for _ in range(25):
+        try:
+            await limits.admit(caller, LimitKind.IDENTITY)
+        except AitradingError as exc:
+            refused.append(exc.code)
+    assert refused == ["RATE_LIMIT_EXCEEDED"] * 20
     return process

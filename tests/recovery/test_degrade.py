@@ -6,6 +6,7 @@ from harness.episode import Episode
 from aitrading.core.infrastructure.central_hub import REGISTRY_LOST
 from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN
 from aitrading.server.database_service.call_sites import CACHE_DEGRADE, READ_BUDGET_DEGRADE
+from aitrading.server.kit.rate_limits import BLOCKS_PER_LIMIT, RATE_LIMITS_DEGRADE, SHARES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -24,6 +25,13 @@ def test_database_quote_cache_is_done_without(valkey_lost: Episode) -> None:
 def test_database_read_budget_is_kept_without_the_cache(valkey_lost: Episode) -> None:
     valkey_lost.require(READ_BUDGET_DEGRADE)
     assert valkey_lost.facts["ticks are stored"], "reading went on"
+
+
+def test_rate_limits_are_kept_without_the_cache(valkey_lost: Episode) -> None:
+    valkey_lost.require(RATE_LIMITS_DEGRADE)
+    limit = valkey_lost.facts["limit"]
+    assert valkey_lost.facts["admitted of more than a block"] > limit // BLOCKS_PER_LIMIT
+    assert valkey_lost.facts["admitted of too many"] <= limit // SHARES
 
 
 def test_hub_registry_answers_with_the_last_known_services(nats_lost: Episode) -> None:

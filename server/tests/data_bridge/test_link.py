@@ -254,6 +254,24 @@ async def test_the_newer_link_of_a_device_takes_over(
 
 
 @async_test
+async def test_a_device_that_connects_too_often_has_to_wait_and_others_do_not(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"limits.connections_per_minute": "2"}) as bridge:
+        for each in (identity, stranger):
+            bridge.devices.add(each)
+        for _ in range(2):
+            device = Device(identity)
+            await device.open(bridge.socket, declared())
+        third = Device(identity)
+        await third.connect(bridge.socket, declared())
+        assert await closed(third) == "LINK_OVERLOADED"
+        await device.until_acknowledged(device.send(ticks(10)))
+        other = Device(stranger)
+        await other.open(bridge.socket, declared())
+
+
+@async_test
 async def test_a_revoked_device_is_cut_off_at_once(
     world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
 ) -> None:

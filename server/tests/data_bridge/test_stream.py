@@ -190,6 +190,18 @@ async def test_a_logout_ends_an_open_stream(world: ServiceWorld, identity: Devic
 
 
 @async_test
+async def test_a_person_who_connects_too_often_has_to_wait(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"limits.connections_per_minute": "2"}) as bridge:
+        bridge.devices.add(identity)
+        bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+        listeners = [await Listener().open(bridge, **bearer) for _ in range(3)]
+        await eventually(lambda: sum(each.ended.is_set() for each in listeners) == 1)
+        assert [each.close_code for each in listeners if each.ended.is_set()] == [4429]
+
+
+@async_test
 async def test_chosen_symbols_and_every_tick(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:

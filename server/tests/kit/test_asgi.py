@@ -29,7 +29,9 @@ from aitrading.server.kit.endpoints import (
     peers,
     scope,
 )
+from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.openapi import openapi_document, openapi_fragment
+from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import InProcessServer, serving
 
@@ -105,6 +107,11 @@ class Desk:
         """Never answers."""
         await asyncio.Event().wait()
 
+    @endpoint("POST", "/api/v1/stop", access=LOGGED_IN, limit=LimitKind.EXEMPT)
+    async def stop(self, call: Call) -> None:
+        """What stops is never too often."""
+        assert call.token.user
+
     @endpoint("GET", "/internal/v1/thing", access=peers("friend"), answer=Seen)
     async def internal(self, call: Call) -> Seen:
         """For one peer."""
@@ -122,10 +129,15 @@ class Ended(RevocationView):
 
 
 @asynccontextmanager
-async def desk(revocations: RevocationView | None = None) -> AsyncIterator[InProcessServer]:
+async def desk(
+    revocations: RevocationView | None = None, *, limits: LimitSettings | None = None
+) -> AsyncIterator[InProcessServer]:
     with socket_folder() as home:
         async with serving(
-            InProcessServer(Path(home), "desk", SystemClock()), [Desk()], revocations
+            InProcessServer(Path(home), "desk", SystemClock()),
+            [Desk()],
+            revocations,
+            limits=limits or LimitSettings(),
         ) as server:
             yield server
 
@@ -201,6 +213,20 @@ async def test_errors_have_the_one_shape() -> None:
         assert (wrong_method.status, wrong_method.code) == (405, "METHOD_NOT_ALLOWED")
         assert "GET" in wrong_method.headers["allow"]
         assert (await server.edge("GET", "/api/v1/slow")).code == "TIMED_OUT"
+
+
+@async_test
+async def test_whoever_asks_too_often_waits_and_may_still_stop() -> None:
+    settings = LimitSettings(user_per_minute=3, identity_per_minute=3)
+    async with desk(limits=settings) as server:
+        headers = bearer(token_of(server))
+        for _ in range(settings.user_per_minute):
+            assert (await server.edge("GET", "/api/v1/mine", headers=headers)).status == 200
+        refused = await server.edge("GET", "/api/v1/mine", headers=headers)
+        assert (refused.status, refused.code) == (429, "RATE_LIMIT_EXCEEDED")
+        assert refused.json["error"]["message"].startswith("Rate limit exceeded")
+        assert 1 <= int(refused.headers["retry-after"]) <= 20
+        assert (await server.edge("POST", "/api/v1/stop", headers=headers)).status == 204
 
 
 @async_test

@@ -16,6 +16,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.rate_limiter import RateLimit
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.kit.cache.in_process import InProcessCache
@@ -124,6 +125,23 @@ async def counters(mine: Keyspace) -> None:
     await eventually(again, what="a new window")
 
 
+async def rates(mine: Keyspace) -> None:
+    slow = RateLimit(per_minute=1, burst=10)
+    asked = [await mine.grant("r", slow, number) for number in (4, 10, 1)]
+    assert [each.number for each in asked] == [4, 6, 0]
+    assert 58_000_000 < asked[-1].retry_after_us <= 60_000_000
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(mine.grant("many", slow, 1)) for _ in range(30)]
+    assert sum(call.result().number for call in calls) == 10
+    quick = RateLimit(per_minute=6_000, burst=1)
+    assert (await mine.grant("quick", quick, 1)).number == 1
+
+    async def again() -> bool:
+        return (await mine.grant("quick", quick, 1)).number == 1
+
+    await eventually(again, what="a request that is paid back")
+
+
 async def locks(mine: Keyspace) -> None:
     lease = await mine.acquire("l", life_s=60)
     assert lease
@@ -185,6 +203,7 @@ async def sorted_sets(mine: Keyspace) -> None:
 async def kinds_of_one_name_do_not_meet(mine: Keyspace) -> None:
     await mine.put("same", b"v", life_s=60)
     await mine.spend("same", 1, limit=1, window_s=60)
+    await mine.grant("same", RateLimit(per_minute=1, burst=1), 1)
     await mine.put_fields("same", {"f": b"1"}, life_s=60)
     await mine.raise_scores("same", {"m": 1.0}, life_s=60)
     assert await mine.acquire("same", life_s=60)
@@ -195,6 +214,9 @@ async def bad_arguments(mine: Keyspace) -> None:
     for life_s in (0, -1, float("nan"), float("inf"), 1e9):
         assert await code_of(mine.put("x", b"", life_s=life_s)) == "CACHE_ARGUMENT_INVALID"
     assert await code_of(mine.spend("x", 0, limit=1, window_s=1)) == "CACHE_ARGUMENT_INVALID"
+    for wanted, burst in ((0, 5), (6, 5), (1, 10**9)):
+        limit = RateLimit(per_minute=1, burst=burst)
+        assert await code_of(mine.grant("x", limit, wanted)) == "CACHE_ARGUMENT_INVALID"
     nan = float("nan")
     assert await code_of(mine.raise_scores("x", {"m": nan}, life_s=1)) == "CACHE_ARGUMENT_INVALID"
     assert await code_of(mine.top("x", 0)) == "CACHE_ARGUMENT_INVALID"
@@ -223,6 +245,7 @@ async def test_the_contract(opened: CacheFactory, tmp_path: Path) -> None:
             (
                 values,
                 counters,
+                rates,
                 locks,
                 one_of_many_gets_the_lock,
                 tables,
@@ -241,7 +264,7 @@ async def test_the_contract(opened: CacheFactory, tmp_path: Path) -> None:
 def test_no_name_of_one_tenant_is_a_key_of_another(name: str, other: str) -> None:
     cache = Cache(SERVICE, InProcessCache(CLOCK), CLOCK, IDS)
     views = [cache.of(A), cache.of(B), cache.platform]
-    kinds = "vclfmhz"
+    kinds = "vclfmhzr"
     try:
         keys = [view.key(kind, each) for view in views for kind in kinds for each in {name, other}]
     except AitradingError as exc:

@@ -17,6 +17,7 @@ import pytest
 from typing_extensions import override
 
 from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.security.rate_limiter import RateLimit
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.kit.cache.port import Cache
@@ -62,6 +63,7 @@ async def everything(cache: Cache) -> None:
     await mine.life_s("v")
     await mine.delete("v")
     await mine.spend("c", 3, limit=5, window_s=60)
+    await mine.grant("r", RateLimit(per_minute=120, burst=120), 6)
     lease = await mine.acquire("l", life_s=30)
     assert lease is not None
     await mine.renew(lease, life_s=30)
@@ -118,7 +120,7 @@ def test_every_command_is_one_that_dragonfly_documents() -> None:
 def test_scripts_touch_declared_keys_alone_and_set_no_flags() -> None:
     """Dragonfly refuses a script that touches a key it did not declare, unless a flag allows it."""
     scripts = [command for command in recorded() if command[0] == b"EVAL"]
-    assert len({command[1] for command in scripts}) == 5
+    assert len({command[1] for command in scripts}) == 6
     for _, text, declared, *rest in scripts:
         keys = {int(number) for number in re.findall(rb"KEYS\[(\d)\]", text)}
         assert keys == set(range(1, int(declared) + 1))

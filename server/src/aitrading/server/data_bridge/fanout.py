@@ -19,7 +19,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.errors import TOKEN_REFUSED
-from aitrading.core.security.jwt_manager import JwtVerifier, VerifiedToken
+from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.data_bridge.errors import STREAM_SUBSCRIBERS_FULL, STREAM_TOKEN_EXPIRED
 from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
@@ -28,6 +28,7 @@ from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.data_bridge.subscriber import Subscriber, SubscriberHub, WaitingQuote
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.rate_limits import RateLimits
 
 EXPIRY_CHECK_S: Final = 1.0
 _encoder: Final = msgspec.json.Encoder()
@@ -47,7 +48,7 @@ class FanOut(SubscriberHub):
         board: QuoteBoard,
         feeds: FeedWatch,
         authenticator: Authenticator,
-        verifier: JwtVerifier,
+        rates: RateLimits,
         settings: Callable[[], StreamSettings],
         chains: ChainRegistry,
         metrics: Metrics,
@@ -57,7 +58,7 @@ class FanOut(SubscriberHub):
         self._board = board
         self._feeds = feeds
         self._authenticator = authenticator
-        self._verifier = verifier
+        self._rates = rates
         self._settings = settings
         self._chains = chains
         self._metrics = metrics
@@ -141,6 +142,7 @@ class FanOut(SubscriberHub):
         self._count += 1
         self._metrics.set(SUBSCRIBERS, self._count)
         self._send_all_known(subscriber)
+        self._tasks.start(self._count_connection(subscriber), name="admission")
 
     @override
     def left(self, subscriber: Subscriber) -> None:
@@ -156,11 +158,18 @@ class FanOut(SubscriberHub):
 
     @override
     def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
-        fresh = self._verifier.verify_user(token)
+        fresh = self._authenticator.renewed(token)
         if (fresh.tenant, fresh.user) != (old.tenant, old.user) or self._is_over(fresh):
             raise TOKEN_REFUSED.error()
         fresh.require(Scope.READ)
         return fresh
+
+    async def _count_connection(self, subscriber: Subscriber) -> None:
+        """A socket that came too often ends with 4429, before it has cost much."""
+        try:
+            await self._rates.admit_stream(subscriber.token)
+        except AitradingError as exc:
+            subscriber.close(exc.spec)
 
     def _send_all_known(self, subscriber: Subscriber) -> None:
         tenant = subscriber.token.tenant

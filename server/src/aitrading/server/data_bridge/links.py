@@ -25,6 +25,7 @@ from aitrading.core.protocol.link.events import Gap
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import LinkLimits, ServerProfile, ServerSession
 from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
+from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.device_link import DeviceLink
 from aitrading.server.data_bridge.errors import BRIDGE_LINKS_FULL, LINK_IDENTITY_MISSING
@@ -34,6 +35,7 @@ from aitrading.server.data_bridge.ports import DeviceRegister
 from aitrading.server.data_bridge.settings import BridgeSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.unix_websocket import refuse
+from aitrading.server.kit.rate_limits import RateLimits
 
 FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
 POLL_S: Final = 0.1
@@ -62,6 +64,7 @@ class DeviceLinks:
         *,
         ingest: TickIngest,
         streams: StreamDirectory,
+        rates: RateLimits,
         register: DeviceRegister,
         settings: BridgeSettings,
         bus: EventBus,
@@ -74,6 +77,7 @@ class DeviceLinks:
         self.depends_on = ("bus",)
         self._ingest = ingest
         self._streams = streams
+        self._rates = rates
         self._register = register
         self._settings = settings
         self._bus = bus
@@ -179,6 +183,11 @@ class DeviceLinks:
 
     async def _live(self, link: DeviceLink) -> None:
         """Answer the link's requests until it ends; raises the fault that ended it, if any."""
+        identity = link.device.identity
+        try:
+            await self._rates.admit_link(identity.tenant, identity.device)
+        except AitradingError as exc:
+            self._refuse(link, exc)
         while (declarations := await link.next_request()) is not None:
             try:
                 await self._answer(link, declarations)
@@ -232,6 +241,8 @@ class DeviceLinks:
             return
         if exc.spec is ISOLATED:
             link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
+        elif exc.spec is RATE_LIMIT_EXCEEDED:
+            link.close(LINK_OVERLOADED, retry_after_ms=RETRY_REFUSED_MS)
         elif exc.spec in _REFUSALS:
             link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
         else:

@@ -12,7 +12,6 @@ from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
-from aitrading.core.security.jwt_manager import JwtVerifier
 from aitrading.server.data_bridge.announcer import Announcer
 from aitrading.server.data_bridge.call_sites import (
     ALL_CALL_SITES,
@@ -39,6 +38,7 @@ from aitrading.server.data_bridge.websocket_server import WebSocketServer
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_spec import ServiceSpec
 
 MIB: Final = 1024 * 1024
@@ -124,7 +124,7 @@ def _fan_out(
     board: QuoteBoard,
     feeds: FeedWatch,
     authenticator: Authenticator,
-    verifier: JwtVerifier,
+    rates: RateLimits,
     config: ConfigManager,
     chains: ChainRegistry,
     metrics: Metrics,
@@ -134,7 +134,7 @@ def _fan_out(
         board=board,
         feeds=feeds,
         authenticator=authenticator,
-        verifier=verifier,
+        rates=rates,
         settings=lambda: config.get(StreamSettings),
         chains=chains,
         metrics=metrics,

@@ -294,7 +294,6 @@ SPEC: Final = ServiceSpec(
         ReadSettings,
         BarSettings,
         HistorySettings,
-        StoreSettings,
     ),
     providers=_providers,
     components=(

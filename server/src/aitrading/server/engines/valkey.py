@@ -16,6 +16,7 @@ from aitrading.server.engines.files import write_private
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch
 from aitrading.server.kit.bundle import ValkeyAccess
+from aitrading.server.kit.cache.port import LIMITS
 
 NAME = "valkey"
 MAJOR = 9
@@ -101,7 +102,7 @@ class ValkeyEngine:
 
     def _acl_lines(self) -> list[str]:
         services = [
-            f"user {service} on #{self._digest(service)} resetchannels ~{service}:*"
+            f"user {service} on #{self._digest(service)} resetchannels ~{service}:* ~{LIMITS}:*"
             f" &{service}:* +@all -@admin -@dangerous -scan -randomkey +info\n"
             for service in self._services
         ]

@@ -5,6 +5,7 @@ size and time, and answered with security headers; every error has the one JSON 
 endpoint raises reaches the server behind it.
 """
 
+import math
 import re
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from aitrading.server.kit.http_errors import (
     REQUEST_INVALID,
     error_json,
 )
+from aitrading.server.kit.rate_limits import RateLimits
 
 REQUEST_ID: Final = "x-request-id"
 REQUESTS_TOTAL: Final = Metric(
@@ -85,6 +87,7 @@ class AppParts:
     metrics: Metrics
     clock: Clock
     ids: IdFactory
+    limits: RateLimits
     on_error: Callable[[Exception], object] | None = None
     """Told of every error that is not a plain refusal; the service's `ErrorHandler.classify`."""
 
@@ -128,6 +131,8 @@ class _EndpointApp:
         )
         tenant = scope["aitrading.tenant"] = caller.person.tenant if caller.person else None
         with bind_context(tenant=tenant):
+            if caller.person is not None:
+                await self._parts.limits.admit(caller.person, declared.limit)
             async with time_limit(declared.timeout_s, what=declared.path):
                 answer = await self._handle(call)
         await _as_response(answer)(scope, receive, send)
@@ -286,5 +291,5 @@ def _error_headers(exc: Exception, error: AitradingError) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     retry_after_s = error.fields.get("retry_after_s")
     if isinstance(retry_after_s, int | float):
-        headers["retry-after"] = str(max(1, round(retry_after_s)))
+        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
     return headers

@@ -57,6 +57,10 @@ class Authenticator:
             raise TOKEN_REFUSED.error()
         return verified
 
+    def renewed(self, token: str) -> VerifiedToken:
+        """Verify the next token of a connection that is open already; raises `TOKEN_REFUSED`."""
+        return self._verifier.verify_user(token)
+
     def is_revoked(self, token: VerifiedToken) -> bool:
         """Whether the session of a verified token ended meanwhile; for what stays open long."""
         return self._revocations is not None and self._revocations.is_revoked(token)

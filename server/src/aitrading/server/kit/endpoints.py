@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.security.claims import Scope
 from aitrading.server.kit.call import Call
+from aitrading.server.kit.rate_limits import LimitKind
 
 DEFAULT_BODY_LIMIT_BYTES: Final = 64 * 1024
 DEFAULT_TIMEOUT_S: Final = 30.0
@@ -61,6 +62,7 @@ class Endpoint:
     errors: tuple[ErrorSpec, ...] = ()
     body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES
     timeout_s: float = DEFAULT_TIMEOUT_S
+    limit: LimitKind = LimitKind.GENERAL
     handler: Callable[[Call], Awaitable[Any]] | None = field(default=None, compare=False)
 
 
@@ -76,6 +78,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     errors: tuple[ErrorSpec, ...] = (),
     body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    limit: LimitKind = LimitKind.GENERAL,
 ) -> Callable[[HandlerT], HandlerT]:
     """Declare a method `async def handler(self, call: Call)` as an endpoint.
 
@@ -97,6 +100,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         errors=errors,
         body_limit_bytes=body_limit_bytes,
         timeout_s=timeout_s,
+        limit=limit,
     )
 
     def declare(handler: HandlerT) -> HandlerT:

@@ -1,5 +1,6 @@
 """What every service is made of, registered with its import manager."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from aitrading.core.infrastructure.central_hub import CentralHub, HubSettings
@@ -25,14 +26,21 @@ from aitrading.server.kit.asgi import AppParts
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import NatsAccess, ServiceBundle
 from aitrading.server.kit.bus_nats import NatsBus
+from aitrading.server.kit.cache.in_process import InProcessCache
+from aitrading.server.kit.cache.port import LIMITS, Cache
+from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.ended_sessions import EndedSessions
+from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.nats_connection import NatsConnection
+from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.registry_nats import NatsRegistryStore
 from aitrading.server.kit.revocation_feed import RevocationFeed
 from aitrading.server.kit.service_settings import ServiceSettings
-from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.service_spec import COMMON_SECTIONS, ServiceSpec
 from aitrading.server.kit.service_tokens import ServiceTokenSource, verifier_of
 from aitrading.server.kit.state_announcer import StateAnnouncer
+from aitrading.server.kit.store_settings import StoreSettings
+from aitrading.server.kit.valkey import ValkeyClient
 
 
 def graph_of(spec: ServiceSpec, bundle: ServiceBundle, config: ConfigManager) -> ImportManager:
@@ -41,7 +49,7 @@ def graph_of(spec: ServiceSpec, bundle: ServiceBundle, config: ConfigManager) ->
     manager.value(ServiceBundle, bundle)
     manager.value(ConfigManager, config)
     manager.value(ServiceSpec, spec)
-    for section in (ServiceSettings, *spec.sections):
+    for section in (*COMMON_SECTIONS, *spec.sections):
         _provide_section(manager, config, section)
     spec.providers(manager)
     if bundle.nats is not None:
@@ -141,6 +149,7 @@ def _app_parts(
     clock: Clock,
     ids: IdFactory,
     errors: ErrorHandler,
+    limits: RateLimits,
 ) -> AppParts:
     return AppParts(
         service=bundle.service,
@@ -149,7 +158,33 @@ def _app_parts(
         metrics=metrics,
         clock=clock,
         ids=ids,
+        limits=limits,
         on_error=errors.classify,
+    )
+
+
+def _limits(
+    bundle: ServiceBundle,
+    config: ConfigManager,
+    errors: ErrorHandler,
+    metrics: Metrics,
+    clock: Clock,
+    ids: IdFactory,
+) -> RateLimits:
+    """Counted in the cache where the installation has one."""
+    client, alone = None, Cache(LIMITS, InProcessCache(clock), clock, ids)
+    together = alone
+    if bundle.valkey is not None and not config.get(StoreSettings).postgres_alone:
+        client = ValkeyClient(bundle.valkey)
+        together = Cache(LIMITS, ServedCache(client, nullcontext), clock, ids)
+    return RateLimits(
+        together,
+        alone,
+        settings=lambda: config.get(LimitSettings),
+        client=client,
+        errors=errors,
+        metrics=metrics,
+        clock=clock,
     )
 
 
@@ -213,6 +248,7 @@ _COMMON: dict[Any, Any] = {
     ServiceTokenSource: ServiceTokenSource.of,
     EndedSessions: EndedSessions,
     Authenticator: _authenticator,
+    RateLimits: _limits,
     AppParts: _app_parts,
 }
 _OVER_NATS: dict[Any, Any] = {
@@ -226,7 +262,7 @@ _OVER_NATS: dict[Any, Any] = {
     StateAnnouncer: _announcer,
     RevocationFeed: RevocationFeed,
 }
-_COMPONENTS: tuple[type[Any], ...] = (CentralHub,)
+_COMPONENTS: tuple[type[Any], ...] = (CentralHub, RateLimits)
 _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     NatsConnection,
     NatsBus,
@@ -235,4 +271,5 @@ _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     ErrorReporter,
     StateAnnouncer,
     RevocationFeed,
+    RateLimits,
 )

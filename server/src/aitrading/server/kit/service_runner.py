@@ -43,7 +43,7 @@ from aitrading.server.kit.service_errors import (
 from aitrading.server.kit.service_parts import components_of, graph_of
 from aitrading.server.kit.service_reload import HotReload, log_problems
 from aitrading.server.kit.service_settings import ServiceSettings
-from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.service_spec import COMMON_SECTIONS, ServiceSpec
 
 __all__ = ["BUNDLE_VARIABLE", "ServiceSpec", "run_service"]
 
@@ -218,7 +218,7 @@ def _load_config(
     spec: ServiceSpec, bundle: ServiceBundle, environ: Mapping[str, str]
 ) -> ConfigManager:
     return ConfigManager.load(
-        (ServiceSettings, *spec.sections),
+        (*COMMON_SECTIONS, *spec.sections),
         toml_path=bundle.config_file,
         environ=dict(environ),
         overrides=bundle.settings,

@@ -2,11 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
 from aitrading.core.infrastructure.import_manager import Container, ImportManager
+from aitrading.server.kit.limit_settings import LimitSettings
+from aitrading.server.kit.service_settings import ServiceSettings
+from aitrading.server.kit.store_settings import StoreSettings
+
+COMMON_SECTIONS: Final = (ServiceSettings, LimitSettings, StoreSettings)
+"""Sections of settings that every service has."""
 
 
 def no_providers(manager: ImportManager) -> None:

@@ -35,7 +35,7 @@ from aitrading.server.data_bridge.service import SPEC
 from aitrading.server.data_bridge.unix_websocket import client_protocol
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.service_parts import graph_of
-from aitrading.server.kit.service_settings import ServiceSettings
+from aitrading.server.kit.service_spec import COMMON_SECTIONS
 from aitrading.server.testing.bridge_twins import FolderTickStore, MemoryDeviceRegister
 from aitrading.server.testing.services import ServiceWorld
 
@@ -88,7 +88,7 @@ async def running_bridge(
     bundle = msgspec.structs.replace(
         bundle, websocket_socket=socket or bundle.listener.socket.with_name("ws.sock")
     )
-    config = ConfigManager.load((ServiceSettings, *SPEC.sections), overrides=settings or {})
+    config = ConfigManager.load((*COMMON_SECTIONS, *SPEC.sections), overrides=settings or {})
     manager = graph_of(SPEC, bundle, config)
     twin = store or FolderTickStore(world.home / "stored")
     devices = MemoryDeviceRegister()

@@ -29,10 +29,14 @@ from aitrading.server.authority.installation import Authority, ServiceFiles, ini
 from aitrading.server.kit.asgi import AppParts, build_app
 from aitrading.server.kit.authentication import Authenticator, RevocationView
 from aitrading.server.kit.bundle import HttpListener, PeerAddress, TlsFiles
+from aitrading.server.kit.cache.in_process import InProcessCache
+from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.endpoints import endpoints_of
 from aitrading.server.kit.http_servers import HttpServers
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.mtls import client_context
+from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_tokens import FileKeySet, ServiceTokenSource
 
 DRAIN_S: Final = 1
@@ -142,7 +146,11 @@ class InProcessServer:
 
 @asynccontextmanager
 async def serving(
-    server: InProcessServer, owners: Sequence[object], revocations: RevocationView | None = None
+    server: InProcessServer,
+    owners: Sequence[object],
+    revocations: RevocationView | None = None,
+    *,
+    limits: LimitSettings | None = None,
 ) -> AsyncGenerator[InProcessServer]:
     """Serve the endpoints of the owners for the time of the block."""
     health = HealthRegistry(
@@ -160,6 +168,7 @@ async def serving(
         metrics=server.metrics,
         clock=server.clock,
         ids=server.ids,
+        limits=_limits_alone(server, limits or LimitSettings()),
         on_error=server.errors.classify,
     )
     listeners = HttpServers(
@@ -176,6 +185,20 @@ async def serving(
     finally:
         await server.close()
         await listeners.stop()
+
+
+def _limits_alone(server: InProcessServer, settings: LimitSettings) -> RateLimits:
+    """Counted in this process."""
+    cache = Cache(LIMITS, InProcessCache(server.clock), server.clock, server.ids)
+    return RateLimits(
+        cache,
+        cache,
+        settings=lambda: settings,
+        client=None,
+        errors=server.errors,
+        metrics=server.metrics,
+        clock=server.clock,
+    )
 
 
 def tls_of(files: ServiceFiles) -> TlsFiles:

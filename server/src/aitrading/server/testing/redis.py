@@ -13,6 +13,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.process import Launch, start_process
 from aitrading.server.kit.bundle import ValkeyAccess
+from aitrading.server.kit.cache.port import LIMITS
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import ThrowawayAuthority, free_port
 
@@ -34,7 +35,7 @@ async def running_redis(folder: Path, service: str) -> AsyncGenerator[ValkeyAcce
     acl = folder / "redis.acl"
     acl.write_text(
         "user default off\n"
-        f"user {service} on >{PASSWORD} resetchannels ~{service}:* &{service}:*"
+        f"user {service} on >{PASSWORD} resetchannels ~{service}:* ~{LIMITS}:* &{service}:*"
         " +@all -@admin -@dangerous -scan -randomkey\n"
     )
     options = {

@@ -10,6 +10,7 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, scope
+from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.trading_engine.errors import (
     KILL_RELEASE_NOT_AVAILABLE,
     TRADING_NOT_AVAILABLE,
@@ -112,6 +113,7 @@ class TradingEndpoints:
         "DELETE",
         "/api/v1/orders/{order}",
         access=scope(Scope.TRADE),
+        limit=LimitKind.EXEMPT,
         summary="Cancel an order. There are none while trading is HALTED.",
         errors=(TRADING_NOT_AVAILABLE,),
     )
@@ -193,6 +195,7 @@ class TradingEndpoints:
         "GET",
         "/api/v1/kill",
         access=scope(Scope.READ),
+        limit=LimitKind.EXEMPT,
         summary="Whether the tenant's kill switch is engaged.",
         answer=Kill,
     )
@@ -204,6 +207,7 @@ class TradingEndpoints:
         "POST",
         "/api/v1/kill",
         access=scope(Scope.KILL),
+        limit=LimitKind.EXEMPT,
         summary="Engage the kill switch. Needs no database; holds across restarts.",
         answer=Kill,
     )

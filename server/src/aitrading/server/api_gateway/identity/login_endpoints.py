@@ -25,6 +25,7 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, PUBLIC, endpoint
 from aitrading.server.kit.http_errors import ORIGIN_REFUSED
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_subscription
 
 AUTH_PATH: Final = "/api/v1/auth"
@@ -135,6 +136,7 @@ class LoginEndpoints:
         "POST",
         f"{AUTH_PATH}/logout",
         access=LOGGED_IN,
+        limit=LimitKind.EXEMPT,
     )
     async def logout(self, call: Call) -> Response:
         """End the session; its tokens are refused from now on."""
@@ -149,6 +151,7 @@ class LoginEndpoints:
         "GET",
         f"{AUTH_PATH}/me",
         access=LOGGED_IN,
+        limit=LimitKind.IDENTITY,
         answer=SessionAnswer,
     )
     async def me(self, call: Call) -> SessionAnswer:

@@ -7,6 +7,7 @@ them. Every adapter passes the contract suite in `server/tests/kit/cache`.
 from collections.abc import Mapping
 from typing import Protocol
 
+from aitrading.core.security.rate_limiter import Granted, RateLimit
 from aitrading.server.kit.cache.types import Scored, Spent
 
 
@@ -31,6 +32,10 @@ class CacheBackend(Protocol):
 
     async def spend(self, key: str, amount: int, *, limit: int, window_ms: int) -> Spent:
         """Add to a counter unless it would pass the limit; the window begins with the first."""
+        ...
+
+    async def grant(self, key: str, limit: RateLimit, wanted: int) -> Granted:
+        """As many of the wanted ones as the rate leaves room for, by the cache's own clock."""
         ...
 
     async def acquire(self, lock: str, fence: str, owner: str, life_ms: int, floor: int) -> int:

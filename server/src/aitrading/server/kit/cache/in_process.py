@@ -11,9 +11,12 @@ from typing import Final, TypeVar, cast
 from typing_extensions import override
 
 from aitrading.core.kit.clock import NS_PER_MS, Clock
+from aitrading.core.security.rate_limiter import Granted, RateLimit, grant
 from aitrading.server.kit.cache.backend import CacheBackend
 from aitrading.server.kit.cache.types import Scored, Spent
 
+NS_PER_US: Final = 1_000
+US_PER_MS: Final = 1_000
 ENTRIES_MAX: Final = 100_000
 """Beyond it the entry that would end soonest goes; entries without an end never go."""
 T = TypeVar("T")
@@ -68,6 +71,14 @@ class InProcessCache(CacheBackend):
         else:
             entry.value = total + amount
         return Spent(accepted=True, total=total + amount, resets_in_s=left_ms / 1_000)
+
+    @override
+    async def grant(self, key: str, limit: RateLimit, wanted: int) -> Granted:
+        now_us = self._clock.monotonic_ns() // NS_PER_US
+        granted, paid_us = grant(self._value(key, int), now_us, limit, wanted)
+        if paid_us is not None:
+            self._keep(key, paid_us, -(-(paid_us - now_us) // US_PER_MS))
+        return granted
 
     @override
     async def acquire(self, lock: str, fence: str, owner: str, life_ms: int, floor: int) -> int:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from aitrading.core.kit.clock import NS_PER_MS, Clock
 from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.security.rate_limiter import Granted, RateLimit
 from aitrading.server.kit.cache.backend import CacheBackend
 from aitrading.server.kit.cache.errors import (
     CACHE_ARGUMENT_INVALID,
@@ -25,12 +26,16 @@ from aitrading.server.kit.cache.errors import (
 from aitrading.server.kit.cache.types import Lease, Scored, Spent
 from aitrading.server.kit.tenancy import tenant_setting
 
+LIMITS: Final = "limits"
+"""The one part of the cache that all services share: how often somebody asked any of them."""
 NAME_MAX_BYTES: Final = 256
 VALUE_MAX_BYTES: Final = 1 << 20
 LIFE_MIN_S: Final = 0.001
 LIFE_MAX_S: Final = 30 * 86_400
 MEMBERS_MAX: Final = 1_000
 """Most members one question about a sorted set may give."""
+WINDOW_MAX_US: Final = 86_400 * 1_000_000
+"""Longest time in which a burst may be paid back."""
 EXACT_MAX: Final = 1 << 53
 """Numbers up to here are exact in every script engine."""
 MARK_LIFE_S: Final = 7 * 86_400
@@ -75,6 +80,12 @@ class Keyspace:
         _within("limit", limit, 0, EXACT_MAX)
         key = self.key("c", name)
         return await self._backend.spend(key, amount, limit=limit, window_ms=_ms(window_s))
+
+    async def grant(self, name: str, limit: RateLimit, wanted: int) -> Granted:
+        """As many of the wanted ones as the rate leaves room for; none, and how long to wait."""
+        _within("wanted", wanted, 1, limit.burst)
+        _within("limit", limit.burst * limit.interval_us, 1, WINDOW_MAX_US)
+        return await self._backend.grant(self.key("r", name), limit, wanted)
 
     async def acquire(self, name: str, *, life_s: float) -> Lease | None:
         """Take a lock that nobody holds; its fence is above all earlier ones.
@@ -155,7 +166,7 @@ class Keyspace:
 
 
 class Cache:
-    """One service's part of the cache."""
+    """One service's part of the cache, or the shared one of `LIMITS`."""
 
     def __init__(self, service: str, backend: CacheBackend, clock: Clock, ids: IdFactory) -> None:
         self._service = service

@@ -18,6 +18,19 @@ if left < 0 then
 end
 return {1, total, left}
 """
+GRANT: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local ahead = math.max(0, tonumber(redis.call('GET', KEYS[1]) or '0') - now)
+local room = math.floor((burst * interval - ahead) / interval)
+local number = math.max(0, math.min(tonumber(ARGV[3]), room))
+if number == 0 then return {0, ahead - (burst - 1) * interval} end
+ahead = ahead + number * interval
+local paid = string.format('%.0f', now + ahead)
+redis.call('SET', KEYS[1], paid, 'PX', math.ceil(ahead / 1000))
+return {number, 0}
+"""
 ACQUIRE: Final = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local fence = tonumber(redis.call('GET', KEYS[2]) or '0') + 1

@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from aitrading.core.security.rate_limiter import Granted, RateLimit
 from aitrading.server.kit.cache import scripts
 from aitrading.server.kit.cache.backend import CacheBackend
 from aitrading.server.kit.cache.types import Scored, Spent
@@ -46,6 +47,13 @@ class ServedCache(CacheBackend):
             scripts.SPEND, (key,), (amount, limit, window_ms)
         )
         return Spent(accepted=accepted == 1, total=total, resets_in_s=left_ms / 1_000)
+
+    @override
+    async def grant(self, key: str, limit: RateLimit, wanted: int) -> Granted:
+        number, wait_us = await self._run(
+            scripts.GRANT, (key,), (limit.interval_us, limit.burst, wanted)
+        )
+        return Granted(number=number, retry_after_us=wait_us)
 
     @override
     async def acquire(self, lock: str, fence: str, owner: str, life_ms: int, floor: int) -> int:
