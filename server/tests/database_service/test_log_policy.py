@@ -128,37 +128,83 @@ async def desk_of(postgres: PostgresServer, folder: Path) -> AsyncIterator[Desk]
         await pool.stop()
 
 
-@async_test
-async def test_the_views_have_exactly_the_planned_columns(postgres: PostgresServer) -> None:
-    rows = postgres.as_superuser(
-        "SELECT c.relname AS table_name, string_agg(a.attname || ' ' ||"
-        " format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns"
-        " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
-        " WHERE c.relnamespace = 'app'::regnamespace AND c.relname IN"
-        " ('log_retention_policies', 'storage_tiers') GROUP BY c.relname"
+VIEWS = {
+    "log_retention_policies": {
+        "log_level": "text",
+        "retention_days": "integer",
+        "storage_tier": "text",
+        "compression_algo": "text",
+        "compliance_required": "boolean default false",
+        "cost_per_gb_month": "numeric(10,4)",
+        "created_at": "timestamp with time zone",
+        "updated_at": "timestamp with time zone",
+    },
+    "storage_tiers": {
+        "tier_name": "text",
+        "technology": "text",
+        "max_query_latency_ms": "integer",
+        "cost_per_gb_month": "numeric(10,4)",
+        "compression_ratio": "numeric(3,1)",
+        "is_active": "boolean default true",
+    },
+    "log_cost_metrics": {
+        "date": "date",
+        "total_logs_gb": "numeric(18,9)",
+        "hot_storage_cost": "numeric(18,6)",
+        "warm_storage_cost": "numeric(18,6)",
+        "cold_storage_cost": "numeric(18,6)",
+        "total_monthly_cost": "numeric(18,6)",
+        "savings_vs_uniform": "numeric(18,6)",
+    },
+}
+"""Every column in its order; the first is the key."""
+COLUMNS = """
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod)
+       || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') AS said
+  FROM pg_attribute a
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE a.attrelid = 'app.{view}'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+"""
+KEYS = """
+SELECT table_name::text || '.' || a.attname AS key
+  FROM information_schema.view_table_usage u
+  JOIN pg_index i ON i.indrelid = (u.table_schema || '.' || u.table_name)::regclass
+   AND i.indisprimary AND i.indnatts = 1
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+ WHERE u.view_schema = 'app' AND u.view_name = '{view}'
+"""
+TABLES = {
+    "log_retention_policies": {"log_policy.log_level", "storage_tier.tier_name"},
+    "storage_tiers": {"storage_tier.tier_name"},
+    "log_cost_metrics": {"log_cost.date"},
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_has_exactly_the_planned_names_types_and_defaults(
+    view: str, postgres: PostgresServer
+) -> None:
+    rows = postgres.as_superuser(COLUMNS.format(view=view))
+    assert {row["name"]: row["said"] for row in rows} == VIEWS[view]
+    assert [row["name"] for row in rows] == list(VIEWS[view])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_first_column_of_a_view_is_its_key(view: str, postgres: PostgresServer) -> None:
+    """A view has no keys: the table under it has one on that column, and a join adds no rows."""
+    key = next(iter(VIEWS[view]))
+    found = {row["key"] for row in postgres.as_superuser(KEYS.format(view=view))}
+    assert found == TABLES[view]
+    if view == "log_cost_metrics":
+        postgres.as_superuser(
+            "INSERT INTO app.log_cost SELECT day, 1, 1, 1, 1, 3, 1"
+            " FROM unnest(ARRAY['2001-01-01', '2001-01-02']::date[]) AS day ON CONFLICT DO NOTHING"
+        )
+    (counted,) = postgres.as_superuser(
+        f"SELECT count(*) AS rows, count(DISTINCT {key}) AS keys FROM app.{view}"  # noqa: S608
     )
-    columns = {row["table_name"]: row["columns"] for row in rows}
-    assert columns == {
-        "log_retention_policies": "log_level text, retention_days integer, storage_tier text,"
-        " compression_algo text, compliance_required boolean,"
-        " cost_per_gb_month numeric(10,4), created_at timestamp with time zone,"
-        " updated_at timestamp with time zone",
-        "storage_tiers": "tier_name text, technology text, max_query_latency_ms integer,"
-        " cost_per_gb_month numeric(10,4), compression_ratio numeric(3,1), is_active boolean",
-    }
-    metrics = postgres.as_superuser(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'app'"
-        " AND table_name = 'log_cost_metrics' ORDER BY ordinal_position"
-    )
-    assert [row["column_name"] for row in metrics] == [
-        "date",
-        "total_logs_gb",
-        "hot_storage_cost",
-        "warm_storage_cost",
-        "cold_storage_cost",
-        "total_monthly_cost",
-        "savings_vs_uniform",
-    ]
+    assert counted["rows"] == counted["keys"] > 1
 
 
 @async_test
