@@ -178,7 +178,7 @@ def test_a_platform_that_loses_its_primary_says_so_and_loses_nothing_else(
         wait_until(lambda: replicated.status() != "HEALTHY", what="the platform saying so")
         assert quotes_move(platform)
         status, order = platform.request("POST", "/api/v1/orders", body={})
-        assert (status, order["error"]["code"]) == (409, "TRADING_NOT_AVAILABLE")
+        assert (status, order["error"]["code"]) == (503, "SUBSCRIPTION_UNKNOWN")
         assert platform.get("/api/v1/risk")["reasons"]
         assert platform.request("POST", "/api/v1/kill", person="other/owner")[1]["engaged"]
         loop.run(replicated.cluster.promote(new))

@@ -4,25 +4,31 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from typing_extensions import override
 
 from aitrading.core.infrastructure.events import FeedStateChanged
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, TenantId, UserId
 from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.security.crypto_fields import FieldKey
 from aitrading.core.security.field_encryption import TenantFields
+from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.engines.shared import PostgresServer
+from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 from aitrading.server.personal_data.catalogue import ACCOUNT_LOGIN, ACCOUNT_NAME
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.testing.engines import socket_folder
@@ -34,6 +40,7 @@ from aitrading.server.trading_engine.endpoints import TradingEndpoints
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
 from aitrading.server.trading_engine.kill_switch import KillSwitches
+from aitrading.server.trading_engine.subscription_gate import SubscriptionGate, SubscriptionSource
 from aitrading.server.trading_engine.trading_switch import (
     TRADING,
     TradingState,
@@ -76,6 +83,32 @@ def account_sql(tenant: TenantId, name: str) -> str:
     )
 
 
+class Answers(SubscriptionSource):
+    """The database service as a test wants it."""
+
+    def __init__(self, state: SubscriptionState = SubscriptionState.ACTIVE) -> None:
+        self.state = state
+        self.expires_at: datetime | None = None
+        self.fault: AitradingError | None = None
+        self.asked = 0
+
+    @override
+    async def of_user(self, tenant: TenantId, user: UUID) -> SubscriptionAnswer:
+        del tenant
+        self.asked += 1
+        if self.fault is not None:
+            raise self.fault
+        return SubscriptionAnswer(
+            user=user,
+            state=self.state,
+            active=self.state is SubscriptionState.ACTIVE,
+            tier="pro",
+            expires_at=self.expires_at,
+            features=(),
+            version=1,
+        )
+
+
 @dataclass(kw_only=True)
 class Engine:
     """The engine's parts around a real database, a real listener and the bus's proven twin."""
@@ -87,6 +120,7 @@ class Engine:
     switch: TradingSwitch
     guard: EngineGuard
     health: HealthRegistry
+    subscriptions: Answers
 
     async def ask(
         self,
@@ -128,7 +162,7 @@ def engine(postgres: PostgresServer) -> Running:
             broker = MemoryBroker()
             bus = MemoryBus(broker, clock=server.clock, ids=server.ids, errors=server.errors)
             await bus.start()
-            switch, feeds = TradingSwitch(), FeedWatch()
+            switch, feeds, source = TradingSwitch(), FeedWatch(), Answers()
             guard = EngineGuard(
                 bus=bus,
                 pool=pool,
@@ -140,7 +174,11 @@ def engine(postgres: PostgresServer) -> Running:
             await guard.start()
             switches = KillSwitches(Path(folder) / "trading", server.clock)
             endpoints = TradingEndpoints(
-                switch, switches, feeds, PostgresAccountBook(pool, FIELD_KEYS)
+                switch,
+                switches,
+                feeds,
+                PostgresAccountBook(pool, FIELD_KEYS),
+                SubscriptionGate(source=source, bus=bus, clock=server.clock),
             )
             health = _health(server, switch)
             async with serving(server, [endpoints]):
@@ -152,6 +190,7 @@ def engine(postgres: PostgresServer) -> Running:
                     switch=switch,
                     guard=guard,
                     health=health,
+                    subscriptions=source,
                 )
             await guard.stop()
             await bus.stop()
@@ -187,6 +226,38 @@ def test_no_order_passes(engine: Running, method: str, path: str) -> None:
             assert error["category"] == "denied"
             assert "HALTED" in error["message"]
             assert error["remedy"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("state", list(SubscriptionState))
+def test_new_exposure_needs_a_subscription_that_counts(
+    engine: Running, state: SubscriptionState
+) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            running.subscriptions.state = state
+            answer = await running.ask("POST", "orders")
+            if state in {SubscriptionState.ACTIVE, SubscriptionState.NONE}:
+                assert answer.code == "TRADING_NOT_AVAILABLE"
+            else:
+                assert (answer.status, answer.code) == (403, "SUBSCRIPTION_INACTIVE")
+
+    asyncio.run(scenario())
+
+
+def test_without_an_answer_there_is_no_new_exposure_and_a_way_out(engine: Running) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            running.subscriptions.fault = PEER_UNREACHABLE.error(peer="x", reason="test")
+            for _ in range(2):
+                answer = await running.ask("POST", "orders")
+                assert (answer.status, answer.code) == (503, "SUBSCRIPTION_UNKNOWN")
+            asked = running.subscriptions.asked
+            assert asked == 2, "a failure is not remembered"
+            assert (await running.ask("DELETE", "orders/1")).code == "TRADING_NOT_AVAILABLE"
+            assert (await running.ask("POST", "kill")).status == 200
+            assert running.subscriptions.asked == asked
 
     asyncio.run(scenario())
 

@@ -8,15 +8,18 @@ from aitrading.core.kit.clock import rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
+from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, scope
 from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.trading_engine.errors import (
     KILL_RELEASE_NOT_AVAILABLE,
+    SUBSCRIPTION_UNKNOWN,
     TRADING_NOT_AVAILABLE,
 )
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.kill_switch import Engagement, KillSwitches
+from aitrading.server.trading_engine.subscription_gate import SubscriptionGate
 from aitrading.server.trading_engine.trading_switch import HaltReason, TradingState, TradingSwitch
 
 
@@ -91,22 +94,25 @@ class TradingEndpoints:
         kill_switches: KillSwitches,
         feeds: FeedWatch,
         accounts: AccountBook,
+        subscriptions: SubscriptionGate,
     ) -> None:
         self._switch = switch
         self._kill_switches = kill_switches
         self._feeds = feeds
         self._accounts = accounts
+        self._subscriptions = subscriptions
 
     @endpoint(
         "POST",
         "/api/v1/orders",
         access=scope(Scope.TRADE),
-        summary="Place an order. Refused while trading is HALTED.",
-        errors=(TRADING_NOT_AVAILABLE,),
+        summary="Place an order. Needs a subscription that counts; refused while trading is HALTED.",
+        errors=(SUBSCRIPTION_INACTIVE, SUBSCRIPTION_UNKNOWN, TRADING_NOT_AVAILABLE),
     )
     async def place_order(self, call: Call) -> None:
         """Refuse: nothing is stored and nothing is sent."""
         await call.body()
+        await self._subscriptions.require(call.token)
         raise self._refusal()
 
     @endpoint(

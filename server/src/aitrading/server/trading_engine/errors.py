@@ -14,6 +14,16 @@ TRADING_NOT_AVAILABLE: Final = ErrorSpec(
     severity=Severity.INFO,
     impact=Impact.NEW_EXPOSURE,
 )
+SUBSCRIPTION_UNKNOWN: Final = ErrorSpec(
+    code="SUBSCRIPTION_UNKNOWN",
+    category=Category.RETRYABLE,
+    message="Nobody can tell whether your subscription counts ({reason}): the order was refused.",
+    why="New exposure needs an answer of the database service, and there is none.",
+    remedy="Try again in a moment; the kill switch, cancelling and reducing need no subscription.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.NEW_EXPOSURE,
+)
 KILL_RELEASE_NOT_AVAILABLE: Final = ErrorSpec(
     code="KILL_RELEASE_NOT_AVAILABLE",
     category=Category.DENIED,

@@ -1,5 +1,6 @@
 """The composition root of the trading engine."""
 
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -7,7 +8,9 @@ from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.ids import IdFactory
 from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -18,9 +21,15 @@ from aitrading.server.trading_engine.endpoints import AccountBook, TradingEndpoi
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
 from aitrading.server.trading_engine.kill_switch import KillSwitches
+from aitrading.server.trading_engine.subscription_gate import (
+    DatabaseServiceSubscriptions,
+    SubscriptionGate,
+    SubscriptionSource,
+)
 from aitrading.server.trading_engine.trading_switch import TRADING, TradingSwitch, trading_health
 
 DATABASE_ROLE: Final = "trading"
+DATABASE: Final = "database-service"
 
 
 def providers(manager: ImportManager) -> None:
@@ -32,6 +41,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(TradingSwitch)
     manager.provide(FeedWatch)
     manager.provide(PostgresAccountBook, provides=AccountBook)
+    manager.provide(_subscriptions)
+    manager.provide(_gate)
     manager.provide(TradingEndpoints)
     manager.provide(_guard)
 
@@ -42,6 +53,18 @@ def _pool(bundle: ServiceBundle, reports: PoolReports) -> PostgresPool:
 
 def _kill_switches(bundle: ServiceBundle, clock: Clock) -> KillSwitches:
     return KillSwitches(bundle.home / "trading", clock)
+
+
+async def _subscriptions(
+    bundle: ServiceBundle, clock: Clock, ids: IdFactory
+) -> AsyncGenerator[SubscriptionSource]:
+    client = InternalClient.of(bundle, DATABASE, clock, ids)
+    yield DatabaseServiceSubscriptions(client)
+    await client.close()
+
+
+def _gate(source: SubscriptionSource, bus: EventBus, clock: Clock) -> SubscriptionGate:
+    return SubscriptionGate(source=source, bus=bus, clock=clock)
 
 
 def _guard(
@@ -60,8 +83,8 @@ def _guard(
 
 SPEC: Final = ServiceSpec(
     name=SERVICE,
-    depends_on=("postgres", "nats", "database-service"),
+    depends_on=("postgres", "nats", DATABASE),
     providers=providers,
-    components=(PostgresPool, EngineGuard),
+    components=(PostgresPool, EngineGuard, SubscriptionGate),
     endpoints=(TradingEndpoints,),
 )
