@@ -208,6 +208,14 @@ def test_a_platform_that_loses_its_primary_says_so_and_loses_nothing_else(
     assert set(admin.made) <= names, "who starts beside the old primary takes the new one"
 
 
+def test_the_doctor_calls_nobody_safe_who_only_hangs_up(replicated: Replicated) -> None:
+    """What stands in front of these servers speaks TLS and says nothing to who does not."""
+    examined = json.loads(replicated.platform.cli("doctor", "--databases", "--json").stdout)
+    plaintext = {each["check"]: each for each in examined["findings"]}["postgres plaintext"]
+    assert plaintext["verdict"] == "unverified"
+    assert all(f"localhost:{front.port} " in plaintext["finding"] for front in replicated.fronts)
+
+
 def test_the_pools_of_every_service_tell_how_full_they_are(replicated: Replicated) -> None:
     for service, role in ((DATABASE, "database"), ("api-gateway", "identity")):
         text = probe(replicated.platform, service, "/metrics").body.decode()

@@ -19,7 +19,7 @@ from aitrading.server.benchmarks import pool as pool_benchmark
 from aitrading.server.database_service.chain_graph.port import part_node
 from aitrading.server.database_service.chain_graph.postgres import PostgresChainGraph
 from aitrading.server.kit.audit_trail import AuditTrail
-from aitrading.server.kit.bundle import PostgresAccess
+from aitrading.server.kit.bundle import PostgresAccess, PostgresAddress
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.primary_record import PrimaryRecord
 from aitrading.server.kit.row_security import require_row_security
@@ -118,6 +118,11 @@ async def test_the_doctor_knocks_without_tls(postgres15: Postgres15) -> None:
         found = await check_plaintext(access)
         assert f"localhost:{postgres15.port}" in found.finding
         assert "hostssl" in found.remedy
+        away = PostgresAddress("localhost", free_port())
+        first_away = msgspec.structs.replace(
+            access, port=away.port, others=(PostgresAddress("localhost", access.port),)
+        )
+        assert (await check_plaintext(first_away)).verdict is Verdict.PROBLEM
     finally:
         postgres15.let_in()
     await eventually(lambda: is_now(Verdict.OK))

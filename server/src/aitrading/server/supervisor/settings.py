@@ -42,7 +42,11 @@ class BackupSettings:
 
     every_h: Annotated[
         int,
-        Setting(doc="Hours between two backups; 0 makes none by itself.", minimum=0, maximum=744),
+        Setting(
+            doc="Hours between two backups; 0 makes none by itself. Not with `POSTGRES_URL` or `CLICKHOUSE_URL`.",
+            minimum=0,
+            maximum=744,
+        ),
     ] = 0
     folder: Annotated[
         str, Setting(doc="Where they go; best a disk of another machine. Needed with `every_h`.")

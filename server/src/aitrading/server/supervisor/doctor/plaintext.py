@@ -30,16 +30,15 @@ async def check_plaintext(access: PostgresAccess) -> Finding:
     """One finding about every server of the cluster; the worst answer is told."""
     if not access.tls:
         return fine(CHECK, "It is reached over a socket of this machine.")
-    refused: list[str] = []
-    for server in access.servers:
-        said = await _knock(server, access)
-        if said == _ASKS_FOR_LOGIN.decode():
-            told = f"{server.name} goes on with a login without TLS."
-            return problem(CHECK, told, cause=_CAUSE, remedy=_REMEDY)
-        if said != _NO_LINE:
-            return unverified(CHECK, f"{server.name} did not say whether it would: {said}.")
-        refused.append(server.name)
-    return fine(CHECK, f"Refused by {', '.join(refused)} for this role and this machine.")
+    said = {server.name: await _knock(server, access) for server in access.servers}
+    open_ones = [name for name, answer in said.items() if answer == _ASKS_FOR_LOGIN.decode()]
+    unknown = [f"{name} ({answer})" for name, answer in said.items() if answer != _NO_LINE]
+    if open_ones:
+        told = f"{', '.join(open_ones)} goes on with a login without TLS."
+        return problem(CHECK, told, cause=_CAUSE, remedy=_REMEDY)
+    if unknown:
+        return unverified(CHECK, f"Not known of {', '.join(unknown)}.")
+    return fine(CHECK, f"Refused by {', '.join(said)} for this role and this machine.")
 
 
 async def _knock(server: PostgresAddress, access: PostgresAccess) -> str:
@@ -56,8 +55,12 @@ async def _knock(server: PostgresAddress, access: PostgresAccess) -> str:
                 return _sqlstate(await reader.readexactly(length))
             finally:
                 writer.transport.abort()
-    except (OSError, TimeoutError, EOFError) as exc:
-        return type(exc).__name__
+    except TimeoutError:  # before OSError, which it is a kind of
+        return "no answer"
+    except EOFError:
+        return "it hung up"
+    except OSError as exc:
+        return exc.strerror or type(exc).__name__
 
 
 def _hello(access: PostgresAccess) -> bytes:
