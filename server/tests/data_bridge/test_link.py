@@ -272,6 +272,31 @@ async def test_a_device_that_connects_too_often_has_to_wait_and_others_do_not(
 
 
 @async_test
+async def test_open_links_are_listed_for_their_organisation_and_can_be_ended(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"bridge.ping_interval_s": "1"}) as bridge:
+        for each in (identity, stranger):
+            bridge.devices.add(each)
+        links = await bridge.get(DeviceLinks)
+        device, other = Device(identity), Device(stranger)
+        await device.open(bridge.socket, declared(1), declared(2, "GBPUSD"))
+        await other.open(bridge.socket, declared())
+        found = links.connections(identity.tenant)
+        assert [(one.device, one.feeds) for one in found] == [(identity.device, 2)]
+        await eventually(
+            lambda: links.connections(identity.tenant)[0].round_trip_ms is not None,
+            what="the answer to a ping",
+        )
+        assert not links.end(stranger.tenant, found[0].id), "nobody ends the link of another"
+        assert links.end(identity.tenant, found[0].id)
+        assert await closed(device) == "LINK_GOING_AWAY"
+        await eventually(lambda: not links.connections(identity.tenant), what="its end")
+        assert not links.end(identity.tenant, found[0].id)
+        assert len(links.connections(stranger.tenant)) == 1
+
+
+@async_test
 async def test_a_revoked_device_is_cut_off_at_once(
     world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
 ) -> None:

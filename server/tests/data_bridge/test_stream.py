@@ -14,6 +14,7 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import Scope
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
@@ -199,6 +200,29 @@ async def test_a_person_who_connects_too_often_has_to_wait(
         listeners = [await Listener().open(bridge, **bearer) for _ in range(3)]
         await eventually(lambda: sum(each.ended.is_set() for each in listeners) == 1)
         assert [each.close_code for each in listeners if each.ended.is_set()] == [4429]
+
+
+@async_test
+async def test_open_streams_are_listed_for_their_organisation_and_can_be_ended(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"stream.heartbeat_s": "1"}) as bridge:
+        fan_out = await bridge.get(FanOut)
+        ours, theirs = [
+            await Listener().open(bridge, authorization=f"Bearer {token(world, tenant)}")
+            for tenant in (identity.tenant, stranger.tenant)
+        ]
+        found = await eventually(lambda: fan_out.connections(identity.tenant), what="the stream")
+        assert [one.user is not None for one in found] == [True]
+        await eventually(
+            lambda: fan_out.connections(identity.tenant)[0].round_trip_ms is not None,
+            what="the answer to a ping",
+        )
+        assert not fan_out.end(stranger.tenant, found[0].id), "nobody ends the stream of another"
+        assert fan_out.end(identity.tenant, found[0].id)
+        await ours.ended.wait()
+        assert ours.close_code == 4409
+        assert not theirs.ended.is_set()
 
 
 @async_test

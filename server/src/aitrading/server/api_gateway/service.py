@@ -15,7 +15,9 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
-from aitrading.server.api_gateway.edge.assembly import GATEWAY, edge_of
+from aitrading.server.api_gateway.connections.directory import ConnectionDirectory
+from aitrading.server.api_gateway.connections.endpoints import ConnectionEndpoints
+from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, edge_of
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
@@ -70,6 +72,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
+    manager.provide(_connection_directory)
+    manager.provide(_connection_endpoints)
     manager.provide(_edge)
     manager.provide(_platform_health)
     manager.provide(HealthEndpoints)
@@ -146,6 +150,31 @@ def _subscription_endpoints(identity: Identity) -> SubscriptionAdminEndpoints:
     return SubscriptionAdminEndpoints(identity.subscriptions, identity.administration)
 
 
+async def _connection_directory(
+    bundle: ServiceBundle,
+    identity: Identity,
+    replay: Replay,
+    audit: AuditTrail,
+    clock: Clock,
+    ids: IdFactory,
+) -> AsyncIterator[ConnectionDirectory]:
+    client = InternalClient.of(bundle, BRIDGE, clock, ids)
+    yield ConnectionDirectory(
+        client,
+        devices=identity.devices,
+        administration=identity.administration,
+        replay=replay,
+        audit=audit,
+    )
+    await client.close()
+
+
+def _connection_endpoints(
+    directory: ConnectionDirectory, identity: Identity
+) -> ConnectionEndpoints:
+    return ConnectionEndpoints(directory, identity.administration)
+
+
 def _edge(
     bundle: ServiceBundle,
     settings: GatewaySettings,
@@ -196,6 +225,7 @@ SPEC: Final = ServiceSpec(
         AdminEndpoints,
         SubscriptionAdminEndpoints,
         FieldKeyEndpoints,
+        ConnectionEndpoints,
         HealthEndpoints,
     ),
     pages=pages,

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "ca": ("ca:ca", "The certificate authority: show, install."),
     "chains": ("chains:chains", "Latency and health of the ways data takes."),
     "config": ("config:config", "Settings: values, origins, reference."),
+    "connections": ("connections:connections", "Who is connected; end a connection."),
     "device": ("device:device", "Installed clients: invite, list, revoke."),
     "doctor": ("doctor:doctor", "Find what keeps the platform from working."),
     "down": ("down:down", "Stop the platform."),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from typing_extensions import override
@@ -23,6 +24,7 @@ from aitrading.core.protocol.link.events import (
     Failed,
     Gap,
     HelloReceived,
+    LatencyMeasured,
     PeerClosed,
     ServerEvent,
     StreamsRequested,
@@ -68,8 +70,14 @@ class DeviceLink(WSListener):
         session: ServerSession,
         ingest: TickIngest,
         on_gap: Callable[[BridgeStream, Gap], None],
+        *,
+        connection: UUID,
+        since_ns: int,
     ) -> None:
         self.device = device
+        self.connection = connection
+        self.since_ns = since_ns
+        self.round_trip_ns: int | None = None
         self.reason = "connection cut"
         self.fault: AitradingError | None = None
         self._requests: asyncio.Queue[tuple[StreamDeclaration, ...] | None] = asyncio.Queue()
@@ -99,6 +107,11 @@ class DeviceLink(WSListener):
     def streams(self) -> tuple[BridgeStream, ...]:
         """The streams this link feeds."""
         return tuple(self._streams.values())
+
+    @property
+    def unconfirmed(self) -> int:
+        """Ticks that were received and are not durable yet."""
+        return self._session.unacknowledged
 
     @override
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -193,6 +206,8 @@ class DeviceLink(WSListener):
                 self._requests.put_nowait(event.declarations)
             case Gap():
                 self._on_gap(self._streams[event.handle], event)
+            case LatencyMeasured():
+                self.round_trip_ns = event.round_trip_ns
             case Failed():
                 self._fail(event.error)
             case PeerClosed():

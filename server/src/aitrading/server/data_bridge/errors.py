@@ -75,3 +75,21 @@ QUOTES_NOT_YET: Final = ErrorSpec(
     severity=Severity.DEBUG,
     impact=Impact.VISIBILITY,
 )
+CONNECTION_UNKNOWN: Final = ErrorSpec(
+    code="CONNECTION_UNKNOWN",
+    category=Category.DENIED,
+    message="Your organisation has no open connection {connection}.",
+    why="It ended by itself meanwhile, or the id is wrong.",
+    remedy="List the open ones again.",
+    http_status=404,
+    severity=Severity.DEBUG,
+)
+CONNECTION_ENDED: Final = ErrorSpec(
+    code="CONNECTION_ENDED",
+    category=Category.RETRYABLE,
+    message="An administrator ended this connection.",
+    why="Somebody with the right to do so ended it by hand.",
+    remedy="Connect again; if that is refused, ask your administrator.",
+    http_status=409,
+    severity=Severity.INFO,
+)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 import msgspec
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
@@ -16,11 +17,16 @@ from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.core.security.jwt_manager import VerifiedToken
-from aitrading.server.data_bridge.errors import STREAM_SUBSCRIBERS_FULL, STREAM_TOKEN_EXPIRED
+from aitrading.server.data_bridge.connections import milliseconds
+from aitrading.server.data_bridge.errors import (
+    CONNECTION_ENDED,
+    STREAM_SUBSCRIBERS_FULL,
+    STREAM_TOKEN_EXPIRED,
+)
 from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
 from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
@@ -28,6 +34,7 @@ from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.data_bridge.subscriber import Subscriber, SubscriberHub, WaitingQuote
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 
 EXPIRY_CHECK_S: Final = 1.0
@@ -42,7 +49,7 @@ class FanOut(SubscriberHub):
     its session (4401).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of the streams' parts
         self,
         *,
         board: QuoteBoard,
@@ -53,6 +60,7 @@ class FanOut(SubscriberHub):
         chains: ChainRegistry,
         metrics: Metrics,
         clock: Clock,
+        ids: IdFactory,
     ) -> None:
         self.name = "fan-out"
         self._board = board
@@ -63,6 +71,7 @@ class FanOut(SubscriberHub):
         self._chains = chains
         self._metrics = metrics
         self._clock = clock
+        self._ids = ids
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
         self._tenants: dict[TenantId, set[Subscriber]] = {}
@@ -105,7 +114,28 @@ class FanOut(SubscriberHub):
                 )
         except AitradingError as exc:
             return refuse(exc.spec.http_status, exc.code)
-        return Subscriber(token, self)
+        return Subscriber(token, self, connection=self._ids.new(), since_ns=self._clock.now_ns())
+
+    def connections(self, tenant: TenantId) -> list[Connection]:
+        """The open streams of an organisation's people."""
+        return [
+            Connection(
+                id=one.connection,
+                user=one.token.user,
+                since_ns=one.since_ns,
+                round_trip_ms=milliseconds(one.round_trip_ns),
+                unconfirmed=one.waiting,
+            )
+            for one in self._tenants.get(tenant, ())
+        ]
+
+    def end(self, tenant: TenantId, connection: UUID) -> bool:
+        """Close one stream of the organisation with 4409."""
+        for one in tuple(self._tenants.get(tenant, ())):
+            if one.connection == connection:
+                one.close(CONNECTION_ENDED)
+                return True
+        return False
 
     def ticks(self, source: QuoteSource, batch: TickBatch, state: FeedState) -> None:
         """Offer what is new of a stream to the subscribers of its tenant."""
@@ -157,6 +187,10 @@ class FanOut(SubscriberHub):
         self._wake.set()
 
     @override
+    def answered(self, subscriber: Subscriber) -> None:
+        subscriber.round_trip_ns = self._clock.monotonic_ns() - subscriber.pinged_ns
+
+    @override
     def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
         fresh = self._authenticator.renewed(token)
         if (fresh.tenant, fresh.user) != (old.tenant, old.user) or self._is_over(fresh):
@@ -197,7 +231,7 @@ class FanOut(SubscriberHub):
             for quote in subscriber.send_waiting():
                 sent += 1
                 oldest_ns = min(oldest_ns, quote.received_ns)
-            if subscriber.has_waiting:
+            if subscriber.waiting:
                 self._dirty.add(subscriber)
             if subscriber.conflated:
                 self._metrics.increment(QUOTES_CONFLATED, subscriber.conflated)
@@ -217,6 +251,7 @@ class FanOut(SubscriberHub):
         while True:
             await self._clock.sleep(self._settings().heartbeat_s)
             for subscriber in self._everybody():
+                subscriber.pinged_ns = self._clock.monotonic_ns()
                 subscriber.ping()
 
     def _is_over(self, token: VerifiedToken) -> bool:

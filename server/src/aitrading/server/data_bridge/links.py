@@ -1,6 +1,7 @@
 """All device links: who may connect, one link per device, revocation, heartbeat."""
 
 from typing import Final
+from uuid import UUID
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
@@ -12,7 +13,7 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience.errors import ISOLATED
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError, ErrorSpec
-from aitrading.core.kit.ids import DeviceId, IdFactory
+from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_REFUSED,
@@ -27,6 +28,7 @@ from aitrading.core.protocol.link.session import LinkLimits, ServerProfile, Serv
 from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
+from aitrading.server.data_bridge.connections import milliseconds
 from aitrading.server.data_bridge.device_link import DeviceLink
 from aitrading.server.data_bridge.errors import BRIDGE_LINKS_FULL, LINK_IDENTITY_MISSING
 from aitrading.server.data_bridge.ingest import TickIngest
@@ -35,6 +37,7 @@ from aitrading.server.data_bridge.ports import DeviceRegister
 from aitrading.server.data_bridge.settings import BridgeSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.unix_websocket import refuse
+from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 
 FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
@@ -154,9 +157,39 @@ class DeviceLinks:
             software=SOFTWARE,
             limits=self._limits,
         )
-        link = DeviceLink(device, ServerSession(self._clock, profile), self._ingest, self._on_gap)
+        link = DeviceLink(
+            device,
+            ServerSession(self._clock, profile),
+            self._ingest,
+            self._on_gap,
+            connection=self._ids.new(),
+            since_ns=self._clock.now_ns(),
+        )
         self._tasks.start(self._serve(link), name=f"link-{identity.device}")
         return link
+
+    def connections(self, tenant: TenantId) -> list[Connection]:
+        """The organisation's links that finished their greeting."""
+        return [
+            Connection(
+                id=link.connection,
+                device=link.device.identity.device,
+                since_ns=link.since_ns,
+                round_trip_ms=milliseconds(link.round_trip_ns),
+                feeds=len(link.streams),
+                unconfirmed=link.unconfirmed,
+            )
+            for link in self._links.values()
+            if link.device.identity.tenant == tenant
+        ]
+
+    def end(self, tenant: TenantId, connection: UUID) -> bool:
+        """Close one link of the organisation; the device comes back after a while."""
+        for link in self._links.values():
+            if (link.device.identity.tenant, link.connection) == (tenant, connection):
+                link.close(LINK_GOING_AWAY, retry_after_ms=RETRY_LATER_MS)
+                return True
+        return False
 
     def close_all(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:
         """End every link, those in their greeting too."""

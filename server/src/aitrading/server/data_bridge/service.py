@@ -20,6 +20,7 @@ from aitrading.server.data_bridge.call_sites import (
     QUOTE_FALLBACK,
     SERVICE,
 )
+from aitrading.server.data_bridge.connections import ConnectionEndpoints
 from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
 from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.data_bridge.feeds import FeedWatch
@@ -66,6 +67,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_fallback)
     manager.provide(QuoteReader)
     manager.provide(MarketDataEndpoints)
+    manager.provide(_connections)
     manager.provide(_websocket_server)
 
 
@@ -120,7 +122,7 @@ def _feeds(clock: Clock, config: ConfigManager) -> FeedWatch:
     return FeedWatch(clock, lambda: config.get(FeedSettings))
 
 
-def _fan_out(
+def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' parts
     board: QuoteBoard,
     feeds: FeedWatch,
     authenticator: Authenticator,
@@ -129,6 +131,7 @@ def _fan_out(
     chains: ChainRegistry,
     metrics: Metrics,
     clock: Clock,
+    ids: IdFactory,
 ) -> FanOut:
     return FanOut(
         board=board,
@@ -139,7 +142,12 @@ def _fan_out(
         chains=chains,
         metrics=metrics,
         clock=clock,
+        ids=ids,
     )
+
+
+def _connections(links: DeviceLinks, fan_out: FanOut) -> ConnectionEndpoints:
+    return ConnectionEndpoints(links, fan_out)
 
 
 def _websocket_server(
@@ -163,5 +171,5 @@ SPEC: Final = ServiceSpec(
         TickFlow,
         WebSocketServer,
     ),
-    endpoints=(MarketDataEndpoints,),
+    endpoints=(MarketDataEndpoints, ConnectionEndpoints),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Protocol
+from uuid import UUID
 
 import msgspec
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -76,6 +77,10 @@ class SubscriberHub(Protocol):
         """It chose other symbols, or its socket takes data again."""
         ...
 
+    def answered(self, subscriber: "Subscriber") -> None:
+        """It answered the newest ping."""
+        ...
+
     def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
         """Accept a fresh token of the same person and tenant, or raise."""
         ...
@@ -84,8 +89,14 @@ class SubscriberHub(Protocol):
 class Subscriber(WSListener):
     """A browser or program that listens. Slow ones get fewer quotes, never old ones."""
 
-    def __init__(self, token: VerifiedToken, hub: SubscriberHub) -> None:
+    def __init__(
+        self, token: VerifiedToken, hub: SubscriberHub, *, connection: UUID, since_ns: int
+    ) -> None:
         self.token = token
+        self.connection = connection
+        self.since_ns = since_ns
+        self.pinged_ns = 0
+        self.round_trip_ns: int | None = None
         self.every_tick = False
         self.conflated = 0
         self.is_paused = False
@@ -101,9 +112,9 @@ class Subscriber(WSListener):
         return self._symbols is None or symbol in self._symbols
 
     @property
-    def has_waiting(self) -> bool:
-        """Something is to be sent."""
-        return bool(self._newest or self._queue)
+    def waiting(self) -> int:
+        """How many quotes are to be sent."""
+        return len(self._newest) + len(self._queue)
 
     def offer(self, quote: WaitingQuote) -> None:
         """Take a quote; it replaces an older one of its symbol that still waits."""
@@ -179,7 +190,9 @@ class Subscriber(WSListener):
                 self._take(frame.get_payload_as_bytes())
             case WSMsgType.CLOSE:
                 transport.disconnect()
-            case WSMsgType.PING | WSMsgType.PONG:
+            case WSMsgType.PONG:
+                self._hub.answered(self)
+            case WSMsgType.PING:
                 pass
             case _:
                 transport.send_close(WSCloseCode.UNSUPPORTED_DATA)

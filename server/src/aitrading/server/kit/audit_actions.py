@@ -42,6 +42,7 @@ class AuditAction(StrEnum):
     DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."
     DEVICE_REVOKED = "identity.device.revoked", True, "A device may not connect any more."
+    CONNECTION_ENDED = "connection.ended", True, "An open connection was ended by hand."
     KEY_REWRAPPED = (
         "identity.key.rewrapped",
         True,

@@ -113,6 +113,11 @@ class ServerSession(Machine[ServerEvent]):
         self._dispatch[FrameType.OPEN] = self._on_open
         self._dispatch[FrameType.TICKS] = self._on_ticks
 
+    @property
+    def unacknowledged(self) -> int:
+        """Ticks received that the owner has not made durable yet."""
+        return self._unacknowledged
+
     def stream_id(self, handle: int) -> UUID:
         """The id of a declared stream: tenant and device come from the certificate."""
         return self._inbound(handle).stream_id

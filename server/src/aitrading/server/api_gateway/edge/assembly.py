@@ -41,6 +41,7 @@ ROUTES = (
     Route(path="/api/v1/devices/enroll", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/devices/renew", upstream=GATEWAY, access=Access.AUTH, below=False),
     Route(path="/api/v1/devices", upstream=GATEWAY),
+    Route(path="/api/v1/connections", upstream=GATEWAY),
     Route(path="/api/v1/platform", upstream=GATEWAY, timeout=_FAST),
     Route(path="/api/v1/services", upstream=GATEWAY, timeout=_FAST),
     Route(path="/api/v1/chains", upstream=GATEWAY, timeout=_FAST),

@@ -1,0 +1,1 @@
+"""Who is connected, by name; and ending a connection."""
