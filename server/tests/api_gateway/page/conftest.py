@@ -60,6 +60,8 @@ class Backend:
         self.limits = dict(LIMITS)
         self.pongs = 0
         self.known: list[dict[str, Any]] = []
+        self.audited: list[dict[str, Any]] = []
+        self.auditable = True
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def fail(self, service: str) -> None:
@@ -83,6 +85,8 @@ class Backend:
         self.healthy = self.streaming = self.answering = True
         self.limits = dict(LIMITS)
         self.known = []
+        self.audited = []
+        self.auditable = True
         self.token_is_old = False
         self.logouts = 0
 
@@ -98,6 +102,7 @@ class Backend:
                 Route("/api/v1/health", self._health),
                 Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
+                Route("/api/v1/security-events", self._security),
                 Route("/api/v1/auth/login", self._login, methods=["POST"]),
                 Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
                 Route("/api/v1/auth/logout", self._logout, methods=["POST"]),
@@ -114,6 +119,15 @@ class Backend:
 
     async def _quotes(self, _: Request) -> Response:
         return _json({"items": self.known, "limits": self.limits})
+
+    async def _security(self, request: Request) -> Response:
+        if not self.auditable:
+            return _json(NO_ANSWER, 503)
+        cursor = request.query_params.get("cursor")
+        rest = [each for each in self.audited if cursor is None or each["id"] < cursor]
+        size = int(request.query_params["limit"])
+        following = rest[size - 1]["id"] if len(rest) > size else None
+        return _json({"items": rest[:size], "next_cursor": following})
 
     async def _no_ticks(self, _: Request) -> Response:
         return _json({"ticks": [], "next": None})

@@ -4,6 +4,7 @@ import msgspec
 from starlette.requests import Request
 
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.claims import Scope
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import for_users
@@ -36,7 +37,12 @@ class TerminalViewer:
             return None
         person = await self._person(token)
         report = msgspec.structs.asdict(for_users(self._health.report()))
-        return TerminalView(**report, tenant=person.tenant_name, user=person.name)
+        return TerminalView(
+            **report,
+            tenant=person.tenant_name,
+            user=person.name,
+            audits=Scope.AUDIT in person.scopes,
+        )
 
     def _token(self, request: Request) -> VerifiedToken | None:
         try:

@@ -86,3 +86,5 @@ class TerminalView(PlatformReport, frozen=True, kw_only=True):
 
     tenant: str
     user: str
+    audits: bool = False
+    """May read security events (scope `audit`)."""
