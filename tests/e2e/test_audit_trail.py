@@ -1,5 +1,6 @@
 """What was done and refused, as an auditor, the host and everybody else see it."""
 
+import json
 from typing import Any, Final
 
 import pytest
@@ -64,6 +65,13 @@ def test_a_bad_question_is_refused_and_tells_nothing(platform: Platform, query: 
         assert status == 200
     else:
         assert (status, answer["error"]["code"]) == (400, "REQUEST_INVALID")
+
+
+def test_the_doctor_tells_how_full_it_is(platform: Platform) -> None:
+    findings = json.loads(platform.cli("doctor", "--json").stdout)["findings"]
+    (told,) = [each for each in findings if each["check"] == "audit trail"]
+    assert told["verdict"] == "ok"
+    assert "the oldest 0 days old" in told["finding"]
 
 
 def test_the_host_reads_an_organisation_and_the_platform(platform: Platform) -> None:

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
-from aitrading.core.kit.clock import now_utc
+from aitrading.core.kit.clock import NS_PER_S, now_utc
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
-from aitrading.server.database_service.audit.trail import AuditQuestion, AuditReader
+from aitrading.server.database_service.audit.trail import AuditGauge, AuditQuestion, AuditReader
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_actions import AuditAction
+from aitrading.server.kit.audit_api import AuditSize
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
+from aitrading.server.supervisor.doctor.audit import LARGE_BYTES, OLD_DAYS, judge
+from aitrading.server.supervisor.doctor.finding import Verdict
 
 pytestmark = pytest.mark.integration
 Tenants = tuple[TenantId, TenantId]
@@ -106,6 +109,42 @@ async def test_who_reads_the_trail_cannot_change_it(world: Any, tenants: Tenants
                 async with w.pool.tenant_tx(alpha) as tx:
                     await tx.execute(statement)
             assert refused.value.code == "DATABASE_NOT_PERMITTED", statement
+
+
+@async_test
+async def test_size_and_age_are_those_of_every_organisation(
+    world: Any, tenants: Tenants, postgres: PostgresServer
+) -> None:
+    alpha, _ = tenants
+    postgres.as_superuser(
+        "INSERT INTO identity.tenants (id, name, created_at)"  # noqa: S608
+        f" VALUES ('{alpha}', 'audit-age', now()) ON CONFLICT DO NOTHING"
+    )
+    async with world() as w:
+        early = ManualClock(start_ns=1_000_000_000 * NS_PER_S)  # before any other test's
+        await fill(w, early, alpha, 2)
+        later = ManualClock(start_ns=(1_000_000_000 + 400 * 86_400) * NS_PER_S)
+        size = await AuditGauge(w.pool, later).size()
+        assert size.age_days == 399
+        assert size.bytes > 0
+        assert judge(size).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("taken_bytes", "age_days", "verdict"),
+    [
+        (LARGE_BYTES - 1, OLD_DAYS, Verdict.OK),
+        (LARGE_BYTES, 0, Verdict.PROBLEM),
+        (0, OLD_DAYS + 1, Verdict.PROBLEM),
+    ],
+)
+def test_the_doctor_warns_of_a_large_or_old_trail(
+    taken_bytes: int, age_days: int, verdict: Verdict
+) -> None:
+    size = AuditSize(bytes=taken_bytes, rows_estimated=7, oldest_at=None, age_days=age_days)
+    finding = judge(size)
+    assert finding.verdict is verdict
+    assert bool(finding.remedy) == (verdict is Verdict.PROBLEM)
 
 
 def test_who_only_writes_the_trail_cannot_read_it(postgres: PostgresServer) -> None:

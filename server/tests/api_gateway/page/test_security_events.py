@@ -83,4 +83,5 @@ def test_time_outcome_and_event_are_seen_at_every_width(auditing: Page, width: i
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+        assert cell.evaluate("cell => cell.scrollWidth <= cell.clientWidth"), f"{what} is cut off"
     assert auditing.evaluate("document.documentElement.scrollWidth") <= width

@@ -10,6 +10,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json, show_table
 from aitrading.server.kit.examination_api import STEPS, StepTaken, StoreExamination
+from aitrading.server.supervisor.doctor.audit import check_audit
 from aitrading.server.supervisor.doctor.backups import check_backups
 from aitrading.server.supervisor.doctor.finding import Finding, Verdict
 from aitrading.server.supervisor.doctor.installation import check_installation
@@ -54,6 +55,7 @@ def _examine(place: Home, *, databases: bool) -> list[Finding]:
         *check_installation(place, clock),
         *check_running(place),
         *check_backups(place),
+        *check_audit(place),
     ]
     if databases:
         from aitrading.server.supervisor.doctor.databases import check_databases  # noqa: PLC0415 - heavy

@@ -8,7 +8,7 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.server.database_service.audit.endpoints import AuditEndpoints
-from aitrading.server.database_service.audit.trail import AuditReader
+from aitrading.server.database_service.audit.trail import AuditGauge, AuditReader
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
 from aitrading.server.database_service.backups.watch import BackupWatch
@@ -121,6 +121,7 @@ _READ_BY_PEOPLE: Final = (
     RecordBook,
     StoreEndpoints,
     AuditReader,
+    AuditGauge,
     AuditEndpoints,
     TenantSettings,
     SettingsBook,

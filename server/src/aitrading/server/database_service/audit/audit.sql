@@ -22,8 +22,11 @@ SELECT id, occurred_at, service, actor, action, subject, outcome, security, trac
 
 -- name: size
 SELECT pg_total_relation_size('audit.pending') AS bytes,
-       (SELECT greatest(reltuples, 0)::bigint FROM pg_class
+       (SELECT greatest(reltuples, pg_stat_get_live_tuples(oid), 0)::bigint FROM pg_class
          WHERE oid = 'audit.pending'::regclass) AS rows_estimated;
+
+-- name: tenants
+SELECT id FROM identity.tenants;
 
 -- name: oldest
 SELECT occurred_at FROM audit.audit_logs ORDER BY id LIMIT 1;

@@ -8,10 +8,16 @@ from aitrading.core.kit.clock import datetime_of_ns
 from aitrading.core.security.claims import Scope
 from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.database_service.audit.shapes import AuditPage
-from aitrading.server.database_service.audit.trail import NEWEST, AuditQuestion, AuditReader
+from aitrading.server.database_service.audit.trail import (
+    NEWEST,
+    AuditGauge,
+    AuditQuestion,
+    AuditReader,
+)
 from aitrading.server.database_service.organisations import ORGANISATION_UNKNOWN, Organisations
 from aitrading.server.database_service.ticks.rendering import LATEST_MS, ms_of_rfc3339
 from aitrading.server.kit.audit_actions import AuditAction
+from aitrading.server.kit.audit_api import AUDIT_SIZE_PATH, AuditSize
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
@@ -36,8 +42,11 @@ _HOST_QUERY: Final = (
 class AuditEndpoints:
     """Whoever has the scope `audit` sees the own organisation; the host sees each."""
 
-    def __init__(self, reader: AuditReader, organisations: Organisations) -> None:
+    def __init__(
+        self, reader: AuditReader, gauge: AuditGauge, organisations: Organisations
+    ) -> None:
         self._reader = reader
+        self._gauge = gauge
         self._organisations = organisations
 
     @endpoint("GET", "/api/v1/audit", access=scope(Scope.AUDIT), answer=AuditPage, query=_QUERY)
@@ -80,6 +89,12 @@ class AuditEndpoints:
     async def security_events_for_host(self, call: Call) -> AuditPage:
         """Security events of an organisation, or of the platform itself."""
         return await self._for_host(call, security_only=True)
+
+    @endpoint("GET", AUDIT_SIZE_PATH, access=HOST, answer=AuditSize)
+    async def size(self, call: Call) -> AuditSize:
+        """How much there is of all organisations and the platform."""
+        del call
+        return await self._gauge.size()
 
     async def _for_host(self, call: Call, *, security_only: bool) -> AuditPage:
         question = question_of(call, security_only=security_only)

@@ -7,12 +7,15 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import TenantId, uuid7
 from aitrading.server.database_service.audit.shapes import AuditEntry, AuditPage
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.kit.audit_actions import AuditAction
+from aitrading.server.kit.audit_api import AuditSize
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.tenancy import parse_tenant
 from aitrading.server.kit.transactions import Row
 
 NEWEST: Final = UUID(int=(1 << 128) - 1)
@@ -59,6 +62,33 @@ class AuditReader:
         return AuditPage(
             items=tuple(map(_entry, shown)),
             next_cursor=shown[-1]["id"] if len(rows) > question.limit else None,
+        )
+
+
+class AuditGauge:
+    """How much there is of all organisations together, for who keeps the disk."""
+
+    def __init__(self, pool: PostgresPool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def size(self) -> AuditSize:
+        """Bytes and rows by the catalogue, the oldest event by looking at each organisation."""
+        async with self._pool.platform_read() as tx:
+            row = await tx.fetch_row(_SQL["size"])
+            tenants = [each["id"] for each in await tx.fetch(_SQL["tenants"])]
+            oldest = [await tx.fetch_value(_SQL["oldest"])]
+            for tenant in tenants:
+                async with tx.within(parse_tenant(str(tenant))) as inner:
+                    oldest.append(await inner.fetch_value(_SQL["oldest"]))
+        assert row is not None  # noqa: S101 - the table is there after the migrations
+        first = min((moment for moment in oldest if moment is not None), default=None)
+        age = timedelta() if first is None else now_utc(self._clock) - first
+        return AuditSize(
+            bytes=row["bytes"],
+            rows_estimated=row["rows_estimated"],
+            oldest_at=first,
+            age_days=max(0, age.days),
         )
 
 
