@@ -32,6 +32,7 @@ from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
 )
+from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoints
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.api_gateway.viewer import TerminalViewer
 from aitrading.server.authority.installation import Authority, initialise
@@ -74,6 +75,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_subscription_endpoints)
     manager.provide(_connection_directory)
     manager.provide(_connection_endpoints)
+    manager.provide(_tenant_endpoints)
     manager.provide(_edge)
     manager.provide(_platform_health)
     manager.provide(HealthEndpoints)
@@ -173,6 +175,8 @@ def _connection_endpoints(
     directory: ConnectionDirectory, identity: Identity
 ) -> ConnectionEndpoints:
     return ConnectionEndpoints(directory, identity.administration)
+def _tenant_endpoints(identity: Identity) -> TenantEndpoints:
+    return TenantEndpoints(identity.tenant_life)
 
 
 def _edge(
@@ -224,6 +228,7 @@ SPEC: Final = ServiceSpec(
         DeviceEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,
+        TenantEndpoints,
         FieldKeyEndpoints,
         ConnectionEndpoints,
         HealthEndpoints,

@@ -15,6 +15,11 @@ from aitrading.server.cli.output import json_option, show_json, show_table
 from aitrading.server.cli.session import local_web
 
 ROLES = ("owner", "trader", "viewer", "auditor")
+ERASED_NOTE = (
+    "Backups made before still have its key: delete them when you may. On the database's own disk\n"
+    "the deleted row may last a while; `aitrading keys rotate` makes it worthless once the old\n"
+    "master key's file and the backups that contain it are deleted."
+)
 
 
 class Tenant(msgspec.Struct):
@@ -24,6 +29,14 @@ class Tenant(msgspec.Struct):
     name: str
     state: str
     created_at: datetime
+
+
+class Erasure(msgspec.Struct):
+    """What an erasure ended."""
+
+    tenant: UUID
+    sessions_ended: int
+    devices_revoked: int
 
 
 class User(msgspec.Struct):
@@ -111,6 +124,59 @@ def list_tenants(*, as_json: bool, home: Path) -> None:
     """List all organisations."""
     found = Host(home).get("tenants", list[Tenant])
     show_answer(found, as_json=as_json, fields=("name", "id", "state", "created_at"))
+
+
+@tenant.command("suspend")
+@click.argument("name")
+@json_option
+@home_option
+def suspend_tenant(*, name: str, as_json: bool, home: Path) -> None:
+    """Keep an organisation out: its sessions and its devices' links end at once.
+
+    What was recorded stays, and its kill switch stays as it is: `aitrading kill --tenant NAME`
+    engages it. `aitrading tenant activate NAME` lets it in again.
+    """
+    _set_tenant_state(home, name, "suspended", as_json=as_json)
+
+
+@tenant.command("activate")
+@click.argument("name")
+@json_option
+@home_option
+def activate_tenant(*, name: str, as_json: bool, home: Path) -> None:
+    """Let a suspended organisation in again; people log in anew, devices come by themselves."""
+    _set_tenant_state(home, name, "active", as_json=as_json)
+
+
+@tenant.command("erase")
+@click.argument("name")
+@click.option(
+    "--yes-erase", metavar="NAME", help="The name a second time, for scripts; else it is asked."
+)
+@json_option
+@home_option
+def erase_tenant(*, name: str, yes_erase: str | None, as_json: bool, home: Path) -> None:
+    """Destroy the key of an organisation's personal data; this cannot be undone.
+
+    Names of its people, devices and accounts become unreadable for everybody, sessions and links
+    end, devices are revoked. Ticks and audit events, which name nobody, stay. Backups made before
+    still have the key until they are deleted.
+    """
+    typed = yes_erase
+    if typed is None:
+        typed = click.prompt(f"Type the name of the organisation to erase ({name})", err=True)
+    done = Host(home).post("tenants/erase", {"tenant": name, "confirm": typed}, Erasure)
+    show_answer(done, as_json=as_json, fields=("tenant", "sessions_ended", "devices_revoked"))
+    if not as_json:
+        click.echo(ERASED_NOTE, err=True)
+
+
+def _set_tenant_state(home: Path, name: str, state: str, *, as_json: bool) -> None:
+    Host(home).post("tenants/state", {"tenant": name, "state": state}, msgspec.Raw)
+    if as_json:
+        show_json({"tenant": name, "state": state})
+    else:
+        click.echo(f"{name} is {state}.", err=True)
 
 
 @click.group()

@@ -1,5 +1,5 @@
 -- name: find
-SELECT u.state = 'suspended' OR t.state = 'suspended' AS suspended,
+SELECT u.state <> 'active' OR t.state <> 'active' AS suspended,
        s.plan, s.features, s.state, s.valid_from, s.valid_to, s.version,
        o.tier AS own_tier, o.features AS own_features, o.state AS own_state,
        o.valid_from AS own_valid_from, o.valid_to AS own_valid_to, o.version AS own_version

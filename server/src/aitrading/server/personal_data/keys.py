@@ -44,6 +44,10 @@ class FieldKeys:
         row = await tx.fetch_row(_SQL["find_key"])
         return None if row is None else row["master"]
 
+    async def destroy(self, tx: TenantTransaction) -> None:
+        """Delete the organisation's key: no sealed value of it opens ever again."""
+        await tx.execute(_SQL["delete_key"], tx.tenant)
+
     async def rewrap(self, tx: TenantTransaction, master: int) -> bool:
         """Wrap the key with this master key, if it is the newest; tells whether it changed."""
         row = await tx.fetch_row(_SQL["lock_key"])

@@ -10,3 +10,6 @@ UPDATE app.tenant_keys SET master = $1, wrapped = $2, wrapped_at = now();
 
 -- name: lock_key
 SELECT master, wrapped FROM app.tenant_keys FOR UPDATE;
+
+-- name: delete_key
+DELETE FROM app.tenant_keys WHERE tenant_id = $1;

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
 
-from aitrading.core.security.field_encryption import TenantFields
+from aitrading.core.security.field_encryption import SealedField
 from aitrading.server.kit.transactions import Row
 from aitrading.server.personal_data.catalogue import (
     ACCOUNT_LOGIN,
@@ -15,6 +16,14 @@ from aitrading.server.personal_data.catalogue import (
 )
 
 SEALED: Final = "_sealed"
+
+
+class Opener(Protocol):
+    """What reads sealed values: `TenantFields`, or who stands for a key that was destroyed."""
+
+    def open(self, field: SealedField, row: UUID, sealed: bytes) -> str:
+        """The value that was sealed for exactly this place."""
+        ...
 
 
 class Named(Protocol):
@@ -29,17 +38,17 @@ class Named(Protocol):
 N = TypeVar("N", bound=Named)
 
 
-def opened_user(row: Row, fields: TenantFields) -> dict[str, Any]:
+def opened_user(row: Row, fields: Opener) -> dict[str, Any]:
     """A row of `identity.users`."""
     return _opened(row, fields, USER_NAME, USER_DISPLAY_NAME)
 
 
-def opened_device(row: Row, fields: TenantFields) -> dict[str, Any]:
+def opened_device(row: Row, fields: Opener) -> dict[str, Any]:
     """A row of `identity.devices`."""
     return _opened(row, fields, DEVICE_NAME)
 
 
-def opened_account(row: Row, fields: TenantFields) -> dict[str, Any]:
+def opened_account(row: Row, fields: Opener) -> dict[str, Any]:
     """A row of `identity.accounts`."""
     return _opened(row, fields, ACCOUNT_NAME, ACCOUNT_LOGIN)
 
@@ -49,7 +58,7 @@ def by_name(found: Iterable[N]) -> list[N]:
     return sorted(found, key=lambda each: each.name)
 
 
-def _opened(row: Row, fields: TenantFields, *sealed: PersonalData) -> dict[str, Any]:
+def _opened(row: Row, fields: Opener, *sealed: PersonalData) -> dict[str, Any]:
     """The row with each sealed column, where the row has it, under its plain name."""
     values: dict[str, Any] = dict(row)
     for field in sealed:

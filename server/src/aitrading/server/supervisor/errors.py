@@ -134,6 +134,14 @@ DEMO_REFUSED = ErrorSpec(
     remedy="Start without --demo, or point AITRADING_HOME at another folder.",
     severity=Severity.WARNING,
 )
+DEMO_ERASED = ErrorSpec(
+    code="DEMO_ERASED",
+    category=Category.DENIED,
+    message="The demo's organisation was erased in this home.",
+    why="An erasure is for good: its people and its account are never made again under that name.",
+    remedy="Start without --demo, or point AITRADING_HOME at another folder.",
+    severity=Severity.WARNING,
+)
 DEMO_FAILED = ErrorSpec(
     code="DEMO_FAILED",
     category=Category.RETRYABLE,

@@ -21,6 +21,7 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_EXISTS,
     IDENTITY_INVALID,
     IDENTITY_UNKNOWN,
+    TENANT_ERASED,
 )
 from aitrading.server.api_gateway.identity.login import LINK_LIFETIME_S, Login, LoginName
 from aitrading.server.authority.installation import ADMIN_SERVICE
@@ -31,7 +32,7 @@ from aitrading.server.kit.endpoints import endpoint, peers
 
 ADMIN_PATH: Final = "/internal/v1/admin"
 ADMIN: Final = peers(ADMIN_SERVICE)
-REFUSALS: Final = (IDENTITY_EXISTS, IDENTITY_INVALID, IDENTITY_UNKNOWN)
+REFUSALS: Final = (IDENTITY_EXISTS, IDENTITY_INVALID, IDENTITY_UNKNOWN, TENANT_ERASED)
 
 
 class NewTenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,7 +188,7 @@ class AdminEndpoints:
     async def invite_device(self, call: Call) -> Invitation:
         """Create a device and its one-time enrolment code."""
         new = await call.json(NewDevice)
-        tenant = await self._administration.tenant(new.tenant)
+        tenant = await self._administration.living_tenant(new.tenant)
         return await self._devices.invite(tenant, new.name, actor=HOST_ACTOR)
 
     @endpoint("GET", f"{ADMIN_PATH}/devices", access=ADMIN, answer=list[DeviceState])

@@ -24,6 +24,7 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_EXISTS,
     IDENTITY_INVALID,
     IDENTITY_UNKNOWN,
+    TENANT_ERASED,
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import (
@@ -36,6 +37,7 @@ from aitrading.server.api_gateway.identity.model import (
     tenant_of_row,
 )
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
+from aitrading.server.api_gateway.identity.tenants import TenantState, opener_of
 from aitrading.server.authority.passwords import PasswordHasher, generate_password, require_strong
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
@@ -110,12 +112,28 @@ class Administration:
         return [Tenant(**dict(row)) for row in rows]
 
     async def tenant(self, name_or_id: str) -> TenantId:
-        """The organisation with this name or id; raises `IDENTITY_UNKNOWN`."""
+        """The organisation with this name or id, whatever its state; raises `IDENTITY_UNKNOWN`."""
+        return TenantId((await self.find_tenant(name_or_id)).id)
+
+    async def living_tenant(self, name_or_id: str) -> TenantId:
+        """The same for who wants to change it; raises `TENANT_ERASED` too."""
+        found = await self.find_tenant(name_or_id)
+        if found.state == TenantState.ERASED:
+            raise TENANT_ERASED.error(name=found.name)
+        return TenantId(found.id)
+
+    async def find_tenant(self, name_or_id: str) -> Tenant:
+        """All that is known of it; raises `IDENTITY_UNKNOWN`."""
         async with self._pool.platform_read() as tx:
             row = await tx.fetch_row(_SQL["find_tenant"], name_or_id)
         if row is None:
             raise IDENTITY_UNKNOWN.error(kind="organisation", name=name_or_id)
-        return tenant_of_row(row["id"])
+        return Tenant(
+            id=tenant_of_row(row["id"]),
+            name=row["name"],
+            state=row["state"],
+            created_at=row["created_at"],
+        )
 
     async def create_user(self, new: NewUser, *, actor: str) -> Credentials:
         """A new person; tells a generated password once."""
@@ -147,7 +165,7 @@ class Administration:
         """The people of an organisation by name."""
         async with self._pool.tenant_read(await self.tenant(tenant)) as tx:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
-            fields = await self._keys.of(tx)
+            fields = await opener_of(self._keys, tx)
         return by_name(msgspec.convert(opened_user(row, fields), User) for row in rows)
 
     async def reset_password(
@@ -223,7 +241,7 @@ class Administration:
         """The accounts of an organisation by name."""
         async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["list_accounts"], LIST_LIMIT)
-            fields = await self._keys.of(tx)
+            fields = await opener_of(self._keys, tx)
         return by_name(msgspec.convert(opened_account(row, fields), Account) for row in rows)
 
     async def _change(
@@ -233,7 +251,7 @@ class Administration:
         name: str,
         apply: Callable[[TenantTransaction], Awaitable[None]],
     ) -> None:
-        found = await self.tenant(tenant)
+        found = await self.living_tenant(tenant)
         with explained(kind, name):
             await self._replay.once(found, apply)
 

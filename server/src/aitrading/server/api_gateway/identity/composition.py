@@ -22,6 +22,8 @@ from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
 )
 from aitrading.server.api_gateway.identity.subscriptions import Subscriptions
+from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoints
+from aitrading.server.api_gateway.identity.tenant_life import TenantLife
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
@@ -119,6 +121,16 @@ class Identity:
             clock=clock,
             on_error=parts.on_error,
         )
+        self.tenant_life = TenantLife(
+            parts.replay,
+            administration=self.administration,
+            sessions=self.sessions,
+            keys=keys,
+            audit=audit,
+            bus=parts.bus,
+            clock=clock,
+            on_error=parts.on_error,
+        )
         self._pool = parts.replay.pool
         self._clock = clock
 
@@ -129,4 +141,5 @@ class Identity:
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),
+            TenantEndpoints(self.tenant_life),
         )

@@ -16,7 +16,6 @@ from aitrading.core.kit.secret import Secret
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.crypto import public_key_of_csr, sha256
 from aitrading.core.security.enrolment import SECRET_BYTES, EnrolmentCode
-from aitrading.core.security.field_encryption import TenantFields
 from aitrading.core.security.renewal import renewal_message, signed_by
 from aitrading.server.api_gateway.identity.errors import (
     CODE_REFUSED,
@@ -33,6 +32,7 @@ from aitrading.server.api_gateway.identity.model import (
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.api_gateway.identity.subscriptions import plan_state
+from aitrading.server.api_gateway.identity.tenants import hold_active, opener_of
 from aitrading.server.authority.ca import IssuedCertificate
 from aitrading.server.authority.installation import Authority
 from aitrading.server.kit.audit_actions import AuditAction
@@ -42,7 +42,7 @@ from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import Row, TenantTransaction
 from aitrading.server.personal_data.catalogue import DEVICE_NAME
 from aitrading.server.personal_data.keys import FieldKeys
-from aitrading.server.personal_data.opening import by_name, opened_device
+from aitrading.server.personal_data.opening import Opener, by_name, opened_device
 
 CODE_LIFETIME_S: Final = 24 * 3600
 _SQL: Final = Queries.load(PACKAGE, "sql/devices.sql")
@@ -159,6 +159,8 @@ class Devices:
 
         async def apply(tx: TenantTransaction) -> EnrolledDevice:
             digest = sha256(code.secret.reveal())
+            if not await hold_active(tx):
+                raise CODE_REFUSED.error()
             device = await tx.fetch_value(_SQL["use_enrolment_code"], digest, moment)
             if device is None:
                 raise CODE_REFUSED.error()
@@ -191,6 +193,8 @@ class Devices:
         public_key = public_key_of_csr(csr_pem)
 
         async def apply(tx: TenantTransaction) -> EnrolledDevice:
+            if not await hold_active(tx):
+                raise CODE_REFUSED.error()
             row = await tx.fetch_row(_SQL["find_device"], request.device)
             if row is None or not self._may_renew(row, request):
                 raise CODE_REFUSED.error()
@@ -222,7 +226,7 @@ class Devices:
             row = await tx.fetch_row(_SQL["find_device"], device)
             if row is None:
                 raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
-            fields = await self._keys.of(tx)
+            fields = await opener_of(self._keys, tx)
             plan = await plan_state(tx, now_utc(self._clock))
         return msgspec.structs.replace(_state(row, fields, tenant), subscription=str(plan))
 
@@ -230,7 +234,7 @@ class Devices:
         """The tenant's devices by name, at most `LIST_LIMIT`."""
         async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["list_devices"], LIST_LIMIT)
-            fields = await self._keys.of(tx)
+            fields = await opener_of(self._keys, tx)
         return by_name(_state(row, fields, tenant) for row in rows)
 
     async def revoke(self, tenant: TenantId, device: UUID, *, actor: str, reason: str) -> None:
@@ -315,7 +319,7 @@ class Devices:
         await self._audit.add(tx, event)
 
 
-def _state(row: Row, fields: TenantFields, tenant: TenantId) -> DeviceState:
+def _state(row: Row, fields: Opener, tenant: TenantId) -> DeviceState:
     return DeviceState(
         device=row["id"],
         tenant=tenant,

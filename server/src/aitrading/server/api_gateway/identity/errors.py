@@ -65,6 +65,25 @@ IDENTITY_INVALID = ErrorSpec(
     http_status=422,
     severity=Severity.DEBUG,
 )
+TENANT_ERASED = ErrorSpec(
+    code="TENANT_ERASED",
+    category=Category.DENIED,
+    message="The organisation `{name}` was erased.",
+    why="The key of its personal data was destroyed: nothing of it can be read, changed or "
+    "brought back here.",
+    remedy="Create a new one under another name: `aitrading tenant create`.",
+    http_status=409,
+    severity=Severity.INFO,
+)
+TENANT_NOT_CONFIRMED = ErrorSpec(
+    code="TENANT_NOT_CONFIRMED",
+    category=Category.DENIED,
+    message="`{typed}` is not the name of the organisation that would be erased.",
+    why="An erasure cannot be undone, so the name is typed a second time.",
+    remedy="Type `{name}`, or leave it; nothing was changed.",
+    http_status=422,
+    severity=Severity.INFO,
+)
 DEVICE_REVOKED = ErrorSpec(
     code="DEVICE_REVOKED",
     category=Category.DENIED,

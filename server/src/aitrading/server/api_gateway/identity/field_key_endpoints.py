@@ -7,7 +7,7 @@ import msgspec
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.api_gateway.identity.admin_endpoints import ADMIN, ADMIN_PATH
-from aitrading.server.api_gateway.identity.tenants import all_tenants
+from aitrading.server.api_gateway.identity.tenants import tenants_with_keys
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import HOST_ACTOR, AuditEvent, AuditTrail
 from aitrading.server.kit.call import Call
@@ -99,5 +99,5 @@ class FieldKeyEndpoints:
 
     async def _tenants(self) -> AsyncIterator[TenantId]:
         yield PLATFORM
-        for tenant in await all_tenants(self._pool):
+        for tenant in await tenants_with_keys(self._pool):
             yield tenant

@@ -66,7 +66,8 @@ class Revocations:
         What the bus does not take now is repeated.
         """
         self._ended.add(sessions)
-        await self._tell(tuple(sessions))
+        for first in range(0, len(sessions), MAX_TOLD_SESSIONS):
+            await self._tell(tuple(sessions[first : first + MAX_TOLD_SESSIONS]))
 
     async def _repeat_for_ever(self) -> None:
         while True:
@@ -77,7 +78,7 @@ class Revocations:
         if not sessions:
             return
         try:
-            await self._bus.publish(SessionsEnded(sessions=sessions[:MAX_TOLD_SESSIONS]))
+            await self._bus.publish(SessionsEnded(sessions=sessions))
         except AitradingError as exc:
             self._on_error(exc)
 

@@ -22,6 +22,7 @@ from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
+from aitrading.server.api_gateway.identity.tenants import hold_active
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
@@ -92,7 +93,9 @@ class Sessions:
         self._randomness = randomness
 
     async def open(self, tx: TenantTransaction, user: UUID, how: Authentication) -> SessionTickets:
-        """Open a session in the running transaction; raises `LOGIN_REFUSED` for a suspended user."""
+        """Open a session in the running transaction; raises `LOGIN_REFUSED` for who is suspended."""
+        if not await hold_active(tx):
+            raise LOGIN_REFUSED.error()
         person, entitlement = await self.person(tx, user)
         session, begins = self._ids.new(), now_utc(self._clock)
         await tx.execute(
@@ -180,6 +183,8 @@ class Sessions:
     async def _rotate(
         self, tx: TenantTransaction, token: _RefreshToken
     ) -> SessionTickets | _Refusal:
+        if not await hold_active(tx):
+            return _Refusal.UNKNOWN
         moment = now_utc(self._clock)
         used = await tx.fetch_row(_SQL["use_refresh_token"], token.session, token.hash, moment)
         if used is None:

@@ -29,6 +29,7 @@ from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID, IDENT
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import LIST_LIMIT
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
+from aitrading.server.api_gateway.identity.tenants import opener_of
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
@@ -125,7 +126,7 @@ class Subscriptions:
         moment = now_utc(self._clock)
         async with self._pool.tenant_read(tenant) as tx:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
-            fields = await self._keys.of(tx)
+            fields = await opener_of(self._keys, tx)
             return by_name(
                 [
                     PersonSubscription(
@@ -140,7 +141,7 @@ class Subscriptions:
 
     async def _whose(self, tenant: str, user: str | None) -> tuple[TenantId, UUID | None]:
         if user is None:
-            return await self._administration.tenant(tenant), None
+            return await self._administration.living_tenant(tenant), None
         account = await self._login.find(LoginName(tenant=tenant, user=user))
         return account.tenant, account.user
 
@@ -173,10 +174,10 @@ class Subscriptions:
 async def plan_state(tx: TenantTransaction, moment: datetime) -> SubscriptionState:
     """How the plan of the transaction's organisation stands; NONE before its first."""
     row = await tx.fetch_row(_SQL["plan_state"], tx.tenant)
+    if row is not None and row["suspended"]:
+        return SubscriptionState.SUSPENDED
     if row is None or row["plan"] is None:
         return SubscriptionState.NONE
-    if row["suspended"]:
-        return SubscriptionState.SUSPENDED
     plan = Entitlement(
         tier=row["plan"],
         features=frozenset(row["features"]),

@@ -22,7 +22,7 @@ from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.supervisor.admin_client import failure_of
 from aitrading.server.supervisor.bundles import ADMIN
 from aitrading.server.supervisor.demo.report import DemoLogin, DemoReport
-from aitrading.server.supervisor.errors import DEMO_REFUSED
+from aitrading.server.supervisor.errors import DEMO_ERASED, DEMO_REFUSED
 from aitrading.server.supervisor.home import Home
 
 T = TypeVar("T")
@@ -35,12 +35,18 @@ PEOPLE: Final = {DEMO: ("owner", "trader", "viewer", "auditor"), OTHER: ("owner"
 PLATFORM: Final = "platform"
 PLAN: Final = "demo"
 FEATURES: Final = ("ticks", "quotes")
+ERASED: Final = "erased"
 EXISTS: Final = "IDENTITY_EXISTS"
 CALL_TIMEOUT_S: Final = 15.0
 
 
 class _Named(msgspec.Struct):
     name: str
+
+
+class _Tenant(msgspec.Struct):
+    name: str
+    state: str
 
 
 class _Device(msgspec.Struct):
@@ -71,11 +77,14 @@ class Seeding:
         self._client = client
 
     async def run(self, *, enrol: bool) -> DemoReport:
-        """Make what is missing; raises DEMO_REFUSED for a home with organisations of its own."""
-        present = {tenant.name for tenant in await self._get("tenants", list[_Named])}
-        if strangers := present - {DEMO, OTHER, PLATFORM}:
+        """Make what is missing; raises DEMO_REFUSED or DEMO_ERASED for a home not its own."""
+        present = {each.name: each.state for each in await self._get("tenants", list[_Tenant])}
+        if strangers := present.keys() - {DEMO, OTHER, PLATFORM}:
             raise DEMO_REFUSED.error(tenants=", ".join(sorted(strangers)))
-        logins = [login for tenant in PEOPLE for login in await self._organisation(tenant)]
+        if present.get(DEMO) == ERASED:
+            raise DEMO_ERASED.error()
+        wanted = [tenant for tenant in PEOPLE if present.get(tenant) != ERASED]
+        logins = [login for tenant in wanted for login in await self._organisation(tenant)]
         invitation = await self._invite() if enrol else None
         if invitation is not None:
             await self._account(invitation.device)

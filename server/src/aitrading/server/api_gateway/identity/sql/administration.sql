@@ -7,6 +7,9 @@ SELECT id, name, state, created_at FROM identity.tenants ORDER BY name LIMIT $1;
 -- name: all_tenants
 SELECT id FROM identity.tenants ORDER BY id;
 
+-- name: tenants_with_keys
+SELECT id FROM identity.tenants WHERE state <> 'erased' ORDER BY id;
+
 -- name: find_tenant
 SELECT id, name, state, created_at FROM identity.tenants WHERE id::text = $1 OR name = $1;
 

@@ -1,5 +1,5 @@
 -- name: find_tenant
-SELECT id FROM identity.tenants WHERE name = $1;
+SELECT id FROM identity.tenants WHERE name = $1 AND state <> 'erased';
 
 -- name: find_user_by_name
 SELECT id, password_hash FROM identity.users WHERE name_index = $1;

@@ -11,7 +11,7 @@ RETURNING version;
 SELECT plan, features, state, valid_from, valid_to, version FROM identity.subscriptions;
 
 -- name: plan_state
-SELECT t.state = 'suspended' AS suspended, s.plan, s.features, s.state, s.valid_from, s.valid_to,
+SELECT t.state <> 'active' AS suspended, s.plan, s.features, s.state, s.valid_from, s.valid_to,
        s.version
   FROM identity.tenants t
   LEFT JOIN identity.subscriptions s ON s.tenant_id = t.id
