@@ -151,6 +151,10 @@ class Platform:
             self._tokens[person] = token, time.monotonic()
         return token
 
+    def forget_tokens(self) -> None:
+        """Ask for new ones: sessions were ended."""
+        self._tokens.clear()
+
     def request(
         self,
         method: str,

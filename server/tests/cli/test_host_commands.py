@@ -147,6 +147,41 @@ def test_an_ill_chain_is_exit_code_1_and_says_why(run: Any, supervisor: Any) -> 
     assert json.loads(result.stdout)["hops"][0]["p50_ms"] == 1.5
 
 
+@pytest.mark.parametrize(("command", "state"), [("suspend", "suspended"), ("activate", "active")])
+def test_an_organisation_is_kept_out_and_let_in(
+    run: Any, supervisor: Any, command: str, state: str
+) -> None:
+    supervisor.answers = {f"POST {ADMIN}/tenants/state": {"done": True}}
+    assert f"demo is {state}." in run("tenant", command, "demo").stderr
+    assert supervisor.calls[0]["body"] == {"tenant": "demo", "state": state}
+
+
+def test_an_erasure_asks_for_the_name_again(run: Any, supervisor: Any) -> None:
+    done = {"tenant": ID, "sessions_ended": 2, "devices_revoked": 1}
+    supervisor.answers = {f"POST {ADMIN}/tenants/erase": done}
+    assert run("tenant", "erase", "demo", stdin="").exit_code != 0
+    assert supervisor.calls == [], "nobody typed a name"
+    asked = run("tenant", "erase", "demo", stdin="demi\n")
+    assert "Type the name" in asked.stderr
+    assert "Backups made before still have its key" in asked.stderr
+    assert (
+        json.loads(run("tenant", "erase", "demo", "--yes-erase", "demo", "--json").stdout) == done
+    )
+    sent = [call["body"]["confirm"] for call in supervisor.calls]
+    assert sent == ["demi", "demo"], "what was typed decides, on the server"
+
+
+def test_the_host_engages_the_kill_switch_of_any_organisation(run: Any, supervisor: Any) -> None:
+    engaged = {"engaged": True, "engaged_by": "host:admin", "engaged_at": "2026-11-21T03:00:00Z"}
+    supervisor.answers = {f"GET {ADMIN}/tenants": [TENANT], f"POST {ADMIN}/kill": engaged}
+    assert "ENGAGED by host:admin" in run("kill", "--tenant", "demo").stdout
+    assert supervisor.calls[-1]["peer"] == "trading-engine"
+    assert supervisor.calls[-1]["body"] == {"tenant": ID}
+    unknown = run("kill", "--tenant", "nobody")
+    assert unknown.exit_code == 1
+    assert "tenant list" in unknown.stderr
+
+
 @pytest.mark.parametrize("state", ["suspended", "active"])
 def test_a_person_is_kept_out_and_let_in(run: Any, supervisor: Any, state: str) -> None:
     supervisor.answers = {f"POST {ADMIN}/users/state": {"done": True}}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from typing_extensions import override
 
@@ -29,6 +30,7 @@ from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
+from aitrading.server.kit.tenancy import PLATFORM
 from aitrading.server.personal_data.catalogue import ACCOUNT_LOGIN, ACCOUNT_NAME
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.testing.engines import socket_folder
@@ -317,6 +319,31 @@ def test_the_kill_switch_engages_one_tenant_and_is_not_released(engine: Running)
             assert released.status == 409
             assert released.code == "KILL_RELEASE_NOT_AVAILABLE"
             assert (await running.ask("GET", "risk")).json["kill"]["engaged"] is True
+
+    asyncio.run(scenario())
+
+
+def test_the_host_engages_any_organisation_s_switch(engine: Running) -> None:
+    """People of a suspended organisation cannot log in; stopping must still be possible."""
+
+    async def scenario() -> None:
+        async with engine() as running:
+            admin = running.server.client("admin")
+            path = "/internal/v1/admin/kill"
+            body = {"content-type": "application/json"}
+            for tenant, code in (
+                ("nobody", "TENANT_MALFORMED"),
+                (str(PLATFORM), "TENANT_MALFORMED"),
+            ):
+                sent = msgspec.json.encode({"tenant": tenant})
+                with pytest.raises(AitradingError) as refused:
+                    await admin.request("POST", path, body=sent, headers=body)
+                assert refused.value.code == code
+            sent = msgspec.json.encode({"tenant": str(DEMO)})
+            await admin.request("POST", path, body=sent, headers=body)
+            state = (await running.ask("GET", "kill")).json
+            assert (state["engaged"], state["engaged_by"]) == (True, "host:admin")
+            assert (await running.ask("GET", "kill", tenant=OTHER)).json["engaged"] is False
 
     asyncio.run(scenario())
 

@@ -22,6 +22,7 @@ from aitrading.server.api_gateway.identity import revocations
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.authentication import ACCESS_COOKIE
 from aitrading.server.personal_data.catalogue import CATALOGUE
+from aitrading.server.supervisor.demo.seed import Seeding
 
 pytestmark = pytest.mark.integration
 Running = Callable[..., AbstractAsyncContextManager[Any]]
@@ -294,3 +295,16 @@ async def test_a_key_that_was_lost_is_not_taken_for_an_erasure(gateway: Running,
             await gate.listing("users", tenant=tenant)
         assert caught.value.code == "FIELD_KEY_MISSING"
         assert await refusal(gate, "keys/rotate") == "FIELD_KEY_MISSING"
+
+
+@async_test
+async def test_a_demo_does_without_what_was_erased_or_says_so(gateway: Running, own: str) -> None:
+    async with gateway(own) as gate:
+        seeding = Seeding(gate.admin)
+        await seeding.run(enrol=False)
+        await gate.command("tenants/erase", tenant="other", confirm="other")
+        assert (await seeding.run(enrol=False)).link_code
+        await gate.command("tenants/erase", tenant="demo", confirm="demo")
+        with pytest.raises(AitradingError) as refused:
+            await seeding.run(enrol=False)
+        assert refused.value.code == "DEMO_ERASED"

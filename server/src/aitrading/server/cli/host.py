@@ -2,10 +2,11 @@
 
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import msgspec
 
-from aitrading.server.cli.errors import PERSON_AMBIGUOUS
+from aitrading.server.cli.errors import CLI_NAME_UNKNOWN, PERSON_AMBIGUOUS
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
 
@@ -19,6 +20,7 @@ class TenantName(msgspec.Struct):
     """As far as it is needed to choose one."""
 
     name: str
+    id: UUID
 
 
 class Host:
@@ -65,6 +67,13 @@ class Host:
         return self._client.request(
             "call", answer, peer=peer, method="POST", path=path, query=query, body=given
         )
+
+    def tenant_id(self, name: str) -> UUID:
+        """The id of the organisation with this name or id; raises CLI_NAME_UNKNOWN."""
+        for each in self.get("tenants", list[TenantName]):
+            if name in {each.name, str(each.id)}:
+                return each.id
+        raise CLI_NAME_UNKNOWN.error(what="organisation", name=name)
 
     def person(self, given: str) -> dict[str, str]:
         """`TENANT/USER`, or `USER` where there is only one organisation."""

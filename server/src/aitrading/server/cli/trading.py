@@ -6,11 +6,13 @@ from typing import Any
 import click
 import msgspec
 
+from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, state_style
 from aitrading.server.cli.session import person_option, web_for
 
 ORDERS = "/api/v1/orders"
 KILL = "/api/v1/kill"
+ENGINE = "trading-engine"
 
 
 class HaltReason(msgspec.Struct):
@@ -72,13 +74,23 @@ def place(*, as_json: bool, person: str | None, home: Path, **order: Any) -> Non
 
 
 @click.group(invoke_without_command=True)
+@click.option("--tenant", help="On the host: any organisation, by name, suspended ones too.")
 @json_option
 @person_option
 @click.pass_context
-def kill(ctx: click.Context, *, as_json: bool, person: str | None, home: Path) -> None:
+def kill(
+    ctx: click.Context, *, tenant: str | None, as_json: bool, person: str | None, home: Path
+) -> None:
     """Engage the kill switch of an organisation; it holds across restarts."""
-    if ctx.invoked_subcommand is None:
-        _show(web_for(home, person).post(KILL, {}, Kill), as_json=as_json)
+    if ctx.invoked_subcommand is not None:
+        return
+    if tenant is None:
+        engaged = web_for(home, person).post(KILL, {}, Kill)
+    else:
+        host = Host(home)
+        body = {"tenant": str(host.tenant_id(tenant))}
+        engaged = host.post("kill", body, Kill, peer=ENGINE)
+    _show(engaged, as_json=as_json)
 
 
 @kill.command("status")

@@ -12,6 +12,11 @@ from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, scope
 from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.authority.installation import ADMIN_SERVICE
+from aitrading.server.kit.audit_trail import HOST_ACTOR
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import endpoint, peers, scope
+from aitrading.server.kit.tenancy import parse_tenant
 from aitrading.server.trading_engine.errors import (
     KILL_RELEASE_NOT_AVAILABLE,
     SUBSCRIPTION_UNKNOWN,
@@ -48,6 +53,12 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     engaged: bool
     engaged_by: str | None = None
     engaged_at: str | None = None
+
+
+class KillOf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The organisation, by id, whose trading the host's administrator stops."""
+
+    tenant: str
 
 
 class FeedTrust(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +232,19 @@ class TradingEndpoints:
         """Engage; the answer means that it is on disk."""
         token = call.token
         return _kill(await self._kill_switches.engage(token.tenant, str(token.user)))
+
+    @endpoint(
+        "POST",
+        "/internal/v1/admin/kill",
+        access=peers(ADMIN_SERVICE),
+        summary="Engage the kill switch of any organisation, suspended ones too.",
+        body=KillOf,
+        answer=Kill,
+    )
+    async def engage_kill_for_host(self, call: Call) -> Kill:
+        """Engage in the name of the host's administrator; the answer means that it is on disk."""
+        tenant = parse_tenant((await call.json(KillOf)).tenant)
+        return _kill(await self._kill_switches.engage(tenant, HOST_ACTOR))
 
     @endpoint(
         "DELETE",
