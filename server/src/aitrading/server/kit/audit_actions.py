@@ -49,6 +49,17 @@ class AuditAction(StrEnum):
         "The key of an organisation's personal data was wrapped by another master key.",
     )
     TENANT_CREATED = "identity.tenant.created", False, "An organisation was added."
+    TENANT_SUSPENDED = (
+        "identity.tenant.suspended",
+        True,
+        "An organisation was kept out; its sessions ended.",
+    )
+    TENANT_ACTIVATED = "identity.tenant.activated", True, "An organisation was let in again."
+    TENANT_ERASED = (
+        "identity.tenant.erased",
+        True,
+        "The key of an organisation's personal data was destroyed, for good.",
+    )
     ACCOUNT_CREATED = "identity.account.created", False, "A broker account was added."
     SUBSCRIPTION_CHANGED = (
         "identity.subscription.changed",

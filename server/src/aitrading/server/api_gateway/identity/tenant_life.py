@@ -16,6 +16,7 @@ from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.errors import TENANT_ERASED, TENANT_NOT_CONFIRMED
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
 from aitrading.server.api_gateway.identity.tenants import TenantState
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
@@ -23,6 +24,10 @@ from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.keys import FieldKeys
 
 _SQL: Final = Queries.load(PACKAGE, "sql/tenants.sql")
+_ACTIONS: Final = {
+    TenantState.SUSPENDED: AuditAction.TENANT_SUSPENDED,
+    TenantState.ACTIVE: AuditAction.TENANT_ACTIVATED,
+}
 ERASED: Final = "the organisation was erased"
 
 
@@ -84,8 +89,9 @@ class TenantLife:
             changed = await self._moved(tx, name, state)
             ended = await self._ended(tx, state) if state == TenantState.SUSPENDED else []
             if changed:
-                action = "suspended" if state == TenantState.SUSPENDED else "activated"
-                await self._note(tx, actor, action, {"sessions_ended": len(ended)})
+                await self._note(
+                    tx, actor, _ACTIONS[TenantState(state)], {"sessions_ended": len(ended)}
+                )
             return _Ended(sessions=ended, devices=[], plan_version=await _plan_version(tx))
 
         await self._tell(tenant, await self._replay.once(tenant, apply))
@@ -110,7 +116,7 @@ class TenantLife:
             await self._keys.destroy(tx)
             devices = [UUID(str(row["id"])) for row in rows]
             counts = {"sessions_ended": len(sessions), "devices_revoked": len(devices)}
-            await self._note(tx, actor, "erased", counts)
+            await self._note(tx, actor, AuditAction.TENANT_ERASED, counts)
             return _Ended(sessions=sessions, devices=devices, plan_version=await _plan_version(tx))
 
         ended = await self._replay.once(tenant, apply)
@@ -134,12 +140,12 @@ class TenantLife:
         return [UUID(str(row["id"])) for row in rows]
 
     async def _note(
-        self, tx: TenantTransaction, actor: str, what: str, details: dict[str, int]
+        self, tx: TenantTransaction, actor: str, action: AuditAction, details: dict[str, int]
     ) -> None:
         said: dict[str, FieldValue] = dict(details)
         event = AuditEvent(
             actor=actor,
-            action=f"identity.tenant.{what}",
+            action=action,
             subject=f"tenant:{tx.tenant}",
             details=said,
         )
