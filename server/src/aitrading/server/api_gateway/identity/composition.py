@@ -121,18 +121,21 @@ class Identity:
             clock=clock,
             on_error=parts.on_error,
         )
-        self.tenant_life = TenantLife(
+        self.tenant_life = self._life(parts, audit)
+        self._pool = parts.replay.pool
+        self._clock = clock
+
+    def _life(self, parts: IdentityParts, audit: AuditTrail) -> TenantLife:
+        return TenantLife(
             parts.replay,
             administration=self.administration,
             sessions=self.sessions,
-            keys=keys,
+            keys=parts.field_keys,
             audit=audit,
             bus=parts.bus,
-            clock=clock,
+            clock=parts.clock,
             on_error=parts.on_error,
         )
-        self._pool = parts.replay.pool
-        self._clock = clock
 
     def owners(self) -> tuple[object, ...]:
         """The objects whose methods are endpoints."""
