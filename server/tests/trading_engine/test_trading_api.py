@@ -29,8 +29,8 @@ from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.postgres import PostgresPool
-from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 from aitrading.server.personal_data.catalogue import ACCOUNT_LOGIN, ACCOUNT_NAME
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.testing.engines import socket_folder

@@ -9,13 +9,11 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE
-from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import endpoint, scope
-from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers, scope
+from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.tenancy import parse_tenant
 from aitrading.server.trading_engine.errors import (
     KILL_RELEASE_NOT_AVAILABLE,
