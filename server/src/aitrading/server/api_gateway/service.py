@@ -175,6 +175,8 @@ def _connection_endpoints(
     directory: ConnectionDirectory, identity: Identity
 ) -> ConnectionEndpoints:
     return ConnectionEndpoints(directory, identity.administration)
+
+
 def _tenant_endpoints(identity: Identity) -> TenantEndpoints:
     return TenantEndpoints(identity.tenant_life)
 
