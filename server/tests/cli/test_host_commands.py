@@ -135,6 +135,33 @@ def test_a_chain_without_a_name_is_a_mistake_of_the_command_line(run: Any) -> No
     assert "aitrading chains" in done.stderr
 
 
+def test_a_custom_chain_comes_from_a_file_and_goes(
+    run: Any, supervisor: Any, tmp_path: Any
+) -> None:
+    hop = {"name": "a", "service": "data-bridge", "kind": "call"}
+    chain = {"name": "own way", "description": "", "hops": [hop]}
+    address = f"{ADMIN}/chain-graph/chains"
+    supervisor.answers = {
+        f"POST {address}": {"origin": "custom", "definition": chain},
+        f"DELETE {address}/own%20way": None,
+    }
+    file = tmp_path / "chain.json"
+    wrong = {**chain, "hops": [{**hop, "kind": "wish"}]}
+    for text in ("", "[]", json.dumps(wrong), "x" * 70_000, json.dumps({"name": "a"})):
+        file.write_text(text)
+        refused = run("chains", "define", str(file))
+        assert refused.exit_code == 1
+        assert "CHAIN_FILE_REFUSED" in refused.stderr
+    assert supervisor.calls == []
+    file.write_text(json.dumps(chain))
+    assert "own way is kept." in run("chains", "define", str(file)).stderr
+    assert (supervisor.calls[0]["body"], supervisor.calls[0]["peer"]) == (
+        chain,
+        "database-service",
+    )
+    assert "own way is removed." in run("chains", "remove", "own way").stderr
+
+
 def test_an_ill_chain_is_exit_code_1_and_says_why(run: Any, supervisor: Any) -> None:
     supervisor.answers = {f"GET {ADMIN}/chains/market-data": CHAIN}
     result = run("chains", "show", "market-data")

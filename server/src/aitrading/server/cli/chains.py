@@ -1,20 +1,22 @@
 """`aitrading chains`: the ways data takes, with latency and health of every hop."""
 
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote, unquote
 
 import click
 import msgspec
 
 from aitrading.core.infrastructure.chain_registry import ChainDefinition
 from aitrading.core.kit.errors import AitradingError
+from aitrading.server.cli.errors import CHAIN_FILE_REFUSED
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table, state_style
 from aitrading.server.dashboard.report import ChainLine, PlatformReport
 
 DATABASE: Final = "database-service"
+CHAIN_FILE_BYTES_MAX: Final = 64 * 1024
 
 
 class LostHopView(msgspec.Struct, kw_only=True):
@@ -125,6 +127,51 @@ def show(ctx: click.Context, *, name: str, as_json: bool, home: Path) -> None:
         _table(chain)
         _bottlenecks(chain, _narrow(name, home))
     ctx.exit(0 if chain.state == "HEALTHY" else 1)
+
+
+@chains.command()
+@click.argument("file", type=click.File("rb"))
+@json_option
+@home_option
+def define(*, file: BinaryIO, as_json: bool, home: Path) -> None:
+    """Add the custom chain that the JSON in FILE describes, or replace it; `-` reads stdin.
+
+    `{"name": "orders", "description": "", "hops": [{"name": "a", "service": "data-bridge",
+    "kind": "call"}]}`; a hop may have `budget_ms`, `optional`, `needs` and `after` too.
+    """
+    path = "chain-graph/chains"
+    kept = Host(home).post(path, _described(file), StoredChain, peer=DATABASE)
+    if as_json:
+        show_json(kept)
+    else:
+        click.echo(f"{kept.definition.name} is kept.", err=True)
+
+
+def _described(file: BinaryIO) -> dict[str, Any]:
+    """What the file says, sent as it is: the platform judges names and hops."""
+    text = file.read(CHAIN_FILE_BYTES_MAX + 1)
+    if len(text) > CHAIN_FILE_BYTES_MAX:
+        raise CHAIN_FILE_REFUSED.error(
+            file=file.name, reason=f"it has more than {CHAIN_FILE_BYTES_MAX} bytes"
+        )
+    try:
+        msgspec.json.decode(text, type=ChainDefinition)
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise CHAIN_FILE_REFUSED.error(file=file.name, reason=str(exc)) from exc
+
+
+@chains.command()
+@click.argument("name", callback=_chain_name)
+@json_option
+@home_option
+def remove(*, name: str, as_json: bool, home: Path) -> None:
+    """Take the custom chain NAME away; chains of the release itself stay."""
+    Host(home).send("DELETE", f"chain-graph/chains/{name}", msgspec.Raw, peer=DATABASE)
+    if as_json:
+        show_json({"chain": unquote(name), "removed": True})
+    else:
+        click.echo(f"{unquote(name)} is removed.", err=True)
 
 
 @chains.command()

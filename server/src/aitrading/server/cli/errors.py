@@ -104,6 +104,14 @@ CLI_FAILED: Final = ErrorSpec(
     why="This is a defect of the command, not of what it was asked.",
     remedy="Report it with the output of the same command under AITRADING_TRACEBACK=1.",
 )
+CHAIN_FILE_REFUSED: Final = ErrorSpec(
+    code="CHAIN_FILE_REFUSED",
+    category=Category.DENIED,
+    message="{file} does not describe a chain: {reason}.",
+    why="A chain is a JSON object with `name`, `description` and `hops`, each of a known kind.",
+    remedy="`aitrading chains define --help` shows one; nothing was changed.",
+    severity=Severity.INFO,
+)
 CLI_NAME_UNKNOWN: Final = ErrorSpec(
     code="CLI_NAME_UNKNOWN",
     category=Category.DENIED,
