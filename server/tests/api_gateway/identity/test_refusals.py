@@ -59,7 +59,7 @@ async def test_refused_codes_and_throttled_logins_are_in_the_trail(gateway: Runn
         tenant = await gate.tenant()
         user = await gate.user(tenant)
         for _ in range(7):
-            await gate.login(tenant, password="wrong")  # noqa: S106
+            await gate.login(tenant, password="wrong")  # noqa: S106  # pragma: allowlist secret
         assert (await gate.login(tenant)).code == "LOGIN_THROTTLED"
         refused, throttled = (
             [
