@@ -8,11 +8,14 @@ from typing import Any
 
 from picows import WSHandshakeError
 
+from aitrading.core.infrastructure.segment_codecs import open_segment
 from aitrading.core.protocol.ingest import decode_record
 from aitrading.core.protocol.link.events import Established, PeerClosed
 from aitrading.core.protocol.segment import read_segment
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.file_sealing import FileKeys
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.personal_data.file_keys import FILES_FOLDER, FileKeyFolder
 from aitrading.server.testing.probe_device import Device, declared, ticks
 
 BATCH = 4_000
@@ -100,5 +103,7 @@ def segments(folder: Path) -> list[Path]:
 
 def is_all_of(segment: Path, identity: DeviceIdentity) -> bool:
     """Whether a sealed segment holds ticks of one tenant only."""
-    records = read_segment(segment.read_bytes()).records
+    folder = FileKeyFolder(segment.parents[2] / "keys" / FILES_FOLDER, environment="development")
+    keys = FileKeys(folder.in_order)
+    records = read_segment(open_segment(segment.read_bytes(), keys)).records
     return {decode_record(one.payload).header.tenant for one in records} == {identity.tenant}

@@ -13,6 +13,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.core.testing.manual_clock import settle
 from aitrading.core.testing.segments import sealed_segment
 from aitrading.server.database_service import call_sites as sites
@@ -270,7 +271,9 @@ async def only_one_runs(pool: HangingPostgres, call: Callable[[], Awaitable[obje
 @promised_by(sites.SEGMENT_ISOLATION)
 async def a_damaged_segment_is_refused_unread_the_second_time(room: Room) -> Process:
     process = Process.make(room.clock)
-    quarantine = Quarantine(room.folder / "quarantine", limit_bytes=1 << 20, clock=room.clock)
+    quarantine = Quarantine(
+        room.folder / "quarantine", some_file_keys(), limit_bytes=1 << 20, clock=room.clock
+    )
     unused: Any = None
     intake = SegmentIntake(unused, quarantine, process.errors, process.metrics)
     causes: list[Any] = []

@@ -40,6 +40,7 @@ from aitrading.core.kit.secret import Secret
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import ClientProfile
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.server.api_gateway.call_sites import (
     HEALTH_LAST_KNOWN,
     PASSWORD_HASHING,
@@ -316,6 +317,7 @@ async def a_terminal_that_opens_later_is_found(room: Room) -> Process:
         limits=SpoolLimits(),
         clock=room.clock,
         ids=SystemIdFactory(room.clock, SystemRandomness()),
+        keys=some_file_keys(),
     )
     thread = TerminalThread(LateTerminal(room.clock))
     poller = TickPoller(

@@ -22,16 +22,18 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.file_keys import some_file_keys
 
 CLOCK = SystemClock()
 IDS = SystemIdFactory(CLOCK, SystemRandomness())
+KEYS = some_file_keys()
 IDENTITY = JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2)))
 START_MS = 1_700_000_000_000
 
 
 async def opened(folder: Path, **limits: int) -> TickJournal:
     return await TickJournal.open(
-        folder, identity=IDENTITY, limits=SpoolLimits(**limits), clock=CLOCK, ids=IDS
+        folder, identity=IDENTITY, limits=SpoolLimits(**limits), clock=CLOCK, ids=IDS, keys=KEYS
     )
 
 

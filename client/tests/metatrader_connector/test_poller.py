@@ -26,8 +26,10 @@ from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.file_keys import some_file_keys
 
 CLOCK = SystemClock()
+KEYS = some_file_keys()
 
 
 class NoJitter(SystemRandomness):
@@ -53,6 +55,7 @@ async def polling(
         limits=limits or SpoolLimits(),
         clock=CLOCK,
         ids=SystemIdFactory(CLOCK, SystemRandomness()),
+        keys=KEYS,
     )
     thread = TerminalThread(terminal)
     poller = TickPoller(

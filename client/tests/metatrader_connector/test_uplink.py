@@ -31,11 +31,13 @@ from aitrading.core.protocol.link.session import (
 )
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 
 IDENTITY = JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2)))
 LIMITS = SpoolLimits(segment_bytes=1_000, segment_age_ms=1_000)
+KEYS = some_file_keys()
 
 
 class Wire:
@@ -110,7 +112,7 @@ async def setting(folder: Path) -> AsyncIterator[Setting]:
     clock = ManualClock()
     ids = SystemIdFactory(clock, SeededRandomness(1))
     journal = await TickJournal.open(
-        folder, identity=IDENTITY, limits=LIMITS, clock=clock, ids=ids
+        folder, identity=IDENTITY, limits=LIMITS, clock=clock, ids=ids, keys=KEYS
     )
     made = Setting(folder, journal, clock)
     await made.uplink.start()

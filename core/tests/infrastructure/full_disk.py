@@ -15,11 +15,13 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.file_keys import some_file_keys
 
 IMAGE_BYTES = 8 << 20
 RECORD_BYTES = 30_000
 CLOCK = SystemClock()
 IDS = SystemIdFactory(CLOCK, SystemRandomness())
+KEYS = some_file_keys()
 
 
 def payload_of(position: int) -> bytes:
@@ -28,7 +30,7 @@ def payload_of(position: int) -> bytes:
 
 async def open_spool(folder: Path, *, preallocate: bool) -> Spool:
     limits = SpoolLimits(segment_bytes=500_000, preallocate=preallocate)
-    return await Spool.open(folder, limits=limits, clock=CLOCK, ids=IDS)
+    return await Spool.open(folder, limits=limits, clock=CLOCK, ids=IDS, keys=KEYS)
 
 
 async def fill(spool: Spool) -> str:

@@ -26,6 +26,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.protocol.segment import read_segment
+from aitrading.core.testing.file_keys import some_file_keys
 
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = struct.pack("I", 2)
@@ -38,6 +39,7 @@ LIMITS = [
 ]
 CLOCK = SystemClock()
 IDS = SystemIdFactory(CLOCK, SystemRandomness())
+KEYS = some_file_keys()
 
 
 @dataclass
@@ -120,7 +122,9 @@ class Campaign:
 
     async def _open(self, folder: Path) -> Spool:
         limits = self._random.choice(LIMITS)
-        return await Spool.open(folder, limits=limits, clock=CLOCK, ids=IDS, sync=self._sync)
+        return await Spool.open(
+            folder, limits=limits, clock=CLOCK, ids=IDS, keys=KEYS, sync=self._sync
+        )
 
     async def _live(self, folder: Path) -> None:
         spool = await self._open(folder)

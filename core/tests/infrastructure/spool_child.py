@@ -12,6 +12,8 @@ from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.file_sealing import FileKeys
 
 LIMITS = SpoolLimits(segment_bytes=20_000, segment_age_ms=5)
 
@@ -23,7 +25,11 @@ def payload_of(position: int) -> bytes:
 async def main(folder: Path) -> None:
     clock = SystemClock()
     spool = await Spool.open(
-        folder, limits=LIMITS, clock=clock, ids=SystemIdFactory(clock, SystemRandomness())
+        folder,
+        limits=LIMITS,
+        clock=clock,
+        ids=SystemIdFactory(clock, SystemRandomness()),
+        keys=FileKeys(lambda: [Secret(bytes(range(32)))]),
     )
     spool.on_durable = lambda position: print(position, flush=True)  # noqa: T201
     choose = random.Random()  # noqa: S311

@@ -19,7 +19,13 @@ from aitrading.core.infrastructure.files import sync_data
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
-from aitrading.core.protocol.segment import HEADER_BYTES, SEAL_BYTES, read_segment, record_bytes
+from aitrading.core.kit.secret import Secret
+from aitrading.core.protocol.sealed_segment import (
+    SEALED_HEADER_BYTES,
+    SEALED_SEAL_BYTES,
+)
+from aitrading.core.protocol.segment import read_segment
+from aitrading.core.security.file_sealing import FileKeys
 from aitrading.core.testing.campaign import first_seed, points, report
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
@@ -29,6 +35,7 @@ CHILD = Path(__file__).with_name("spool_child.py")
 QUICK_KILLS = 8
 CLOCK = ManualClock()
 IDS = SystemIdFactory(CLOCK, SeededRandomness(1))
+KEYS = FileKeys(lambda: [Secret(bytes(range(32)))])
 SMALL = SpoolLimits(segment_bytes=1_000, segment_age_ms=1_000)
 
 
@@ -39,7 +46,7 @@ def run(work: Coroutine[object, object, T]) -> T:
 async def open_spool(
     folder: Path, limits: SpoolLimits = SMALL, clock: ManualClock = CLOCK, sync: object = sync_data
 ) -> Spool:
-    return await Spool.open(folder, limits=limits, clock=clock, ids=IDS, sync=sync)
+    return await Spool.open(folder, limits=limits, clock=clock, ids=IDS, keys=KEYS, sync=sync)
 
 
 async def read_all(spool: Spool, start: int | None = None) -> list[tuple[int, int, bytes]]:
@@ -119,13 +126,13 @@ def test_segments_roll_by_size_and_keep_their_boundaries(tmp_path: Path) -> None
             await spool.append([bytes(100)] * 50)
             sealed = spool.sealed()
             assert all(one.size_bytes <= 1_000 for one in sealed)
-            assert [one.first_position for one in sealed] == list(range(1, 50, 7))
+            assert [one.first_position for one in sealed] == list(range(1, 49, 6))
             data = await spool.read_segment(sealed[2])
             segment = read_segment(data)
-            assert [record.position for record in segment.records] == list(range(15, 22))
+            assert [record.position for record in segment.records] == list(range(13, 19))
             assert segment.header.spool == sealed[2].spool
             assert len(await read_all(spool, 20)) == 31
-        assert len(segment_files(tmp_path)) == 8
+        assert len(segment_files(tmp_path)) == 9
 
     run(go())
 
@@ -201,7 +208,7 @@ def test_the_reader_takes_segments_in_order_and_deletes_them(tmp_path: Path) -> 
                 await spool.read(2)
             assert caught.value.code == "SPOOL_POSITION_UNKNOWN"
         [path] = segment_files(tmp_path)
-        assert path.stat().st_size == HEADER_BYTES
+        assert path.stat().st_size == SEALED_HEADER_BYTES
         async with await open_spool(tmp_path) as spool:
             assert spool.first_position == spool.next_position == 4
             assert await spool.append([b"x"]) == 4
@@ -358,10 +365,13 @@ def test_what_waited_behind_a_refused_group_is_forgotten_with_it(tmp_path: Path)
 def test_a_whole_record_behind_a_torn_one_does_not_come_back_later(tmp_path: Path) -> None:
     async def go() -> None:
         async with await open_spool(tmp_path) as spool:
-            await spool.append([b"acknowledged", b"torn........", b"whole......."])
+            await spool.append([b"acknowledged"])
+            whole = segment_files(tmp_path)[0].stat().st_size
+            await spool.append([b"torn........"])
+            await spool.append([b"whole......."])
         [path] = segment_files(tmp_path)
         data = bytearray(path.read_bytes())
-        data[data.index(b"torn")] ^= 1
+        data[whole + 40] ^= 1
         path.write_bytes(data)
         async with await open_spool(tmp_path) as spool:
             assert await spool.append([b"new........."]) == 2
@@ -515,7 +525,7 @@ def test_reading_follows_the_writer(tmp_path: Path) -> None:
                 await spool.append([bytes([position])])
                 [record] = await spool.read(position)
                 assert (record.position, bytes(record.payload)) == (position, bytes([position]))
-            assert [one.position for one in await spool.read(7, max_bytes=60)] == [7, 8]
+            assert [one.position for one in await spool.read(7, max_bytes=160)] == [7, 8]
             assert [one.position for one in await spool.read(9, max_bytes=1)] == [9]
 
     run(go())
@@ -529,7 +539,7 @@ def test_preallocation_is_given_back_at_the_seal(tmp_path: Path) -> None:
             [path] = segment_files(tmp_path)
             assert path.stat().st_size == 100_000
             await spool.seal()
-            assert path.stat().st_size == 64 + record_bytes(1) + SEAL_BYTES
+            assert path.stat().st_size == SEALED_HEADER_BYTES + 80 + SEALED_SEAL_BYTES
             await spool.append([b"y"])
         async with await open_spool(tmp_path, limits) as spool:
             assert spool.recovery.torn_bytes == 0

@@ -22,6 +22,7 @@ from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 from aitrading.server.data_bridge.ingest import TickIngest
@@ -54,8 +55,11 @@ def ticks(first: int, count: int) -> TicksReceived:
     return TicksReceived(1, batch, 0)
 
 
+KEYS = some_file_keys()
+
+
 async def open_spool(folder: Path, limits: SpoolLimits, disk: Disk) -> Spool:
-    return await Spool.open(folder, limits=limits, clock=CLOCK, ids=IDS, sync=disk.sync)
+    return await Spool.open(folder, limits=limits, clock=CLOCK, ids=IDS, keys=KEYS, sync=disk.sync)
 
 
 def make_ingest(spool: Spool) -> TickIngest:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aitrading.core.protocol.link.events import PeerClosed
+from aitrading.core.protocol.sealed_segment import SEALED_HEADER_BYTES
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
@@ -137,7 +138,7 @@ async def backlog(
 def damage(segment: Path) -> None:
     """One bit, as a disk does it."""
     data = bytearray(segment.read_bytes())
-    data[90] ^= 0x01
+    data[SEALED_HEADER_BYTES + 60] ^= 0x01
     segment.write_bytes(data)
 
 

@@ -21,6 +21,7 @@ from aitrading.core.kit.clock import Clock, SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.db_security_manager import Store, accept_url
+from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.core.testing.segments import ingest_payload, sealed_segment
 from aitrading.server.database_service.bars.port import BarStore
 from aitrading.server.database_service.clickhouse.embedded import (
@@ -191,7 +192,9 @@ async def open_world(
     stores = StoreSettings(postgres_alone=alone)
     store = make_tick_store(stores, clickhouse, pool)
     writer = TickWriter(pool, store, guards)
-    quarantine = Quarantine(folder / "quarantine", limit_bytes=1 << 20, clock=clock)
+    quarantine = Quarantine(
+        folder / "quarantine", some_file_keys(), limit_bytes=1 << 20, clock=clock
+    )
     await pool.start()
     try:
         if not alone:

@@ -26,6 +26,7 @@ from aitrading.client.probe_server import ProbeServer
 from aitrading.client.run_record import RUN_FILE, RunRecord
 from aitrading.client.security.certificate_keeper import CertificateKeeper
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
+from aitrading.client.security.file_keys import client_file_keys
 from aitrading.client.security.secure_websocket_client import (
     LinkAddress,
     LinkState,
@@ -230,6 +231,7 @@ async def _open_journal(
         ),
         clock=surroundings.clock,
         ids=surroundings.ids,
+        keys=client_file_keys(home),
     )
     stack.push_async_callback(journal.close)
     return journal

@@ -33,11 +33,12 @@ from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
+from aitrading.server.personal_data.file_keys import FileKeyFolder
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.masters import MasterFolder
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
-from aitrading.server.testing.personal_data import DEVELOPMENT, write_masters
+from aitrading.server.testing.personal_data import DEVELOPMENT, write_file_keys, write_masters
 
 ORIGIN = "https://localhost:8000"
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -162,6 +163,9 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                 await bus.subscribe(DeviceRevoked, note)
                 masters_folder = write_masters(Path(home) / "keys")
                 masters = MasterFolder(masters_folder, environment=DEVELOPMENT)
+                files = FileKeyFolder(
+                    write_file_keys(Path(home) / "keys"), environment=DEVELOPMENT
+                )
                 keys = FieldKeys(masters.load)
                 identity = Identity(
                     IdentityParts(
@@ -182,7 +186,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                 owners = (
                     *identity.owners(),
                     FieldKeyEndpoints(
-                        pool, keys, masters, AuditTrail(clock=clock, ids=server.ids)
+                        pool, keys, masters, files, AuditTrail(clock=clock, ids=server.ids)
                     ),
                 )
                 async with serving(server, owners, ended):

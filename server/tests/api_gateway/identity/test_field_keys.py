@@ -53,6 +53,7 @@ async def test_a_rotation_wraps_every_key_and_changes_no_value(gateway: Running,
         (old,) = [each for each in await gate.listing("keys") if each["newest"]]
         done = await gate.command("keys/rotate")
         assert done["number"] == old["number"] + 1
+        assert done["file_key"] == 2
         assert done["rewrapped"] == 3  # these two and the platform's own
         counts = {each["number"]: each["wraps"] for each in await gate.listing("keys")}
         assert counts == {old["number"]: 0, done["number"]: done["rewrapped"]}

@@ -45,10 +45,13 @@ from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
 from aitrading.core.protocol.tracecontext import is_followed
+from aitrading.core.security.file_sealing import FileKeys, is_sealed
 
 GROUP_TICKS_MAX: Final = 100_000
 GROUPS_PER_SPOOL: Final = 16
 RECORD_KIND_TICKS: Final = 1
+STATE_NAME: Final = "streams.json"
+"""Sealed; JSON only inside, and in what versions before 0.2 left."""
 
 _log = get_logger(__name__)
 
@@ -72,6 +75,7 @@ class TickJournal:
         identity: JournalIdentity,
         clock: Clock,
         ids: IdFactory,
+        keys: FileKeys,
     ) -> None:
         self.spool = spool
         self.broker_offset_s: int | None = None
@@ -80,6 +84,7 @@ class TickJournal:
         self._identity = identity
         self._clock = clock
         self._ids = ids
+        self._keys = keys
         self._streams: dict[UUID, TickStream] = {}
         self._position = 0
 
@@ -92,10 +97,11 @@ class TickJournal:
         limits: SpoolLimits,
         clock: Clock,
         ids: IdFactory,
+        keys: FileKeys,
     ) -> "TickJournal":
-        """Open or recover; raises `JOURNAL_STATE_UNREADABLE` or what the spool raises."""
-        spool = await Spool.open(folder / "spool", limits=limits, clock=clock, ids=ids)
-        journal = cls(folder, spool, identity=identity, clock=clock, ids=ids)
+        """Open or recover; raises `JOURNAL_STATE_UNREADABLE` or what spool and keys raise."""
+        spool = await Spool.open(folder / "spool", limits=limits, clock=clock, ids=ids, keys=keys)
+        journal = cls(folder, spool, identity=identity, clock=clock, ids=ids, keys=keys)
         try:
             await journal._recover()
         except BaseException:
@@ -200,8 +206,8 @@ class TickJournal:
             broker_offset_s=self.broker_offset_s,
             streams=tuple(stream.record() for stream in self._streams.values()),
         )
-        data = msgspec.json.format(msgspec.json.encode(state))
-        await asyncio.to_thread(write_atomically, self._state_path, data)
+        sealed = self._keys.seal(msgspec.json.encode(state), name=self._state_name)
+        await asyncio.to_thread(write_atomically, self._state_path, sealed)
 
     async def close(self) -> None:
         """Make the state current and close the spool."""
@@ -219,7 +225,12 @@ class TickJournal:
 
     @property
     def _state_path(self) -> Path:
-        return self._folder / "streams.json"
+        return self._folder / STATE_NAME
+
+    @property
+    def _state_name(self) -> str:
+        """What the state is sealed for: the same file of another device does not open."""
+        return f"{self._identity.device}/{self._state_path.name}"
 
     def _first_sealed_end(self) -> int:
         sealed = self.spool.sealed()
@@ -257,8 +268,11 @@ class TickJournal:
     def _load(self) -> StateFile:
         if not self._state_path.exists():
             return StateFile()
-        try:
-            state = msgspec.json.decode(self._state_path.read_bytes(), type=StateFile)
+        data = self._state_path.read_bytes()
+        if is_sealed(data):
+            data = self._keys.open(data, name=self._state_name)
+        try:  # an older version left it in the clear; the next save seals it
+            state = msgspec.json.decode(data, type=StateFile)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise JOURNAL_STATE_UNREADABLE.error(path=str(self._state_path)) from exc
         if state.version != STATE_VERSION:

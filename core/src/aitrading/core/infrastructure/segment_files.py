@@ -7,7 +7,6 @@ moved aside, never deleted.
 
 import contextlib
 import errno
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -17,21 +16,22 @@ from typing import Final
 from uuid import UUID
 
 from aitrading.core.infrastructure.files import BINARY, PRIVATE_FILE_MODE, sync_folder
+from aitrading.core.infrastructure.segment_codecs import (
+    HEAD_BYTES,
+    ClearCodec,
+    Ending,
+    Intact,
+    SealedCodec,
+    ends_of,
+    intact_part,
+    name_of,
+)
 from aitrading.core.infrastructure.spool_errors import SPOOL_DISK_FULL, SPOOL_FAILED
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.protocol.segment import (
-    HEADER_BYTES,
-    SEAL_BYTES,
-    Buffer,
-    Scan,
-    Seal,
-    SegmentHeader,
-    decode_header,
-    encode_record,
-    encode_seal,
-    read_seal,
-    scan,
-)
+from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
+from aitrading.core.protocol.sealed_segment import decode_sealed_header, is_sealed_segment
+from aitrading.core.protocol.segment import SEAL_BYTES, Buffer, SegmentHeader
+from aitrading.core.security.file_sealing import FILE_KEY_MISSING, FileKeys
 
 SUFFIX: Final = ".seg"
 TORN_SUFFIX: Final = ".torn"
@@ -76,31 +76,32 @@ class SegmentWriter:
     mistake unsynced bytes for durable ones.
     """
 
-    def __init__(self, path: Path, header: SegmentHeader, descriptor: int, sync: Sync) -> None:
+    def __init__(
+        self, path: Path, codec: SealedCodec | ClearCodec, descriptor: int, sync: Sync
+    ) -> None:
         self.path = path
-        self.header = header
-        self.end_bytes = HEADER_BYTES
+        self.header = codec.header
+        self.end_bytes = codec.header_bytes
         self.records = 0
+        self._codec = codec
         self._descriptor = descriptor
         self._sync = sync
-        self._seed = header.seed
-        self._digest = hashlib.sha256(header.encode())
 
     @classmethod
     def create(
-        cls, folder: Path, header: SegmentHeader, *, sync: Sync, preallocate_bytes: int
+        cls, folder: Path, codec: SealedCodec, *, sync: Sync, preallocate_bytes: int
     ) -> "SegmentWriter":
         """Create the file and make its existence durable."""
-        path = folder / segment_name(header.segment_id)
+        path = folder / segment_name(codec.header.segment_id)
         with explained(folder):
             descriptor = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | BINARY, PRIVATE_FILE_MODE
             )
-            writer = cls(path, header, descriptor, sync)
+            writer = cls(path, codec, descriptor, sync)
             try:
                 if preallocate_bytes and sys.platform == "linux":
                     os.posix_fallocate(descriptor, 0, preallocate_bytes)
-                _write_at(descriptor, header.encode(), 0)
+                _write_at(descriptor, codec.encode_header(), 0)
                 sync(descriptor)
                 sync_folder(folder)
             except BaseException:
@@ -110,15 +111,23 @@ class SegmentWriter:
         return writer
 
     @classmethod
-    def reopen(cls, found: "OpenSegment", *, sync: Sync) -> "SegmentWriter":
+    def reopen(cls, found: "OpenSegment", keys: FileKeys, *, sync: Sync) -> "SegmentWriter":
         """Go on with the segment that recovery found open."""
+        content = found.content
+        codec = (
+            SealedCodec.of(content, keys) if is_sealed_segment(content) else ClearCodec(content)
+        )
         with explained(found.path.parent):
             descriptor = os.open(found.path, os.O_RDWR | BINARY)
-        writer = cls(found.path, found.header, descriptor, sync)
-        writer.end_bytes = len(found.content)
+        writer = cls(found.path, codec, descriptor, sync)
+        writer.end_bytes = len(content)
         writer.records = found.records
-        writer._digest = hashlib.sha256(found.content)
         return writer
+
+    @property
+    def in_the_clear(self) -> bool:
+        """An older version began it: it is to be completed, not to be appended to."""
+        return isinstance(self._codec, ClearCodec)
 
     @property
     def next_position(self) -> int:
@@ -127,27 +136,20 @@ class SegmentWriter:
 
     def append(self, records: list[tuple[int, Buffer]]) -> int:
         """Write records (kind, payload) and sync once; tells how many bytes that were."""
-        parts: list[Buffer] = []
-        for index, (kind, payload) in enumerate(records, start=self.records):
-            parts += encode_record(payload, kind=kind, index=index, seed=self._seed)
-        blob = b"".join(parts)
+        assert isinstance(self._codec, SealedCodec)  # noqa: S101 - others are completed only
+        blob = self._codec.encode(records, self.records)
         self._append(blob)
         self.records += len(records)
         return len(blob)
 
     def seal(self, sealed_ns: int) -> SealedSegment:
         """Complete the segment; nothing can be appended afterwards."""
-        seal = Seal(
-            records=self.records,
-            content_bytes=self.end_bytes,
-            sealed_ns=sealed_ns,
-            sha256=self._digest.digest(),
-        )
-        self._append(encode_seal(seal, seed=self._seed))
+        self._append(self._codec.encode_seal(self.records, self.end_bytes, sealed_ns))
         with explained(self.path.parent):
             os.ftruncate(self._descriptor, self.end_bytes)
         self.close()
-        return sealed_segment(self.path, self.header, seal, self.end_bytes)
+        ending = Ending(records=self.records, sealed_ns=sealed_ns)
+        return sealed_segment(self.path, self.header, ending, self.end_bytes)
 
     def close(self) -> None:
         """Let go of the file; what was appended stays."""
@@ -164,7 +166,6 @@ class SegmentWriter:
                 os.ftruncate(self._descriptor, self.end_bytes)
                 raise
         self.end_bytes += len(blob)
-        self._digest.update(blob)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,19 +194,21 @@ class Recovery:
     """Files that are damaged where no crash can damage them, now `*.corrupt`."""
 
 
-def recover(folder: Path, *, sync: Sync, now_ns: int) -> Recovery:
+def recover(folder: Path, keys: FileKeys, *, sync: Sync, now_ns: int) -> Recovery:
     """Bring a folder into order after whatever happened to its last owner.
 
     Needs no free space. Reads the newest segment whole and of the others header and seal only:
-    `read_segment` checks the rest when it is used.
+    `read_segment` checks the rest when it is used. What is torn shows without a key; but with
+    segments whose file key is not here it raises `FILE_KEY_MISSING` before it changes anything.
     """
     with explained(folder):
-        return _Recoverer(folder, sync, now_ns).run()
+        return _Recoverer(folder, keys, sync, now_ns).run()
 
 
 class _Recoverer:
-    def __init__(self, folder: Path, sync: Sync, now_ns: int) -> None:
+    def __init__(self, folder: Path, keys: FileKeys, sync: Sync, now_ns: int) -> None:
         self._folder = folder
+        self._keys = keys
         self._sync = sync
         self._now_ns = now_ns
         self._sealed: list[SealedSegment] = []
@@ -215,6 +218,8 @@ class _Recoverer:
 
     def run(self) -> Recovery:
         paths = sorted(self._folder.glob(f"*{SUFFIX}"))
+        for path in paths:
+            self._require_key(path)
         for path in paths:
             self._visit(path, is_newest=path == paths[-1])
         next_position, spool = 1, None
@@ -235,39 +240,53 @@ class _Recoverer:
             quarantined=tuple(self._quarantined),
         )
 
+    def _require_key(self, path: Path) -> None:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        try:
+            header = decode_sealed_header(head)
+        except AitradingError:
+            return  # in the clear, or damaged, which is for later to find
+        self._keys.require(header.key_id, what=name_of(header))
+
     def _visit(self, path: Path, *, is_newest: bool) -> None:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(HEADER_BYTES)
+            head = file.read(HEAD_BYTES)
             file.seek(max(0, size - SEAL_BYTES))
             tail = file.read(SEAL_BYTES)
         if not any(head) and not any(path.read_bytes()):
             path.unlink()  # created, and the machine stopped before the header was on disk
             return
         try:
-            header = decode_header(head)
-            seal = read_seal(header, tail, size)
+            header, seal = ends_of(head, tail, size, self._keys)
+            if header.segment_id != _id_of(path):
+                raise SEGMENT_CORRUPT.error(offset=16, reason="it is another segment's file")
             if seal is not None:
                 self._sealed.append(sealed_segment(path, header, seal, size))
                 return
             data = path.read_bytes()
-            found = scan(data)
-        except AitradingError:
+            found = intact_part(data)
+        except AitradingError as exc:
+            if exc.spec is FILE_KEY_MISSING:  # which is no damage
+                raise
             self._quarantined.append(set_aside(path, CORRUPT_SUFFIX))
             return
         self._cut(path, data, found.end)
         self._complete(path, data[: found.end], found, is_newest=is_newest)
 
-    def _complete(self, path: Path, content: bytes, found: Scan, *, is_newest: bool) -> None:
-        header = found.header
+    def _complete(self, path: Path, content: bytes, found: Intact, *, is_newest: bool) -> None:
         if found.seal is not None:
-            self._sealed.append(sealed_segment(path, header, found.seal, found.end))
+            self._sealed.append(sealed_segment(path, found.header, found.seal, found.end))
             return
-        opened = OpenSegment(path=path, header=header, records=len(found.records), content=content)
+        opened = OpenSegment(
+            path=path, header=found.header, records=found.records, content=content
+        )
         if is_newest:
             self._open = opened
         elif found.records:
-            self._sealed.append(SegmentWriter.reopen(opened, sync=self._sync).seal(self._now_ns))
+            writer = SegmentWriter.reopen(opened, self._keys, sync=self._sync)
+            self._sealed.append(writer.seal(self._now_ns))
         else:
             path.unlink()
 
@@ -283,7 +302,7 @@ class _Recoverer:
             self._sync(file.fileno())
 
 
-def sealed_segment(path: Path, header: SegmentHeader, seal: Seal, size: int) -> SealedSegment:
+def sealed_segment(path: Path, header: SegmentHeader, seal: Ending, size: int) -> SealedSegment:
     """Describe a complete segment."""
     return SealedSegment(
         spool=header.spool,

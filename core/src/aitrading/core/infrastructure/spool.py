@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from aitrading.core.infrastructure.files import make_private_folder, sync_data, try_lock
+from aitrading.core.infrastructure.segment_codecs import open_segment
 from aitrading.core.infrastructure.segment_files import (
     Recovery,
     SealedSegment,
@@ -46,8 +47,8 @@ from aitrading.core.protocol.segment import (
     Buffer,
     Record,
     record_bytes,
-    verify_segment,
 )
+from aitrading.core.security.file_sealing import FileKeys
 
 LOCK_NAME: Final = "spool.lock"
 __all__ = ["SealedSegment", "Spool", "SpoolLimits", "SpoolStatistics"]
@@ -66,7 +67,13 @@ class Spool:
     """
 
     def __init__(
-        self, store: SpoolStore, recovery: Recovery, limits: SpoolLimits, clock: Clock, lock: int
+        self,
+        store: SpoolStore,
+        recovery: Recovery,
+        limits: SpoolLimits,
+        clock: Clock,
+        lock: int,
+        keys: FileKeys,
     ) -> None:
         self.on_durable: Callable[[int], None] = _ignore
         """Called with the new `durable_position` after each group."""
@@ -77,6 +84,7 @@ class Spool:
         self._limits = limits
         self._clock = clock
         self._lock = lock
+        self._keys = keys
         self._loop = asyncio.get_running_loop()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._shelf = SealedShelf(recovery.sealed)
@@ -103,9 +111,13 @@ class Spool:
         limits: SpoolLimits,
         clock: Clock,
         ids: IdFactory,
+        keys: FileKeys,
         sync: Sync = sync_data,
     ) -> Self:
-        """Recover what the folder holds and go on after it; raises `SPOOL_IN_USE`.
+        """Recover what the folder holds and go on after it.
+
+        Raises `SPOOL_IN_USE`, or `FILE_KEY_MISSING` when segments here were sealed under a file
+        key that `keys` has not; nothing is changed then.
 
         `sync` is how a file's bytes reach the disk; only a test that wants to lose data changes it.
         """
@@ -114,7 +126,9 @@ class Spool:
         if lock is None:
             raise SPOOL_IN_USE.error(folder=str(folder))
         try:
-            recovery = await asyncio.to_thread(recover, folder, sync=sync, now_ns=clock.now_ns())
+            recovery = await asyncio.to_thread(
+                recover, folder, keys, sync=sync, now_ns=clock.now_ns()
+            )
             store = SpoolStore(
                 folder=folder,
                 spool=recovery.spool or ids.new(),
@@ -123,8 +137,9 @@ class Spool:
                 preallocate=limits.preallocate,
                 clock=clock,
                 sync=sync,
+                keys=keys,
             )
-            return cls(store, recovery, limits, clock, lock)
+            return cls(store, recovery, limits, clock, lock, keys)
         except BaseException:
             os.close(lock)
             raise
@@ -230,8 +245,11 @@ class Spool:
             await self._shelf.changed()
 
     async def read_segment(self, segment: SealedSegment) -> bytes:
-        """A complete segment's bytes, checked; raises `SEGMENT_CORRUPT`."""
-        return await asyncio.to_thread(_read_checked, segment)
+        """A complete segment, opened and checked, as a v1 segment: always the same bytes.
+
+        Raises `SEGMENT_CORRUPT`, or `FILE_KEY_MISSING` when its file key is gone.
+        """
+        return await asyncio.to_thread(_read_checked, segment, self._keys)
 
     async def read(self, position: int, max_bytes: int = READ_BYTES) -> list[Record]:
         """Durable records from a position on (some, at least one); empty when there are none.
@@ -384,14 +402,13 @@ def _require_small(payloads: Sequence[Buffer]) -> None:
         raise SEGMENT_RECORD_TOO_LARGE.error(size_bytes=largest, limit_bytes=RECORD_BYTES_MAX)
 
 
-def _read_checked(segment: SealedSegment) -> bytes:
+def _read_checked(segment: SealedSegment, keys: FileKeys) -> bytes:
     try:
         data = segment.path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise SEGMENT_CORRUPT.error(offset=0, reason=reason) from error
-    verify_segment(data)
-    return data
+    return open_segment(data, keys)
 
 
 def _ignore(_: object) -> None:

@@ -10,6 +10,12 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from aitrading.core.infrastructure.files import sync_folder
+from aitrading.core.infrastructure.segment_codecs import (
+    FRAME_BYTES,
+    HEAD_BYTES,
+    SealedCodec,
+    reader_of,
+)
 from aitrading.core.infrastructure.segment_files import (
     CORRUPT_SUFFIX,
     Recovery,
@@ -23,16 +29,15 @@ from aitrading.core.infrastructure.spool_errors import SPOOL_POSITION_UNKNOWN
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
+from aitrading.core.protocol.sealed_segment import FRAME_OVERHEAD_BYTES
 from aitrading.core.protocol.segment import (
-    HEADER_BYTES,
     SEAL_BYTES,
     Buffer,
     Record,
     SegmentHeader,
-    decode_header,
-    read_records,
     record_bytes,
 )
+from aitrading.core.security.file_sealing import FileKeys
 
 CURSORS_MAX: Final = 16
 """Reading places remembered, so that reading on does not start at a segment's beginning."""
@@ -64,6 +69,7 @@ class SpoolStore:
         preallocate: bool,
         clock: Clock,
         sync: Sync,
+        keys: FileKeys,
     ) -> None:
         self._folder = folder
         self._spool = spool
@@ -74,7 +80,10 @@ class SpoolStore:
         self._sealed = list(recovery.sealed)
         self._next_segment_id = recovery.next_segment_id
         self._next_position = recovery.next_position
-        self._writer = SegmentWriter.reopen(recovery.open, sync=sync) if recovery.open else None
+        self._keys = keys
+        self._writer = (
+            SegmentWriter.reopen(recovery.open, keys, sync=sync) if recovery.open else None
+        )
         self._doomed: list[SealedSegment] = []
         self._cursors: OrderedDict[tuple[Path, int], tuple[int, int]] = OrderedDict()
 
@@ -158,19 +167,20 @@ class SpoolStore:
         if position >= self._next_position:
             return []
         place = self._place(position)
-        offset, at = self._cursors.pop((place.path, position), (HEADER_BYTES, place.first))
         with explained(self._folder), place.path.open("rb") as file:
-            header = decode_header(file.read(HEADER_BYTES))
+            reader = reader_of(file.read(HEAD_BYTES), self._keys)
+            start = (reader.header_bytes, place.first)
+            offset, at = self._cursors.pop((place.path, position), start)
             while offset < place.content_bytes:
                 file.seek(offset)
                 piece = file.read(min(max_bytes, place.content_bytes - offset))
-                found, used = read_records(piece, header, at)
-                if not used:
+                found = reader.read(piece, at, position)
+                if not found.used_bytes:
                     max_bytes *= 2
-                offset, at = offset + used, at + len(found)
+                offset, at = offset + found.used_bytes, at + found.taken
                 if at > position:
                     self._remember(place.path, at, offset)
-                    return [record for record in found if record.position >= position]
+                    return found.records
         raise SEGMENT_CORRUPT.error(offset=offset, reason="records are missing")
 
     def close(self) -> None:
@@ -179,11 +189,24 @@ class SpoolStore:
             self._writer.close()
 
     def _writer_with_room(self, payload_bytes: int, sealed: list[SealedSegment]) -> SegmentWriter:
-        size = record_bytes(payload_bytes) + SEAL_BYTES
+        size = record_bytes(payload_bytes) + FRAME_OVERHEAD_BYTES + SEAL_BYTES
         writer = self._writer
+        if writer and writer.in_the_clear:
+            return self._successor(writer, sealed)
         if writer and writer.records and writer.end_bytes + size > self._segment_bytes:
             self._roll(writer, sealed)
         return self._writer or self._create_writer()
+
+    def _successor(self, writer: SegmentWriter, sealed: list[SealedSegment]) -> SegmentWriter:
+        """A sealed segment behind the one that an older version left open."""
+        if writer.records:
+            self._roll(writer, sealed)
+            return self._create_writer()
+        fresh = self._create_writer()  # carries the counters before the old file goes
+        writer.close()
+        with explained(self._folder):
+            writer.path.unlink()
+        return fresh
 
     def _create_writer(self) -> SegmentWriter:
         header = SegmentHeader(
@@ -193,16 +216,23 @@ class SpoolStore:
             created_ns=self._clock.now_ns(),
         )
         self._writer = SegmentWriter.create(
-            self._folder, header, sync=self._sync, preallocate_bytes=self._preallocate_bytes
+            self._folder,
+            SealedCodec.new(header, self._keys),
+            sync=self._sync,
+            preallocate_bytes=self._preallocate_bytes,
         )
         self._next_segment_id += 1
         return self._writer
 
     def _fitting(self, records: list[tuple[int, Buffer]], start: int, used: int) -> int:
-        used += record_bytes(len(records[start][1])) + SEAL_BYTES
+        frame = record_bytes(len(records[start][1]))
+        used += frame + FRAME_OVERHEAD_BYTES + SEAL_BYTES
         stop = start + 1
         while stop < len(records):
-            used += record_bytes(len(records[stop][1]))
+            size = record_bytes(len(records[stop][1]))
+            used, frame = used + size, frame + size
+            if frame > FRAME_BYTES:
+                used, frame = used + FRAME_OVERHEAD_BYTES, size
             if used > self._segment_bytes:
                 break
             stop += 1

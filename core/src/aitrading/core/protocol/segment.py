@@ -55,12 +55,12 @@ class SegmentHeader:
     first_position: int
     created_ns: int
 
-    def encode(self) -> bytes:
+    def encode(self, *, version: int = SEGMENT_VERSION, header_bytes: int = HEADER_BYTES) -> bytes:
         """The 64 bytes at the start of the file."""
         packed = _HEADER.pack(
             MAGIC,
-            SEGMENT_VERSION,
-            HEADER_BYTES,
+            version,
+            header_bytes,
             0,
             self.segment_id,
             self.created_ns,
@@ -138,21 +138,30 @@ def encode_seal(seal: Seal, *, seed: int) -> bytes:
     return b"".join(encode_record(payload, kind=KIND_SEAL, index=seal.records, seed=seed))
 
 
-def decode_header(data: Buffer) -> SegmentHeader:
+def version_of(data: Buffer) -> int:
+    """Which version a file claims to be of; 0 for what is no segment."""
+    if len(data) < HEADER_BYTES or bytes(memoryview(data)[: len(MAGIC)]) != MAGIC:
+        return 0
+    return _HEADER.unpack_from(data)[1]
+
+
+def decode_header(
+    data: Buffer, *, version: int = SEGMENT_VERSION, header_bytes: int = HEADER_BYTES
+) -> SegmentHeader:
     """Read a header; raises `SEGMENT_CORRUPT` or `SEGMENT_VERSION_UNSUPPORTED`."""
     if len(data) < HEADER_BYTES:
         raise _corrupt(len(data), "the file is shorter than a header")
-    magic, version, header_bytes, flags, segment_id, created_ns, spool, first, rest, checksum = (
+    magic, found, size, flags, segment_id, created_ns, spool, first, rest, checksum = (
         _HEADER.unpack_from(data)
     )
     if magic != MAGIC:
         raise _corrupt(0, "this is not a spool segment")
     if zlib.crc32(memoryview(data)[: HEADER_BYTES - 4]) != checksum:
         raise _corrupt(HEADER_BYTES - 4, "the header's checksum is wrong")
-    if version != SEGMENT_VERSION or flags & _MUST_UNDERSTAND_SEGMENT:
-        what = f"segment version {version} with flags {flags:#010x}"
+    if found != version or flags & _MUST_UNDERSTAND_SEGMENT:
+        what = f"segment version {found} with flags {flags:#010x}"
         raise SEGMENT_VERSION_UNSUPPORTED.error(what=what)
-    if header_bytes != HEADER_BYTES or rest or not segment_id or not first:
+    if size != header_bytes or rest or not segment_id or not first:
         raise _corrupt(8, "the header contradicts itself")
     return SegmentHeader(
         spool=UUID(bytes=spool),

@@ -5,3 +5,4 @@ from typing import Final
 LINK_VERSION: Final = 1
 LINK_VERSIONS_SPOKEN: Final = (1,)
 SEGMENT_VERSION: Final = 1
+SEALED_SEGMENT_VERSION: Final = 2

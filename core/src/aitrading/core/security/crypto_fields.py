@@ -33,7 +33,7 @@ class FieldKey:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + bytes(self._cipher.encrypt(nonce, plain, bound_to))
 
-    def open(self, sealed: bytes, *, bound_to: bytes) -> bytes | None:
+    def open(self, sealed: bytes | memoryview, *, bound_to: bytes) -> bytes | None:
         """What was sealed; None when anything about it is not as it was."""
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
             return None

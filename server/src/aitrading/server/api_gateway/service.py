@@ -49,6 +49,7 @@ from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.personal_data.file_keys import file_key_folder_of
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.service import field_keys_of, masters_of
 
@@ -64,6 +65,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_authority)
     manager.provide(field_keys_of)
     manager.provide(masters_of)
+    manager.provide(file_key_folder_of)
     manager.provide(AuditTrail)
     manager.provide(FieldKeyEndpoints)
     manager.provide(_identity)

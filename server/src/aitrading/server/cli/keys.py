@@ -25,6 +25,7 @@ class Rotation(msgspec.Struct):
 
     number: int
     rewrapped: int
+    file_key: int
 
 
 @click.group()
@@ -49,12 +50,15 @@ def list_keys(*, as_json: bool, home: Path) -> None:
 @json_option
 @home_option
 def rotate(*, as_json: bool, home: Path) -> None:
-    """Make a new master key and wrap every organisation's key with it. Nothing stops meanwhile.
+    """Make a new master key and a new file key. Nothing stops meanwhile.
+
+    Every organisation's key is wrapped with the new master key. Files written from here on are
+    sealed under the new file key; older ones stay readable under theirs, which are kept.
 
     Make a backup afterwards: an older one needs the older key, which it contains.
     """
     done = Host(home).post("keys/rotate", {}, Rotation)
-    show_answer(done, as_json=as_json, fields=("number", "rewrapped"))
+    show_answer(done, as_json=as_json, fields=("number", "rewrapped", "file_key"))
     if not as_json:
         click.echo(
             "Make a backup now: an older one cannot open what is written from here on.", err=True

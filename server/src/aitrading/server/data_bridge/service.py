@@ -12,6 +12,7 @@ from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
+from aitrading.core.security.file_sealing import FileKeys
 from aitrading.server.data_bridge.announcer import Announcer
 from aitrading.server.data_bridge.call_sites import (
     ALL_CALL_SITES,
@@ -41,6 +42,7 @@ from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.personal_data.file_keys import file_keys_of
 
 MIB: Final = 1024 * 1024
 DATABASE: Final = "database-service"
@@ -53,6 +55,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_database, provides=TickStore)
     manager.provide(_identity, provides=DeviceRegister)
     manager.provide(_spool_folder)
+    manager.provide(file_keys_of)
     manager.provide(_spool)
     manager.provide(_streams)
     manager.provide(TickIngest)
@@ -94,7 +97,7 @@ async def _identity(
 
 
 async def _spool(
-    folder: SpoolFolder, settings: BridgeSettings, clock: Clock, ids: IdFactory
+    folder: SpoolFolder, keys: FileKeys, settings: BridgeSettings, clock: Clock, ids: IdFactory
 ) -> AsyncGenerator[Spool]:
     limits = SpoolLimits(
         limit_bytes=settings.spool_limit_mb * MIB,
@@ -103,7 +106,8 @@ async def _spool(
         small_bytes=settings.small_segment_kb << 10,
         small_age_ms=settings.small_segment_age_ms,
     )
-    async with await Spool.open(folder, limits=limits, clock=clock, ids=ids) as spool:
+    opened = await Spool.open(folder, limits=limits, clock=clock, ids=ids, keys=keys)
+    async with opened as spool:
         yield spool
 
 

@@ -7,6 +7,7 @@ from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.db_security_manager import Store, accept_url
+from aitrading.core.security.file_sealing import FileKeys
 from aitrading.server.database_service.audit.endpoints import AuditEndpoints
 from aitrading.server.database_service.audit.trail import AuditGauge, AuditReader
 from aitrading.server.database_service.backups.book import BackupBook
@@ -109,6 +110,7 @@ from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.tenant_settings import TenantSettings
 from aitrading.server.kit.user_subscriptions import UserSubscriptions
 from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.personal_data.file_keys import file_keys_of
 from aitrading.server.personal_data.service import field_keys_of
 
 NAME: Final = "database-service"
@@ -134,6 +136,7 @@ def _providers(manager: ImportManager) -> None:
         _pool,
         runner_of,
         field_keys_of,
+        file_keys_of,
         _clickhouse,
         _port,
         _schema,
@@ -277,9 +280,11 @@ def _valkey(bundle: ServiceBundle, settings: CacheSettings, stores: StoreSetting
     return ValkeyClient(bundle.valkey, used=not in_process(settings, stores))
 
 
-def _quarantine(bundle: ServiceBundle, settings: QuarantineSettings, clock: Clock) -> Quarantine:
+def _quarantine(
+    bundle: ServiceBundle, keys: FileKeys, settings: QuarantineSettings, clock: Clock
+) -> Quarantine:
     return Quarantine(
-        bundle.home / QUARANTINE_FOLDER, limit_bytes=settings.limit_mb << 20, clock=clock
+        bundle.home / QUARANTINE_FOLDER, keys, limit_bytes=settings.limit_mb << 20, clock=clock
     )
 
 

@@ -124,6 +124,8 @@ class ServiceBundle(msgspec.Struct, frozen=True, kw_only=True):
     """Public keys (JWKS) that verify user access tokens."""
     field_keys: Path | None = None
     """Folder of the master keys of personal data, for the services that read or seal some."""
+    file_keys: Path | None = None
+    """Folder of the file keys, for the services that write files with customers' data."""
     websocket_socket: Path | None = None
     postgres: dict[str, PostgresAccess] = {}
     """Logins by role: `migrator`, `database`, `identity`, `trading`."""

@@ -1,4 +1,7 @@
-"""Master keys of personal data: files in `keys/fields`, one per rotation, never in the database."""
+"""Master keys: files in a folder below `keys/`, one per rotation, apart from what they protect.
+
+`keys/fields` wraps the keys of personal data, `keys/files` those of files (`file_keys`).
+"""
 
 import re
 from pathlib import Path
@@ -18,6 +21,7 @@ class MasterFolder:
     """The folder, read anew by whoever meets a number that it does not know yet."""
 
     def __init__(self, folder: Path, *, environment: str) -> None:
+        self._name = folder.name
         self._provider = LocalKeyProvider(folder, environment=environment)
 
     def make_first(self) -> None:
@@ -36,6 +40,10 @@ class MasterFolder:
         found = (_NAME.fullmatch(name) for name in self._provider.names())
         return sorted(int(match[1]) for match in found if match is not None)
 
+    def in_order(self) -> list[Secret[bytes]]:
+        """Every key, the oldest first; raises what `load` raises."""
+        return [self._load(number) for number in self.numbers() or [1]]
+
     def load(self) -> MasterKeys:
         """Every master key; raises `KEY_MISSING` without any, `KEY_EXPOSED` for a readable one."""
         numbers = self.numbers() or [1]
@@ -44,7 +52,7 @@ class MasterFolder:
     def _load(self, number: int) -> Secret[bytes]:
         key = self._provider.load(_file(number))
         if len(key.reveal()) != FIELD_KEY_BYTES:
-            expected = f"{FIELD_KEY_BYTES} bytes in {FOLDER}/{_file(number)}"
+            expected = f"{FIELD_KEY_BYTES} bytes in {self._name}/{_file(number)}"
             raise KEY_INVALID.error(expected=expected)
         return key
 

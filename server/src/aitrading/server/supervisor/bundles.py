@@ -21,6 +21,7 @@ from aitrading.server.kit.bundle import (
     ValkeyAccess,
     encode_bundle,
 )
+from aitrading.server.personal_data.file_keys import FILES_FOLDER
 from aitrading.server.personal_data.masters import FOLDER
 from aitrading.server.supervisor.home import Home
 
@@ -41,6 +42,8 @@ class ServiceNeeds:
     websocket: bool = False
     personal_data: bool = False
     """Whether it reads or seals personal data and so gets the keys."""
+    file_keys: bool = False
+    """Whether it writes sealed files, or rotates their keys."""
 
 
 SERVICES = (
@@ -51,6 +54,7 @@ SERVICES = (
         port_setting="database_service",
         postgres_roles=("migrator", "database"),
         personal_data=True,
+        file_keys=True,
         analysis=True,
     ),
     ServiceNeeds(
@@ -60,6 +64,7 @@ SERVICES = (
         port_setting="api_gateway",
         postgres_roles=("identity",),
         personal_data=True,
+        file_keys=True,
     ),
     ServiceNeeds(
         name="data-bridge",
@@ -67,6 +72,7 @@ SERVICES = (
         depends_on=("nats", "api-gateway"),
         port_setting="data_bridge",
         websocket=True,
+        file_keys=True,
     ),
     ServiceNeeds(
         name="trading-engine",
@@ -150,6 +156,7 @@ class BundleWriter:
             control_fd=CONTROL_FD,
             websocket_socket=home.run / f"{needs.name}-ws.sock" if needs.websocket else None,
             field_keys=home.keys / FOLDER if needs.personal_data else None,
+            file_keys=home.keys / FILES_FOLDER if needs.file_keys else None,
             postgres={role: stores.postgres(role) for role in needs.postgres_roles},
             valkey=stores.valkey(needs.name),
             nats=stores.nats(needs.name),

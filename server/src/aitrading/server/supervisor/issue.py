@@ -14,6 +14,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.authority.installation import initialise
+from aitrading.server.personal_data.file_keys import FILES_FOLDER, FileKeyFolder
 from aitrading.server.personal_data.masters import FOLDER, MasterFolder
 from aitrading.server.supervisor.admin_client import failure_of
 from aitrading.server.supervisor.home import Home
@@ -34,6 +35,7 @@ def main(occasion: str, home: str, environment: str, *names: str) -> int:
             environment=environment,
         )
         MasterFolder(place.keys / FOLDER, environment=environment).make_first()
+        FileKeyFolder(place.keys / FILES_FOLDER, environment=environment).make_first()
         write = authority.renew_service if occasion == RENEW else authority.write_service
         for name in names:
             write(name, place.bundles)

@@ -10,6 +10,7 @@ from aitrading.server.authority.key_provider import LocalKeyProvider
 from aitrading.server.database_service.postgres_schema import postgres_runner
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.migrations import MigrationRunner
+from aitrading.server.personal_data.file_keys import FILES_FOLDER, FileKeyFolder
 from aitrading.server.personal_data.masters import FOLDER
 
 DEVELOPMENT: Final = "development"
@@ -23,6 +24,12 @@ def write_masters(keys: Path) -> Path:
     if not provider.names():
         provider.store("master-0001.key", MASTER)
     return keys / FOLDER
+
+
+def write_file_keys(keys: Path) -> Path:
+    """Make the file keys of a home of tests, once; gives the folder for its bundle."""
+    FileKeyFolder(keys / FILES_FOLDER, environment=DEVELOPMENT).make_first()
+    return keys / FILES_FOLDER
 
 
 def runner_for(access: PostgresAccess, release: str = "test") -> MigrationRunner:

@@ -37,7 +37,7 @@ from aitrading.server.kit.bundle import (
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.service_control import GO
 from aitrading.server.kit.service_runner import BUNDLE_VARIABLE
-from aitrading.server.testing.personal_data import write_masters
+from aitrading.server.testing.personal_data import write_file_keys, write_masters
 
 END_TIMEOUT_S: Final = 20.0
 HTTP_OK: Final = 200
@@ -144,6 +144,7 @@ class ServiceWorld:
             service_keys=self.authority.service_keys_file,
             user_keys=self.authority.user_keys_file,
             field_keys=write_masters(self.home / "keys"),
+            file_keys=write_file_keys(self.home / "keys"),
         )
         return msgspec.structs.replace(plain, **changes)
 

@@ -14,6 +14,7 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.tenancy import PLATFORM
+from aitrading.server.personal_data.file_keys import FileKeyFolder
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.masters import MasterFolder
 
@@ -34,17 +35,25 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     rewrapped: int
+    file_key: int
+    """The new file key: the spool's next segment and the next quarantined one are under it."""
 
 
 class FieldKeyEndpoints:
     """Shows and changes what wraps the organisations' keys."""
 
     def __init__(
-        self, pool: PostgresPool, keys: FieldKeys, masters: MasterFolder, audit: AuditTrail
+        self,
+        pool: PostgresPool,
+        keys: FieldKeys,
+        masters: MasterFolder,
+        files: FileKeyFolder,
+        audit: AuditTrail,
     ) -> None:
         self._pool = pool
         self._keys = keys
         self._masters = masters
+        self._files = files
         self._audit = audit
 
     @endpoint("GET", f"{ADMIN_PATH}/keys", access=ADMIN, answer=list[MasterKey])
@@ -70,10 +79,11 @@ class FieldKeyEndpoints:
 
     @endpoint("POST", f"{ADMIN_PATH}/keys/rotate", access=ADMIN, answer=Rotation)
     async def rotate(self, call: Call) -> Rotation:
-        """Make a new master key and wrap every organisation's key with it.
+        """Make a new master key, wrap every organisation's key with it, and make a new file key.
 
         Every key is opened first: with one that cannot be, nothing is changed. Sealed values stay
-        as they are. Interrupted, it has wrapped some; repeated, it wraps all.
+        as they are, and so do sealed files, whose older keys stay. Interrupted, it has wrapped
+        some; repeated, it wraps all.
         """
         del call
         async for tenant in self._tenants():
@@ -82,7 +92,7 @@ class FieldKeyEndpoints:
         number, rewrapped = self._masters.add(), 0
         async for tenant in self._tenants():
             rewrapped += await self._rewrap(tenant, number)
-        return Rotation(number=number, rewrapped=rewrapped)
+        return Rotation(number=number, rewrapped=rewrapped, file_key=self._files.add())
 
     async def _rewrap(self, tenant: TenantId, number: int) -> bool:
         async with self._pool.tenant_tx(tenant) as tx:

@@ -9,16 +9,18 @@ import msgspec
 
 from aitrading.core.kit.clock import Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.file_sealing import FileKeys
 
 FILES_MAX: Final = 1_000
 """Most segments kept; a folder with more is a sign that nobody looks."""
 
 
 class Quarantine:
-    """A bounded folder of segments with a note of what is wrong with each."""
+    """A bounded folder of sealed segments with a note, in the clear, of what is wrong with each."""
 
-    def __init__(self, folder: Path, *, limit_bytes: int, clock: Clock) -> None:
+    def __init__(self, folder: Path, keys: FileKeys, *, limit_bytes: int, clock: Clock) -> None:
         self._folder = folder
+        self._keys = keys
         self._limit_bytes = limit_bytes
         self._clock = clock
 
@@ -49,7 +51,7 @@ class Quarantine:
             "set_aside": rfc3339_of_ns(self._clock.now_ns()),
         }
         _write_private(self._folder / f"{name}.json", msgspec.json.encode(note))
-        _write_private(target, body)
+        _write_private(target, self._keys.seal(body, name=name))
         return True
 
 
