@@ -17,6 +17,8 @@ LOGIN: Final = "73519924680135"
 BROKER: Final = "CanaryBroker-Live"
 """Not personal; kept in the clear, it proves that the search finds what is there."""
 HIDDEN: Final = (USER, SHOWN, DEVICE, ACCOUNT, LOGIN)
+TRADED: Final = (b"EURUSD", b"GBPUSD", b"XAUUSD", b"broker")
+"""In every journal of the demo's client, sealed; in the clear it would be found."""
 TOLD_ON_PURPOSE: Final = ("clients",)
 """A demo's clients stand for other machines: what they keep is theirs."""
 
@@ -39,6 +41,12 @@ def holders(home: Path, text: str) -> list[str]:
             if any(data.find(spelling) >= 0 for spelling in spellings):
                 found.append(str(path.relative_to(home)))
     return found
+
+
+def kept_of_ticks(home: Path) -> list[Path]:
+    """Every file in which the server or the demo's client keeps ticks on their way."""
+    folders = [home / "spool", home / "quarantine", *home.glob("clients/*/journal")]
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 def lived(platform: Platform) -> None:
@@ -69,3 +77,10 @@ def test_nothing_that_a_platform_writes_tells_a_name(own_platform: Platform) -> 
     assert own_platform.stop() == 0
     assert holders(home, BROKER), "the search itself is blind"
     assert {text: holders(home, text) for text in HIDDEN} == {text: [] for text in HIDDEN}
+    kept = kept_of_ticks(home)
+    assert {"spool", "clients"} <= {path.relative_to(home).parts[0] for path in kept}
+    assert {path.name: path.read_bytes()[8:10] for path in kept if path.suffix == ".seg"} == {
+        path.name: b"\x02\x00" for path in kept if path.suffix == ".seg"
+    }
+    told = [path.name for path in kept for text in TRADED if text in path.read_bytes()]
+    assert not told, "a file on the way of ticks tells broker or symbol"

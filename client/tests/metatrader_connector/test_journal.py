@@ -1,5 +1,6 @@
 """The journal loses nothing and counts nothing twice, whenever the process ends."""
 
+import asyncio
 import json
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +22,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.file_sealing import is_sealed
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.file_keys import some_file_keys
 
@@ -35,6 +37,10 @@ async def opened(folder: Path, **limits: int) -> TickJournal:
     return await TickJournal.open(
         folder, identity=IDENTITY, limits=SpoolLimits(**limits), clock=CLOCK, ids=IDS, keys=KEYS
     )
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
 
 async def crash(journal: TickJournal) -> None:
@@ -186,3 +192,40 @@ async def test_gaps_are_written_down(home: Path) -> None:
     lines = (home / "gaps.jsonl").read_text().splitlines()
     assert [json.loads(line)["last_missing"] for line in lines] == [9, 9]
     await journal.close()
+
+
+@async_test
+async def test_nothing_in_the_folder_tells_broker_login_or_symbol(home: Path) -> None:
+    journal = await opened(home)
+    stream = await journal.open_stream(
+        broker="CanaryBroker", login=73519924, symbol="CANARYUSD", digits=5, second=1
+    )
+    await journal.append([taken(stream, rows(10))])
+    await journal.close()
+    written = await asyncio.to_thread(contents, home)
+    for text in (b"CanaryBroker", b"73519924", b"CANARYUSD", rows(1).tobytes()):
+        assert not any(text in data for data in written)
+    with pytest.raises(AitradingError) as refused:
+        await TickJournal.open(
+            home,
+            identity=IDENTITY,
+            limits=SpoolLimits(),
+            clock=CLOCK,
+            ids=IDS,
+            keys=some_file_keys(),
+        )
+    assert refused.value.code == "FILE_KEY_MISSING"
+
+
+@async_test
+async def test_a_state_of_an_older_version_is_read_and_sealed(home: Path) -> None:
+    journal = await opened(home)
+    stream = await stream_of(journal)
+    await journal.close()
+    state = home / "streams.json"
+    clear = KEYS.open(state.read_bytes(), name=f"{IDENTITY.device}/streams.json")
+    state.write_bytes(clear)
+    journal = await opened(home)
+    assert [one.id for one in journal.streams] == [stream.id]
+    await journal.close()
+    assert is_sealed(state.read_bytes())

@@ -36,6 +36,7 @@ from aitrading.server.kit.ingest_api import (
     segment_name,
 )
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.personal_data.file_keys import file_keys_of
 from aitrading.server.testing.engines import running_valkey
 from aitrading.server.testing.services import RunningService, ServiceWorld
 
@@ -217,7 +218,9 @@ async def test_a_damaged_segment_is_set_aside_and_others_go_on(
             assert caught.value.spec.http_status == 422
         assert (await stack.send(good)).inserted == 10
         kept = stack.world.home / "quarantine" / f"{name}.segment"
-        assert kept.read_bytes() == b"garbage"
+        assert b"garbage" not in kept.read_bytes()
+        keys = file_keys_of(stack.service.bundle)
+        assert keys.open(kept.read_bytes(), name=name) == b"garbage"
         assert kept.stat().st_mode & 0o777 == 0o600
         _, health = await stack.service.get("/health")
         assert health["ready"]
