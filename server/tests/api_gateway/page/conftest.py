@@ -62,6 +62,7 @@ class Backend:
         self.known: list[dict[str, Any]] = []
         self.audited: list[dict[str, Any]] = []
         self.auditable = True
+        self.connected: list[dict[str, Any]] | None = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def fail(self, service: str) -> None:
@@ -84,7 +85,7 @@ class Backend:
         self.view = example_view()
         self.healthy = self.streaming = self.answering = True
         self.limits = dict(LIMITS)
-        self.known = []
+        self.known, self.connected = [], []
         self.audited = []
         self.auditable = True
         self.token_is_old = False
@@ -100,6 +101,7 @@ class Backend:
                 *pages.routes(),
                 Route("/health/live", lambda _: Response("ok")),
                 Route("/api/v1/health", self._health),
+                Route("/api/v1/connections", self._connections),
                 Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/security-events", self._security),
@@ -116,6 +118,11 @@ class Backend:
         if not self.healthy:
             return _json(NO_ANSWER, 503)
         return _json(msgspec.structs.replace(self.view, now=stamp()))
+
+    async def _connections(self, _: Request) -> Response:
+        if self.connected is None:
+            return _json(NO_ANSWER, 503)
+        return _json({"items": self.connected})
 
     async def _quotes(self, _: Request) -> Response:
         return _json({"items": self.known, "limits": self.limits})

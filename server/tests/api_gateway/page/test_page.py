@@ -120,6 +120,29 @@ def test_what_is_old_or_missing_is_said(terminal: Page, backend: Any) -> None:
     expect(terminal.locator("#banner-problems")).to_contain_text("data-bridge has not answered")
 
 
+def test_who_is_connected_is_shown_and_how_old_that_is(terminal: Page, backend: Any) -> None:
+    expect(terminal.locator("#connections-note")).to_have_text("nobody")
+    link = {
+        "id": "1",
+        "kind": "link",
+        "name": "<b>desk</b>",
+        "since": backend.stamp(90),
+        "feeds": 4,
+    }
+    backend.connected = [{**link, "round_trip_ms": 12.345, "unconfirmed": 7}]
+    row = terminal.locator('#connections tr[data-key="1"]')
+    for field, text in (
+        ("name", "<b>desk</b>"),
+        ("kind", "link"),
+        ("round_trip_ms", "12.35"),
+        ("unconfirmed", "7"),
+    ):
+        expect(row.locator(f'[data-field="{field}"]')).to_have_text(text, timeout=15_000)
+    expect(row.locator('[data-field="age"]')).to_have_text(re.compile("1m"))
+    backend.connected = None
+    expect(terminal.locator("#connections-note")).to_contain_text("as of", timeout=15_000)
+
+
 def test_unknown_health_is_announced(terminal: Page, backend: Any) -> None:
     backend.healthy = False
     expect(terminal.locator("#banner-health")).to_contain_text("PLATFORM STATE UNKNOWN")

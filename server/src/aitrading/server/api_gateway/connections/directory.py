@@ -83,8 +83,10 @@ class ConnectionDirectory:
     async def of_tenant(self, tenant: TenantId) -> list[NamedConnection]:
         """The organisation's open connections, oldest first."""
         open_now = await self._open(tenant)
-        names = {one.device: one.name for one in await self._devices.list(tenant)}
-        names |= {one.id: one.name for one in await self._administration.users(str(tenant))}
+        devices = {one.device for one in open_now if one.device}
+        users = {one.user for one in open_now if one.user}
+        names = await self._devices.names(tenant, devices)
+        names |= await self._administration.names(tenant, users)
         return [_named(one, names) for one in open_now]
 
     async def end(self, tenant: TenantId, connection: UUID, *, actor: str) -> None:

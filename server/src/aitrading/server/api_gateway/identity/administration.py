@@ -1,6 +1,6 @@
 """What the administrator of the host may do: organisations, people, accounts."""
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
 from typing import Final, Literal
 from uuid import UUID
@@ -167,6 +167,15 @@ class Administration:
             rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
             fields = await opener_of(self._keys, tx)
         return by_name(msgspec.convert(opened_user(row, fields), User) for row in rows)
+
+    async def names(self, tenant: TenantId, users: Collection[UUID]) -> dict[UUID, str]:
+        """The names of some people of an organisation."""
+        if not users:
+            return {}
+        async with self._pool.tenant_read(tenant) as tx:
+            rows = await tx.fetch(_SQL["users_by_id"], [*users])
+            fields = await self._keys.of(tx)
+        return {row["id"]: opened_user(row, fields)["name"] for row in rows}
 
     async def reset_password(
         self, name: LoginName, chosen: str | None, *, actor: str

@@ -1,5 +1,6 @@
 """Devices: invited with a one-time code, enrolled with a key of their own, renewed, revoked."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -236,6 +237,15 @@ class Devices:
             rows = await tx.fetch(_SQL["list_devices"], LIST_LIMIT)
             fields = await opener_of(self._keys, tx)
         return by_name(_state(row, fields, tenant) for row in rows)
+
+    async def names(self, tenant: TenantId, devices: Collection[UUID]) -> dict[UUID, str]:
+        """The names of some of the tenant's devices."""
+        if not devices:
+            return {}
+        async with self._pool.tenant_read(tenant) as tx:
+            rows = await tx.fetch(_SQL["devices_by_id"], [*devices])
+            fields = await self._keys.of(tx)
+        return {row["id"]: opened_device(row, fields)["name"] for row in rows}
 
     async def revoke(self, tenant: TenantId, device: UUID, *, actor: str, reason: str) -> None:
         """End a device's right to connect, then tell everybody; repeating it tells again."""

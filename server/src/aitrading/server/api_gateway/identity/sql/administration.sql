@@ -22,6 +22,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7);
 SELECT id, name_sealed, display_name_sealed, role, state, created_at
   FROM identity.users ORDER BY id LIMIT $1;
 
+-- name: users_by_id
+SELECT id, name_sealed, display_name_sealed FROM identity.users WHERE id = ANY ($1);
+
 -- name: set_password
 UPDATE identity.users SET password_hash = $2 WHERE id = $1 RETURNING id;
 

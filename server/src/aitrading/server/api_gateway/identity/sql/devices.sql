@@ -31,6 +31,9 @@ SELECT id, name_sealed, state, public_key, certificate_sha256, certificate_ends_
 SELECT id, name_sealed, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
   FROM identity.devices ORDER BY id LIMIT $1;
 
+-- name: devices_by_id
+SELECT id, name_sealed FROM identity.devices WHERE id = ANY ($1);
+
 -- name: revoke_device
 UPDATE identity.devices SET state = 'revoked', revoked_at = $2
  WHERE id = $1 AND state <> 'revoked'

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { ChartPanel } from "./chart.js";
+import { Connections } from "./connections.js";
 import { log } from "./events.js";
 import { LIVE } from "./feed_state.js";
 import { age, clock } from "./format.js";
@@ -118,6 +119,7 @@ setInterval(showLink, 500);
 keepAlive(() => stream.renew());
 platform.start();
 new SecurityEvents().start();
+new Connections().start();
 stream.open();
 ask("/api/v1/quotes");
 log("page", `opened at ${clock(nowMs())} UTC`);
