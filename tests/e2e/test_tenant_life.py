@@ -34,7 +34,7 @@ def reads_of(platform: Platform, person: str) -> set[int]:
 
 def suspended(platform: Platform) -> None:
     wait_until(lambda: linked(platform), what="the device's link")
-    assert reads_of(platform, "demo/owner") == {200}
+    wait_until(lambda: reads_of(platform, "demo/owner") == {200}, what="stored ticks")
     assert reads_of(platform, "other/owner") <= {200, 404}
     assert platform.cli("tenant", "suspend", "demo").returncode == 0
     wait_until(

@@ -98,13 +98,13 @@ async def test_after_a_promotion_the_pool_goes_on_and_no_acknowledged_row_is_los
 ) -> None:
     async with migrated_cluster(tmp_path) as cluster, pool_of(cluster) as pool:
         replay, told = replay_of(pool), Outcomes()
-        first, second, _ = cluster.nodes
+        first = cluster.nodes[0]
         async with asyncio.TaskGroup() as group:
             writers = [group.create_task(told.write_for_ever(replay)) for _ in range(4)]
             await eventually(lambda: len(told.acknowledged) > 50, what="rows before the fault")
             await first.kill()
             before = len(told.acknowledged)
-            await cluster.promote(second)
+            second = await cluster.promote_newest()
             await eventually(
                 lambda: len(told.acknowledged) > before + 50, what="rows after it", timeout_s=60
             )
@@ -141,18 +141,18 @@ async def test_over_tls_a_promoted_server_with_a_foreign_certificate_is_not_trus
         access = cluster.access_over_tls("database", fronts, own.ca)
         async with pool_on(access) as pool:
             replay, told = replay_of(pool), Outcomes()
-            first, second, _ = cluster.nodes
             async with asyncio.TaskGroup() as group:
                 writers = [group.create_task(told.write_for_ever(replay)) for _ in range(2)]
                 await eventually(lambda: len(told.acknowledged) > 20, what="rows over TLS")
-                fronts[1].show(foreign)
-                await first.kill()
-                await cluster.promote(second)
+                for front in fronts[1:]:
+                    front.show(foreign)
+                await cluster.nodes[0].kill()
+                new = await cluster.promote_newest()
                 await eventually(
                     lambda: refused_with(pool, "DATABASE_SERVER_UNTRUSTED"), what="the refusal"
                 )
                 before = len(told.acknowledged)
-                fronts[1].show(own)
+                fronts[cluster.nodes.index(new)].show(own)
                 await eventually(
                     lambda: len(told.acknowledged) > before + 20, what="rows", timeout_s=60
                 )

@@ -41,10 +41,12 @@ CLUSTER = "SELECT system_identifier FROM pg_control_system()"
 
 async def split(cluster: RunningCluster) -> None:
     """The second was promoted, the third follows it, and the first is back as a primary."""
-    first, second, third = cluster.nodes
+    first = cluster.nodes[0]
     await runner_for(cluster.access("migrator")).apply()
     await first.kill()
-    await cluster.promote(second)
+    second = await cluster.promote_newest()
+    (third,) = (node for node in cluster.nodes if node not in (first, second))
+    cluster.nodes[:] = first, second, third
     await second.ask("CHECKPOINT")
 
     async def third_knows() -> bool:

@@ -18,6 +18,7 @@ import msgspec
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.engines.base import wait_until_ready
 from aitrading.server.engines.binaries import postgres_binary
 from aitrading.server.engines.files import write_private
@@ -38,6 +39,11 @@ from aitrading.server.testing.postgres_tls_front import PostgresTlsFront, tls_fr
 NODES: Final = 3
 LOOPBACK: Final = "127.0.0.1"
 SYNCHRONOUS: Final = "ANY 1 (*)"
+NOT_RECEIVING: Final = (
+    "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')"
+)
+"""Whether a standby took in the last byte of its dead primary."""
+RECEIVED: Final = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
 COPY_TIMEOUT_S: Final = 30.0
 _HBA: Final = """\
 local   all           all                      scram-sha-256
@@ -105,6 +111,13 @@ class ClusterNode:
     async def settle(self) -> None:
         """Make roles and database."""
         await self._engine.settle()
+
+    async def is_standby(self) -> bool:
+        """Whether it runs and is no primary."""
+        try:
+            return bool(await self.ask("SELECT pg_is_in_recovery()"))
+        except OSError:
+            return False
 
     async def ask(self, sql: str, *arguments: object) -> Any:
         """One value, asked as the superuser."""
@@ -187,6 +200,22 @@ class RunningCluster:
             tls=True,
             ca=ca,
         )
+
+    async def promote_newest(self) -> ClusterNode:
+        """After the primary's death: promote the standby that received the most.
+
+        A commit counts when any one standby has it. Promoting the other would lose it, and the one
+        that is ahead could never follow, so that every commit would wait for it.
+        """
+        standbys = [node for node in self.nodes if await node.is_standby()]
+        for node in standbys:
+            await eventually(
+                lambda node=node: node.ask(NOT_RECEIVING), what=f"the end of what {node.name} gets"
+            )
+        received = {node: await node.ask(RECEIVED) for node in standbys}
+        newest = max(standbys, key=lambda node: received[node])
+        await self.promote(newest)
+        return newest
 
     async def promote(self, node: ClusterNode) -> None:
         """Make a standby the primary; `pg_promote` is what `pg_ctl promote` does."""
