@@ -16,11 +16,13 @@ from aitrading.core.protocol.link.events import (
     StreamRefused,
 )
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.device_link import FAULTS
 from aitrading.server.data_bridge.links import DeviceLinks
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, forwarded, ticks
 from aitrading.server.testing.services import ServiceWorld
@@ -269,6 +271,34 @@ async def test_a_device_that_connects_too_often_has_to_wait_and_others_do_not(
         await device.until_acknowledged(device.send(ticks(10)))
         other = Device(stranger)
         await other.open(bridge.socket, declared())
+
+
+@async_test
+async def test_a_link_that_is_refused_after_its_greeting_replaces_no_good_one(
+    world: ServiceWorld,
+    identity: DeviceIdentity,
+    stranger: DeviceIdentity,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_bridge(world) as bridge:
+        for each in (identity, stranger):
+            bridge.devices.add(each)
+        good = Device(identity)
+        await good.open(bridge.socket, declared())
+        counted = asyncio.Event()
+
+        async def slowly_refused(_: object, device: DeviceId) -> None:
+            if device == identity.device:
+                await counted.wait()
+                raise RATE_LIMIT_EXCEEDED.error(limit=1, whom="in a test", retry_after_s=1)
+
+        monkeypatch.setattr(await bridge.get(RateLimits), "admit_link", slowly_refused)
+        again, other = Device(identity), Device(stranger)
+        await again.connect(bridge.socket, declared())
+        await other.open(bridge.socket, declared())  # the earlier greeting is read by now
+        counted.set()
+        assert await closed(again) == "LINK_OVERLOADED"
+        await good.until_acknowledged(good.send(ticks(10)))
 
 
 @async_test

@@ -221,6 +221,8 @@ class DeviceLinks:
             await self._rates.admit_link(identity.tenant, identity.device)
         except AitradingError as exc:
             self._refuse(link, exc)
+            await link.ended.wait()  # its greeting may wait already and must replace no good link
+            return
         while (declarations := await link.next_request()) is not None:
             try:
                 await self._answer(link, declarations)
