@@ -8,21 +8,16 @@ from typing import NoReturn
 import pytest
 from click.testing import CliRunner
 
-from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import SystemIdFactory
-from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.db_security_manager import Store
 from aitrading.server.cli.backup import backup
-from aitrading.server.supervisor.assembly import Choices, EdgePlace, Kit, assemble
-from aitrading.server.supervisor.births import Births
-from aitrading.server.supervisor.bundles import SERVICE_NAMES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.scheduled_backups import require_possible
 from aitrading.server.supervisor.settings import BackupSettings
 from aitrading.server.supervisor.stores import given_servers
 from aitrading.server.supervisor.up import Platform, UpOptions
+from aitrading.server.testing.assembly import assembled, real_kit
 
 POSTGRES = {"POSTGRES_URL": "postgresql://chief:geheim@db.example.com/firm?sslmode=verify-full"}
 CLICKHOUSE = {"CLICKHOUSE_URL": "https://app:geheim@clickhouse.example.com:8443"}
@@ -39,11 +34,6 @@ EITHER = pytest.mark.parametrize(
 )  # fmt: skip
 
 
-def kit() -> Kit:
-    clock, randomness = SystemClock(), SystemRandomness()
-    return Kit(clock=clock, randomness=randomness, ids=SystemIdFactory(clock, randomness))
-
-
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     for name in (*POSTGRES, *CLICKHOUSE, *OTHERS):
@@ -53,19 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 async def write_bundle(home: Home, environ: Mapping[str, str]) -> None:
     """As the supervisor writes it when the database service is about to start."""
-    home.create()
-    home.prepare()
-    choices = Choices(
-        home=home,
-        environment="development",
-        demo=False,
-        nursery=False,
-        ports={name: number for number, name in enumerate((*SERVICE_NAMES, "nats"), start=1)},
-        edge=EdgePlace(host="127.0.0.1", port=9, name="localhost", workers=1),
-        settings={},
-        servers=given_servers(environ),
-    )
-    assembly = assemble(choices, kit(), Births(None))
+    assembly = assembled(home, environ)
     await assembly.plan.specs["database-service"].program.prepare()
 
 
@@ -100,7 +78,7 @@ def test_a_schedule_that_would_fail_each_round_ends_the_start(
         pytest.fail("it was put together")
 
     options = UpOptions(home=home.root, settings={**free, **settings})
-    platform = Platform(options, kit(), LineReporter(), assembled)
+    platform = Platform(options, real_kit(), LineReporter(), assembled)
     with pytest.raises(AitradingError) as refusal:
         asyncio.run(platform.run(lambda _: None))
     assert refusal.value.code == "BACKUP_SCHEDULE_ELSEWHERE"

@@ -6,37 +6,15 @@ from pathlib import Path
 import pytest
 from nats.aio.msg import Msg
 
-from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import SystemIdFactory
-from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.kit.bundle import ServiceBundle, load_bundle
-from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
-from aitrading.server.supervisor.births import Births
-from aitrading.server.supervisor.bundles import SERVICE_NAMES
+from aitrading.server.supervisor.assembly import Assembly
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.stores import BUS_RIGHTS, given_servers
+from aitrading.server.testing.assembly import assembled
 from aitrading.server.testing.engines import running_nats
-
-
-def assembled(home: Home, environ: dict[str, str]) -> Assembly:
-    home.create()
-    home.prepare()
-    choices = Choices(
-        home=home,
-        environment="development",
-        demo=False,
-        nursery=False,
-        ports={name: number for number, name in enumerate((*SERVICE_NAMES, "nats"), start=1)},
-        edge=EdgePlace(host="127.0.0.1", port=9, name="localhost", workers=1),
-        settings={},
-        servers=given_servers(environ),
-    )
-    clock, randomness = SystemClock(), SystemRandomness()
-    kit = Kit(clock=clock, randomness=randomness, ids=SystemIdFactory(clock, randomness))
-    return assemble(choices, kit, Births(None))
 
 
 async def bundle_of(assembly: Assembly, home: Home, service: str) -> ServiceBundle:

@@ -51,7 +51,7 @@ GROUP_TICKS_MAX: Final = 100_000
 GROUPS_PER_SPOOL: Final = 16
 RECORD_KIND_TICKS: Final = 1
 STATE_NAME: Final = "streams.json"
-"""Sealed; JSON only inside, and in what versions before 0.2 left."""
+"""Sealed; JSON only inside, and in what was written before segments were sealed."""
 
 _log = get_logger(__name__)
 
