@@ -35,6 +35,7 @@ from aitrading.server.api_gateway.edge.config import (
     Upstream,
 )
 from aitrading.server.api_gateway.edge.xds import write_resources
+from aitrading.server.testing.engines import free_port
 
 ENVOY = shutil.which("envoy") or str(Path(__file__).parents[3] / ".venv/bin/envoy")
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -280,12 +281,6 @@ class Edge:
 
     def bearer(self, **claims: Any) -> dict[str, str]:
         return {"authorization": f"Bearer {self.tokens.make(**claims)}"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session", name="until")

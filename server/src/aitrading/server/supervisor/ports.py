@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -10,6 +11,11 @@ from pathlib import Path
 
 from aitrading.server.supervisor.errors import PORT_TAKEN
 
+FREE_PORTS = range(20_000, 32_000)
+"""Where free ports are looked for: below those that kernels give to outgoing connections, one of
+which could hold the port of a child that is just being started again."""
+_TRIES = 50
+_DRAW = random.SystemRandom()
 _LISTEN = "0A"
 _REFUSALS = {
     errno.EADDRINUSE: "",
@@ -47,19 +53,21 @@ def resolve_ports(requests: Iterable[PortRequest]) -> dict[str, int]:
 
 def _resolve(request: PortRequest, held: ExitStack) -> int | str:
     """Bind the port, so that nobody gets it while the others are chosen; or say who has it."""
+    free = _DRAW.sample(FREE_PORTS, k=_TRIES) if request.port == 0 else []
     probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind((request.host, request.port))
-    except OSError as exc:
-        if exc.errno not in _REFUSALS:
-            raise
-        holder = _REFUSALS[exc.errno] or holder_of(request.port)
-        return (
-            f"Port {request.port} for {request.purpose} (setting {request.setting})"
-            f" is taken by {holder}"
-        )
-    return int(probe.getsockname()[1])
+    refusal = errno.EADDRINUSE
+    for port in (*free, request.port):
+        try:
+            probe.bind((request.host, port))
+        except OSError as exc:
+            if exc.errno not in _REFUSALS:
+                raise
+            refusal = exc.errno
+        else:
+            return int(probe.getsockname()[1])
+    holder = _REFUSALS[refusal] or holder_of(request.port)
+    return f"Port {request.port} for {request.purpose} (setting {request.setting}) is taken by {holder}"
 
 
 def holder_of(port: int) -> str:

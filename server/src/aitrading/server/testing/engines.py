@@ -9,6 +9,7 @@ Works as root and as an ordinary user. Each manager yields how to reach its engi
         access, files = nats.access("data-bridge"), nats.tls("data-bridge")
 """
 
+import random
 import signal
 import socket
 import ssl
@@ -40,6 +41,7 @@ from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
 from aitrading.server.engines.process import Process, start_process
 from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
+from aitrading.server.supervisor.ports import FREE_PORTS
 
 START_TIMEOUT_S = 30.0
 CERTIFICATE_LIFE_S = 3_600
@@ -209,11 +211,26 @@ class ThrowawayAuthority:
         return files
 
 
+_claims: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that is the caller's until its process ends.
+
+    An abstract Unix socket says so to other workers and other suites; the kernel removes it.
+    """
+    for port in random.SystemRandom().sample(FREE_PORTS, k=len(FREE_PORTS)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0aitrading-test-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
+    raise AssertionError(f"no port of {FREE_PORTS} is free")
 
 
 @contextmanager
