@@ -103,6 +103,10 @@ AUDITED: Final[dict[str, tuple[str, Callable[[Writer], Any]]]] = {
         "logs.policy.changed",
         lambda by: by.host("POST", "logs/policies/DEBUG", {"retention_days": 7}),
     ),
+    "POST /internal/v1/logs/tiers/{tier}": (
+        "logs.tier.changed",
+        lambda by: by.host("POST", "logs/tiers/hot", {"capacity_gb": 60}),
+    ),
     "POST /api/v1/errors/{fingerprint}/resolutions": ("errors.resolution_added", Writer.resolve),
     "PUT /api/v1/errors/{fingerprint}/resolutions/{resolution}": (
         "errors.resolution_changed",

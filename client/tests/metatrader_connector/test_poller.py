@@ -14,7 +14,11 @@ from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.broker_time import broker_offset_s
 from aitrading.client.terminal.port import COPY_TICKS_ALL
 from aitrading.client.terminal.sim import SimulatedTerminal
-from aitrading.client.terminal.sim_market import FOUR_SYMBOLS, SimulatedInstrument
+from aitrading.client.terminal.sim_market import (
+    FOUR_SYMBOLS,
+    TICKS_PER_SECOND_MAX,
+    SimulatedInstrument,
+)
 from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
@@ -84,10 +88,14 @@ async def stored(journal: TickJournal, stream: UUID) -> bytes:
     return b"".join(parts)
 
 
-def history(terminal: SimulatedTerminal, stream: TickStream, *, last_s: int) -> bytes:
-    """What the terminal itself remembers of a symbol."""
-    since_s = CLOCK.now_ns() // NS_PER_S + 7_200 - last_s
-    ticks = terminal.copy_ticks_from(stream.key.symbol, since_s, 1 << 20, COPY_TICKS_ALL)
+def remembered(terminal: SimulatedTerminal, stream: TickStream, data: bytes) -> bytes:
+    """What the terminal itself remembers of a symbol, from the first second of `data` on.
+
+    As much as `data` and that second hold: there is no end to ask for, and seconds may be busy.
+    """
+    first_s = int.from_bytes(data[:8], "little") // 1_000
+    rows = len(data) // 24 + TICKS_PER_SECOND_MAX
+    ticks = terminal.copy_ticks_from(stream.key.symbol, first_s, rows, COPY_TICKS_ALL)
     assert ticks is not None
     return to_rows(ticks, stream.digits).rows.tobytes()
 
@@ -98,7 +106,7 @@ async def require_history(journal: TickJournal, terminal: SimulatedTerminal) -> 
     for stream in journal.streams:
         data = await stored(journal, stream.id)
         assert data
-        assert history(terminal, stream, last_s=120).find(data) % 24 == 0
+        assert remembered(terminal, stream, data).find(data) % 24 == 0
 
 
 @async_test
@@ -146,7 +154,8 @@ async def test_a_full_spool_pauses_and_costs_no_tick(home: Path) -> None:
             await journal.release(journal.spool.durable_position)
             await eventually(lambda before=before: taken(journal) > before, timeout_s=40)
         for stream in journal.streams:
-            assert kept[stream.id] in history(terminal, stream, last_s=180)
+            data = kept[stream.id]
+            assert remembered(terminal, stream, data).find(data) % 24 == 0
 
 
 class OtherDigits(SimulatedTerminal):

@@ -217,6 +217,57 @@ def test_a_person_is_kept_out_and_let_in(run: Any, supervisor: Any, state: str) 
     assert supervisor.calls[0]["body"]["state"] == state
 
 
+def test_a_person_gets_another_role(run: Any, supervisor: Any) -> None:
+    supervisor.answers = {f"POST {ADMIN}/users/role": {"done": True}}
+    assert "demo/bob is trader." in run("user", "set-role", "demo/bob", "trader").stderr
+    assert supervisor.calls[0]["body"] == {"tenant": "demo", "user": "bob", "role": "trader"}
+    assert run("user", "set-role", "demo/bob", "root").exit_code == 2
+
+
+def test_an_account_gets_another_device_or_none(run: Any, supervisor: Any) -> None:
+    account = {
+        "id": ID,
+        "name": "Demo",
+        "broker_server": "B",
+        "login": "1",
+        "currency": "EUR",
+        "margin_mode": "hedging",
+        "simulated": True,
+        "device": ID,
+    }
+    supervisor.answers = {f"POST {ADMIN}/accounts/device": account}
+    command = ("account", "set", ID, "--tenant", "demo")
+    assert ID in run(*command, "--device", ID).stdout
+    supervisor.answers = {f"POST {ADMIN}/accounts/device": {**account, "device": None}}
+    assert run(*command, "--no-device").exit_code == 0
+    sent = [call["body"] for call in supervisor.calls]
+    named = {"tenant": "demo", "account": ID}
+    assert sent == [{**named, "device": ID}, named]
+    for wrong in ((), ("--device", ID, "--no-device"), ("--device", "x")):
+        assert run(*command, *wrong).exit_code == 2
+
+
+def test_a_tier_of_logs_is_shown_and_priced(run: Any, supervisor: Any) -> None:
+    tier = {
+        "tier_name": "hot",
+        "technology": "disk",
+        "from_day": 0,
+        "max_query_latency_ms": 100,
+        "capacity_gb": 50,
+        "cost_per_gb_month": "0.10",
+        "compression_ratio": "1",
+        "is_active": True,
+        "version": 2,
+    }
+    logs = "/internal/v1/logs/tiers"
+    supervisor.answers = {f"GET {logs}": {"tiers": [tier]}, f"POST {logs}/hot": tier}
+    assert "0.10" in run("logs", "tier", "show").stdout
+    changed = run("logs", "tier", "set", "hot", "--cost-per-gb-month", "0.10", "--json")
+    assert json.loads(changed.stdout)[0]["version"] == 2
+    assert supervisor.calls[-1]["body"] == {"cost_per_gb_month": "0.10"}
+    assert run("logs", "tier", "set", "lukewarm").exit_code == 2
+
+
 def test_a_subscription_is_shown_as_services_are_told_it(run: Any, supervisor: Any) -> None:
     entitled = {
         "user": ID,

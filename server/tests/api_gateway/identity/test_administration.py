@@ -1,5 +1,6 @@
 """Administration from the host: only the host, every change audited, names explained."""
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,6 +12,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.kit.endpoints import endpoints_of
 
+ACCESS = "__Host-aitrading"
 pytestmark = pytest.mark.integration
 Running = Callable[[], AbstractAsyncContextManager[Any]]
 ACCOUNT = {
@@ -114,6 +116,52 @@ async def test_roles_give_their_scopes(gateway: Running) -> None:
             await gate.user(tenant, role, role)
             answer = await gate.login(tenant, role)
             assert answer.json["person"]["scopes"] == scopes
+
+
+@async_test
+async def test_another_role_ends_every_session_that_has_the_old_rights(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant, "jo", "owner")
+        old = await gate.browser(tenant, "jo")
+        await gate.command("users/role", tenant=tenant, user="jo", role="viewer")
+        refused = await gate.get("/auth/me", cookie=f"{ACCESS}={old[ACCESS]}")
+        assert refused.code == "TOKEN_REFUSED"
+        new = await gate.browser(tenant, "jo")
+        await gate.command("users/role", tenant=tenant, user="jo", role="viewer")
+        me = await gate.get("/auth/me", cookie=f"{ACCESS}={new[ACCESS]}")
+        assert me.json["person"]["scopes"] == ["read"]
+        (change,) = gate.audit("identity.user.role_changed")
+        assert json.loads(change["details"]) == {"role": "viewer"}, (
+            "the same role again changes nothing"
+        )
+        assert (
+            await refusal(gate, "users/role", tenant=tenant, user="x", role="viewer")
+        ).code == ("IDENTITY_UNKNOWN")
+
+
+@async_test
+async def test_an_account_gets_another_device_of_its_own_organisation(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant, other = await gate.tenant(), await gate.tenant()
+        made = await gate.command("accounts", tenant=tenant, **ACCOUNT)
+        mine = (await gate.command("devices/invite", tenant=tenant, name="d"))["device"]
+        foreign = (await gate.command("devices/invite", tenant=other, name="d"))["device"]
+
+        def wanted(device: str | None, of: str = tenant) -> dict[str, Any]:
+            return {"tenant": of, "account": made["id"], "device": device}
+
+        assert (await gate.command("accounts/device", **wanted(mine)))["device"] == mine
+        refused = await refusal(gate, "accounts/device", **wanted(foreign))
+        assert refused.code == "IDENTITY_INVALID"
+        assert "no such device" in str(refused)
+        refused = await refusal(gate, "accounts/device", **wanted(foreign, other))
+        assert refused.code == "IDENTITY_UNKNOWN"
+        assert (await gate.listing("accounts", tenant=tenant))[0]["device"] == mine
+        assert (await gate.command("accounts/device", **wanted(None)))["device"] is None
+        events = gate.audit("identity.account.device_set")
+        named = {json.loads(each["details"])["device"] for each in events}
+        assert named == {mine, "none"}
 
 
 @async_test

@@ -15,6 +15,7 @@ from aitrading.server.cli.output import json_option, show_json, show_table
 from aitrading.server.cli.session import local_web
 
 ROLES = ("owner", "trader", "viewer", "auditor")
+ACCOUNT_FIELDS = ("name", "broker_server", "login", "currency", "device", "id")
 ERASED_NOTE = (
     "Backups made before still have its key: delete them when you may. On the database's own disk\n"
     "the deleted row may last a while; `aitrading keys rotate` makes it worthless once the old\n"
@@ -263,6 +264,21 @@ def activate_user(*, person: str, as_json: bool, home: Path) -> None:
     _set_state(home, person, "active", as_json=as_json)
 
 
+@user.command("set-role")
+@click.argument("person", metavar="TENANT/USER")
+@click.argument("role", type=click.Choice(ROLES))
+@json_option
+@home_option
+def set_role(*, person: str, role: str, as_json: bool, home: Path) -> None:
+    """Give a person another role and end all their sessions: they log in anew with it."""
+    host = Host(home)
+    host.post("users/role", {**host.person(person), "role": role}, msgspec.Raw)
+    if as_json:
+        show_json({"person": person, "role": role})
+    else:
+        click.echo(f"{person} is {role}.", err=True)
+
+
 def _set_state(home: Path, person: str, state: str, *, as_json: bool) -> None:
     host = Host(home)
     host.post("users/state", {**host.person(person), "state": state}, msgspec.Raw)
@@ -284,8 +300,7 @@ def account() -> None:
 def list_accounts(*, tenant: str, as_json: bool, home: Path) -> None:
     """List the broker accounts of an organisation."""
     found = Host(home).get("accounts", list[Account], tenant=tenant)
-    fields = ("name", "broker_server", "login", "currency", "margin_mode", "simulated", "id")
-    show_answer(found, as_json=as_json, fields=fields)
+    show_answer(found, as_json=as_json, fields=(*ACCOUNT_FIELDS, "margin_mode", "simulated"))
 
 
 @account.command("create")
@@ -307,4 +322,28 @@ def list_accounts(*, tenant: str, as_json: bool, home: Path) -> None:
 def create_account(*, as_json: bool, home: Path, **wanted: Any) -> None:
     """Create a broker account."""
     made = Host(home).post("accounts", wanted, Account)
-    show_answer(made, as_json=as_json, fields=("name", "broker_server", "login", "currency", "id"))
+    show_answer(made, as_json=as_json, fields=ACCOUNT_FIELDS)
+
+
+@account.command("set")
+@click.argument("account", type=click.UUID)
+@tenant_option
+@click.option("--device", type=click.UUID, help="The device, by its id.")
+@click.option("--no-device", is_flag=True, help="No device executes it any more.")
+@json_option
+@home_option
+def set_account(
+    *,
+    account: UUID,
+    tenant: str,
+    device: UUID | None,
+    no_device: bool,
+    as_json: bool,
+    home: Path,
+) -> None:
+    """Name the device whose terminal may execute ACCOUNT, by the account's id."""
+    if (device is None) is not no_device:
+        raise click.UsageError("Give --device ID or --no-device.")
+    wanted = {"tenant": tenant, "account": account, "device": device}
+    changed = Host(home).post("accounts/device", wanted, Account)
+    show_answer(changed, as_json=as_json, fields=ACCOUNT_FIELDS)

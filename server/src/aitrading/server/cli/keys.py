@@ -12,10 +12,11 @@ from aitrading.server.cli.output import json_option
 
 
 class MasterKey(msgspec.Struct):
-    """One master key."""
+    """One master key or file key."""
 
+    purpose: str
     number: int
-    wraps: int
+    wraps: int | None
     newest: bool
     present: bool
 
@@ -37,13 +38,14 @@ def keys() -> None:
 @json_option
 @home_option
 def list_keys(*, as_json: bool, home: Path) -> None:
-    """List the master keys and how many organisations' keys each wraps.
+    """List the master keys, how many organisations' keys each wraps, and the file keys.
 
-    A file in `keys/fields` that wraps none is needed for older backups only. One that is not
-    present and wraps some is missing: restore it, or what it wraps is lost.
+    The purpose names the folder below `keys`. A file in `keys/fields` that wraps none is needed for older backups only. One that is not
+    present and wraps some is missing: restore it, or what it wraps is lost. File keys in
+    `keys/files` seal the spools; which files each of them opens is not counted.
     """
     found = Host(home).get("keys", list[MasterKey])
-    show_answer(found, as_json=as_json, fields=("number", "wraps", "newest", "present"))
+    show_answer(found, as_json=as_json, fields=("purpose", "number", "wraps", "newest", "present"))
 
 
 @keys.command()

@@ -1,4 +1,4 @@
-"""`aitrading logs policy|cost|lifecycle`: how long logs stay and what they cost."""
+"""`aitrading logs policy|tier|cost|lifecycle`: how long logs stay and what they cost."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from aitrading.server.cli.output import json_option, show_json, show_table
 
 DATABASE = "database-service"
 LOGS = "/internal/v1/logs"
+TIERS = ("hot", "warm", "cold")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -32,6 +33,25 @@ class Policies(msgspec.Struct):
     """Every level."""
 
     policies: list[Policy]
+
+
+class Tier(msgspec.Struct):
+    """One tier."""
+
+    tier_name: str
+    technology: str
+    from_day: int
+    max_query_latency_ms: int
+    capacity_gb: int
+    cost_per_gb_month: str
+    is_active: bool
+    version: int
+
+
+class Tiers(msgspec.Struct):
+    """Every tier, by age."""
+
+    tiers: list[Tier]
 
 
 class DayCost(msgspec.Struct):
@@ -100,6 +120,35 @@ def set_policy(*, level: str, as_json: bool, home: Path, **change: Any) -> None:
     _show_policies([made], as_json=as_json)
 
 
+@click.group()
+def tier() -> None:
+    """The tiers logs live in: prices and bounds."""
+
+
+@tier.command("show")
+@json_option
+@home_option
+def show_tiers(*, as_json: bool, home: Path) -> None:
+    """Show every tier."""
+    _show_tiers(Host(home).ask(DATABASE, f"{LOGS}/tiers", Tiers).tiers, as_json=as_json)
+
+
+@tier.command("set")
+@click.argument("name", type=click.Choice(TIERS))
+@click.option("--cost-per-gb-month", help="What a gigabyte costs a month.")
+@click.option("--max-query-latency-ms", type=int, help="How long a question to it may take.")
+@click.option("--capacity-gb", type=int, help="How much it may hold.")
+@json_option
+@home_option
+def set_tier(*, name: str, as_json: bool, home: Path, **change: Any) -> None:
+    """Change the price and bounds of the tier NAME; what is not given stays.
+
+    Costs measured from here on use the new price; days already measured keep theirs.
+    """
+    made = Host(home).tell(DATABASE, f"{LOGS}/tiers/{name}", change, Tier)
+    _show_tiers([made], as_json=as_json)
+
+
 @click.command()
 @json_option
 @home_option
@@ -128,6 +177,14 @@ def lifecycle(*, dry_run: bool, as_json: bool, home: Path) -> None:
     show_table(("file", "size_bytes", "line_count", "newest_on"), rows)
     word = "would be removed" if dry_run else "removed"
     click.echo(f"{len(rows)} files {word}, {done.held} under legal hold", err=True)
+
+
+def _show_tiers(tiers: list[Tier], *, as_json: bool) -> None:
+    if as_json:
+        show_json(tiers)
+        return
+    fields = Tier.__struct_fields__
+    show_table(fields, [[getattr(each, name) for name in fields] for each in tiers])
 
 
 def _show_policies(policies: list[Policy], *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from aitrading.server.cli.errors import LOG_NOT_FOUND, TRACE_NOT_FOUND
 from aitrading.server.cli.home_option import home_option
-from aitrading.server.cli.log_policy import cost, lifecycle, policy
+from aitrading.server.cli.log_policy import cost, lifecycle, policy, tier
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, printable, show_error
 from aitrading.server.supervisor.home import Home
 
@@ -28,6 +28,7 @@ def logs() -> None:
 
 
 logs.add_command(policy)
+logs.add_command(tier)
 logs.add_command(cost)
 logs.add_command(lifecycle)
 

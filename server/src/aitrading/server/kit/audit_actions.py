@@ -38,6 +38,11 @@ class AuditAction(StrEnum):
     )
     USER_SUSPENDED = "identity.user.suspended", True, "A person was locked out."
     USER_ACTIVE = "identity.user.active", True, "A person was let in again."
+    USER_ROLE_CHANGED = (
+        "identity.user.role_changed",
+        True,
+        "A person got another role; every session of the person ended.",
+    )
     DEVICE_INVITED = "identity.device.invited", True, "A one-time code for a device was made."
     DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."
@@ -61,6 +66,11 @@ class AuditAction(StrEnum):
         "The key of an organisation's personal data was destroyed, for good.",
     )
     ACCOUNT_CREATED = "identity.account.created", False, "A broker account was added."
+    ACCOUNT_DEVICE_SET = (
+        "identity.account.device_set",
+        True,
+        "The device that may execute a broker account was changed.",
+    )
     SUBSCRIPTION_CHANGED = (
         "identity.subscription.changed",
         False,

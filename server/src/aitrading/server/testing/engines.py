@@ -9,11 +9,13 @@ Works as root and as an ordinary user. Each manager yields how to reach its engi
         access, files = nats.access("data-bridge"), nats.tls("data-bridge")
 """
 
+import os
 import random
 import signal
 import socket
 import ssl
 import tempfile
+from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import count
@@ -211,14 +213,18 @@ class ThrowawayAuthority:
         return files
 
 
-_claims: list[socket.socket] = []
+CLAIMS = 128
+_claims: deque[int] = deque()
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that is the caller's until its process ends.
+    """A TCP port of the loopback interface that nobody has and no other test is given.
 
-    An abstract Unix socket says so to other workers and other suites; the kernel removes it.
+    An abstract Unix socket says so to other workers and other suites, for the last `CLAIMS` ports
+    of this process: older ones are in use by then, or over.
     """
+    if len(_claims) == CLAIMS:
+        os.close(_claims.popleft())
     for port in random.SystemRandom().sample(FREE_PORTS, k=len(FREE_PORTS)):
         claim = socket.socket(socket.AF_UNIX)
         try:
@@ -228,7 +234,7 @@ def free_port() -> int:
         except OSError:
             claim.close()
             continue
-        _claims.append(claim)
+        _claims.append(claim.detach())
         return port
     raise AssertionError(f"no port of {FREE_PORTS} is free")
 

@@ -9,6 +9,7 @@ import msgspec
 from aitrading.core.kit.clock import datetime_of_ns
 from aitrading.server.api_gateway.identity.admin_shapes import (
     Account,
+    AccountDevice,
     Credentials,
     NewAccount,
     NewUser,
@@ -24,6 +25,7 @@ from aitrading.server.api_gateway.identity.errors import (
     TENANT_ERASED,
 )
 from aitrading.server.api_gateway.identity.login import LINK_LIFETIME_S, Login, LoginName
+from aitrading.server.api_gateway.identity.model import Role
 from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.authority.passwords import PASSWORD_TOO_WEAK
 from aitrading.server.kit.audit_trail import HOST_ACTOR
@@ -66,6 +68,14 @@ class StateChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tenant: str
     user: str
     state: Literal["active", "suspended"]
+
+
+class RoleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person and what they are in the organisation from now on."""
+
+    tenant: str
+    user: str
+    role: Role
 
 
 class NewDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,6 +189,21 @@ class AdminEndpoints:
 
     @endpoint(
         "POST",
+        f"{ADMIN_PATH}/users/role",
+        access=ADMIN,
+        body=RoleChange,
+        answer=Done,
+        errors=(IDENTITY_UNKNOWN,),
+    )
+    async def set_user_role(self, call: Call) -> Done:
+        """Give a person another role; ends all their sessions."""
+        wanted = await call.json(RoleChange)
+        name = LoginName(tenant=wanted.tenant, user=wanted.user)
+        await self._administration.set_user_role(name, wanted.role, actor=HOST_ACTOR)
+        return Done()
+
+    @endpoint(
+        "POST",
         f"{ADMIN_PATH}/devices/invite",
         access=ADMIN,
         body=NewDevice,
@@ -256,6 +281,19 @@ class AdminEndpoints:
         return await self._administration.create_account(
             await call.json(NewAccount), actor=HOST_ACTOR
         )
+
+    @endpoint(
+        "POST",
+        f"{ADMIN_PATH}/accounts/device",
+        access=ADMIN,
+        body=AccountDevice,
+        answer=Account,
+        errors=REFUSALS,
+    )
+    async def set_account_device(self, call: Call) -> Account:
+        """Name the device that may execute a broker account."""
+        wanted = await call.json(AccountDevice)
+        return await self._administration.set_account_device(wanted, actor=HOST_ACTOR)
 
     @endpoint("GET", f"{ADMIN_PATH}/accounts", access=ADMIN, answer=list[Account])
     async def accounts(self, call: Call) -> list[Account]:

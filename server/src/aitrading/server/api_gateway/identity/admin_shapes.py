@@ -61,6 +61,14 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
     device: UUID | None = None
 
 
+class AccountDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The device that may execute a broker account from now on; without one, none may."""
+
+    tenant: str
+    account: UUID
+    device: UUID | None = None
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One broker account."""
 

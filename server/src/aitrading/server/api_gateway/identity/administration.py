@@ -14,6 +14,7 @@ from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
 from aitrading.server.api_gateway.identity.admin_shapes import (
     Account,
+    AccountDevice,
     Credentials,
     NewAccount,
     NewUser,
@@ -31,6 +32,7 @@ from aitrading.server.api_gateway.identity.model import (
     ACCOUNT_NAME_CHARS,
     DISPLAY_NAME_CHARS,
     LIST_LIMIT,
+    Role,
     checked_text,
     normalised_login,
     normalised_name,
@@ -213,6 +215,25 @@ class Administration:
         ended = await self._replay.once(account.tenant, apply)
         await self._sessions.refuse_tokens(ended)
 
+    async def set_user_role(self, name: LoginName, role: Role, *, actor: str) -> None:
+        """Give a person another role; their sessions end, for tokens carry the old rights."""
+        account = await self._login.find(name)
+
+        async def apply(tx: TenantTransaction) -> list[UUID]:
+            if await tx.fetch_row(_SQL["set_user_role"], account.user, role) is None:
+                return []
+            await self._note(
+                tx,
+                actor,
+                AuditAction.USER_ROLE_CHANGED,
+                account.user,
+                details={"role": str(role)},
+            )
+            return await self._sessions.end_all(tx, account.user, "role")
+
+        ended = await self._replay.once(account.tenant, apply)
+        await self._sessions.refuse_tokens(ended)
+
     async def create_account(self, new: NewAccount, *, actor: str) -> Account:
         """A new broker account."""
         account = Account(
@@ -245,6 +266,27 @@ class Administration:
 
         await self._change(new.tenant, "account", new.login, apply)
         return account
+
+    async def set_account_device(self, wanted: AccountDevice, *, actor: str) -> Account:
+        """Name the device that may execute an account; raises `IDENTITY_UNKNOWN`."""
+        tenant = await self.living_tenant(wanted.tenant)
+
+        async def apply(tx: TenantTransaction) -> None:
+            changed = await tx.fetch_row(_SQL["set_account_device"], wanted.account, wanted.device)
+            if changed is None:
+                raise IDENTITY_UNKNOWN.error(kind="account", name=str(wanted.account))
+            device = str(wanted.device) if wanted.device else "none"
+            await self._note(
+                tx,
+                actor,
+                AuditAction.ACCOUNT_DEVICE_SET,
+                wanted.account,
+                details={"device": device},
+            )
+
+        with explained("account", str(wanted.account)):
+            await self._replay.once(tenant, apply)
+        return next(each for each in await self.accounts(tenant) if each.id == wanted.account)
 
     async def accounts(self, tenant: TenantId) -> list[Account]:
         """The accounts of an organisation by name."""
@@ -289,6 +331,7 @@ class Administration:
 
 _RULES: Final = {
     "tenants_name_check": "a name has 2 to 63 characters a-z, 0-9 and -, and begins with a letter",
+    "accounts_tenant_id_device_id_fkey": "the organisation has no such device",
     "accounts_broker_server_check": "a broker's server has 1 to 128 characters",
     "accounts_currency_check": "a currency is three letters A-Z",
     "subscriptions_plan_check": "a plan has 2 to 31 characters a-z, 0-9 and -",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import msgspec
 
@@ -20,14 +21,16 @@ from aitrading.server.personal_data.masters import MasterFolder
 
 
 class MasterKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One master key; what it wraps cannot be read without it."""
+    """One master key or file key; what it protects cannot be read without it."""
 
+    purpose: Literal["fields", "files"]
+    """The folder below `keys`: personal data, or the files that services write."""
     number: int
-    wraps: int
-    """How many organisations' keys, the platform's own among them."""
+    wraps: int | None
+    """How many organisations' keys, the platform's own among them; nobody counts sealed files."""
     newest: bool
     present: bool
-    """Whether its file is in `keys/fields`; without it, what it wraps cannot be read."""
+    """Whether its file is in its folder; without it, what it protects cannot be read."""
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +61,7 @@ class FieldKeyEndpoints:
 
     @endpoint("GET", f"{ADMIN_PATH}/keys", access=ADMIN, answer=list[MasterKey])
     async def list(self, call: Call) -> list[MasterKey]:
-        """Every master key, the oldest first."""
+        """Every master key and every file key, the oldest of each first."""
         del call
         wraps: Counter[int] = Counter()
         async for tenant in self._tenants():
@@ -66,15 +69,26 @@ class FieldKeyEndpoints:
                 number = await self._keys.wrapped_by(tx)
             if number is not None:
                 wraps[number] += 1
-        present = self._masters.numbers()
-        return [
+        present, files = self._masters.numbers(), self._files.numbers()
+        masters = [
             MasterKey(
+                purpose="fields",
                 number=number,
                 wraps=wraps[number],
                 newest=number == max(present, default=0),
                 present=number in present,
             )
             for number in sorted({*present, *wraps})
+        ]
+        return masters + [
+            MasterKey(
+                purpose="files",
+                number=number,
+                wraps=None,
+                newest=number == max(files),
+                present=True,
+            )
+            for number in sorted(files)
         ]
 
     @endpoint("POST", f"{ADMIN_PATH}/keys/rotate", access=ADMIN, answer=Rotation)

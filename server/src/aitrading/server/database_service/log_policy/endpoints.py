@@ -139,6 +139,25 @@ class HostLogEndpoints:
         level, change = call.path("level"), await call.json(PolicyChange)
         return await self._book.change_policy(level, change, await host_write_of(call))
 
+    @endpoint("GET", f"{HOST_LOGS}/tiers", access=HOST, answer=Tiers)
+    async def tiers(self, call: Call) -> Tiers:
+        """The tiers logs live in, and their prices."""
+        del call
+        return Tiers(tiers=await self._book.tiers())
+
+    @endpoint(
+        "POST",
+        f"{HOST_LOGS}/tiers/{{tier}}",
+        access=HOST,
+        body=TierChange,
+        answer=StorageTierView,
+        errors=REFUSALS,
+    )
+    async def set_tier(self, call: Call) -> StorageTierView:
+        """Change one tier's price and bounds."""
+        tier, change = call.path("tier"), await call.json(TierChange)
+        return await self._book.change_tier(tier, change, await host_write_of(call))
+
     @endpoint("GET", f"{HOST_LOGS}/costs", access=HOST, answer=Costs, query=_COSTS_QUERY)
     async def costs(self, call: Call) -> Costs:
         """What logs cost by day of measurement, newest first."""

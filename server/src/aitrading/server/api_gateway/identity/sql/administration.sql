@@ -34,11 +34,17 @@ DELETE FROM identity.login_links WHERE user_id = $1;
 -- name: set_user_state
 UPDATE identity.users SET state = $2 WHERE id = $1 RETURNING id;
 
+-- name: set_user_role
+UPDATE identity.users SET role = $2 WHERE id = $1 AND role <> $2 RETURNING id;
+
 -- name: insert_account
 INSERT INTO identity.accounts
        (id, name_sealed, broker_server, login_sealed, login_index, currency, margin_mode, simulated,
         device_id, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: set_account_device
+UPDATE identity.accounts SET device_id = $2 WHERE id = $1 RETURNING id;
 
 -- name: list_accounts
 SELECT id, name_sealed, broker_server, login_sealed, currency, margin_mode, simulated,
