@@ -34,6 +34,7 @@ from aitrading.server.kit.openapi import (
     openapi_document,
     openapi_fragment,
 )
+from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.personal_data.catalogue import CATALOGUE
 from aitrading.server.supervisor.bundles import SERVICES
 from aitrading.server.supervisor.settings import PortSettings
@@ -41,6 +42,7 @@ from aitrading.server.supervisor.settings import PortSettings
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ERROR_CATALOGUE = ROOT / "server/src/aitrading/server/cli/error_codes.json"
+DECLARED_ROUTES = ROOT / "server/src/aitrading/server/api_gateway/edge/declared_routes.json"
 OPENAPI = ROOT / "server/src/aitrading/server/dashboard/openapi.json"
 SKIPPED = {"aitrading.core.testing"}
 NOTE = "<!-- Written by `make docs` from the code. Change the declaration, not this page. -->\n"
@@ -374,6 +376,12 @@ def openapi() -> str:
     return msgspec.json.format(msgspec.json.encode(document, order="sorted")).decode() + "\n"
 
 
+def declared_routes() -> str:
+    """What the edge knows of each service before it registers."""
+    routes = {spec.name: spec.routes() for _, spec in declared(ServiceSpec).values()}
+    return msgspec.json.format(msgspec.json.encode(routes, order="sorted")).decode() + "\n"
+
+
 def error_catalogue() -> str:
     """Every error for `aitrading errors lookup`, which imports nothing."""
     entries = [
@@ -398,6 +406,7 @@ def contents() -> Iterator[tuple[str, Path, str]]:
     for name, make in PAGES.items():
         yield name, DOCS / name, NOTE + "\n" + make()
     yield "openapi.json", OPENAPI, openapi()
+    yield "declared_routes.json", DECLARED_ROUTES, declared_routes()
     yield "error_codes.json", ERROR_CATALOGUE, error_catalogue()
 
 

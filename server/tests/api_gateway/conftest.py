@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
+from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.server.api_gateway.edge.config import (
-    Access,
     EdgeConfig,
     RateLimit,
     Route,
@@ -330,12 +330,12 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens, logins: RateLimit) -> Ed
             upstream("returning"),
         ),
         routes=(
-            Route(path="/", upstream="gateway", access=Access.PUBLIC, below=False),
-            Route(path="/login", upstream="gateway", access=Access.PUBLIC, below=False),
-            Route(path="/docs", upstream="gateway", access=Access.PUBLIC, below=False),
-            Route(path="/static", upstream="gateway", access=Access.PUBLIC),
+            Route(path="/", upstream="gateway", access=RouteAccess.PUBLIC, below=False),
+            Route(path="/login", upstream="gateway", access=RouteAccess.PUBLIC, below=False),
+            Route(path="/docs", upstream="gateway", access=RouteAccess.PUBLIC, below=False),
+            Route(path="/static", upstream="gateway", access=RouteAccess.PUBLIC),
             Route(path="/api/v1", upstream="gateway"),
-            Route(path="/api/v1/auth", upstream="gateway", access=Access.AUTH),
+            Route(path="/api/v1/auth", upstream="gateway", access=RouteAccess.GUESSED),
             Route(
                 path="/api/v1/stream",
                 upstream="bridge",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.api_gateway.edge.clusters import IDLE_S
 from aitrading.server.api_gateway.edge.config import (
-    Access,
     EdgeConfig,
     Route,
     TokenRules,
@@ -35,7 +35,7 @@ def config(tmp_path: Path) -> EdgeConfig:
         upstreams=(Upstream(name="gateway", socket=tmp_path / "gateway.sock"),),
         routes=(
             Route(path="/api/v1", upstream="gateway"),
-            Route(path="/api/v1/auth", upstream="gateway", access=Access.AUTH),
+            Route(path="/api/v1/auth", upstream="gateway", access=RouteAccess.GUESSED),
         ),
         link_upstream="gateway",
     )

@@ -13,13 +13,20 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.service_registry import (
+    PublishedRoute,
+    RegistryChange,
+    RouteAccess,
+    ServiceRecord,
+)
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.manual_clock import ManualClock
-from aitrading.server.api_gateway.edge.assembly import edge_of
+from aitrading.server.api_gateway.edge.assembly import RegisteredEdge
 from aitrading.server.api_gateway.edge.keeper import (
     LOOK_AGAIN_S,
+    PAUSE_S,
     RENEW_BEFORE_END_S,
     EdgeKeeper,
     certificate_names,
@@ -46,13 +53,38 @@ class Installation:
             metrics=Metrics(),
             resilience=ResilienceRegistry(),
         )
+        self.registered: list[ServiceRecord] = []
         self.settings = GatewaySettings(hosts=("localhost", "[::1]", "trading.example"))
+        self.config = RegisteredEdge(self.bundle(), self.settings, lambda: self.registered)
         self.keeper = EdgeKeeper(
-            self.config, self.authority.issue_edge, clock=self.clock, errors=self.errors
+            self.config,
+            self.authority.issue_edge,
+            follow=self.follow,
+            clock=self.clock,
+            errors=self.errors,
         )
 
-    def config(self) -> Any:
-        return edge_of(self.bundle(), self.settings)
+    def follow(self, listener: Any) -> Any:
+        self.listener = listener
+        return lambda: None
+
+    async def register(self, *records: ServiceRecord) -> None:
+        """Let exactly these be registered, and wait until the keeper has seen it."""
+        self.registered = list(records)
+        seen = await eventually(lambda: self.clock.sleeping, what="the keeper's first look")
+        self.listener(RegistryChange(key="x", record=None))
+        await eventually(lambda: self.clock.sleeping == seen + 1, what="the keeper's answer")
+        await self.clock.advance(PAUSE_S)
+
+    def resource(self, stem: str) -> Any:
+        path = self.home / "envoy" / "xds" / f"{stem}.json"
+        return json.loads(path.read_bytes())["resources"]
+
+    def routed(self) -> dict[str, str]:
+        """Path → cluster."""
+        hosts = self.resource("rds-public")[0]["virtual_hosts"]
+        routes = next(host["routes"] for host in hosts if "localhost" in host["domains"])
+        return {each["name"]: each["route"]["cluster"] for each in routes if "route" in each}
 
     def bundle(self) -> ServiceBundle:
         nowhere = Path("unused")
@@ -173,3 +205,99 @@ def test_without_keys_the_edge_does_not_start(installation: Installation) -> Non
     (installation.home / "trust" / "user-keys.jwks").unlink()
     with pytest.raises(FileNotFoundError):
         asyncio.run(installation.keeper.start())
+
+
+def service(name: str, *routes: PublishedRoute, started_ns: int = 1) -> ServiceRecord:
+    return ServiceRecord(
+        name=name,
+        instance="1",
+        address="127.0.0.1:8005",
+        version="1",
+        state=ComponentState.HEALTHY,
+        lease_until_ns=1 << 62,
+        started_ns=started_ns,
+        routes=routes,
+    )
+
+
+def test_who_registers_is_routed_and_who_ends_stays_known(installation: Installation) -> None:
+    """What has gone answers 503 from its cluster; 404 would say that it never existed."""
+
+    async def scenario() -> list[dict[str, str]]:
+        await installation.keeper.start()
+        seen = [installation.routed()]
+        await installation.register(service("news", PublishedRoute(path="/api/v1/news")))
+        seen.append(installation.routed())
+        await installation.register()
+        seen.append(installation.routed())
+        await installation.keeper.stop()
+        return seen
+
+    before, during, after = asyncio.run(scenario())
+    assert "/api/v1/news" not in before
+    assert during == before | {"/api/v1/news": "news"} == after
+    (cluster,) = [each for each in installation.resource("cds") if each["name"] == "news"]
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    socket = installation.home / "run" / "news.sock"
+    assert endpoint["address"] == {"pipe": {"path": str(socket)}}
+
+
+@pytest.mark.parametrize(
+    ("name", "route"),
+    [
+        ("news", PublishedRoute(path="/api/v1/auth/login")),
+        ("news", PublishedRoute(path="/api/v1/auth/login", access=RouteAccess.GUESSED)),
+        ("news", PublishedRoute(path="/")),
+        ("news", PublishedRoute(path="/api/v1", below=True)),
+        ("news", PublishedRoute(path="/internal/v1/devices")),
+        ("news", PublishedRoute(path="/link")),
+        ("news", PublishedRoute(path="/api/v1/newspaper")),
+        ("news", PublishedRoute(path="/api/v1/news/../auth")),
+        ("news", PublishedRoute(path="/api/v1/news//x")),
+        ("news", PublishedRoute(path="/api/v1/news/%2e%2e")),
+        ("news", PublishedRoute(path="/api/v1/news", access=RouteAccess.PUBLIC)),
+        ("news", PublishedRoute(path="/api/v1/news", body_limit_bytes=1 << 30)),
+        ("news", PublishedRoute(path="/api/v1/news", timeout_s=0)),
+        ("news", PublishedRoute(path="/api/v1/news" + "/x" * 100)),
+        ("data-bridge", PublishedRoute(path="/api/v1/orders")),
+        ("audit", PublishedRoute(path="/api/v1/audit")),
+        ("auth", PublishedRoute(path="/api/v1/auth")),
+        ("../api-gateway", PublishedRoute(path="/api/v1/x")),
+        ("api-gateway-ws", PublishedRoute(path="/api/v1/api-gateway-ws")),
+        ("NEWS", PublishedRoute(path="/api/v1/NEWS")),
+    ],
+)
+def test_a_registration_takes_nothing_that_is_not_its_own(
+    installation: Installation, name: str, route: PublishedRoute
+) -> None:
+    async def scenario() -> None:
+        await installation.keeper.start()
+        before = installation.routed()
+        await installation.register(service(name, route))
+        await installation.keeper.stop()
+        changed = {
+            path for path, cluster in installation.routed().items() if before.get(path) != cluster
+        }
+        assert not changed
+
+    asyncio.run(scenario())
+
+
+def test_services_without_end_do_not_push_anybody_out(installation: Installation) -> None:
+    def flood(prefix: str) -> list[ServiceRecord]:
+        names = [f"{prefix}{number}" for number in range(200)]
+        return [service(name, PublishedRoute(path=f"/api/v1/{name}")) for name in names]
+
+    async def scenario() -> None:
+        await installation.keeper.start()
+        house = installation.routed()
+        await installation.register(*flood("a"))
+        flooded = installation.routed()
+        assert house.items() <= flooded.items()
+        assert len(flooded) < len(house) + 64
+        await installation.register(*flood("b"))
+        assert house.items() <= installation.routed().items()
+        assert len(installation.resource("cds")) <= 64 + 1
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())

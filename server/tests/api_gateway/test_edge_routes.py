@@ -7,25 +7,29 @@ from types import ModuleType
 
 import pytest
 
+from aitrading.core.infrastructure.service_registry import RouteAccess
+from aitrading.server.api_gateway.edge.admission import RouteBook
 from aitrading.server.api_gateway.edge.assembly import (
     BRIDGE,
-    DATABASE,
-    ENGINE,
     GATEWAY,
-    ROUTES,
     STREAMS,
+    declared_routes,
+    routes_of,
 )
-from aitrading.server.api_gateway.edge.config import Access, Route
+from aitrading.server.api_gateway.edge.config import Route
 from aitrading.server.api_gateway.edge.routes import most_specific_first
 from aitrading.server.kit.endpoints import INTERNAL_PREFIX, Endpoint
 from aitrading.server.kit.openapi import declared_endpoints
+from aitrading.server.policy import edge_policy
 
 ROOMS = {
     "api_gateway": GATEWAY,
     "data_bridge": BRIDGE,
-    "trading_engine": ENGINE,
-    "database_service": DATABASE,
+    "trading_engine": "trading-engine",
+    "database_service": "database-service",
 }
+ADMISSION = RouteBook(edge_policy(), declared_routes()).take([])
+ROUTES = routes_of(ADMISSION.services)
 
 
 def modules() -> Iterator[ModuleType]:
@@ -62,7 +66,14 @@ def test_every_endpoint_is_routed_to_its_service_with_its_access(
     route = route_of(endpoint.path)
     assert route is not None
     assert route.upstream == ROOMS[room]
-    assert (route.access is Access.TOKEN) is not endpoint.access.public
+    assert (route.access is RouteAccess.TOKEN) is not endpoint.access.public
+    assert route.body_limit_bytes >= endpoint.body_limit_bytes
+    assert float(route.timeout.removesuffix("s")) >= endpoint.timeout_s
+
+
+def test_the_policy_opens_everything_that_this_release_declares() -> None:
+    assert not ADMISSION.refused
+    assert set(ADMISSION.services) == set(ROOMS.values())
 
 
 def test_no_internal_path_is_routed() -> None:
@@ -73,15 +84,15 @@ def test_no_internal_path_is_routed() -> None:
 def test_streams_and_links_have_their_own_upstream() -> None:
     streams = [route for route in ROUTES if route.upstream == STREAMS]
     assert [route.path for route in streams] == ["/api/v1/stream"]
-    assert streams[0].access is Access.TOKEN
+    assert streams[0].access is RouteAccess.TOKEN
 
 
 def test_guessing_is_limited_where_it_pays() -> None:
     for path in ("login", "link", "refresh"):
         route = route_of(f"/api/v1/auth/{path}")
         assert route is not None
-        assert route.access is Access.AUTH
-    for path in ("enroll", "renew", "trust"):
+        assert route.access is RouteAccess.GUESSED
+    for path in ("enroll", "renew"):
         route = route_of(f"/api/v1/devices/{path}")
         assert route is not None
-        assert route.access is Access.AUTH
+        assert route.access is RouteAccess.GUESSED

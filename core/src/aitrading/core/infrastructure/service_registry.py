@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
+from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
@@ -16,6 +17,28 @@ from typing_extensions import override
 from aitrading.core.infrastructure.lifecycle import ComponentState
 
 MAX_PENDING_CHANGES: Final = 10_000
+
+
+class RouteAccess(StrEnum):
+    """What a request from outside must bring to reach a path."""
+
+    PUBLIC = "public"
+    GUESSED = "guessed"
+    """No token yet, and a secret in the body: limited per address, because guessing happens here."""
+    TOKEN = "token"  # noqa: S105 - the word, not a token
+
+
+class PublishedRoute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A path that a service asks to be reachable at from outside; whether it is, the edge decides."""
+
+    path: str
+    below: bool = False
+    """Also the paths below, separated by `/`."""
+    access: RouteAccess = RouteAccess.TOKEN
+    timeout_s: int = 30
+    body_limit_bytes: int = 64 * 1024
+    stream: bool = False
+    """A WebSocket: it lives until a side closes it or it falls silent."""
 
 
 class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +54,7 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time at which the record is void unless it was renewed."""
     started_ns: int = 0
     capabilities: tuple[str, ...] = ()
+    routes: tuple[PublishedRoute, ...] = ()
 
     @property
     def key(self) -> str:

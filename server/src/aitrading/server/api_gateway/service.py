@@ -11,13 +11,14 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import Container, ImportManager
+from aitrading.core.infrastructure.service_registry import PublishedRoute, RouteAccess
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.api_gateway.connections.directory import ConnectionDirectory
 from aitrading.server.api_gateway.connections.endpoints import ConnectionEndpoints
-from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, edge_of
+from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, RegisteredEdge
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
@@ -187,11 +188,16 @@ def _edge(
     bundle: ServiceBundle,
     settings: GatewaySettings,
     authority: Authority,
+    hub: CentralHub,
     clock: Clock,
     errors: ErrorHandler,
 ) -> EdgeKeeper:
     return EdgeKeeper(
-        lambda: edge_of(bundle, settings), authority.issue_edge, clock=clock, errors=errors
+        RegisteredEdge(bundle, settings, hub.services),
+        authority.issue_edge,
+        follow=hub.subscribe,
+        clock=clock,
+        errors=errors,
     )
 
 
@@ -238,5 +244,9 @@ SPEC: Final = ServiceSpec(
         HealthEndpoints,
     ),
     pages=pages,
+    published=tuple(
+        PublishedRoute(path=path, below=path == "/static", access=RouteAccess.PUBLIC, timeout_s=5)
+        for path in ("/", "/login", "/docs", "/openapi.json", "/static", "/health/live")
+    ),
     merges_chains=True,
 )

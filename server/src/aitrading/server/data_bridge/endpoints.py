@@ -64,6 +64,7 @@ class MarketDataEndpoints:
     @endpoint(
         "GET",
         "/api/v1/quotes",
+        timeout_s=5,
         access=scope(Scope.READ),
         answer=QuotesPage,
         query=PAGING,
@@ -79,6 +80,7 @@ class MarketDataEndpoints:
     @endpoint(
         "GET",
         "/api/v1/feeds",
+        timeout_s=5,
         access=scope(Scope.READ),
         answer=FeedsPage,
         query=PAGING,

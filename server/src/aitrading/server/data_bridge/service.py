@@ -9,6 +9,7 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
+from aitrading.core.infrastructure.service_registry import PublishedRoute
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
@@ -176,4 +177,5 @@ SPEC: Final = ServiceSpec(
         WebSocketServer,
     ),
     endpoints=(MarketDataEndpoints, ConnectionEndpoints),
+    published=(PublishedRoute(path="/api/v1/stream", stream=True),),
 )

@@ -194,6 +194,7 @@ class TickEndpoints:
     @endpoint(
         "GET",
         "/api/v1/ticks",
+        timeout_s=60,
         access=scope(Scope.READ),
         summary="Ticks of a symbol by time, page by page.",
         answer=TicksPage,

@@ -27,7 +27,9 @@ MAX_FILE_MB = 2_048
 MAX_PAYLOAD_BYTES = 1_048_576
 LINE_LIMIT_BYTES = 65_536
 
-_MACHINERY: Final = ("$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "_INBOX.>")
+_MACHINERY: Final = ("$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>")
+_REGISTRY: Final = "$KV.registry"
+"""Everybody reads it; each user writes under keys of its own name, so a key tells who wrote."""
 _DESTRUCTION: Final = tuple(
     f"$JS.API.STREAM.{call}.>" for call in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 )
@@ -135,8 +137,10 @@ class NatsEngine:
             "user": name,
             "password": self._password(name).reveal(),
             "permissions": {
-                "publish": _allowed(rights.publish, _MACHINERY, but=_DESTRUCTION),
-                "subscribe": _allowed(rights.subscribe, _MACHINERY),
+                "publish": _allowed(
+                    rights.publish, (*_MACHINERY, f"{_REGISTRY}.{name}.*"), but=_DESTRUCTION
+                ),
+                "subscribe": _allowed(rights.subscribe, (*_MACHINERY, f"{_REGISTRY}.>")),
             },
         }
 

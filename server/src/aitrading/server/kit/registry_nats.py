@@ -24,6 +24,7 @@ from aitrading.core.infrastructure.service_registry import (
     ServiceRecord,
 )
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.server.kit.nats_connection import NATS_ERRORS, NatsConnection, until_known
 
 BUCKET: Final = "registry"
@@ -35,6 +36,7 @@ _PREFIX: Final = f"$KV.{BUCKET}."
 _LOST: Final = "the connection to NATS was lost"
 
 _Changes = asyncio.Queue[RegistryChange | None]
+_log = get_logger(__name__)
 
 
 class NatsRegistryStore(RegistryStore):
@@ -140,14 +142,30 @@ async def _get(bucket: KeyValue, key: str) -> ServiceRecord | None:
         entry = await bucket.get(key)
     except KeyNotFoundError:
         return None
-    return msgspec.json.decode(entry.value or b"", type=ServiceRecord)
+    return _record_of(key, entry.value or b"")
 
 
 def _change_of(message: Msg) -> RegistryChange:
     key = message.subject.removeprefix(_PREFIX)
-    if not message.data:
-        return RegistryChange(key=key, record=None)
-    return RegistryChange(key=key, record=msgspec.json.decode(message.data, type=ServiceRecord))
+    record = _record_of(key, message.data) if message.data else None
+    return RegistryChange(key=key, record=record)
+
+
+def _record_of(key: str, data: bytes) -> ServiceRecord | None:
+    """None for what is no record, or says to be another's than its key's.
+
+    The bus lets a user write under keys of its own name only, so the key tells who wrote. What one
+    service garbles must not keep everybody from discovering the others.
+    """
+    try:
+        record = msgspec.json.decode(data, type=ServiceRecord)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        _log.warning("the registry's entry %s cannot be read: %s", key, exc)
+        return None
+    if record.key != key:
+        _log.warning("the registry's entry %s says to be %s: ignored", key, record.key[:128])
+        return None
+    return record
 
 
 def _unavailable(exc: BaseException) -> AitradingError:

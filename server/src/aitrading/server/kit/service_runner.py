@@ -189,6 +189,7 @@ class _Process:
             state=self._phase,
             lease_until_ns=clock.now_ns(),
             started_ns=clock.now_ns(),
+            routes=self._spec.routes(),
         )
 
 

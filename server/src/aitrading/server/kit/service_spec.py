@@ -7,7 +7,10 @@ from typing import Any, Final
 from starlette.routing import BaseRoute
 
 from aitrading.core.infrastructure.import_manager import Container, ImportManager
+from aitrading.core.infrastructure.service_registry import PublishedRoute
+from aitrading.server.kit.endpoints import endpoints_of_class
 from aitrading.server.kit.limit_settings import LimitSettings
+from aitrading.server.kit.published_routes import published_routes
 from aitrading.server.kit.service_settings import ServiceSettings
 from aitrading.server.kit.store_settings import StoreSettings
 
@@ -30,6 +33,8 @@ class ServiceSpec:
     `bus_components` are further ones that live on the bus: provided and started after the others,
     and left out where the bundle names no bus.
     `endpoints` are classes with `@endpoint` methods; `pages` gives further routes.
+    `published` says which of the latter, and which streams, are to be reached from outside; for
+    endpoints that follows from their declarations.
     `merges_chains` makes this process know the chain measurements of all.
 
     Every service can ask its container for: `ServiceBundle`, `ConfigManager` and each of its
@@ -47,4 +52,10 @@ class ServiceSpec:
     bus_components: tuple[type[Any], ...] = ()
     endpoints: tuple[type[Any], ...] = ()
     pages: Callable[[Container], Awaitable[Sequence[BaseRoute]]] | None = None
+    published: tuple[PublishedRoute, ...] = ()
     merges_chains: bool = False
+
+    def routes(self) -> tuple[PublishedRoute, ...]:
+        """Everything that this service asks to be reachable at from outside."""
+        declared = (each for owner in self.endpoints for each in endpoints_of_class(owner))
+        return published_routes(declared, self.published)

@@ -1,10 +1,21 @@
 """From what the supervisor and the operator said to an `EdgeConfig`: the installation's routes."""
 
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
 from pathlib import Path
 
+import msgspec
+
+from aitrading.core.infrastructure.service_registry import PublishedRoute, ServiceRecord
+from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.security.claims import ISSUER, USER_AUDIENCE
+from aitrading.server.api_gateway.edge.admission import (
+    STREAM_SUFFIX,
+    Refusal,
+    RouteBook,
+    Routes,
+)
 from aitrading.server.api_gateway.edge.config import (
-    Access,
     EdgeConfig,
     RateLimit,
     Route,
@@ -15,59 +26,51 @@ from aitrading.server.api_gateway.edge.config import (
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.kit.authentication import ACCESS_COOKIE
 from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.policy import edge_policy
 
 GATEWAY = "api-gateway"
 BRIDGE = "data-bridge"
-STREAMS = "data-bridge-ws"
-ENGINE = "trading-engine"
-DATABASE = "database-service"
+STREAMS = BRIDGE + STREAM_SUFFIX
 
-_FAST = TimeoutClass.FAST
-_HEAVY = TimeoutClass.HEAVY
-
-ROUTES = (
-    Route(path="/", upstream=GATEWAY, access=Access.PUBLIC, below=False),
-    Route(path="/login", upstream=GATEWAY, access=Access.PUBLIC, timeout=_FAST, below=False),
-    Route(path="/docs", upstream=GATEWAY, access=Access.PUBLIC, timeout=_FAST, below=False),
-    Route(path="/openapi.json", upstream=GATEWAY, access=Access.PUBLIC, below=False),
-    Route(path="/static", upstream=GATEWAY, access=Access.PUBLIC, timeout=_FAST),
-    Route(path="/health/live", upstream=GATEWAY, access=Access.PUBLIC, below=False),
-    Route(path="/api/v1/health", upstream=GATEWAY, access=Access.PUBLIC, timeout=_FAST),
-    Route(path="/api/v1/auth/login", upstream=GATEWAY, access=Access.AUTH, below=False),
-    Route(path="/api/v1/auth/link", upstream=GATEWAY, access=Access.AUTH, below=False),
-    Route(path="/api/v1/auth/refresh", upstream=GATEWAY, access=Access.AUTH, below=False),
-    Route(path="/api/v1/auth", upstream=GATEWAY),
-    Route(path="/api/v1/devices/trust", upstream=GATEWAY, access=Access.AUTH, below=False),
-    Route(path="/api/v1/devices/enroll", upstream=GATEWAY, access=Access.AUTH, below=False),
-    Route(path="/api/v1/devices/renew", upstream=GATEWAY, access=Access.AUTH, below=False),
-    Route(path="/api/v1/devices", upstream=GATEWAY),
-    Route(path="/api/v1/connections", upstream=GATEWAY),
-    Route(path="/api/v1/platform", upstream=GATEWAY, timeout=_FAST),
-    Route(path="/api/v1/services", upstream=GATEWAY, timeout=_FAST),
-    Route(path="/api/v1/chains", upstream=GATEWAY, timeout=_FAST),
-    Route(path="/api/v1/chain-graph", upstream=DATABASE),
-    Route(path="/api/v1/stream", upstream=STREAMS, timeout=TimeoutClass.STREAM, below=False),
-    Route(path="/api/v1/quotes", upstream=BRIDGE, timeout=_FAST),
-    Route(path="/api/v1/feeds", upstream=BRIDGE, timeout=_FAST),
-    Route(path="/api/v1/orders", upstream=ENGINE),
-    Route(path="/api/v1/positions", upstream=ENGINE),
-    Route(path="/api/v1/accounts", upstream=ENGINE),
-    Route(path="/api/v1/risk", upstream=ENGINE),
-    Route(path="/api/v1/signals", upstream=ENGINE),
-    Route(path="/api/v1/kill", upstream=ENGINE, timeout=_FAST),
-    Route(path="/api/v1/ticks", upstream=DATABASE, timeout=_HEAVY),
-    Route(path="/api/v1/bars", upstream=DATABASE, timeout=_HEAVY),
-    Route(path="/api/v1/logs", upstream=DATABASE, timeout=_HEAVY),
-    Route(path="/api/v1/audit", upstream=DATABASE, timeout=_HEAVY),
-    Route(path="/api/v1/security-events", upstream=DATABASE),
-    Route(path="/api/v1/errors", upstream=DATABASE),
-    Route(path="/api/v1/metrics", upstream=DATABASE),
-    Route(path="/api/v1/store", upstream=DATABASE),
-)
-"""Who answers what. A path that is not here does not exist outside; `/internal` never is."""
+_log = get_logger(__name__)
 
 
-def edge_of(bundle: ServiceBundle, settings: GatewaySettings) -> EdgeConfig:
+def declared_routes() -> dict[str, Routes]:
+    """What the services of this release declare, written from their declarations by `make docs`."""
+    text = resources.files(__package__ or "").joinpath("declared_routes.json").read_bytes()
+    return msgspec.json.decode(text, type=dict[str, Routes])
+
+
+class RegisteredEdge:
+    """Makes the edge's configuration from the services that are registered at that moment."""
+
+    def __init__(
+        self,
+        bundle: ServiceBundle,
+        settings: GatewaySettings,
+        registered: Callable[[], Iterable[ServiceRecord]],
+    ) -> None:
+        self._bundle = bundle
+        self._settings = settings
+        self._registered = registered
+        self._book = RouteBook(edge_policy(), declared_routes())
+        self._refused: frozenset[Refusal] = frozenset()
+
+    def __call__(self) -> EdgeConfig:
+        """The edge as it is to be now; raises EDGE_CONFIG_INVALID."""
+        admission = self._book.take(self._registered())
+        refused = frozenset(admission.refused)
+        for each in refused - self._refused:
+            _log.warning(
+                "the edge opens nothing for %s at %s: %s", each.service, each.path, each.reason
+            )
+        self._refused = refused
+        return edge_of(self._bundle, self._settings, admission.services)
+
+
+def edge_of(
+    bundle: ServiceBundle, settings: GatewaySettings, services: Mapping[str, Routes]
+) -> EdgeConfig:
     """The edge of this installation; raises EDGE_CONFIG_INVALID."""
     folder = bundle.home / "envoy"
     return EdgeConfig(
@@ -84,8 +87,8 @@ def edge_of(bundle: ServiceBundle, settings: GatewaySettings) -> EdgeConfig:
             cookie=ACCESS_COOKIE,
             jwks=bundle.user_keys.read_text(encoding="utf-8"),
         ),
-        upstreams=_upstreams(bundle.listener.socket.parent),
-        routes=ROUTES,
+        upstreams=_upstreams(bundle.listener.socket.parent, services),
+        routes=routes_of(services),
         link_upstream=STREAMS,
         auth_limit_per_address=RateLimit(
             burst=settings.login_burst, per_minute=settings.logins_per_minute
@@ -97,17 +100,44 @@ def edge_of(bundle: ServiceBundle, settings: GatewaySettings) -> EdgeConfig:
     )
 
 
-def _upstreams(run: Path) -> tuple[Upstream, ...]:
-    """Every service answers on a socket of its name in the run folder."""
-    services = tuple(
-        Upstream(name=name, socket=run / f"{name}.sock")
-        for name in (GATEWAY, BRIDGE, ENGINE, DATABASE)
+def routes_of(services: Mapping[str, Routes]) -> tuple[Route, ...]:
+    """The route table's lines."""
+    return tuple(_route(name, each) for name, routes in services.items() for each in routes)
+
+
+def _upstreams(run: Path, services: Mapping[str, Routes]) -> tuple[Upstream, ...]:
+    """Every service answers on a socket of its name in the run folder, its streams beside it."""
+    names = sorted(services)
+    streams = sorted({BRIDGE, *(name for name in names if any(r.stream for r in services[name]))})
+    return (
+        *(Upstream(name=name, socket=run / f"{name}.sock") for name in names),
+        *(
+            Upstream(
+                name=name + STREAM_SUFFIX,
+                socket=run / f"{name}{STREAM_SUFFIX}.sock",
+                health_path=None,
+                max_connections=20_000,
+                max_requests=20_000,
+            )
+            for name in streams
+        ),
     )
-    streams = Upstream(
-        name=STREAMS,
-        socket=run / f"{STREAMS}.sock",
-        health_path=None,
-        max_connections=20_000,
-        max_requests=20_000,
+
+
+def _route(service: str, published: PublishedRoute) -> Route:
+    return Route(
+        path=published.path,
+        upstream=service + STREAM_SUFFIX if published.stream else service,
+        access=published.access,
+        timeout=_timeout(published),
+        below=published.below,
+        body_limit_bytes=published.body_limit_bytes,
     )
-    return (*services, streams)
+
+
+def _timeout(published: PublishedRoute) -> TimeoutClass:
+    if published.stream:
+        return TimeoutClass.STREAM
+    classes = (TimeoutClass.FAST, TimeoutClass.NORMAL)
+    fitting = (each for each in classes if published.timeout_s <= int(each.removesuffix("s")))
+    return next(fitting, TimeoutClass.HEAVY)

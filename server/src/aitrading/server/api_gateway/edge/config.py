@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.core.kit.errors import Category, ErrorSpec
 
 LINK_PREFIX = "link."
@@ -28,15 +29,6 @@ class TimeoutClass(StrEnum):
     """No end: a WebSocket lives until a side closes it or it falls silent."""
 
 
-class Access(StrEnum):
-    """What a request must bring to pass the edge."""
-
-    PUBLIC = "public"
-    AUTH = "auth"
-    """No token yet; limited per client address, because this is where guessing happens."""
-    TOKEN = "token"  # noqa: S105 - the word, not a token
-
-
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
     """A service behind the edge and how much of it one edge may use."""
@@ -57,10 +49,11 @@ class Route:
 
     path: str
     upstream: str
-    access: Access = Access.TOKEN
+    access: RouteAccess = RouteAccess.TOKEN
     timeout: TimeoutClass = TimeoutClass.NORMAL
     below: bool = True
     """Also the paths below, separated by `/`."""
+    body_limit_bytes: int = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,14 @@
-"""Keeps what Envoy reads true: its certificate, the keys of tokens, routes and listener."""
+"""Keeps what Envoy reads true: its certificate, the keys of tokens, listener, and routes.
+
+Routes follow the service registry: who registers is routed within a moment, without a restart.
+"""
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Final
 
+from aitrading.core.infrastructure.central_hub import ChangeListener, RegistryChange
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.files import make_private_folder, write_atomically
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
@@ -15,19 +19,23 @@ from aitrading.server.api_gateway.edge.xds import write_resources
 from aitrading.server.authority.installation import EdgeCredentials
 
 LOOK_AGAIN_S: Final = 5.0
+PAUSE_S: Final = 0.1
+"""Between two changes of the registry: a service that flaps does not keep Envoy busy."""
 RENEW_BEFORE_END_S: Final = 10 * 24 * 3600
 
 _log = get_logger(__name__)
 
 MakeConfig = Callable[[], EdgeConfig]
 IssueCertificate = Callable[[tuple[str, ...]], EdgeCredentials]
+FollowRegistry = Callable[[ChangeListener], Callable[[], None]]
 
 
 class EdgeKeeper:
     """A component: when `start` returns, Envoy finds everything it needs.
 
-    Token keys and the certificate are looked at again every `LOOK_AGAIN_S`; what changed is
-    written, the rest is left alone, and a failure leaves the last good files in force.
+    Token keys and the certificate are looked at again every `LOOK_AGAIN_S`, and everything when a
+    service registers or goes; what changed is written, the rest is left alone, and a failure
+    leaves the last good files in force.
     """
 
     name: ClassVar[str] = "edge"
@@ -37,6 +45,7 @@ class EdgeKeeper:
         make_config: MakeConfig,
         issue: IssueCertificate,
         *,
+        follow: FollowRegistry,
         clock: Clock,
         errors: ErrorHandler,
     ) -> None:
@@ -44,6 +53,10 @@ class EdgeKeeper:
         self._issue = issue
         self._clock = clock
         self._errors = errors
+        self._changed = asyncio.Event()
+        self._refreshing = asyncio.Lock()
+        self._follow_registry = follow
+        self._unfollow: Callable[[], None] | None = None
         self._certificate_ends_ns = 0
         self._tasks = TaskSet(self.name, on_error=self._failed)
         self.state = ComponentState.NEW
@@ -51,18 +64,39 @@ class EdgeKeeper:
     async def start(self) -> None:
         """Write everything; raises what keeps the edge from being configured."""
         self.state = ComponentState.STARTING
+        loop = asyncio.get_running_loop()
+
+        def changed(_: RegistryChange) -> None:
+            loop.call_soon_threadsafe(self._changed.set)
+
+        self._unfollow = self._follow_registry(changed)
         await asyncio.to_thread(self._refresh)
         self._tasks.start(self._keep(), name="keep")
+        self._tasks.start(self._follow(), name="follow")
         self.state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Leave the files: Envoy goes on serving what works."""
+        if self._unfollow is not None:
+            self._unfollow()
         await self._tasks.close()
         self.state = ComponentState.STOPPED
 
     async def _keep(self) -> None:
         while True:
             await self._clock.sleep(LOOK_AGAIN_S)
+            await self._refresh_or_degrade()
+
+    async def _follow(self) -> None:
+        """A service that comes or goes is routed at once, not at the next look."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._refresh_or_degrade()
+            await self._clock.sleep(PAUSE_S)
+
+    async def _refresh_or_degrade(self) -> None:
+        async with self._refreshing:
             try:
                 await asyncio.to_thread(self._refresh)
             except Exception as exc:  # noqa: BLE001 - the last good files stay in force

@@ -1,6 +1,7 @@
 """The one listener: TLS 1.3 only, devices and people told apart by the name they ask for."""
 
-from aitrading.server.api_gateway.edge.config import Access, EdgeConfig, Route
+from aitrading.core.infrastructure.service_registry import RouteAccess
+from aitrading.server.api_gateway.edge.config import EdgeConfig, Route
 from aitrading.server.api_gateway.edge.errors import local_replies
 from aitrading.server.api_gateway.edge.json_types import (
     Json,
@@ -22,6 +23,8 @@ from aitrading.server.api_gateway.edge.routes import (
 LISTENER = "edge"
 TOKEN_FILTER = "aitrading.token"  # noqa: S105 - a filter's name
 SERVER_SECRET = "edge-certificate"  # noqa: S105 - a resource's name
+TOKEN_PROVIDER = "user"  # noqa: S105 - a provider's name
+API_PREFIX = "/api/"
 DEVICE_URI_PREFIX = "spiffe://aitrading/tenant/"
 
 _JWT_FILTER = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
@@ -67,11 +70,17 @@ def token_filter(config: EdgeConfig) -> Resource:
             "jwt_max_token_size": token.max_token_bytes,
         },
     }
-    rules = [_token_rule(route) for route in most_specific_first(config.routes)]
+    rules = [
+        _token_rule(route)
+        for route in most_specific_first(config.routes)
+        if route.access is not RouteAccess.TOKEN or not route.path.startswith(API_PREFIX)
+    ]
+    # What is not open to strangers is closed to them, also a route that Envoy learns of first.
+    rules.append({"match": {"prefix": API_PREFIX}, "requires": {"provider_name": TOKEN_PROVIDER}})
     return typed(
         "config.core.v3.TypedExtensionConfig",
         name=TOKEN_FILTER,
-        typed_config=typed(_JWT_FILTER, providers={"user": provider}, rules=rules),
+        typed_config=typed(_JWT_FILTER, providers={TOKEN_PROVIDER: provider}, rules=rules),
     )
 
 
@@ -229,6 +238,6 @@ def _strictness(config: EdgeConfig) -> Resource:
 
 def _token_rule(route: Route) -> Json:
     rule: Resource = {"match": path_match(route)}
-    if route.access is Access.TOKEN:
-        rule["requires"] = {"provider_name": "user"}
+    if route.access is RouteAccess.TOKEN:
+        rule["requires"] = {"provider_name": TOKEN_PROVIDER}
     return rule

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.server.api_gateway.edge.config import (
-    Access,
     EdgeConfig,
     RateLimit,
     Route,
@@ -52,7 +52,7 @@ def _link(config: EdgeConfig) -> Resource:
     line = Route(
         path=LINK_PATH,
         upstream=config.link_upstream,
-        access=Access.PUBLIC,
+        access=RouteAccess.PUBLIC,
         timeout=TimeoutClass.STREAM,
         below=False,
     )
@@ -108,7 +108,7 @@ def _route(route: Route, config: EdgeConfig) -> Json:
         action["idle_timeout"] = f"{config.silent_stream_s}s"
         action["upgrade_configs"] = [{"upgrade_type": "websocket"}]
     line: Resource = {"name": route.path, "match": path_match(route), "route": action}
-    if route.access is Access.AUTH:
+    if route.access is RouteAccess.GUESSED:
         line["typed_per_filter_config"] = {RATE_LIMIT_FILTER: _auth_limit(config)}
     return line
 

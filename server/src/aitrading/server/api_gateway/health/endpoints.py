@@ -48,6 +48,7 @@ class HealthEndpoints:
     @endpoint(
         "GET",
         "/api/v1/health",
+        timeout_s=5,
         access=PUBLIC,
         summary="How the platform is; with a token also its services, engines and chains.",
         answer=PlatformReport,
@@ -60,6 +61,7 @@ class HealthEndpoints:
     @endpoint(
         "GET",
         "/api/v1/services",
+        timeout_s=5,
         access=scope(Scope.READ),
         summary="Services, engines and clients with state, process and memory, and all guards.",
         answer=Services,
@@ -78,6 +80,7 @@ class HealthEndpoints:
     @endpoint(
         "GET",
         "/api/v1/chains",
+        timeout_s=5,
         access=scope(Scope.READ),
         summary="Every chain: latency and health of each hop in the last minute.",
         answer=Chains,

@@ -47,6 +47,7 @@ class BarEndpoints:
     @endpoint(
         "GET",
         "/api/v1/bars",
+        timeout_s=60,
         access=scope(Scope.READ),
         summary="Bars of a symbol by time (UTC), page by page; exact, the running one included.",
         answer=BarsPage,

@@ -1,0 +1,47 @@
+"""The reviewed policy of this release: one TOML file per subject, read at start.
+
+The repository's `security/` folder shows the same files; the wheel ships them. What is written
+there holds and no code repeats it. No setting changes it: a change is a change of the repository.
+"""
+
+from functools import cache
+from importlib import resources
+from typing import TypeVar
+
+import msgspec
+
+__all__ = ["AdmissionPolicy", "EdgePolicy", "edge_policy"]
+
+T = TypeVar("T")
+
+
+class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A misspelt name is an error at start, never a rule that does not hold."""
+
+
+class AdmissionPolicy(Strict, frozen=True, kw_only=True):
+    """How much a registered service may open at the edge."""
+
+    own_prefix: str
+    max_services: int
+    max_routes: int
+    max_path_chars: int
+    max_body_bytes: int
+
+
+class EdgePolicy(Strict, frozen=True, kw_only=True):
+    """`edge.toml`."""
+
+    admission: AdmissionPolicy
+    owners: dict[str, tuple[str, ...]]
+
+
+@cache
+def edge_policy() -> EdgePolicy:
+    """Who owns which paths, and the edge's limits."""
+    return _read("edge", EdgePolicy)
+
+
+def _read(subject: str, kind: type[T]) -> T:
+    text = resources.files(__name__).joinpath(f"{subject}.toml").read_bytes()
+    return msgspec.toml.decode(text, type=kind)
