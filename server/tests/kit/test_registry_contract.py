@@ -5,7 +5,9 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
@@ -148,3 +150,22 @@ async def test_without_a_connection_every_method_says_so_at_once(tmp_path: Path)
         for call in calls:
             with pytest.raises(AitradingError, match="REGISTRY_UNAVAILABLE"):
                 await call()
+
+
+@pytest.mark.integration
+@async_test
+async def test_nobody_registers_under_another_name(tmp_path: Path) -> None:
+    """The bus drops what is written to another's key; a key of one's own cannot bear its name."""
+    forged = structs.replace(record("evil"), name="api-gateway")
+    async with connected(tmp_path) as (connection, store):
+        await store.put(record())
+        with pytest.raises(AitradingError, match="registry"):
+            await store.put(forged)
+        bucket = await connection.client.jetstream().key_value("registry")
+        await bucket.put("data-bridge.forged", msgspec.json.encode(forged))
+        await bucket.put("data-bridge.garbage", b"\xff{")
+        assert await store.list() == [record()]
+        assert await store.get("api-gateway.evil") is None
+        async with aclosing(cast("Any", store.watch())) as changes:
+            first = [await anext(changes)]
+        assert [change.record for change in first] == [record()]

@@ -15,6 +15,7 @@ from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch
 from aitrading.server.supervisor.assembly import Assembly, Choices, Kit
 from aitrading.server.supervisor.births import Births
+from aitrading.server.supervisor.guests import Guests
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
 from aitrading.server.supervisor.progress import LineReporter
 from aitrading.server.supervisor.up import Platform, UpOptions
@@ -114,6 +115,7 @@ def toy_assembly(modes: Iterable[str]) -> Callable[[Choices, Kit, Births], Assem
             issue_identities=issue_nothing,
             renew_identities=issue_nothing,
             fingerprint=lambda: None,
+            guests=Guests(choices.home.keys / "guests.json"),
         )
 
     return assemble

@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "orders": ("trading:orders", "Orders of an organisation."),
     "primary": ("primary:primary", "Which primary PostgreSQL is the newest one met."),
     "restore": ("backup:restore", "Make a home from a backup."),
+    "service": ("service:service", "Services of your own: admit, dismiss, list."),
     "status": ("status:status", "Show services and engines."),
     "store": ("store:store", "Records of the relational store, page by page."),
     "subscription": (

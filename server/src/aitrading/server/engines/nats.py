@@ -55,6 +55,7 @@ class NatsSetup:
     probe_tls: TlsFiles
     """The identity the supervisor probes with."""
     users: Mapping[str, SubjectRights] = field(default_factory=dict[str, SubjectRights])
+    """May change; it counts when the configuration is written the next time."""
 
 
 class NatsEngine:

@@ -26,6 +26,7 @@ from aitrading.server.supervisor.choices import CLIENT, NATS
 from aitrading.server.supervisor.demo.program import NAME as DEMO_CLIENT
 from aitrading.server.supervisor.demo.program import DemoProgram, DemoSetup
 from aitrading.server.supervisor.demo.report import DemoReport
+from aitrading.server.supervisor.guests import Doors, Guests
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
 from aitrading.server.supervisor.plan import ChildSpec, Kind, Plan
@@ -94,6 +95,8 @@ class Assembly:
     """Writes certificates and keys of every child; runs while the first children start."""
     renew_identities: Callable[[], Awaitable[None]]
     """Writes the next certificates, long before the present ones end."""
+    guests: Guests
+    """Services of the operator's own."""
     fingerprint: Callable[[], str | None]
     """Of the edge's certificate authority, once there is one."""
     demo: Callable[[], DemoReport | None] = _no_demo
@@ -105,7 +108,10 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     home = choices.home
     identities = Identities(home, choices.environment, births)
     passwords = PasswordStore(home.keys / "passwords", kit.randomness)
-    stores = StorePlan(home, passwords, identities, choices.servers, choices.stores)
+    guests = Guests(home.keys / "guests.json")
+    stores = StorePlan(
+        home, passwords, identities, choices.servers, choices.stores, guests=guests.rights
+    )
     keeping = stores.keeping(choices.ports[NATS])
     bundles = BundleWriter(
         Installation(
@@ -137,17 +143,32 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
         ]
     )
 
+    async def write_bus() -> None:
+        if keeping.bus is not None:
+            await keeping.bus.prepare()
+
+    guests.open(
+        Doors(
+            issue=identities.issue,
+            bundles=bundles,
+            bus_users=keeping.bus_users,
+            write_bus=write_bus,
+        )
+    )
+
     async def issue_identities() -> None:
-        await identities.issue(_IDENTITIES)
+        await identities.issue((*_IDENTITIES, *guests.names))
         bundles.write_admin()
+        guests.write_bundles()
 
     async def renew_identities() -> None:
-        await identities.renew(_IDENTITIES)
+        await identities.renew((*_IDENTITIES, *guests.names))
 
     return Assembly(
         plan=plan,
         issue_identities=issue_identities,
         renew_identities=renew_identities,
+        guests=guests,
         fingerprint=identities.edge_fingerprint,
         demo=lambda: demo_reports[-1] if demo_reports else None,
     )

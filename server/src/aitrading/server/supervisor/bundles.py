@@ -141,6 +141,28 @@ class BundleWriter:
         replace_private(path, encode_bundle(self._bundle(needs)))
         return path
 
+    def write_guest(self, name: str, port: int) -> Path:
+        """Write the bundle of a service that the operator runs: the bus, and no other store."""
+        common = self._common(name, port)
+        guest = msgspec.structs.replace(common, nats=self._stores.nats(name))
+        replace_private(self.path(name), encode_bundle(guest))
+        return self.path(name)
+
+    def path(self, name: str) -> Path:
+        """Where the bundle of a service is."""
+        return self._installation.home.bundles / f"{name}.json"
+
+    def socket(self, name: str) -> Path:
+        """Where the edge looks for a service."""
+        return service_socket(self._installation.home, name)
+
+    def remove(self, name: str) -> None:
+        """Take the bundle and the identity of a service away."""
+        files = tls_files(self._installation.home, name)
+        token_key = self.path(name).with_suffix(".key")
+        for path in (self.path(name), files.private_key, files.certificate, token_key):
+            path.unlink(missing_ok=True)
+
     def write_admin(self) -> ServiceBundle:
         """Write the supervisor's own bundle: peers and identity, no store."""
         bundle = self._common(ADMIN, 0)

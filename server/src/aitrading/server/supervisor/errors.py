@@ -117,6 +117,13 @@ ADMIN_COMMAND_UNKNOWN = ErrorSpec(
     http_status=404,
     severity=Severity.WARNING,
 )
+ADMIN_ARGUMENTS_INVALID = ErrorSpec(
+    code="ADMIN_ARGUMENTS_INVALID",
+    category=Category.DENIED,
+    message="the command's arguments are wrong: {reason}.",
+    why="The command line and the running platform are of different versions, or the call is made by hand.",
+    remedy="Use the `aitrading` command of the version that runs.",
+)
 ADMIN_CALL_REFUSED = ErrorSpec(
     code="ADMIN_CALL_REFUSED",
     category=Category.DENIED,

@@ -62,6 +62,10 @@ class Keeping:
 
     engines: tuple[ChildSpec, ...]
     access: Stores
+    bus: NatsEngine | None
+    """None where the bus is a server given by URL."""
+    bus_users: dict[str, SubjectRights]
+    """Read each time the embedded bus's configuration is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,11 @@ class StorePlan:
         identities: Identities,
         servers: Mapping[Store, GivenServer],
         settings: StoreSettings,
+        *,
+        guests: Mapping[str, SubjectRights],
     ) -> None:
+        self._bus_users = {**BUS_RIGHTS, **guests}
+        self._bus: NatsEngine | None = None
         self._home = home
         self._settings = settings
         self._passwords = passwords
@@ -109,7 +117,9 @@ class StorePlan:
             vectors=self._server(Store.VECTORS),
             graph=self._server(Store.GRAPH),
         )
-        return Keeping(engines=tuple(engines), access=access)
+        return Keeping(
+            engines=tuple(engines), access=access, bus=self._bus, bus_users=self._bus_users
+        )
 
     def _postgres(self, engines: list[ChildSpec]) -> Callable[[str], PostgresAccess]:
         given = self._servers.get(Store.POSTGRES)
@@ -167,9 +177,9 @@ class StorePlan:
             port=port,
             server_tls=tls_files(self._home, "nats"),
             probe_tls=tls_files(self._home, ADMIN),
-            users=BUS_RIGHTS,
+            users=self._bus_users,
         )
-        engine = NatsEngine(setup, self._passwords)
+        engine = self._bus = NatsEngine(setup, self._passwords)
         engines.append(
             ChildSpec(
                 name=engine.name,

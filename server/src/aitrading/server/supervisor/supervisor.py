@@ -136,6 +136,12 @@ class Supervisor:
         for child in self._children.values():
             child.note_renewal()
 
+    def tell_renewal(self, name: str) -> None:
+        """Let one part read its files again, if it runs here and has to be told."""
+        child = self._children.get(name)
+        if child is not None:
+            child.note_renewal()
+
     def state(self) -> PlatformState:
         """Everything there is to tell right now."""
         facts = self._facts

@@ -16,7 +16,7 @@ from aitrading.core.logging.optimized_log_router import configure_logging
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.kit.bundle import TOLD_EVERY_S
 from aitrading.server.kit.store_settings import StoreSettings
-from aitrading.server.supervisor.admin import AdminServer
+from aitrading.server.supervisor.admin import AdminServer, Handler
 from aitrading.server.supervisor.admin_calls import AdminCalls
 from aitrading.server.supervisor.assembly import Assembly, Choices, EdgePlace, Kit, assemble
 from aitrading.server.supervisor.births import Births
@@ -24,9 +24,11 @@ from aitrading.server.supervisor.bundles import LOOPBACK
 from aitrading.server.supervisor.choices import (
     ANY_ADDRESS,
     EDGE,
+    NATS,
     load_configuration,
     port_requests,
 )
+from aitrading.server.supervisor.guests import Guests
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import end_leftovers
 from aitrading.server.supervisor.logs import LogStream, RotatingLog
@@ -148,6 +150,7 @@ class Platform:
                 "stop": _answer(supervisor.request_stop),
                 "renew-certificates": lambda _: supervisor.renew_certificates(),
                 "call": calls.handle,
+                **_guest_handlers(assembly.guests, supervisor),
             },
         )
         loop = asyncio.get_running_loop()
@@ -231,6 +234,26 @@ async def _run_together(
             supervisor.request_stop()
     if refusals:
         raise refusals[0]
+
+
+def _guest_handlers(guests: Guests, supervisor: Supervisor) -> dict[str, Handler]:
+    """Each changes who may use the bus, which then reads its configuration again."""
+
+    async def admit(arguments: Mapping[str, Any]) -> object:
+        admitted = await guests.admit(arguments)
+        supervisor.tell_renewal(NATS)
+        return admitted
+
+    async def dismiss(arguments: Mapping[str, Any]) -> object:
+        await guests.dismiss(arguments)
+        supervisor.tell_renewal(NATS)
+        return None
+
+    return {
+        "admit-service": admit,
+        "dismiss-service": dismiss,
+        "list-services": _answer(guests.told),
+    }
 
 
 def _answer(function: Callable[[], object]) -> Any:
