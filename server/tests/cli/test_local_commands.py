@@ -1,5 +1,6 @@
 """Commands that need nothing but the home: settings, logs, traces, the authority."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,13 @@ from typing import Any
 import pytest
 
 from aitrading.core.kit.clock import SystemClock
+from aitrading.core.security.file_sealing import FileKeys
+from aitrading.server.cli.errors import SETTING_NOT_KNOWN
+from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.kit.primary_record import PrimaryRecord, Standing
+from aitrading.server.personal_data.file_keys import FileKeyFolder
 from aitrading.server.supervisor.home import Home
+from aitrading.server.testing.personal_data import DEVELOPMENT, write_file_keys
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
 
@@ -165,3 +171,27 @@ def test_a_running_platform_keeps_its_primary(run: Any, home: Path) -> None:
     assert refused.exit_code == 1
     assert "HOME_IN_USE" in refused.stderr
     assert json.loads(run("primary", "show", "--json").stdout) == {"known": None}
+
+
+def test_a_quarantined_segment_is_listed_and_opened(run: Any, home: Path, tmp_path: Path) -> None:
+    files = FileKeyFolder(write_file_keys(home / "keys"), environment=DEVELOPMENT)
+    shelf = Quarantine(
+        home / "quarantine", FileKeys(files.in_order), limit_bytes=1_000, clock=SystemClock()
+    )
+    cause = SETTING_NOT_KNOWN.error(wanted="odd\x1b[2J", suggestion=".")
+    assert asyncio.run(shelf.keep("s-1", b"garbage", cause))
+    listed = run("quarantine", "list").stdout
+    assert "SETTING_NOT_KNOWN" in listed
+    assert "\x1b" not in listed
+    assert json.loads(run("quarantine", "list", "--json").stdout)[0]["segment"] == "s-1"
+    target = tmp_path / "copy"
+    assert run("quarantine", "open", "s-1", "--to", str(target)).exit_code == 0
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"garbage", 0o600)
+    for wrong in ("s-2", "../s-1"):
+        refused = run("quarantine", "open", wrong, "--to", str(target))
+        assert refused.exit_code == 1
+        assert "COPY_NOT_KNOWN" in refused.stderr
+    nowhere = run("quarantine", "open", "s-1", "--to", str(tmp_path / "no" / "copy"))
+    assert nowhere.exit_code == 1
+    assert "Traceback" not in nowhere.stderr
+    assert "COPY_NOT_WRITTEN" in nowhere.stderr

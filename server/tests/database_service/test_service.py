@@ -21,6 +21,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.segments import sealed_segment
 from aitrading.server.authority.tokens import TokenGrant
+from aitrading.server.database_service.ticks.quarantine import notes_of, opened_copy
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.bundle import ClickHouseAccess
 from aitrading.server.kit.ingest_api import (
@@ -222,6 +223,9 @@ async def test_a_damaged_segment_is_set_aside_and_others_go_on(
         keys = file_keys_of(stack.service.bundle)
         assert keys.open(kept.read_bytes(), name=name) == b"garbage"
         assert kept.stat().st_mode & 0o777 == 0o600
+        (note,) = notes_of(kept.parent)
+        assert (note.segment, note.cause) == (name, "SEGMENT_CORRUPT")
+        assert opened_copy(kept.parent, name, keys) == b"garbage"
         _, health = await stack.service.get("/health")
         assert health["ready"]
         assert health["resilience"]["recovery"]["database-segment"]["acts"] >= 1

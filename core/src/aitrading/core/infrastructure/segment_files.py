@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,11 @@ from aitrading.core.infrastructure.segment_codecs import (
 from aitrading.core.infrastructure.spool_errors import SPOOL_DISK_FULL, SPOOL_FAILED
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.error_codes import SEGMENT_CORRUPT
-from aitrading.core.protocol.sealed_segment import decode_sealed_header, is_sealed_segment
+from aitrading.core.protocol.sealed_segment import (
+    SealedHeader,
+    decode_sealed_header,
+    is_sealed_segment,
+)
 from aitrading.core.protocol.segment import SEAL_BYTES, Buffer, SegmentHeader
 from aitrading.core.security.file_sealing import FILE_KEY_MISSING, FileKeys
 
@@ -205,6 +209,15 @@ def recover(folder: Path, keys: FileKeys, *, sync: Sync, now_ns: int) -> Recover
         return _Recoverer(folder, keys, sync, now_ns).run()
 
 
+def sealed_headers(folder: Path) -> Iterator[SealedHeader]:
+    """The headers of a folder's sealed segments; those that are damaged are for `recover`."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        with contextlib.suppress(AitradingError):  # in the clear, or damaged
+            yield decode_sealed_header(head)
+
+
 class _Recoverer:
     def __init__(self, folder: Path, keys: FileKeys, sync: Sync, now_ns: int) -> None:
         self._folder = folder
@@ -218,8 +231,8 @@ class _Recoverer:
 
     def run(self) -> Recovery:
         paths = sorted(self._folder.glob(f"*{SUFFIX}"))
-        for path in paths:
-            self._require_key(path)
+        for header in sealed_headers(self._folder):
+            self._keys.require(header.key_id, what=name_of(header))
         for path in paths:
             self._visit(path, is_newest=path == paths[-1])
         next_position, spool = 1, None
@@ -239,15 +252,6 @@ class _Recoverer:
             torn_bytes=self._torn_bytes,
             quarantined=tuple(self._quarantined),
         )
-
-    def _require_key(self, path: Path) -> None:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        try:
-            header = decode_sealed_header(head)
-        except AitradingError:
-            return  # in the clear, or damaged, which is for later to find
-        self._keys.require(header.key_id, what=name_of(header))
 
     def _visit(self, path: Path, *, is_newest: bool) -> None:
         size = path.stat().st_size

@@ -38,6 +38,7 @@ from aitrading.server.backup.parts import (
     dying_with_us,
     postgres_environment,
 )
+from aitrading.server.backup.sealed_files import DEVELOPMENT, require_openable
 from aitrading.server.backup.sealing import OpenWith, SealedReader
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.catalogue import known_migrations
@@ -57,7 +58,6 @@ from aitrading.server.supervisor.home import UNPACKED
 
 KEYS_CHECKED: Final = "0014_keys_checked_at_start.sql"
 """Backups before this migration hold nothing that the role of the check may read."""
-DEVELOPMENT: Final = "development"
 POSTGRES_START_S: Final = 60.0
 REBUILD_TIMEOUT_S: Final = 6 * 3_600
 _OF_THE_FILE: Final = (BACKUP_DAMAGED, BACKUP_KEY_WRONG, BACKUP_TOO_NEW, BACKUP_UNREADABLE)
@@ -114,6 +114,8 @@ def _restore_into(
     with _explained(home, "unpacking it"):
         manifest = _unpack(file, unpacked, open_with)
         _place(unpacked, staging)
+    with _explained(home, "opening what lies sealed"):
+        require_openable(staging)
     with _explained(home, "rebuilding ClickHouse"):
         tables = _rebuild_clickhouse(unpacked / CLICKHOUSE, staging / "clickhouse")
     with _explained(home, "rebuilding PostgreSQL"):

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     ),
     "orders": ("trading:orders", "Orders of an organisation."),
     "primary": ("primary:primary", "Which primary PostgreSQL is the newest one met."),
+    "quarantine": ("quarantine:quarantine", "Segments that can never be stored: list, open."),
     "restore": ("backup:restore", "Make a home from a backup."),
     "service": ("service:service", "Services of your own: admit, dismiss, list."),
     "status": ("status:status", "Show services and engines."),

@@ -35,6 +35,22 @@ CLI_SERVER_NOT_TRUSTED: Final = ErrorSpec(
     why="Its certificate is signed by another authority, or it is for another name.",
     remedy="Give the right file with --ca; `aitrading ca show` on the host tells where it is.",
 )
+COPY_NOT_KNOWN: Final = ErrorSpec(
+    code="COPY_NOT_KNOWN",
+    category=Category.DENIED,
+    message="No copy called {segment} lies in {folder}.",
+    why="It is misspelt, of another home, or was removed.",
+    remedy="`aitrading quarantine list` shows every copy.",
+    severity=Severity.INFO,
+)
+COPY_NOT_WRITTEN: Final = ErrorSpec(
+    code="COPY_NOT_WRITTEN",
+    category=Category.DENIED,
+    message="{path} cannot be written: {reason}",
+    why="The folder does not exist or is not yours, or the disk is full.",
+    remedy="Name a file in a folder of your own; the sealed copy was not touched.",
+    severity=Severity.INFO,
+)
 CODE_NOT_KNOWN: Final = ErrorSpec(
     code="CODE_NOT_KNOWN",
     category=Category.DENIED,

@@ -9,7 +9,8 @@ SEGMENT_QUARANTINED: Final = ErrorSpec(
     category=Category.FATAL,
     message="The segment {segment} can never be stored ({cause}) and was set aside.",
     why="Its bytes are damaged, or its ticks belong to streams that nobody opened.",
-    remedy="Keep the sender's copy aside and go on; look at the copy in the quarantine folder.",
+    remedy="Keep the sender's copy aside and go on; `aitrading quarantine list` and `open` show the "
+    "copy.",
     http_status=422,
     impact=Impact.MARKET_DATA,
 )

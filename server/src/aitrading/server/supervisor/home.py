@@ -63,6 +63,7 @@ class Home:
         self.clickhouse = self.root / "clickhouse"
         self.envoy = self.root / "envoy"
         self.spool = self.root / "spool"
+        self.quarantine = self.root / "quarantine"
         self.logs = self.root / "logs"
         self.demo_client = self.root / "clients" / "demo"
         self.config_file = self.root / "aitrading.toml"
