@@ -11,11 +11,16 @@ from urllib.parse import urlsplit
 import pytest
 from harness.platform import Platform, wait_until
 
-from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import SystemIdFactory
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.crypto import SigningKey, TlsKey, create_csr, inspect_certificate
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
+from aitrading.core.security.possession import ProofMaker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ACCESS, REFRESH = "__Host-aitrading", "__Secure-aitrading-refresh"
+SESSION = "__Host-aitrading-session"
 EVERY_SERVICE = (
     "/api/v1/auth/me",
     "/api/v1/quotes",
@@ -66,7 +71,7 @@ def logged_in(platform: Platform, user: str = "trader") -> Browser:
     body = {"tenant": "demo", "username": user, "password": platform.password(user)}
     answer = browser.send("POST", "/api/v1/auth/login", body)
     assert answer.status == 200, answer.body
-    assert set(answer.cookies) == {ACCESS, REFRESH}
+    assert set(answer.cookies) == {ACCESS, SESSION, REFRESH}
     return browser
 
 
@@ -115,6 +120,44 @@ def test_a_session_is_renewed_and_the_old_token_of_renewal_is_not(platform: Plat
     assert browser.send("GET", "/api/v1/auth/me").body["person"]["name"] == "trader"
     browser.cookies = before
     assert browser.send("POST", "/api/v1/auth/refresh").status in {401, 409}
+
+
+def test_a_stolen_cookie_opens_nothing_as_bearer_or_alone(platform: Platform) -> None:
+    token = logged_in(platform).cookies[ACCESS]
+    for path in EVERY_SERVICE:
+        for headers in ({"authorization": f"Bearer {token}"}, {"cookie": f"{ACCESS}={token}"}):
+            status, body = platform.request("GET", path, person=None, headers=headers)
+            assert (status, body["error"]["code"]) == (401, "TOKEN_REFUSED"), path
+
+
+def test_a_program_that_proves_its_key_is_let_in_everywhere_once_a_proof(
+    platform: Platform,
+) -> None:
+    clock = SystemClock()
+    maker = ProofMaker(
+        SigningKey.generate(), clock=clock, ids=SystemIdFactory(clock, SystemRandomness())
+    )
+    name = urlsplit(platform.url).netloc
+
+    def headers(method: str, path: str, token: str | None = None) -> dict[str, str]:
+        proof = maker.make(method, f"https://{name}{path}", token)
+        return {"dpop": proof, **({"authorization": f"DPoP {token}"} if token else {})}
+
+    wanted = {
+        "tenant": "demo",
+        "username": "trader",
+        "password": platform.password("trader"),
+        "deliver": "token",
+    }
+    login = "/api/v1/auth/login"
+    status, body = platform.request(
+        "POST", login, person=None, body=wanted, headers=headers("POST", login)
+    )
+    assert (status, body["token_type"]) == (200, "DPoP")
+    for path in EVERY_SERVICE:
+        proven = headers("GET", path, body["access_token"])
+        assert platform.request("GET", path, person=None, headers=proven)[0] in {200, 404}, path
+        assert platform.request("GET", path, person=None, headers=proven)[0] == 401, path
 
 
 def test_another_site_can_use_no_cookie(platform: Platform) -> None:

@@ -28,6 +28,7 @@ from aitrading.core.security.jwt_manager import (
     StaticKeySet,
     VerifiedToken,
 )
+from aitrading.core.security.token_binding import Shown
 from aitrading.core.testing.manual_clock import ManualClock
 
 KEY = SigningKey.generate()
@@ -87,9 +88,9 @@ def verifier(clock: ManualClock | None = None) -> JwtVerifier:
     )
 
 
-def refusal_of(token: str, *, certificate: str | None = None) -> str:
+def refusal_of(token: str) -> str:
     with pytest.raises(AitradingError) as caught:
-        verifier().verify_user(token, certificate_sha256=certificate)
+        verifier().verify_user(token)
     assert caught.value.fields == {}
     return caught.value.code
 
@@ -190,7 +191,12 @@ FORGERIES: dict[str, str] = {
     "session missing": compact(HEADER, without("sid")),
     "scope of an unknown name": genuine(scope="read root"),
     "scope list": genuine(scope=["admin"]),
-    "cnf unknown": genuine(cnf={"jkt": "x"}),
+    "cnf unknown": genuine(cnf={"kid": "x"}),
+    "cnf empty": genuine(cnf={}),
+    "cnf of two things": genuine(cnf={"jkt": "x", "ses#S256": "y"}),
+    "cnf null": genuine(cnf={"x5t#S256": None}),
+    "bound to a key without a proof": genuine(cnf={"jkt": "x"}),
+    "bound to a session, as bearer": genuine(cnf={"ses#S256": "x"}),
     "bound to a certificate that was not shown": genuine(cnf={"x5t#S256": "abc"}),
     "service token": compact(SERVICE_HEADER, SERVICE_CLAIMS, SERVICE_KEY.sign),
 }
@@ -255,10 +261,10 @@ def test_a_remembered_token_still_expires() -> None:
 
 def test_a_remembered_token_stays_bound_to_its_certificate() -> None:
     checker, token = verifier(), genuine(cnf={"x5t#S256": "mine"})
-    assert checker.verify_user(token, certificate_sha256="mine").bound_certificate == "mine"
+    assert checker.verify_user(token, Shown(certificate_sha256="mine")).binding is not None
     for shown in (None, "", "another"):
         with pytest.raises(AitradingError):
-            checker.verify_user(token, certificate_sha256=shown)
+            checker.verify_user(token, Shown(certificate_sha256=shown))
 
 
 def test_the_memory_of_tokens_is_bounded() -> None:

@@ -104,7 +104,8 @@ def test_a_token_passes_in_header_and_in_cookie(edge: Any) -> None:
     token = edge.tokens.make()
     in_header = edge.request("/api/v1/quotes", headers={"authorization": f"Bearer {token}"})
     in_cookie = edge.request("/api/v1/quotes", headers={"cookie": f"__Host-aitrading={token}"})
-    assert (in_header.status, in_cookie.status) == (200, 200)
+    proven = edge.request("/api/v1/quotes", headers={"authorization": f"DPoP {token}"})
+    assert (in_header.status, in_cookie.status, proven.status) == (200, 200, 200)
     assert in_header.json["headers"]["authorization"] == f"Bearer {token}"
     assert token in in_cookie.json["headers"]["cookie"]
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.security.possession import Target, check_proof
+
 ADMIN = "/internal/v1/admin"
 TOKEN = {"token": "t.o.k", "expires_at": "2026-11-21T03:00:00Z", "refresh_token": "r"}
 QUOTE = {
@@ -87,6 +90,33 @@ def test_a_login_is_kept_privately_and_used(run: Any, api: Any, tmp_path: Path) 
     assert api.seen[1][2]["authorization"] == "Bearer a1"
     assert run("logout").exit_code == 0
     assert not stored.exists()
+
+
+def test_a_login_is_bound_to_a_key_that_every_request_proves(
+    run: Any, api: Any, tmp_path: Path
+) -> None:
+    tokens = {"access_token": "a1", "refresh_token": "r1", "token_type": "DPoP"}
+    api.answers = {
+        "POST /api/v1/auth/login": (200, tokens),
+        "POST /api/v1/auth/refresh": (200, {**tokens, "access_token": "a2"}),
+        "GET /api/v1/quotes": (200, {"items": [QUOTE]}),
+    }
+    run(*LOGIN, api.url)
+    run("feed")
+    stored = tmp_path / "aitrading" / "session.json"
+    stored.write_text(json.dumps({**json.loads(stored.read_text()), "renew_at_ns": 0}))
+    run("feed")
+    thumbprints = set()
+    tokens_sent = [None, "a1", None, "a2"]
+    assert len(api.seen) == len(tokens_sent)
+    for (method, path, headers, _), token in zip(api.seen, tokens_sent, strict=True):
+        target = Target(
+            method=method, host=headers["host"], path=path.partition("?")[0], token=token
+        )
+        proof = check_proof(headers["dpop"], target, now_ns=SystemClock().now_ns())
+        thumbprints.add(proof.thumbprint)
+        assert headers.get("authorization") == (token and f"DPoP {token}")
+    assert len(thumbprints) == 1
 
 
 def test_an_old_login_is_renewed_first(run: Any, api: Any, tmp_path: Path) -> None:

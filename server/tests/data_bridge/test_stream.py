@@ -18,7 +18,12 @@ from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
-from aitrading.server.testing.probe_person import LIFETIME_S, SESSION
+from aitrading.server.testing.probe_person import (
+    IN_A_BROWSER,
+    LIFETIME_S,
+    SESSION,
+    browser_cookies,
+)
 from aitrading.server.testing.probe_person import access_token as token
 from aitrading.server.testing.services import ServiceWorld
 
@@ -150,7 +155,7 @@ async def test_a_browser_with_our_origin_listens(
 ) -> None:
     async with running_bridge(world) as bridge:
         device = await feeding(bridge, identity)
-        cookie = f"__Host-aitrading={token(world, identity.tenant)}"
+        cookie = browser_cookies(token(world, identity.tenant, binding=IN_A_BROWSER))
         listener = await Listener().open(bridge, cookie=cookie, **ORIGIN)
         device.send(ticks(1))
         await eventually(listener.quotes)

@@ -13,7 +13,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import Category, ErrorSpec
 from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.logging.optimized_log_router import current_context
-from aitrading.core.security.claims import Authentication, Scope
+from aitrading.core.security.claims import Authentication, Confirmation, Scope
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.authority.tokens import TokenGrant
@@ -34,6 +34,7 @@ from aitrading.server.kit.openapi import openapi_document, openapi_fragment
 from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import InProcessServer, serving
+from aitrading.server.testing.probe_person import IN_A_BROWSER, browser_cookies
 
 ORIGIN = "https://localhost:8000"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -142,7 +143,7 @@ async def desk(
             yield server
 
 
-def token_of(server: InProcessServer, *scopes: Scope, certificate: str | None = None) -> str:
+def token_of(server: InProcessServer, *scopes: Scope, binding: Confirmation | None = None) -> str:
     grant = TokenGrant(
         tenant=TenantId(UUID(int=7)),
         user=UserId(UUID(int=8)),
@@ -150,7 +151,7 @@ def token_of(server: InProcessServer, *scopes: Scope, certificate: str | None = 
         scopes=frozenset(scopes or {Scope.READ}),
         authentication=Authentication.PASSWORD,
         authenticated_ns=0,
-        certificate_sha256=certificate,
+        binding=binding,
     )
     return server.authority.user_token_issuer().issue(grant).token.reveal()
 
@@ -160,7 +161,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def cookie(token: str, **more: str) -> dict[str, str]:
-    return {"cookie": f"other=1; __Host-aitrading={token}", **more}
+    return {"cookie": f"other=1; {browser_cookies(token)}", **more}
 
 
 @async_test
@@ -242,8 +243,8 @@ async def test_a_defect_tells_nothing() -> None:
 @async_test
 async def test_a_person_is_known_by_header_or_cookie() -> None:
     async with desk() as server:
-        token = token_of(server)
-        for headers in (bearer(token), cookie(token)):
+        of_a_browser = token_of(server, binding=IN_A_BROWSER)
+        for headers in (bearer(token_of(server)), cookie(of_a_browser)):
             answer = await server.edge("GET", "/api/v1/mine", headers=headers)
             assert answer.json == {
                 "tenant": str(UUID(int=7)), "trace_id": "", "text": str(UUID(int=8)),
@@ -251,15 +252,17 @@ async def test_a_person_is_known_by_header_or_cookie() -> None:
         nobody = await server.edge("GET", "/api/v1/mine")
         assert (nobody.status, nobody.code) == (401, "TOKEN_MISSING")
         assert nobody.headers["www-authenticate"] == "Bearer"
-        forged = await server.edge("GET", "/api/v1/mine", headers=bearer(token[:-4] + "AAAA"))
+        forged = await server.edge(
+            "GET", "/api/v1/mine", headers=bearer(of_a_browser[:-4] + "AAAA")
+        )
         assert (forged.status, forged.code) == (401, "TOKEN_REFUSED")
 
 
 @async_test
 async def test_cookies_of_other_programs_do_not_matter_and_two_of_ours_are_none() -> None:
     async with desk() as server:
-        token = token_of(server)
-        odd = f'a b=c; "; =; {{x}}; __Host-aitrading={token}; late'
+        token = token_of(server, binding=IN_A_BROWSER)
+        odd = f'a b=c; "; =; {{x}}; {browser_cookies(token)}; late'
         assert (await server.edge("GET", "/api/v1/mine", headers={"cookie": odd})).status == 200
         twice = f"__Host-aitrading={token}; __Host-aitrading=x"
         answer = await server.edge("GET", "/api/v1/mine", headers={"cookie": twice})
@@ -279,7 +282,7 @@ async def test_a_scope_that_is_missing_is_named() -> None:
 @async_test
 async def test_a_cookie_changes_nothing_for_another_site() -> None:
     async with desk() as server:
-        token = token_of(server, Scope.TRADE)
+        token = token_of(server, Scope.TRADE, binding=IN_A_BROWSER)
         ours = await server.edge("POST", "/api/v1/mine", headers=cookie(token, origin=ORIGIN))
         assert ours.status == 204
         for origin in (
@@ -295,7 +298,8 @@ async def test_a_cookie_changes_nothing_for_another_site() -> None:
             assert (answer.status, answer.code) == (403, "ORIGIN_REFUSED")
         silent = await server.edge("POST", "/api/v1/mine", headers=cookie(token))
         assert silent.code == "ORIGIN_REFUSED"
-        program = await server.edge("POST", "/api/v1/mine", headers=bearer(token))
+        unbound = bearer(token_of(server, Scope.TRADE))
+        program = await server.edge("POST", "/api/v1/mine", headers=unbound)
         assert program.status == 204
 
 
@@ -319,7 +323,7 @@ async def test_a_bound_token_needs_its_certificate() -> None:
         digest = "ab" * 32
         bound = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s"
         device = f"spiffe://aitrading/tenant/{UUID(int=1)}/device/{UUID(int=2)}"
-        token = bearer(token_of(server, certificate=bound))
+        token = bearer(token_of(server, binding=Confirmation(x5t_s256=bound)))
         shown = {"x-forwarded-client-cert": f"Hash={digest};URI={device}"}
         other = {"x-forwarded-client-cert": f"Hash={'cd' * 32};URI={device}"}
         assert (await server.edge("GET", "/api/v1/mine", headers={**token, **shown})).status == 200
@@ -417,5 +421,5 @@ def test_the_document_follows_from_the_declarations() -> None:
     assert "security" not in thing
     trade = document["paths"]["/api/v1/mine"]["post"]
     assert trade["x-scope"] == "trade"
-    assert trade["security"] == [{"bearer": []}, {"cookie": []}]
+    assert trade["security"] == [{"bearer": []}, {"proof": []}, {"cookie": []}]
     assert set(document["components"]["schemas"]) >= {"Seen", "Note", "ErrorAnswer"}

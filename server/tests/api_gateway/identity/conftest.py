@@ -108,7 +108,7 @@ class Gateway:
         return await self.post("/auth/login", body)
 
     async def browser(self, tenant: str, user: str = "trader") -> dict[str, str]:
-        """Log in and give the two cookies."""
+        """Log in and give the three cookies."""
         answer = await self.login(tenant, user)
         assert answer.status == 200, answer.body
         return cookies_of(answer)
@@ -174,6 +174,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                         hashing=server.errors.guard(PASSWORD_HASHING, hashing_bulkhead()),
                         bus=bus,
                         ended=ended,
+                        authenticator=server.authenticator(ended),
                         on_error=server.errors.classify,
                         clock=clock,
                         ids=server.ids,

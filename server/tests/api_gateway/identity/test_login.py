@@ -19,6 +19,7 @@ pytestmark = pytest.mark.integration
 Running = Callable[[], AbstractAsyncContextManager[Any]]
 ORIGIN = "https://localhost:8000"
 ACCESS, REFRESH = "__Host-aitrading", "__Secure-aitrading-refresh"
+SESSION = "__Host-aitrading-session"
 
 
 def cookies_of(answer: Any) -> dict[str, str]:
@@ -26,7 +27,13 @@ def cookies_of(answer: Any) -> dict[str, str]:
 
 
 def refresh_headers(cookies: dict[str, str]) -> dict[str, str]:
-    return {"cookie": f"{REFRESH}={cookies[REFRESH]}", "origin": ORIGIN}
+    sent = f"{REFRESH}={cookies[REFRESH]}; {SESSION}={cookies[SESSION]}"
+    return {"cookie": sent, "origin": ORIGIN}
+
+
+def shown(cookies: dict[str, str]) -> str:
+    """What a browser sends with every request."""
+    return f"{ACCESS}={cookies[ACCESS]}; {SESSION}={cookies[SESSION]}"
 
 
 async def all_of(calls: list[Any]) -> list[Any]:
@@ -42,7 +49,7 @@ async def test_a_browser_gets_cookies_that_no_script_reads(gateway: Running) -> 
         user = await gate.user(tenant)
         answer = await gate.login(tenant)
         assert answer.status == 200
-        for name, path in ((ACCESS, "/"), (REFRESH, "/api/v1/auth")):
+        for name, path in ((ACCESS, "/"), (SESSION, "/"), (REFRESH, "/api/v1/auth")):
             flags = {part.strip().lower() for part in answer.cookies[name].split(";")[1:]}
             assert {"httponly", "secure", "samesite=strict", f"path={path}"} <= flags
             assert not any(flag.startswith("domain") for flag in flags)
@@ -53,7 +60,7 @@ async def test_a_browser_gets_cookies_that_no_script_reads(gateway: Running) -> 
         assert person["user"] == str(user)
         assert person["tenant_name"] == tenant
         assert person["scopes"] == ["kill", "read", "trade"]
-        me = await gate.get("/auth/me", cookie=f"{ACCESS}={token}")
+        me = await gate.get("/auth/me", cookie=shown(cookies_of(answer)))
         assert me.json["person"] == person
 
 
@@ -174,7 +181,7 @@ async def test_refreshing_rotates_and_a_used_token_ends_the_session(gateway: Run
         assert (stolen.status, stolen.code) == (401, "TOKEN_REFUSED")
         assert stolen.cookies == {}
         assert (await gate.post("/auth/refresh", **refresh_headers(third))).status == 401
-        me = await gate.get("/auth/me", cookie=f"{ACCESS}={third[ACCESS]}")
+        me = await gate.get("/auth/me", cookie=shown(third))
         assert me.code == "TOKEN_REFUSED"
         events = gate.audit("identity.session.refresh_reused")
         assert str(events[-1]["tenant_id"]) == answer.json["person"]["tenant"]
@@ -249,13 +256,13 @@ async def test_logout_ends_the_token_at_once(gateway: Running) -> None:
         tenant = await gate.tenant()
         await gate.user(tenant)
         cookies = await gate.browser(tenant)
-        access = f"{ACCESS}={cookies[ACCESS]}"
+        access = shown(cookies)
         foreign = await gate.post("/auth/logout", cookie=access, origin="https://evil.example")
         assert foreign.code == "ORIGIN_REFUSED"
         answer = await gate.post("/auth/logout", cookie=access, origin=ORIGIN)
         assert answer.status == 204
         assert all("max-age=0" in value.lower() for value in answer.cookies.values())
-        assert set(answer.cookies) == {ACCESS, REFRESH}
+        assert set(answer.cookies) == {ACCESS, SESSION, REFRESH}
         assert (await gate.get("/auth/me", cookie=access)).code == "TOKEN_REFUSED"
         assert (await gate.post("/auth/refresh", **refresh_headers(cookies))).status == 401
 
@@ -296,7 +303,7 @@ async def test_a_suspended_person_is_out_at_once(gateway: Running) -> None:
         await gate.user(tenant)
         cookies = await gate.browser(tenant)
         await gate.command("users/state", tenant=tenant, user="trader", state="suspended")
-        access = f"{ACCESS}={cookies[ACCESS]}"
+        access = shown(cookies)
         assert (await gate.get("/auth/me", cookie=access)).code == "TOKEN_REFUSED"
         assert (await gate.post("/auth/refresh", **refresh_headers(cookies))).status == 401
         assert (await gate.login(tenant)).code == "LOGIN_REFUSED"
@@ -372,7 +379,7 @@ async def test_a_flood_of_logins_waits_outside_and_the_rest_goes_on(
     async with gateway() as gate:
         tenant = await gate.tenant()
         await gate.user(tenant)
-        headers = {"cookie": f"{ACCESS}={(await gate.browser(tenant))[ACCESS]}"}
+        headers = {"cookie": shown(await gate.browser(tenant))}
         hasher, go_on = gate.identity.login._hasher, threading.Event()
         matches = hasher._matches
         monkeypatch.setattr(hasher, "_matches", lambda *given: go_on.wait(30) and matches(*given))

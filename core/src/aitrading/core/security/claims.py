@@ -15,6 +15,8 @@ USER_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068)
 USER_TOKEN_LIFETIME_S: Final = 15 * 60
 SERVICE_TOKEN_TYPE: Final = "svc+jwt"  # noqa: S105 - a media type
 SERVICE_TOKEN_LIFETIME_S: Final = 60
+PROOF_TYPE: Final = "dpop+jwt"
+_OTHER_MEMBERS: Final = 2
 
 
 class Scope(StrEnum):
@@ -44,10 +46,21 @@ class TokenHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     kid: str
 
 
-class Confirmation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The key a token is bound to (RFC 8705): SHA-256 of the client's certificate, base64url."""
+class Confirmation(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What must be shown with the token (RFC 7800); exactly one member, each base64url SHA-256."""
 
-    x5t_s256: str = msgspec.field(name="x5t#S256")
+    x5t_s256: str | None = msgspec.field(name="x5t#S256", default=None)
+    """The client's certificate (RFC 8705)."""
+    jkt: str | None = None
+    """The thumbprint of the key that signs a proof for each request (RFC 9449)."""
+    session_s256: str | None = msgspec.field(name="ses#S256", default=None)
+    """The secret in the cookie of a browser's session."""
+
+    def __post_init__(self) -> None:
+        if [self.x5t_s256, self.jkt, self.session_s256].count(None) != _OTHER_MEMBERS:
+            raise ValueError("a token is bound to one thing")
 
 
 class UserClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -46,6 +46,11 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """32 bytes that tell nothing about the message or the key."""
+    return hmac.digest(key, message, "sha256")
+
+
 def same(left: bytes, right: bytes) -> bool:
     """Compare two values without telling by time where they differ."""
     return hmac.compare_digest(left, right)

@@ -6,7 +6,6 @@ per value, no repeated member, exact types, a closed header, a type per use - ar
 is our own; the signature itself is `crypto.VerifyKey`.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
@@ -25,6 +24,7 @@ from aitrading.core.security.claims import (
     USER_AUDIENCE,
     USER_TOKEN_LIFETIME_S,
     USER_TOKEN_TYPE,
+    Confirmation,
     Scope,
     ServiceClaims,
     TokenHeader,
@@ -33,6 +33,8 @@ from aitrading.core.security.claims import (
 from aitrading.core.security.crypto import VerifyKey
 from aitrading.core.security.encoding import base64url_decode
 from aitrading.core.security.errors import SCOPE_MISSING, TOKEN_REFUSED
+from aitrading.core.security.strict_json import strict_json
+from aitrading.core.security.token_binding import NOTHING_SHOWN, Shown, is_shown
 
 MAX_TOKEN_BYTES: Final = 4096
 LEEWAY_S: Final = 5
@@ -116,9 +118,9 @@ class VerifiedToken:
         return self._claims.ent_v
 
     @property
-    def bound_certificate(self) -> str | None:
-        """Base64url SHA-256 of the certificate that must accompany the token, if it is bound."""
-        return self._claims.cnf.x5t_s256 if self._claims.cnf else None
+    def binding(self) -> Confirmation | None:
+        """What must be shown with the token at every use; None for a plain bearer token."""
+        return self._claims.cnf
 
     def require(self, scope: Scope) -> None:
         """Raise `SCOPE_MISSING` unless the token carries the scope."""
@@ -144,19 +146,20 @@ class JwtVerifier:
         self._users: dict[str, VerifiedToken] = {}
         self._services: dict[str, ServiceClaims] = {}
 
-    def verify_user(self, token: str, *, certificate_sha256: str | None = None) -> VerifiedToken:
-        """Verify a person's access token.
+    def verify_user(self, token: str, shown: Shown = NOTHING_SHOWN) -> VerifiedToken:
+        """Verify a person's access token with what came with it; see `token_binding.py`."""
+        verified = self.known_user(token)
+        if not is_shown(verified.binding, shown):
+            raise TOKEN_REFUSED.error()
+        return verified
 
-        `certificate_sha256` (base64url) is what the connection proved; a token bound to another
-        certificate, or bound at all when nothing was proved, is refused.
-        """
+    def known_user(self, token: str) -> VerifiedToken:
+        """Verify all but the binding: for who compares that with a connection of its own."""
         verified = self._users.get(token)
         if verified is None:
             verified = _refusing(lambda: self._parse_user(token))
             _remember(self._users, token, verified)
         verified.check_time(self._now_s())
-        if verified.bound_certificate not in (None, certificate_sha256):
-            raise TOKEN_REFUSED.error()
         return verified
 
     def verify_service(self, token: str, audience: str) -> ServiceIdentity:
@@ -194,31 +197,14 @@ def _open(token: str, token_type: str, keys: KeySet) -> tuple[str, Any]:
     if len(token) > MAX_TOKEN_BYTES:
         raise ValueError("too large")
     header_part, payload_part, signature_part = token.split(".")
-    header = msgspec.convert(_strict_json(base64url_decode(header_part)), TokenHeader)
+    header = msgspec.convert(strict_json(base64url_decode(header_part)), TokenHeader)
     if header.alg != ALGORITHM or header.typ != token_type:
         raise ValueError("another algorithm or another kind of token")
     key = keys.find(header.kid)
     signed = f"{header_part}.{payload_part}".encode("ascii")
     if key is None or not key.verify(base64url_decode(signature_part), signed):
         raise ValueError("not signed by a key of this installation")
-    return header.kid, _strict_json(base64url_decode(payload_part))
-
-
-def _strict_json(data: bytes) -> Any:
-    return json.loads(
-        data.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
-    )
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member appears twice")
-    return members
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    return header.kid, strict_json(base64url_decode(payload_part))
 
 
 def _refusing(parse: Callable[[], ClaimsT]) -> ClaimsT:

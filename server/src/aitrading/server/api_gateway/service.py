@@ -122,6 +122,7 @@ def _identity(
             hashing=errors.guard(PASSWORD_HASHING, hashing_bulkhead()),
             bus=bus,
             ended=ended,
+            authenticator=app.authenticator,
             on_error=errors.classify,
             clock=app.clock,
             ids=app.ids,
@@ -139,8 +140,8 @@ def _housekeeping(identity: Identity) -> Housekeeping:
     return identity.housekeeping
 
 
-def _login_endpoints(pool: PostgresPool, identity: Identity, clock: Clock) -> LoginEndpoints:
-    return LoginEndpoints(pool, identity.login, identity.sessions, clock)
+def _login_endpoints(identity: Identity) -> LoginEndpoints:
+    return identity.login_endpoints
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:

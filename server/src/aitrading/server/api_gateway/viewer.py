@@ -12,6 +12,7 @@ from aitrading.server.api_gateway.identity.model import Person
 from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.dashboard.report import TerminalView
 from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.call import head_of
 from aitrading.server.kit.postgres import PostgresPool
 
 
@@ -32,7 +33,7 @@ class TerminalViewer:
 
     async def view(self, request: Request) -> TerminalView | None:
         """The terminal of this person; None when nobody is logged in."""
-        token = self._token(request)
+        token = await self._token(request)
         if token is None:
             return None
         person = await self._person(token)
@@ -44,9 +45,9 @@ class TerminalViewer:
             audits=Scope.AUDIT in person.scopes,
         )
 
-    def _token(self, request: Request) -> VerifiedToken | None:
+    async def _token(self, request: Request) -> VerifiedToken | None:
         try:
-            return self._authenticator.person(request.headers)
+            return await self._authenticator.person(head_of(request))
         except AitradingError:
             return None
 

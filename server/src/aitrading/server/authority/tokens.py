@@ -39,7 +39,8 @@ class TokenGrant:
     authentication: Authentication
     authenticated_ns: int
     entitlement_version: int = 0
-    certificate_sha256: str | None = None
+    binding: Confirmation | None = None
+    """What its holder must show with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,6 @@ class UserTokenIssuer:
         """Make one token; its id is new."""
         now_s = self._clock.now_ns() // NS_PER_S
         token_id = self._ids.new()
-        bound = grant.certificate_sha256
         claims = UserClaims(
             iss=ISSUER,
             sub=str(grant.user),
@@ -79,7 +79,7 @@ class UserTokenIssuer:
             acr=grant.authentication,
             auth_time=grant.authenticated_ns // NS_PER_S,
             ent_v=grant.entitlement_version,
-            cnf=Confirmation(x5t_s256=bound) if bound else None,
+            cnf=grant.binding,
         )
         header = TokenHeader(alg=ALGORITHM, typ=USER_TOKEN_TYPE, kid=self._kid)
         return IssuedToken(

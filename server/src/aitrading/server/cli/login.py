@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from aitrading.core.security.crypto import SigningKey
 from aitrading.server.cli.errors import CA_NOT_MADE
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
@@ -46,14 +47,19 @@ def login(
     as_json: bool,
     home: Path,
 ) -> None:
-    """Log in; later commands act as this person until `logout`."""
+    """Log in; later commands act as this person until `logout`.
+
+    The login is bound to a key that is made here and stays in the session file: a token alone,
+    copied from wherever, opens nothing.
+    """
     authority = ca or Home(home).trust / "edge-ca.pem"
     if not authority.is_file():
         raise CA_NOT_MADE.error(home=str(authority.parent.parent))
     wanted = {"tenant": tenant, "username": user, "password": password, "deliver": "token"}
-    tokens = Web(server, authority).post(f"{AUTH}/login", wanted, Tokens)
+    key = SigningKey.generate()
+    tokens = Web(server, authority, key=key).post(f"{AUTH}/login", wanted, Tokens)
     file = SessionFile()
-    file.save(server, authority, tokens)
+    file.save(server, authority, tokens, key)
     if as_json:
         show_json({"logged_in": True, "tenant": tenant, "user": user})
     else:

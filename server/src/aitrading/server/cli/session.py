@@ -10,6 +10,8 @@ import msgspec
 
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.kit.clock import NS_PER_S, Clock, SystemClock
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.crypto import SigningKey
 from aitrading.server.cli.errors import LOGIN_NEEDED, SESSION_FILE_DAMAGED
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
@@ -21,6 +23,7 @@ from aitrading.server.supervisor.state import PlatformState
 RENEW_BEFORE_END_S: Final = 60
 TOKEN_VARIABLE: Final = "AITRADING_TOKEN"  # noqa: S105 - the name of a variable
 AUTH: Final = "/api/v1/auth"
+BOUND: Final = "DPoP"
 
 
 class GivenToken(msgspec.Struct):
@@ -35,6 +38,8 @@ class Tokens(msgspec.Struct, kw_only=True):
     access_token: str
     refresh_token: str
     expires_at: str = ""
+    token_type: str = "Bearer"  # noqa: S105 - a word of RFC 6750
+    """`DPoP` when the server bound them to the key that signed the login."""
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,12 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
     refresh_token: str
     renew_at_ns: int
+    key: str = ""
+    """The private key (PEM) that every request has to prove; empty in a file from before."""
+
+    def signing_key(self) -> SigningKey | None:
+        """The key, if the login was made with one."""
+        return SigningKey.from_pem(Secret(self.key.encode())) if self.key else None
 
 
 class SessionFile:
@@ -54,14 +65,15 @@ class SessionFile:
         self.path = path or _default_path()
         self._clock = clock or SystemClock()
 
-    def save(self, server: str, ca: Path, tokens: Tokens) -> None:
-        """Keep a login."""
+    def save(self, server: str, ca: Path, tokens: Tokens, key: SigningKey | None) -> None:
+        """Keep a login and the key it is bound to."""
         session = StoredSession(
             server=server,
             ca=str(ca.absolute()),
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             renew_at_ns=self._clock.now_ns() + (15 * 60 - RENEW_BEFORE_END_S) * NS_PER_S,
+            key=key.pem().reveal().decode() if key and tokens.token_type == BOUND else "",
         )
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(self.path, msgspec.json.encode(session))
@@ -77,12 +89,15 @@ class SessionFile:
             return None
         if self._clock.now_ns() >= session.renew_at_ns:
             session = self._renewed(session)
-        return Web(session.server, Path(session.ca), session.access_token)
+        key = session.signing_key()
+        return Web(session.server, Path(session.ca), session.access_token, key=key)
 
     def _renewed(self, session: StoredSession) -> StoredSession:
-        web = Web(session.server, Path(session.ca))
-        tokens = web.post(f"{AUTH}/refresh", {"refresh_token": session.refresh_token}, Tokens)
-        self.save(session.server, Path(session.ca), tokens)
+        key = session.signing_key()
+        web = Web(session.server, Path(session.ca), key=key)
+        wanted = {"refresh_token": session.refresh_token}
+        tokens = web.post(f"{AUTH}/refresh", wanted, Tokens, again=True)
+        self.save(session.server, Path(session.ca), tokens, key)
         return self._load() or session
 
     def _load(self) -> StoredSession | None:

@@ -13,6 +13,8 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.possession import ProofMaker
 from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
 
 T = TypeVar("T")
@@ -39,26 +41,45 @@ class WebErrorAnswer(msgspec.Struct):
 class Web:
     """Speaks to one server; trusts the given authority and nobody else."""
 
-    def __init__(self, url: str, ca: Path, token: str | None = None) -> None:
+    def __init__(
+        self, url: str, ca: Path, token: str | None = None, *, key: SigningKey | None = None
+    ) -> None:
+        """With a key, each request proves that we hold it (RFC 9449)."""
         self.url = url.rstrip("/")
         self._ca = ca
         self._token = token
-        self._ids = SystemIdFactory(SystemClock(), SystemRandomness())
+        clock = SystemClock()
+        self._ids = SystemIdFactory(clock, SystemRandomness())
+        self._proofs = ProofMaker(key, clock=clock, ids=self._ids) if key else None
 
     def get(self, path: str, answer: type[T], **query: str) -> T:
         """GET and decode; raises the server's own error."""
         return self._exchange("GET", f"{path}?{urlencode(query)}" if query else path, None, answer)
 
-    def post(self, path: str, body: dict[str, Any], answer: type[T]) -> T:
-        """POST and decode; raises the server's own error."""
-        return self._exchange("POST", path, body, answer)
+    def post(self, path: str, body: dict[str, Any], answer: type[T], *, again: bool = False) -> T:
+        """POST and decode; raises the server's own error.
+
+        With `again` a lost connection is tried once more, as the same request.
+        """
+        key = str(self._ids.new())
+        try:
+            return self._exchange("POST", path, body, answer, key)
+        except AitradingError as exc:
+            if not again or exc.spec is not CLI_SERVER_UNREACHABLE:
+                raise
+        return self._exchange("POST", path, body, answer, key)
 
     def delete(self, path: str, answer: type[T]) -> T:
         """DELETE and decode; raises the server's own error."""
         return self._exchange("DELETE", path, None, answer)
 
     def _exchange(
-        self, method: str, target: str, body: dict[str, Any] | None, answer: type[T]
+        self,
+        method: str,
+        target: str,
+        body: dict[str, Any] | None,
+        answer: type[T],
+        request_key: str = "",
     ) -> T:
         place = urlsplit(self.url)
         try:
@@ -68,7 +89,9 @@ class Web:
                 place.hostname or "", place.port or 443, timeout=TIMEOUT_S, context=context
             )
             content = json.dumps(body).encode() if body is not None else None
-            connection.request(method, target, body=content, headers=self._headers(content))
+            connection.request(
+                method, target, body=content, headers=self._headers(method, target, request_key)
+            )
             response = connection.getresponse()
             raw = response.read(ANSWER_LIMIT_BYTES)
         except ssl.SSLCertVerificationError as exc:
@@ -81,13 +104,16 @@ class Web:
             raise _refusal(raw, response.status)
         return msgspec.json.decode(raw or b"null", type=answer)
 
-    def _headers(self, content: bytes | None) -> dict[str, str]:
+    def _headers(self, method: str, target: str, request_key: str) -> dict[str, str]:
         headers = {"accept": "application/json"}
-        if content is not None:
+        if request_key:
             headers["content-type"] = "application/json"
-            headers["idempotency-key"] = str(self._ids.new())
+            headers["idempotency-key"] = request_key
         if self._token is not None:
-            headers["authorization"] = f"Bearer {self._token}"
+            scheme = "Bearer" if self._proofs is None else "DPoP"
+            headers["authorization"] = f"{scheme} {self._token}"
+        if self._proofs is not None:
+            headers["dpop"] = self._proofs.make(method, f"{self.url}{target}", self._token)
         return headers
 
 

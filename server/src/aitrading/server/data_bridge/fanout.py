@@ -33,7 +33,7 @@ from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
 from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.data_bridge.subscriber import Subscriber, SubscriberHub, WaitingQuote
 from aitrading.server.data_bridge.unix_websocket import refuse
-from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.authentication import Authenticator, RequestHead
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 
@@ -106,15 +106,17 @@ class FanOut(SubscriberHub):
         """A listener for a person who proved to be one, or the refusal."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            token = self._authenticator.person(headers, websocket=True)
-            token.require(Scope.READ)
+            path = request.path.decode("latin-1").partition("?")[0]
+            head = RequestHead(headers=headers, path=path, websocket=True)
+            found = self._authenticator.identify(head)
+            found.token.require(Scope.READ)
             if self._state is not ComponentState.HEALTHY or self._is_full():
                 raise STREAM_SUBSCRIBERS_FULL.error(
                     count=self._count, limit=self._settings().subscribers_max
                 )
         except AitradingError as exc:
             return refuse(exc.spec.http_status, exc.code)
-        return Subscriber(token, self, connection=self._ids.new(), since_ns=self._clock.now_ns())
+        return Subscriber(found, self, connection=self._ids.new(), since_ns=self._clock.now_ns())
 
     def connections(self, tenant: TenantId) -> list[Connection]:
         """The open streams of an organisation's people."""
@@ -168,11 +170,11 @@ class FanOut(SubscriberHub):
 
     @override
     def joined(self, subscriber: Subscriber) -> None:
-        self._tenants.setdefault(subscriber.token.tenant, set()).add(subscriber)
         self._count += 1
         self._metrics.set(SUBSCRIBERS, self._count)
-        self._send_all_known(subscriber)
-        self._tasks.start(self._count_connection(subscriber), name="admission")
+        if subscriber.found.proof is None:
+            self._let_in(subscriber)
+        self._tasks.start(self._admission(subscriber), name="admission")
 
     @override
     def left(self, subscriber: Subscriber) -> None:
@@ -192,18 +194,29 @@ class FanOut(SubscriberHub):
 
     @override
     def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
-        fresh = self._authenticator.renewed(token)
+        fresh = self._authenticator.renewed(token, old)
         if (fresh.tenant, fresh.user) != (old.tenant, old.user) or self._is_over(fresh):
             raise TOKEN_REFUSED.error()
         fresh.require(Scope.READ)
         return fresh
 
-    async def _count_connection(self, subscriber: Subscriber) -> None:
-        """A socket that came too often ends with 4429, before it has cost much."""
+    async def _admission(self, subscriber: Subscriber) -> None:
+        """End a socket that came too often (4429) before it has cost much.
+
+        One whose proof was used before (4401) is never let in.
+        """
         try:
+            if subscriber.found.proof is not None:
+                await self._authenticator.spend(subscriber.found, Scope.READ)
+                self._let_in(subscriber)
             await self._rates.admit_stream(subscriber.token)
         except AitradingError as exc:
             subscriber.close(exc.spec)
+
+    def _let_in(self, subscriber: Subscriber) -> None:
+        if subscriber.is_open:
+            self._tenants.setdefault(subscriber.token.tenant, set()).add(subscriber)
+            self._send_all_known(subscriber)
 
     def _send_all_known(self, subscriber: Subscriber) -> None:
         tenant = subscriber.token.tenant

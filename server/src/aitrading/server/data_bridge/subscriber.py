@@ -11,6 +11,7 @@ from typing_extensions import override
 from aitrading.core.kit.errors import AitradingError, ErrorSpec
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.data_bridge.errors import STREAM_MESSAGE_INVALID
+from aitrading.server.kit.authentication import Identified
 
 SYMBOLS_MAX: Final = 1_024
 EVERY_TICK_QUEUE_MAX: Final = 2_000
@@ -90,9 +91,10 @@ class Subscriber(WSListener):
     """A browser or program that listens. Slow ones get fewer quotes, never old ones."""
 
     def __init__(
-        self, token: VerifiedToken, hub: SubscriberHub, *, connection: UUID, since_ns: int
+        self, found: Identified, hub: SubscriberHub, *, connection: UUID, since_ns: int
     ) -> None:
-        self.token = token
+        self.found = found
+        self.token = found.token
         self.connection = connection
         self.since_ns = since_ns
         self.pinged_ns = 0
@@ -128,7 +130,7 @@ class Subscriber(WSListener):
     def send_waiting(self) -> list[WaitingQuote]:
         """Send everything that waits; gives what was sent. Nothing while the socket is slow."""
         transport = self._transport
-        if transport is None or not self._takes_messages or self.is_paused:
+        if transport is None or not self.is_open or self.is_paused:
             return []
         sent = [*self._queue, *self._newest.values()]
         self._queue.clear()
@@ -139,12 +141,12 @@ class Subscriber(WSListener):
 
     def send(self, text: bytes) -> None:
         """Send one message that is never conflated."""
-        if self._transport is not None and self._takes_messages:
+        if self._transport is not None and self.is_open:
             self._transport.send(WSMsgType.TEXT, text)
 
     def ping(self) -> None:
         """Make the other side, and what is in between, show a sign of life."""
-        if self._transport is not None and self._takes_messages:
+        if self._transport is not None and self.is_open:
             self._transport.send_ping()
 
     def close(self, spec: ErrorSpec) -> None:
@@ -161,7 +163,8 @@ class Subscriber(WSListener):
         transport.disconnect()
 
     @property
-    def _takes_messages(self) -> bool:
+    def is_open(self) -> bool:
+        """It takes messages."""
         transport = self._transport
         return transport is not None and not transport.is_disconnected and not self._is_closing
 

@@ -31,7 +31,7 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.tracecontext import TRACEPARENT, TraceContext
 from aitrading.server.kit.authentication import SAFE_METHODS, Authenticator, require_same_origin
-from aitrading.server.kit.call import Call, Caller
+from aitrading.server.kit.call import Call, Caller, head_of
 from aitrading.server.kit.endpoints import Endpoint
 from aitrading.server.kit.http_errors import (
     INTERNAL_ERROR,
@@ -119,7 +119,7 @@ class _EndpointApp:
         scope["aitrading.route"] = declared.path
         scope["aitrading.public"] = declared.access.public
         request = Request(scope, receive)
-        caller = self._caller(scope, request)
+        caller = await self._caller(scope, request)
         if not declared.access.peers:
             _require_known(request, declared)
         call = Call(
@@ -137,7 +137,7 @@ class _EndpointApp:
                 answer = await self._handle(call)
         await _as_response(answer)(scope, receive, send)
 
-    def _caller(self, scope: Scope, request: Request) -> Caller:
+    async def _caller(self, scope: Scope, request: Request) -> Caller:
         access = self._endpoint.access
         authenticator = self._parts.authenticator
         if access.peers:
@@ -147,10 +147,7 @@ class _EndpointApp:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request.headers, required=False)
             return Caller()
-        person = authenticator.person(request.headers, method=request.method)
-        if access.scope is not None:
-            person.require(access.scope)
-        return Caller(person=person)
+        return Caller(person=await authenticator.person(head_of(request), access.scope))
 
     async def _handle(self, call: Call) -> object:
         if self._endpoint.handler is None:

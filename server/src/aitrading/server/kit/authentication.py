@@ -1,24 +1,41 @@
 """Who sent a request: the same rules for endpoints, pages and WebSockets.
 
-A person's token travels in `Authorization: Bearer` (programs) or in the `__Host-` cookie
-(browsers). A browser sends cookies with requests that other sites make, so whatever a cookie
-authorises to change, and every WebSocket, must come from our own origin.
+A person's token travels in `Authorization: Bearer` or `DPoP` (programs) or in the `__Host-` cookie
+(browsers), and each kind is bound to its way (`core/security/token_binding.py`). A browser sends
+cookies with requests that other sites make, so whatever a cookie authorises to change, and every
+WebSocket, must come from our own origin.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.certificates import ServiceIdentity, parse_forwarded_device
+from aitrading.core.security.claims import Scope
 from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.errors import TOKEN_MISSING, TOKEN_REFUSED
 from aitrading.core.security.jwt_manager import JwtVerifier, VerifiedToken
+from aitrading.core.security.possession import PROOF_HEADER, Proof, Target, check_proof
+from aitrading.core.security.token_binding import (
+    SESSION_SECRET_CHARS,
+    Shown,
+    Way,
+    session_binding,
+)
 from aitrading.server.kit.http_errors import ORIGIN_REFUSED, PEER_CALL_REFUSED
 from aitrading.server.kit.mtls import PEER_IDENTITY
+from aitrading.server.kit.used_proofs import UsedProofs
 
 ACCESS_COOKIE: Final = "__Host-aitrading"
+SESSION_COOKIE: Final = "__Host-aitrading-session"
+"""Holds the secret to which a browser's tokens are bound."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CERTAIN_SCOPES: Final = frozenset({Scope.TRADE, Scope.ADMIN})
+"""What is refused while something that could forbid it cannot be asked."""
 _BEARER: Final = "Bearer "
+_PROOF: Final = "DPoP "
 
 
 class RevocationView(Protocol):
@@ -29,37 +46,99 @@ class RevocationView(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class RequestHead:
+    """What of a request proves who sent it."""
+
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    method: str = "GET"
+    path: str = "/"
+    """As it was sent, without the query."""
+    websocket: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identified:
+    """A person, and the proof that came with the token; the proof has yet to be spent."""
+
+    token: VerifiedToken
+    proof: Proof | None = None
+
+
 class Authenticator:
     """Turns headers into proof of a person or a peer."""
 
     def __init__(
-        self, service: str, verifier: JwtVerifier, revocations: RevocationView | None = None
+        self,
+        service: str,
+        verifier: JwtVerifier,
+        proofs: UsedProofs,
+        *,
+        clock: Clock,
+        revocations: RevocationView | None = None,
     ) -> None:
         self._service = service
         self._verifier = verifier
+        self._proofs = proofs
+        self._clock = clock
         self._revocations = revocations
 
-    def person(
-        self, headers: Mapping[str, str], *, method: str = "GET", websocket: bool = False
-    ) -> VerifiedToken:
-        """Verify the person behind lower-case headers.
+    async def person(self, head: RequestHead, scope: Scope | None = None) -> VerifiedToken:
+        """Verify the person behind a request, and that they have the scope.
 
-        Raises `TOKEN_MISSING`, `TOKEN_REFUSED` or `ORIGIN_REFUSED`.
+        Raises `TOKEN_MISSING`, `TOKEN_REFUSED`, `ORIGIN_REFUSED`, `SCOPE_MISSING` or, where
+        certainty is needed and cannot be had, `PROOF_UNCHECKED`.
         """
-        bearer = bearer_token(headers)
-        token = bearer or _cookie(headers, ACCESS_COOKIE)
-        if not token:
-            raise TOKEN_MISSING.error()
-        if bearer is None and (websocket or method not in SAFE_METHODS):
-            require_same_origin(headers, required=True)
-        verified = self._verifier.verify_user(token, certificate_sha256=_forwarded(headers))
+        found = self.identify(head)
+        if scope is not None:
+            found.token.require(scope)
+        await self.spend(found, scope)
+        return found.token
+
+    def identify(self, head: RequestHead) -> Identified:
+        """The same without a look at used proofs: for who must answer at once, and spends later."""
+        scheme, token = _presented(head.headers)
+        if scheme is Way.COOKIE and (head.websocket or head.method not in SAFE_METHODS):
+            require_same_origin(head.headers, required=True)
+        proof = self._proof(head, token) if scheme is Way.PROOF else None
+        verified = self._verifier.verify_user(token, _shown(scheme, head.headers, proof))
         if self.is_revoked(verified):
             raise TOKEN_REFUSED.error()
-        return verified
+        return Identified(token=verified, proof=proof)
 
-    def renewed(self, token: str) -> VerifiedToken:
-        """Verify the next token of a connection that is open already; raises `TOKEN_REFUSED`."""
-        return self._verifier.verify_user(token)
+    async def spend(self, found: Identified, scope: Scope | None = None) -> None:
+        """Note that the proof was used; raises `TOKEN_REFUSED` or `PROOF_UNCHECKED`."""
+        if found.proof is not None:
+            await self._proofs.spend(found.proof, strict=scope in CERTAIN_SCOPES)
+
+    async def key_of(self, head: RequestHead) -> str | None:
+        """The thumbprint of the key that signed a request without a token, if it brought a proof.
+
+        Raises `TOKEN_REFUSED` or `PROOF_UNCHECKED`.
+        """
+        if PROOF_HEADER not in head.headers:
+            return None
+        proof = self._proof(head, None)
+        await self._proofs.spend(proof, strict=True)
+        return proof.thumbprint
+
+    def _proof(self, head: RequestHead, token: str | None) -> Proof:
+        target = Target(
+            method=head.method, host=head.headers.get("host", ""), path=head.path, token=token
+        )
+        text = head.headers.get(PROOF_HEADER, "")
+        return check_proof(text, target, now_ns=self._clock.now_ns())
+
+    def renewed(self, token: str, before: VerifiedToken) -> VerifiedToken:
+        """Verify the next token of an open connection; raises `TOKEN_REFUSED`.
+
+        It must be bound to what the connection proved when it began.
+        """
+        fresh = self._verifier.known_user(token)
+        if fresh.binding != before.binding:
+            raise TOKEN_REFUSED.error()
+        return fresh
 
     def is_revoked(self, token: VerifiedToken) -> bool:
         """Whether the session of a verified token ended meanwhile; for what stays open long."""
@@ -88,6 +167,30 @@ def bearer_token(headers: Mapping[str, str]) -> str | None:
     return value[len(_BEARER) :] if value.startswith(_BEARER) else None
 
 
+def _presented(headers: Mapping[str, str]) -> tuple[Way, str]:
+    """The token and how it came; one in a header counts before one in a cookie."""
+    value = headers.get("authorization", "")
+    if value.startswith(_PROOF):
+        return Way.PROOF, value[len(_PROOF) :]
+    if token := bearer_token(headers):
+        return Way.BEARER, token
+    if token := one_cookie(headers, ACCESS_COOKIE):
+        return Way.COOKIE, token
+    raise TOKEN_MISSING.error()
+
+
+def _shown(way: Way, headers: Mapping[str, str], proof: Proof | None) -> Shown:
+    match way:
+        case Way.COOKIE:
+            secret = one_cookie(headers, SESSION_COOKIE) or ""
+            known = 0 < len(secret) <= SESSION_SECRET_CHARS
+            return Shown(way=way, session_sha256=session_binding(secret) if known else None)
+        case Way.PROOF:
+            return Shown(way=way, key_thumbprint=proof.thumbprint if proof else None)
+        case Way.BEARER:
+            return Shown(way=way, certificate_sha256=_forwarded(headers))
+
+
 def require_same_origin(headers: Mapping[str, str], *, required: bool) -> None:
     """Raise `ORIGIN_REFUSED` unless the request came from our own page.
 
@@ -100,7 +203,7 @@ def require_same_origin(headers: Mapping[str, str], *, required: bool) -> None:
         raise ORIGIN_REFUSED.error()
 
 
-def _cookie(headers: Mapping[str, str], name: str) -> str | None:
+def one_cookie(headers: Mapping[str, str], name: str) -> str | None:
     """The value of a cookie that is there once; other sites' malformed ones do not matter."""
     pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
     values = [value for key, _, value in pairs if key == name]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from aitrading.core.protocol.tracecontext import TraceContext
 from aitrading.core.security.certificates import ServiceIdentity
 from aitrading.core.security.jwt_manager import VerifiedToken
-from aitrading.server.kit.authentication import require_same_origin
+from aitrading.server.kit.authentication import RequestHead, require_same_origin
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 
 T = TypeVar("T")
@@ -100,6 +100,11 @@ class Call:
         """A cookie's value, or None."""
         return self._request.cookies.get(name)
 
+    @property
+    def head(self) -> RequestHead:
+        """What of the request proves who sent it; for handlers that ask for a proof themselves."""
+        return head_of(self._request)
+
     def require_same_origin(self) -> None:
         """Raise `ORIGIN_REFUSED` unless our own page sent this; for cookies of a handler's own."""
         require_same_origin(self._request.headers, required=True)
@@ -144,3 +149,13 @@ class Call:
             RecursionError,
         ) as exc:
             raise REQUEST_INVALID.error(reason=str(exc)) from exc
+
+
+def head_of(request: Request) -> RequestHead:
+    """What of a request proves who sent it."""
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return RequestHead(
+        headers=request.headers,
+        method=request.method,
+        path=raw.partition(b"?")[0].decode("latin-1"),
+    )

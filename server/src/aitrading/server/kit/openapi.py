@@ -43,6 +43,12 @@ def openapi_document(fragments: Iterable[Json], *, version: str) -> Json:
         schemas.update(fragment["components"]["schemas"])
     security = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "proof": {
+            "type": "http",
+            "scheme": "DPoP",
+            "description": "RFC 9449: `Authorization: DPoP` and, in the header `DPoP`, a proof "
+            "signed for this request by the key that signed the login.",
+        },
         "cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-aitrading"},
     }
     return {
@@ -100,7 +106,7 @@ def _operation(declared: Endpoint, schemas: dict[type, Json]) -> Json:
     if declared.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(schemas[declared.body])}
     if not declared.access.public:
-        operation["security"] = [{"bearer": []}, {"cookie": []}]
+        operation["security"] = [{"bearer": []}, {"proof": []}, {"cookie": []}]
     if declared.access.scope is not None:
         operation["x-scope"] = str(declared.access.scope)
     return operation

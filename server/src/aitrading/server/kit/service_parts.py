@@ -40,6 +40,7 @@ from aitrading.server.kit.service_spec import COMMON_SECTIONS, ServiceSpec
 from aitrading.server.kit.service_tokens import ServiceTokenSource, verifier_of
 from aitrading.server.kit.state_announcer import StateAnnouncer
 from aitrading.server.kit.store_settings import StoreSettings
+from aitrading.server.kit.used_proofs import CachedUsedProofs, SharedCache, UsedProofs
 from aitrading.server.kit.valkey import ValkeyClient
 
 
@@ -136,9 +137,17 @@ def _hub(
 
 
 def _authenticator(
-    bundle: ServiceBundle, verifier: JwtVerifier, ended: EndedSessions
+    bundle: ServiceBundle,
+    verifier: JwtVerifier,
+    proofs: UsedProofs,
+    clock: Clock,
+    ended: EndedSessions,
 ) -> Authenticator:
-    return Authenticator(bundle.service, verifier, ended)
+    return Authenticator(bundle.service, verifier, proofs, clock=clock, revocations=ended)
+
+
+def _used_proofs(shared: SharedCache, clock: Clock) -> UsedProofs:
+    return CachedUsedProofs(shared, clock)
 
 
 def _app_parts(
@@ -163,25 +172,31 @@ def _app_parts(
     )
 
 
+def _shared_cache(
+    bundle: ServiceBundle, config: ConfigManager, clock: Clock, ids: IdFactory
+) -> SharedCache:
+    """In the cache where the installation has one."""
+    alone = Cache(LIMITS, InProcessCache(clock), clock, ids)
+    if bundle.valkey is None or config.get(StoreSettings).postgres_alone:
+        return SharedCache(together=alone, alone=alone, client=None)
+    client = ValkeyClient(bundle.valkey)
+    together = Cache(LIMITS, ServedCache(client, nullcontext), clock, ids)
+    return SharedCache(together=together, alone=alone, client=client)
+
+
 def _limits(
-    bundle: ServiceBundle,
+    shared: SharedCache,
     config: ConfigManager,
     errors: ErrorHandler,
     metrics: Metrics,
     clock: Clock,
-    ids: IdFactory,
 ) -> RateLimits:
-    """Counted in the cache where the installation has one."""
-    client, alone = None, Cache(LIMITS, InProcessCache(clock), clock, ids)
-    together = alone
-    if bundle.valkey is not None and not config.get(StoreSettings).postgres_alone:
-        client = ValkeyClient(bundle.valkey)
-        together = Cache(LIMITS, ServedCache(client, nullcontext), clock, ids)
+    """Counted in the cache where the installation has one; closes it in the end."""
     return RateLimits(
-        together,
-        alone,
+        shared.together,
+        shared.alone,
         settings=lambda: config.get(LimitSettings),
-        client=client,
+        client=shared.client,
         errors=errors,
         metrics=metrics,
         clock=clock,
@@ -248,6 +263,8 @@ _COMMON: dict[Any, Any] = {
     ServiceTokenSource: ServiceTokenSource.of,
     EndedSessions: EndedSessions,
     Authenticator: _authenticator,
+    SharedCache: _shared_cache,
+    UsedProofs: _used_proofs,
     RateLimits: _limits,
     AppParts: _app_parts,
 }

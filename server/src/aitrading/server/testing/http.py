@@ -38,6 +38,7 @@ from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.mtls import client_context
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_tokens import FileKeySet, ServiceTokenSource
+from aitrading.server.kit.used_proofs import CachedUsedProofs, SharedCache
 
 DRAIN_S: Final = 1
 
@@ -79,6 +80,8 @@ class InProcessServer:
             metrics=self.metrics,
             resilience=self.resilience,
         )
+        alone = Cache(LIMITS, InProcessCache(clock), clock, self.ids)
+        self.shared = SharedCache(together=alone, alone=alone, client=None)
         self.port = 0
         self.socket = home / "s.sock"
         self._folder = home / "run"
@@ -95,6 +98,16 @@ class InProcessServer:
             clock=self.clock,
             user_keys=FileKeySet(self.authority.user_keys_file),
             service_keys=FileKeySet(self.authority.service_keys_file),
+        )
+
+    def authenticator(self, revocations: RevocationView | None = None) -> Authenticator:
+        """Verifies people and peers as a service of this home does."""
+        return Authenticator(
+            self.service,
+            self.verifier(),
+            CachedUsedProofs(self.shared, self.clock),
+            clock=self.clock,
+            revocations=revocations,
         )
 
     def client(self, name: str, *, claims: str | None = None) -> InternalClient:
@@ -163,7 +176,7 @@ async def serving(
     )
     parts = AppParts(
         service=server.service,
-        authenticator=Authenticator(server.service, server.verifier(), revocations),
+        authenticator=server.authenticator(revocations),
         health=health,
         metrics=server.metrics,
         clock=server.clock,
@@ -189,10 +202,9 @@ async def serving(
 
 def _limits_alone(server: InProcessServer, settings: LimitSettings) -> RateLimits:
     """Counted in this process."""
-    cache = Cache(LIMITS, InProcessCache(server.clock), server.clock, server.ids)
     return RateLimits(
-        cache,
-        cache,
+        server.shared.together,
+        server.shared.alone,
         settings=lambda: settings,
         client=None,
         errors=server.errors,

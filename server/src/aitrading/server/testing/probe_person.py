@@ -7,14 +7,30 @@ from typing_extensions import override
 
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.ids import TenantId, UserId
-from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S, Authentication, Scope
+from aitrading.core.security.claims import (
+    USER_TOKEN_LIFETIME_S,
+    Authentication,
+    Confirmation,
+    Scope,
+)
+from aitrading.core.security.token_binding import session_binding
 from aitrading.server.authority.installation import initialise
 from aitrading.server.authority.tokens import TokenGrant
+from aitrading.server.kit.authentication import ACCESS_COOKIE, SESSION_COOKIE
 from aitrading.server.testing.services import ServiceWorld
 
 USER: Final = UserId(UUID(int=7))
 SESSION: Final = UUID(int=9)
 LIFETIME_S: Final = USER_TOKEN_LIFETIME_S
+
+
+SESSION_SECRET: Final = "a-secret-of-a-browser"  # noqa: S105 - of tests
+IN_A_BROWSER: Final = Confirmation(session_s256=session_binding(SESSION_SECRET))
+
+
+def browser_cookies(token: str) -> str:
+    """The header of a browser whose token is bound `IN_A_BROWSER`."""
+    return f"{ACCESS_COOKIE}={token}; {SESSION_COOKIE}={SESSION_SECRET}"
 
 
 class Earlier(SystemClock):
@@ -35,6 +51,7 @@ def access_token(
     age_s: float = 0,
     user: UserId = USER,
     scopes: frozenset[Scope] = frozenset({Scope.READ}),
+    binding: Confirmation | None = None,
 ) -> str:
     """A token that this installation signed `age_s` seconds ago."""
     authority = initialise(world.home, Earlier(age_s), world.ids)
@@ -45,5 +62,6 @@ def access_token(
         scopes=scopes,
         authentication=Authentication.PASSWORD,
         authenticated_ns=world.clock.now_ns(),
+        binding=binding,
     )
     return authority.user_token_issuer().issue(grant).token.reveal()

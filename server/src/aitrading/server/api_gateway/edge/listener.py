@@ -62,7 +62,10 @@ def token_filter(config: EdgeConfig) -> Resource:
         "forward": True,
         "clock_skew_seconds": token.clock_skew_s,
         "require_expiration": True,
-        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "from_headers": [
+            {"name": "Authorization", "value_prefix": "Bearer "},
+            {"name": "Authorization", "value_prefix": "DPoP "},
+        ],
         "from_cookies": [token.cookie],
         "local_jwks": {"inline_string": token.jwks},
         "jwt_cache_config": {

@@ -14,7 +14,7 @@ from aitrading.server.dashboard.report import (
     PlatformReport,
     TradingLine,
 )
-from aitrading.server.kit.authentication import ACCESS_COOKIE, Authenticator
+from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import PUBLIC, endpoint, peers, scope
 
@@ -56,7 +56,7 @@ class HealthEndpoints:
     async def health(self, call: Call) -> PlatformReport:
         """Answer from what is known; parts that did not answer are marked with their age."""
         report = self._health.report()
-        return for_users(report) if self._may_read(call) else _outside(report)
+        return for_users(report) if await self._may_read(call) else _outside(report)
 
     @endpoint(
         "GET",
@@ -121,14 +121,12 @@ class HealthEndpoints:
         """One chain, for the host's administrator."""
         return self._health.chain(call.path("chain"))
 
-    def _may_read(self, call: Call) -> bool:
-        headers = {"authorization": call.header("authorization") or ""}
-        if cookie := call.cookie(ACCESS_COOKIE):
-            headers["cookie"] = f"{ACCESS_COOKIE}={cookie}"
+    async def _may_read(self, call: Call) -> bool:
         try:
-            return Scope.READ in self._authenticator.person(headers).scopes
+            await self._authenticator.person(call.head, Scope.READ)
         except AitradingError:
             return False
+        return True
 
 
 def _outside(report: PlatformReport) -> PlatformReport:

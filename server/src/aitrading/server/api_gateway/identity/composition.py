@@ -28,6 +28,7 @@ from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
+from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.replay import Replay
 from aitrading.server.personal_data.keys import FieldKeys
@@ -45,6 +46,7 @@ class IdentityParts:
     bus: EventBus
     ended: EndedSessions
     """The same that the service's `Authenticator` looks at."""
+    authenticator: Authenticator
     on_error: Callable[[Exception], object]
     """Told of what went wrong in the background; the service's `ErrorHandler.classify`."""
     clock: Clock
@@ -122,8 +124,17 @@ class Identity:
             on_error=parts.on_error,
         )
         self.tenant_life = self._life(parts, audit)
-        self._pool = parts.replay.pool
-        self._clock = clock
+        self.login_endpoints = self._login_endpoints(parts)
+
+    def _login_endpoints(self, parts: IdentityParts) -> LoginEndpoints:
+        return LoginEndpoints(
+            parts.replay.pool,
+            self.login,
+            self.sessions,
+            authenticator=parts.authenticator,
+            clock=parts.clock,
+            randomness=parts.randomness,
+        )
 
     def _life(self, parts: IdentityParts, audit: AuditTrail) -> TenantLife:
         return TenantLife(
@@ -140,7 +151,7 @@ class Identity:
     def owners(self) -> tuple[object, ...]:
         """The objects whose methods are endpoints."""
         return (
-            LoginEndpoints(self._pool, self.login, self.sessions, self._clock),
+            self.login_endpoints,
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),

@@ -8,9 +8,12 @@ from starlette.responses import Response
 
 from aitrading.core.infrastructure.resilience.errors import BULKHEAD_FULL
 from aitrading.core.kit.clock import Clock, datetime_of_ns, now_utc
+from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
-from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S
+from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S, Confirmation
+from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.errors import TOKEN_MISSING, TOKEN_REFUSED
+from aitrading.core.security.token_binding import SESSION_SECRET_CHARS, session_binding
 from aitrading.server.api_gateway.identity.errors import (
     CODE_REFUSED,
     LOGIN_REFUSED,
@@ -19,8 +22,19 @@ from aitrading.server.api_gateway.identity.errors import (
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import Person
-from aitrading.server.api_gateway.identity.sessions import IDLE_LIMIT_S, Sessions, SessionTickets
-from aitrading.server.kit.authentication import ACCESS_COOKIE
+from aitrading.server.api_gateway.identity.sessions import (
+    IDLE_LIMIT_S,
+    SECRET_BYTES,
+    Renewal,
+    Sessions,
+    SessionTickets,
+)
+from aitrading.server.kit.authentication import (
+    ACCESS_COOKIE,
+    SESSION_COOKIE,
+    Authenticator,
+    one_cookie,
+)
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, PUBLIC, endpoint
 from aitrading.server.kit.http_errors import ORIGIN_REFUSED
@@ -32,6 +46,8 @@ AUTH_PATH: Final = "/api/v1/auth"
 REFRESH_COOKIE: Final = "__Secure-aitrading-refresh"
 """Sent to the refresh and logout addresses only; `__Host-` would send it everywhere."""
 BODY_LIMIT_BYTES: Final = 4096
+REQUEST_KEY_CHARS: Final = (16, 128)
+"""A request key that could be guessed, or is too long to be one, counts as none."""
 
 
 class LoginRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,13 +80,26 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """What the person is entitled to; told by `me`."""
     access_token: str | None = None
     refresh_token: str | None = None
+    token_type: Literal["Bearer", "DPoP"] | None = None
+    """`DPoP` when the login brought a proof: each request with the token needs one from now on."""
 
 
 class LoginEndpoints:
     """Login, renewal, logout."""
 
-    def __init__(self, pool: PostgresPool, login: Login, sessions: Sessions, clock: Clock) -> None:
+    def __init__(
+        self,
+        pool: PostgresPool,
+        login: Login,
+        sessions: Sessions,
+        *,
+        authenticator: Authenticator,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
         self._pool = pool
+        self._authenticator = authenticator
+        self._randomness = randomness
         self._login = login
         self._sessions = sessions
         self._clock = clock
@@ -92,7 +121,7 @@ class LoginEndpoints:
         name = LoginName(tenant=request.tenant, user=request.username)
         password = Secret(request.password)
         tickets = await self._login.by_password(name, password, network=call.network)
-        return _delivered(tickets, cookies=request.deliver == "cookie")
+        return await self._begun(call, tickets, cookies=request.deliver == "cookie")
 
     @endpoint(
         "POST",
@@ -107,7 +136,7 @@ class LoginEndpoints:
         """Log in with the one-time code of a login link."""
         request = await call.json(LinkRequest)
         tickets = await self._login.by_link(Secret(request.code), network=call.network)
-        return _delivered(tickets, cookies=True)
+        return await self._begun(call, tickets, cookies=True)
 
     @endpoint(
         "POST",
@@ -122,15 +151,15 @@ class LoginEndpoints:
         cookie = call.cookie(REFRESH_COOKIE)
         if cookie is not None:
             call.require_same_origin()
-            tickets = await self._sessions.refresh(Secret(cookie), network=call.network)
-            return _delivered(tickets, cookies=True)
+            return await self._browser_renewed(call, Secret(cookie))
         is_json = (call.header("content-type") or "").startswith("application/json")
         if not is_json or not await call.body():  # a browser whose cookie is gone sends nothing
             raise TOKEN_MISSING.error()
         request = await call.json(RefreshRequest)
-        secret = Secret(request.refresh_token)
-        tickets = await self._sessions.refresh(secret, network=call.network)
-        return _delivered(tickets, cookies=False)
+        key = await self._authenticator.key_of(call.head)
+        renewal = _renewal(call, Confirmation(jkt=key) if key else None)
+        tickets = await self._sessions.refresh(Secret(request.refresh_token), renewal)
+        return _delivered(tickets, session_secret=None)
 
     @endpoint(
         "POST",
@@ -144,6 +173,7 @@ class LoginEndpoints:
         await self._sessions.end(token.tenant, token.user, token.session)
         response = Response(status_code=204)
         _set_cookie(response, ACCESS_COOKIE, "", path="/", max_age_s=0)
+        _set_cookie(response, SESSION_COOKIE, "", path="/", max_age_s=0)
         _set_cookie(response, REFRESH_COOKIE, "", path=AUTH_PATH, max_age_s=0)
         return response
 
@@ -165,18 +195,49 @@ class LoginEndpoints:
             subscription=SubscriptionAnswer.of(found),
         )
 
+    async def _begun(self, call: Call, tickets: SessionTickets, *, cookies: bool) -> Response:
+        """Bind a new session to what its holder will show, then deliver its first tokens."""
+        if cookies:
+            secret = base64url_encode(self._randomness.token(SECRET_BYTES))
+            binding = Confirmation(session_s256=session_binding(secret))
+            bound = await self._sessions.bind(tickets, binding)
+            return _delivered(bound, session_secret=secret)
+        key = await self._authenticator.key_of(call.head)
+        if key is not None:
+            tickets = await self._sessions.bind(tickets, Confirmation(jkt=key))
+        return _delivered(tickets, session_secret=None)
 
-def _delivered(tickets: SessionTickets, *, cookies: bool) -> Response:
+    async def _browser_renewed(self, call: Call, token: Secret[str]) -> Response:
+        secret = one_cookie(call.head.headers, SESSION_COOKIE) or ""
+        if not 0 < len(secret) <= SESSION_SECRET_CHARS:
+            raise TOKEN_REFUSED.error()
+        shown = Confirmation(session_s256=session_binding(secret))
+        tickets = await self._sessions.refresh(token, _renewal(call, shown))
+        return _delivered(tickets, session_secret=secret)
+
+
+def _renewal(call: Call, shown: Confirmation | None) -> Renewal:
+    key = call.header("idempotency-key") or ""
+    usable = REQUEST_KEY_CHARS[0] <= len(key) <= REQUEST_KEY_CHARS[1]
+    return Renewal(shown=shown, request_key=key if usable else None, network=call.network)
+
+
+def _delivered(tickets: SessionTickets, *, session_secret: str | None) -> Response:
+    """As cookies that belong to the session's secret, or as tokens in the answer."""
     access, refresh = tickets.access.token.reveal(), tickets.refresh.reveal()
+    cookies = session_secret is not None
+    bound_to_key = tickets.grant.binding is not None and tickets.grant.binding.jkt is not None
     answer = SessionAnswer(
         person=tickets.person,
         expires_at=datetime_of_ns(tickets.access.expires_ns),
         access_token=None if cookies else access,
         refresh_token=None if cookies else refresh,
+        token_type=None if cookies else "DPoP" if bound_to_key else "Bearer",
     )
     response = Response(msgspec.json.encode(answer), media_type="application/json")
-    if cookies:
+    if session_secret is not None:
         _set_cookie(response, ACCESS_COOKIE, access, path="/", max_age_s=USER_TOKEN_LIFETIME_S)
+        _set_cookie(response, SESSION_COOKIE, session_secret, path="/", max_age_s=IDLE_LIMIT_S)
         _set_cookie(response, REFRESH_COOKIE, refresh, path=AUTH_PATH, max_age_s=IDLE_LIMIT_S)
     return response
 

@@ -1,11 +1,18 @@
 """Sessions: opened by a proof, continued by rotating refresh tokens, ended by anything suspicious.
 
-A refresh token is used once. Who presents a used one again is either a second tab within the same
-seconds - it is asked to repeat - or a thief, and then the whole session ends for both.
+A refresh token is used once. Who presents a used one again is one of three:
+
+* the same program whose answer was lost: within `RACE_WINDOW_S`, with the same request key, and while
+  nobody used the successor, it gets the same successor once more;
+* a second tab within the same seconds: it is asked to repeat with what the first one got;
+* a thief: then the whole session ends for both.
+
+Without what the session is bound to - a cookie's secret or a key's signature - a refresh token is
+nothing: it is refused, and stays as it was for its owner.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Final
@@ -15,8 +22,8 @@ from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
-from aitrading.core.security.claims import Authentication
-from aitrading.core.security.crypto import sha256
+from aitrading.core.security.claims import Authentication, Confirmation
+from aitrading.core.security.crypto import hmac_sha256, same, sha256
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
@@ -51,6 +58,8 @@ class SessionTickets:
     person: Person
     access: IssuedToken
     refresh: Secret[str]
+    grant: TokenGrant
+    """What the access token was issued for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,33 @@ class _RefreshToken:
     tenant: TenantId
     session: UUID
     hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """What came with a refresh token."""
+
+    shown: Confirmation | None = None
+    """What the holder showed: the secret of the session's cookie, or a key."""
+    request_key: str | None = None
+    """The same in a repeated request, and nobody else's secret."""
+    network: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Binding:
+    """As the session's row keeps it."""
+
+    kind: str | None
+    value: str | None
+
+    @classmethod
+    def of(cls, shown: Confirmation | None) -> "_Binding":
+        if shown is None:
+            return cls(kind=None, value=None)
+        if shown.jkt is not None:
+            return cls(kind="key", value=shown.jkt)
+        return cls(kind="cookie", value=shown.session_s256)
 
 
 class _Refusal(Enum):
@@ -117,16 +153,35 @@ class Sessions:
                 details={"authentication": str(how)},
             ),
         )
-        grant = _grant(person, session, how, as_ns(begins), entitlement)
-        return SessionTickets(person=person, access=self._issuer.issue(grant), refresh=refresh)
+        return self._tickets(
+            person, refresh, _grant(person, session, how, as_ns(begins), entitlement)
+        )
 
-    async def refresh(self, token: Secret[str], *, network: str = "") -> SessionTickets:
-        """Exchange a refresh token for the next pair; exactly one of parallel callers succeeds.
+    async def bind(self, tickets: SessionTickets, binding: Confirmation) -> SessionTickets:
+        """Bind a new session to what its holder will show, before its first token leaves.
+
+        The binding is for good. Raises `TOKEN_REFUSED` for a session that ended or is bound to
+        something else.
+        """
+        grant, kept = replace(tickets.grant, binding=binding), _Binding.of(binding)
+
+        async def apply(tx: TenantTransaction) -> bool:
+            row = await tx.fetch_row(_SQL["bind_session"], grant.session, kept.kind, kept.value)
+            return row is not None
+
+        if not await self._replay.run(grant.tenant, apply, idempotent=True):
+            raise TOKEN_REFUSED.error()
+        return self._tickets(tickets.person, tickets.refresh, grant)
+
+    async def refresh(self, token: Secret[str], renewal: Renewal) -> SessionTickets:
+        """Exchange a refresh token for the next pair; parallel callers get one pair at most.
 
         Raises `REFRESH_RACED` for the others and `TOKEN_REFUSED` for everything else.
         """
         parsed = _parse(token)
-        outcome = await self._replay.once(parsed.tenant, lambda tx: self._rotate(tx, parsed))
+        outcome = await self._replay.once(
+            parsed.tenant, lambda tx: self._rotate(tx, parsed, renewal)
+        )
         if isinstance(outcome, SessionTickets):
             return outcome
         if outcome is _Refusal.RACED:
@@ -140,7 +195,7 @@ class Sessions:
                     tenant=parsed.tenant,
                     subject=f"session:{parsed.session}",
                     target=parsed.tenant.bytes,
-                    address=network,
+                    address=renewal.network,
                     kind="refresh",
                 )
             )
@@ -181,31 +236,60 @@ class Sessions:
         return person, int(row["entitlement_version"])
 
     async def _rotate(
-        self, tx: TenantTransaction, token: _RefreshToken
+        self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
     ) -> SessionTickets | _Refusal:
         if not await hold_active(tx):
             return _Refusal.UNKNOWN
-        moment = now_utc(self._clock)
-        used = await tx.fetch_row(_SQL["use_refresh_token"], token.session, token.hash, moment)
+        moment, bound = now_utc(self._clock), _Binding.of(renewal.shown)
+        salt = self._randomness.token(SECRET_BYTES)
+        secret = _successor(
+            salt, renewal.request_key or self._randomness.token(SECRET_BYTES).hex()
+        )
+        used = await tx.fetch_row(
+            _SQL["use_refresh_token"],
+            token.session,
+            token.hash,
+            moment,
+            bound.kind,
+            bound.value,
+            salt,
+            sha256(secret),
+        )
         if used is None:
-            return await self._refuse(tx, token)
+            return await self._refuse(tx, token, renewal)
+        await tx.execute(_SQL["insert_refresh_token"], token.session, sha256(secret))
+        return await self._continued(tx, token.session, secret, renewal.shown)
+
+    async def _continued(
+        self, tx: TenantTransaction, session: UUID, secret: bytes, binding: Confirmation | None
+    ) -> SessionTickets | _Refusal:
+        moment = now_utc(self._clock)
         row = await tx.fetch_row(
-            _SQL["continue_session"], token.session, moment, after(self._clock, IDLE_LIMIT_S)
+            _SQL["continue_session"], session, moment, after(self._clock, IDLE_LIMIT_S)
         )
         if row is None:
             return _Refusal.UNKNOWN
         person, entitlement = await self.person(tx, row["user_id"])
         how = Authentication(row["authentication"])
-        authenticated_ns = as_ns(row["authenticated_at"])
-        refresh = await self._new_refresh_token(tx, token.session)
-        grant = _grant(person, token.session, how, authenticated_ns, entitlement)
-        return SessionTickets(person=person, access=self._issuer.issue(grant), refresh=refresh)
+        grant = _grant(person, session, how, as_ns(row["authenticated_at"]), entitlement)
+        return self._tickets(
+            person, _refresh_token(tx.tenant, session, secret), replace(grant, binding=binding)
+        )
 
-    async def _refuse(self, tx: TenantTransaction, token: _RefreshToken) -> _Refusal:
-        row = await tx.fetch_row(_SQL["find_refresh_token"], token.session, token.hash)
-        if row is None:
+    async def _refuse(
+        self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
+    ) -> SessionTickets | _Refusal:
+        bound = _Binding.of(renewal.shown)
+        row = await tx.fetch_row(
+            _SQL["find_refresh_token"], token.session, token.hash, bound.kind, bound.value
+        )
+        if row is None or not row["is_bound_so"] or row["used_at"] is None:
             return _Refusal.UNKNOWN
         if now_utc(self._clock) - row["used_at"] <= timedelta(seconds=RACE_WINDOW_S):
+            if renewal.request_key is not None and row["successor"] is not None:
+                secret = _successor(row["successor_salt"], renewal.request_key)
+                if same(sha256(secret), row["successor"]):
+                    return await self._continued(tx, token.session, secret, renewal.shown)
             return _Refusal.RACED
         await self._end(tx, token.session, "refresh_reuse")
         await self._audit.add(
@@ -219,6 +303,11 @@ class Sessions:
         )
         return _Refusal.REUSED
 
+    def _tickets(self, person: Person, refresh: Secret[str], grant: TokenGrant) -> SessionTickets:
+        return SessionTickets(
+            person=person, access=self._issuer.issue(grant), refresh=refresh, grant=grant
+        )
+
     async def _end(self, tx: TenantTransaction, session: UUID, reason: str) -> bool:
         row = await tx.fetch_row(_SQL["end_session"], session, now_utc(self._clock), reason)
         return row is not None
@@ -226,7 +315,7 @@ class Sessions:
     async def _new_refresh_token(self, tx: TenantTransaction, session: UUID) -> Secret[str]:
         secret = self._randomness.token(SECRET_BYTES)
         await tx.execute(_SQL["insert_refresh_token"], session, sha256(secret))
-        return Secret(base64url_encode(tx.tenant.bytes + session.bytes + secret))
+        return _refresh_token(tx.tenant, session, secret)
 
 
 def person_of(row: dict[str, Any], tenant: TenantId) -> Person:
@@ -255,6 +344,15 @@ def _grant(
         authenticated_ns=authenticated_ns,
         entitlement_version=entitlement,
     )
+
+
+def _successor(salt: bytes, request_key: str) -> bytes:
+    """The next secret: told again to who repeats the request, and to nobody who reads the rows."""
+    return hmac_sha256(salt, request_key.encode())
+
+
+def _refresh_token(tenant: TenantId, session: UUID, secret: bytes) -> Secret[str]:
+    return Secret(base64url_encode(tenant.bytes + session.bytes + secret))
 
 
 def _parse(token: Secret[str]) -> _RefreshToken:

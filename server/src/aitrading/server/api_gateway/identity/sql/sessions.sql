@@ -6,13 +6,29 @@ VALUES ($1, $2, $3, $4, $5, $6);
 -- name: insert_refresh_token
 INSERT INTO identity.refresh_tokens (session_id, hash, state) VALUES ($1, $2, 'live');
 
+-- name: bind_session
+UPDATE identity.sessions SET binding_kind = $2, binding = $3
+ WHERE id = $1 AND ended_at IS NULL AND (binding IS NULL OR (binding_kind, binding) = ($2, $3))
+RETURNING id;
+
 -- name: use_refresh_token
-UPDATE identity.refresh_tokens SET state = 'used', used_at = $3
- WHERE session_id = $1 AND hash = $2 AND state = 'live'
-RETURNING session_id;
+UPDATE identity.refresh_tokens t
+   SET state = 'used', used_at = $3, successor_salt = $6, successor_hash = $7
+  FROM identity.sessions s
+ WHERE t.session_id = $1 AND t.hash = $2 AND t.state = 'live'
+   AND s.tenant_id = t.tenant_id AND s.id = t.session_id
+   AND s.binding_kind IS NOT DISTINCT FROM $4 AND s.binding IS NOT DISTINCT FROM $5
+RETURNING t.session_id;
 
 -- name: find_refresh_token
-SELECT used_at FROM identity.refresh_tokens WHERE session_id = $1 AND hash = $2;
+SELECT t.used_at, t.successor_salt, n.hash AS successor,
+       s.binding_kind IS NOT DISTINCT FROM $3 AND s.binding IS NOT DISTINCT FROM $4 AS is_bound_so
+  FROM identity.refresh_tokens t
+  JOIN identity.sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
+  LEFT JOIN identity.refresh_tokens n
+         ON n.tenant_id = t.tenant_id AND n.session_id = t.session_id
+        AND n.hash = t.successor_hash AND n.state = 'live'
+ WHERE t.session_id = $1 AND t.hash = $2;
 
 -- name: continue_session
 UPDATE identity.sessions SET idle_until = least($3, expires_at)

@@ -1,0 +1,100 @@
+"""Which proofs of possession were used: shared by all services through the cache.
+
+Every process also remembers its own, and a proof names its address, which one service answers: so
+without the cache a proof is still refused a second time by the process that saw it. What that
+cannot see is another instance or a restart. Therefore trading and administration are refused until
+the cache answers again; reading, stopping and reducing go on.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from typing_extensions import override
+
+from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
+from aitrading.core.security.errors import TOKEN_REFUSED
+from aitrading.core.security.possession import LEEWAY_S, PROOF_LIFETIME_S, Proof
+from aitrading.server.kit.cache.port import Cache
+from aitrading.server.kit.valkey import ValkeyClient
+
+REMEMBERED_S: Final = PROOF_LIFETIME_S + 2 * LEEWAY_S
+MAX_OWN_PROOFS: Final = 100_000
+"""Beyond, the oldest are left to the cache alone."""
+STAND_BACK_NS: Final = 2 * NS_PER_S
+"""How long a cache that did not answer is left alone."""
+_USED: Final = b"1"
+
+PROOF_UNCHECKED: Final = ErrorSpec(
+    code="PROOF_UNCHECKED",
+    category=Category.RETRYABLE,
+    message="Whether this proof was used before cannot be told now.",
+    why="The cache, in which used proofs are kept for all services, does not answer.",
+    remedy="Try again in a few seconds with a new proof; reading, the kill switch and reducing a "
+    "position work meanwhile. On the host: `aitrading doctor --databases`.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.TRADING,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedCache:
+    """The part of the cache that all services share, and its stand-in in this process."""
+
+    together: Cache
+    alone: Cache
+    client: ValkeyClient | None
+    """To be closed by who keeps it; None where the installation has no cache."""
+
+
+class UsedProofs(Protocol):
+    """Remembers uses."""
+
+    async def spend(self, proof: Proof, *, strict: bool) -> None:
+        """Note a use; raises `TOKEN_REFUSED` for the second.
+
+        With `strict` also raises `PROOF_UNCHECKED` when only this process could be asked.
+        """
+        ...
+
+
+class CachedUsedProofs(UsedProofs):
+    """Notes each use in the shared cache, and in this process."""
+
+    def __init__(self, shared: SharedCache, clock: Clock) -> None:
+        self._shared = shared
+        self._clock = clock
+        self._own: OrderedDict[str, int] = OrderedDict()
+        self._away_until_ns = 0
+
+    @override
+    async def spend(self, proof: Proof, *, strict: bool) -> None:
+        self._note_here(proof)
+        if self._clock.monotonic_ns() < self._away_until_ns:
+            if strict:
+                raise PROOF_UNCHECKED.error()
+            return
+        try:
+            first = await self._shared.together.platform.put_if_absent(
+                f"proof:{proof.use}", _USED, life_s=REMEMBERED_S
+            )
+        except AitradingError as exc:
+            self._away_until_ns = self._clock.monotonic_ns() + STAND_BACK_NS
+            if strict:
+                raise PROOF_UNCHECKED.error() from exc
+            return
+        if not first:
+            raise TOKEN_REFUSED.error()
+
+    def _note_here(self, proof: Proof) -> None:
+        now_ns = self._clock.monotonic_ns()
+        while self._own:
+            oldest = next(iter(self._own))
+            if now_ns < self._own[oldest] and len(self._own) < MAX_OWN_PROOFS:
+                break
+            del self._own[oldest]
+        if proof.use in self._own:
+            raise TOKEN_REFUSED.error()
+        self._own[proof.use] = now_ns + REMEMBERED_S * NS_PER_S

@@ -1,0 +1,182 @@
+"""A token travels one way, with what it is bound to; a proof works once, with and without cache."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.claims import Authentication, Confirmation, Scope
+from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.possession import ProofMaker
+from aitrading.core.testing.async_test import async_test
+from aitrading.server.authority.tokens import TokenGrant
+from aitrading.server.kit.bundle import ValkeyAccess
+from aitrading.server.kit.cache.port import LIMITS, Cache
+from aitrading.server.kit.cache.served import ServedCache
+from aitrading.server.kit.call import Call
+from aitrading.server.kit.endpoints import endpoint, scope
+from aitrading.server.kit.used_proofs import SharedCache
+from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.testing.engines import socket_folder
+from aitrading.server.testing.http import InProcessServer, serving
+from aitrading.server.testing.probe_person import IN_A_BROWSER, SESSION_SECRET, browser_cookies
+
+ORIGIN = "https://localhost:8000"
+KEY, THIEF = SigningKey.generate(), SigningKey.generate()
+CLOCK = SystemClock()
+IDS = SystemIdFactory(CLOCK, SystemRandomness())
+OF_A_PROGRAM = Confirmation(jkt=KEY.public.thumbprint())
+
+
+class Desk:
+    @endpoint("GET", "/api/v1/read", access=scope(Scope.READ))
+    async def read(self, call: Call) -> None:
+        """Needs a reader."""
+
+    @endpoint("POST", "/api/v1/trade", access=scope(Scope.TRADE))
+    async def trade(self, call: Call) -> None:
+        """Needs a trader."""
+
+    @endpoint("POST", "/api/v1/kill", access=scope(Scope.KILL))
+    async def kill(self, call: Call) -> None:
+        """Stops."""
+
+
+@asynccontextmanager
+async def desk(*, cache: bool = True) -> AsyncIterator[InProcessServer]:
+    with socket_folder() as home:
+        server = InProcessServer(Path(home), "data-bridge", CLOCK)
+        if not cache:
+            nowhere = ValkeyAccess(user="x", password="x", socket=Path(home) / "none")  # noqa: S106
+            client = ValkeyClient(nowhere)
+            gone = Cache(LIMITS, ServedCache(client, nullcontext), CLOCK, server.ids)
+            server.shared = SharedCache(together=gone, alone=server.shared.alone, client=client)
+        async with serving(server, [Desk()]):
+            yield server
+
+
+def token_of(server: InProcessServer, binding: Confirmation | None) -> str:
+    grant = TokenGrant(
+        tenant=TenantId(UUID(int=7)),
+        user=UserId(UUID(int=8)),
+        session=UUID(int=9),
+        scopes=frozenset({Scope.READ, Scope.TRADE, Scope.KILL}),
+        authentication=Authentication.PASSWORD,
+        authenticated_ns=0,
+        binding=binding,
+    )
+    return server.authority.user_token_issuer().issue(grant).token.reveal()
+
+
+def proven(
+    token: str, method: str, path: str, key: SigningKey = KEY, *, said: str | None = None
+) -> dict[str, str]:
+    """Headers of a program that holds the key; `said` is the token that the proof names."""
+    maker = ProofMaker(key, clock=CLOCK, ids=IDS)
+    proof = maker.make(method, f"{ORIGIN}{path}", said or token)
+    return {"authorization": f"DPoP {token}", "dpop": proof}
+
+
+async def status(server: InProcessServer, method: str, path: str, headers: dict[str, str]) -> int:
+    return (await server.edge(method, path, headers=headers)).status
+
+
+@async_test
+async def test_a_browsers_token_works_in_its_cookies_and_nowhere_else() -> None:
+    async with desk() as server:
+        token = token_of(server, IN_A_BROWSER)
+        right = {"cookie": browser_cookies(token), "origin": ORIGIN}
+        assert await status(server, "POST", "/api/v1/trade", right) == 204
+        stolen = (
+            {"authorization": f"Bearer {token}"},
+            {"authorization": f"Bearer {token}", **right},
+            proven(token, "POST", "/api/v1/trade"),
+            {"cookie": f"__Host-aitrading={token}", "origin": ORIGIN},
+            {"cookie": browser_cookies(token).replace(SESSION_SECRET, "x"), "origin": ORIGIN},
+            {"cookie": browser_cookies(token) + "; __Host-aitrading-session=x", "origin": ORIGIN},
+        )
+        for headers in stolen:
+            answer = await server.edge("POST", "/api/v1/trade", headers=headers)
+            assert (answer.status, answer.code) == (401, "TOKEN_REFUSED"), headers
+
+
+@async_test
+async def test_a_programs_token_is_nothing_in_a_cookie() -> None:
+    async with desk() as server:
+        for binding in (None, OF_A_PROGRAM):
+            token = token_of(server, binding)
+            answer = await server.edge(
+                "GET", "/api/v1/read", headers={"cookie": browser_cookies(token)}
+            )
+            assert answer.code == "TOKEN_REFUSED"
+
+
+@async_test
+async def test_a_bound_token_works_with_a_proof_of_its_key_only() -> None:
+    async with desk() as server:
+        token, other = token_of(server, OF_A_PROGRAM), token_of(server, OF_A_PROGRAM)
+        path = "/api/v1/trade"
+        assert await status(server, "POST", path, proven(token, "POST", path)) == 204
+        query = proven(token, "GET", "/api/v1/read")
+        assert await status(server, "GET", "/api/v1/read", query) == 204
+        stolen = (
+            {"authorization": f"Bearer {token}"},
+            {"authorization": f"DPoP {token}"},
+            proven(token, "POST", path, THIEF),
+            proven(token, "POST", path, said=other),
+            proven(token, "GET", path),
+            proven(token, "POST", "/api/v1/kill"),
+            {**proven(token, "POST", path), "authorization": f"Bearer {token}"},
+            {**proven(token, "POST", path), "host": "evil.example"},
+        )
+        for headers in stolen:
+            answer = await server.edge("POST", path, headers=headers)
+            assert (answer.status, answer.code) == (401, "TOKEN_REFUSED"), headers
+
+
+@async_test
+async def test_a_proof_adds_nothing_to_an_unbound_token() -> None:
+    async with desk() as server:
+        token = token_of(server, None)
+        headers = proven(token, "GET", "/api/v1/read")
+        assert await status(server, "GET", "/api/v1/read", headers) == 401
+
+
+@pytest.mark.parametrize("cache", [True, False], ids=["with the cache", "without the cache"])
+def test_a_proof_works_once(*, cache: bool) -> None:
+    @async_test
+    async def scenario() -> None:
+        async with desk(cache=cache) as server:
+            headers = proven(token_of(server, OF_A_PROGRAM), "GET", "/api/v1/read")
+            answers = [await status(server, "GET", "/api/v1/read", headers) for _ in range(3)]
+            assert answers == [204, 401, 401]
+
+    scenario()
+
+
+@async_test
+async def test_what_another_instance_saw_is_refused_here() -> None:
+    async with desk() as server:
+        headers = proven(token_of(server, OF_A_PROGRAM), "GET", "/api/v1/read")
+        assert await status(server, "GET", "/api/v1/read", headers) == 204
+        async with serving(server, [Desk()]) as second:
+            assert await status(second, "GET", "/api/v1/read", headers) == 401
+
+
+@async_test
+async def test_without_the_cache_trading_is_refused_and_says_so_and_the_rest_goes_on() -> None:
+    async with desk(cache=False) as server:
+        token = token_of(server, OF_A_PROGRAM)
+        trade = proven(token, "POST", "/api/v1/trade")
+        answer = await server.edge("POST", "/api/v1/trade", headers=trade)
+        assert (answer.status, answer.code) == (503, "PROOF_UNCHECKED")
+        assert answer.json["error"]["category"] == "retryable"
+        for method, path in (("GET", "/api/v1/read"), ("POST", "/api/v1/kill")):
+            assert await status(server, method, path, proven(token, method, path)) == 204
+        unbound = {"authorization": f"Bearer {token_of(server, None)}"}
+        assert await status(server, "POST", "/api/v1/trade", unbound) == 204
