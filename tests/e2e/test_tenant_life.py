@@ -54,6 +54,12 @@ def suspended(platform: Platform) -> None:
     killed = platform.cli_json("kill", "--tenant", "demo")
     assert (killed["engaged"], killed["engaged_by"]) == (True, "host:admin")
 
+    def audited() -> bool:
+        told = platform.cli_json("audit", "security", "--tenant", "demo")["items"]
+        return any(each["action"] == "trading.kill.engaged" for each in told)
+
+    wait_until(audited, what="the kill switch in the audit trail")
+
 
 def let_in_again(platform: Platform) -> None:
     assert platform.cli("tenant", "activate", "demo").returncode == 0

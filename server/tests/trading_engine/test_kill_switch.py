@@ -45,6 +45,12 @@ def test_a_full_disk_does_not_keep_the_switch_from_acting(tmp_path: Path) -> Non
     with pytest.raises(FileNotFoundError):
         asyncio.run(many.engage(DEMO, "owner"))
     assert many.engagement(DEMO) is not None
+    assert many.not_audited() == [], "what no disk holds is said to nobody yet"
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(many.engage(DEMO, "owner"))
+    folder.mkdir()
+    assert asyncio.run(many.engage(DEMO, "owner")).engaged_by == "owner"
+    assert switches(folder).engagement(DEMO) is not None, "an answer means that it is on disk"
 
 
 def test_a_damaged_record_is_never_nothing_engaged(tmp_path: Path) -> None:

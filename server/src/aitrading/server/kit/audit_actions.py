@@ -76,6 +76,7 @@ class AuditAction(StrEnum):
         False,
         "What an organisation or a person is entitled to was changed.",
     )
+    KILL_ENGAGED = "trading.kill.engaged", True, "The kill switch of an organisation was engaged."
     SETTING_GRANTED = "settings.granted", False, "A setting was granted to an organisation."
     SETTING_TAKEN_BACK = "settings.taken_back", False, "A granted setting was taken back."
     LOG_POLICY_CHANGED = "logs.policy.changed", False, "How long logs stay was changed."

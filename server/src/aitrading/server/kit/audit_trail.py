@@ -1,12 +1,14 @@
 """Audit events are written in the transaction of the change they describe, or not at all."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
-from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.clock import Clock, datetime_of_ns, now_utc
 from aitrading.core.kit.errors import FieldValue
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.logging.optimized_log_router import current_context
@@ -52,10 +54,21 @@ class AuditTrail:
 
     async def add(self, tx: Transaction, event: AuditEvent) -> None:
         """Write one event; it becomes real when the transaction commits."""
+        await self._insert(tx, "insert_event", self._ids.new(), now_utc(self._clock), event)
+
+    async def add_once(
+        self, tx: Transaction, event: AuditEvent, *, event_id: UUID, occurred_ns: int
+    ) -> None:
+        """Write what happened earlier; a repeat under the same id changes nothing."""
+        await self._insert(tx, "insert_event_once", event_id, datetime_of_ns(occurred_ns), event)
+
+    async def _insert(
+        self, tx: Transaction, query: str, event_id: UUID, occurred_at: datetime, event: AuditEvent
+    ) -> None:
         await tx.execute(
-            _SQL["insert_event"],
-            self._ids.new(),
-            now_utc(self._clock),
+            _SQL[query],
+            event_id,
+            occurred_at,
             event.actor,
             event.action,
             event.subject,

@@ -16,10 +16,11 @@ FILE_NAME: Final = "kill-switches.json"
 
 
 class Engagement(msgspec.Struct, frozen=True, kw_only=True):
-    """Who stopped a tenant's trading, and when."""
+    """Who stopped a tenant's trading, and when; `audited` once the audit trail has it."""
 
     engaged_by: str
     engaged_ns: int
+    audited: bool = False
 
 
 class KillSwitches:
@@ -31,6 +32,7 @@ class KillSwitches:
         self._clock = clock
         self._writing = asyncio.Lock()
         self._engaged = _read(self._path)
+        self._on_disk = True
 
     def engagement(self, tenant: TenantId) -> Engagement | None:
         """The tenant's engagement, if its switch is engaged."""
@@ -44,15 +46,36 @@ class KillSwitches:
     async def engage(self, tenant: TenantId, actor: str) -> Engagement:
         """Stop the tenant's trading for good; engaging twice keeps the first record."""
         async with self._writing:
-            known = self._engaged.get(tenant)
-            if known is not None:
-                return known
-            engagement = Engagement(engaged_by=actor, engaged_ns=self._clock.now_ns())
-            # In memory first: a full disk must not keep the switch from acting.
-            self._engaged[tenant] = engagement
-            data = msgspec.json.encode({str(key): value for key, value in self._engaged.items()})
-            await asyncio.to_thread(write_atomically, self._path, data)
+            engagement = self._engaged.get(tenant)
+            if engagement is None:
+                engagement = Engagement(engaged_by=actor, engaged_ns=self._clock.now_ns())
+                # In memory first: a full disk must not keep the switch from acting.
+                self._engaged[tenant] = engagement
+                self._on_disk = False
+            if not self._on_disk:
+                await self._write()
             return engagement
+
+    def not_audited(self) -> list[tuple[TenantId, Engagement]]:
+        """Engagements on disk that the audit trail does not have yet."""
+        if not self._on_disk:
+            return []
+        return [
+            (TenantId(tenant), each) for tenant, each in self._engaged.items() if not each.audited
+        ]
+
+    async def mark_audited(self, tenant: TenantId) -> None:
+        """Remember that the audit trail has it."""
+        async with self._writing:
+            self._engaged[tenant] = msgspec.structs.replace(self._engaged[tenant], audited=True)
+            await self._write()
+
+    async def _write(self) -> None:
+        """Until this has succeeded, no answer says that a switch is on disk."""
+        self._on_disk = False
+        data = msgspec.json.encode({str(key): value for key, value in self._engaged.items()})
+        await asyncio.to_thread(write_atomically, self._path, data)
+        self._on_disk = True
 
 
 def _read(path: Path) -> dict[UUID, Engagement]:

@@ -9,6 +9,7 @@ from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
+from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.pool_reports import PoolReports
@@ -20,6 +21,7 @@ from aitrading.server.trading_engine.call_sites import SERVICE, SITES
 from aitrading.server.trading_engine.endpoints import AccountBook, TradingEndpoints
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
+from aitrading.server.trading_engine.kill_audit import KillAudit
 from aitrading.server.trading_engine.kill_switch import KillSwitches
 from aitrading.server.trading_engine.subscription_gate import (
     DatabaseServiceSubscriptions,
@@ -45,6 +47,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_gate)
     manager.provide(TradingEndpoints)
     manager.provide(_guard)
+    manager.provide(AuditTrail)
+    manager.provide(_kill_audit)
 
 
 def _pool(bundle: ServiceBundle, reports: PoolReports) -> PostgresPool:
@@ -81,10 +85,20 @@ def _guard(
     return EngineGuard(bus=bus, pool=pool, feeds=feeds, switch=switch, errors=errors, clock=clock)
 
 
+def _kill_audit(
+    switches: KillSwitches,
+    pool: PostgresPool,
+    audit: AuditTrail,
+    errors: ErrorHandler,
+    clock: Clock,
+) -> KillAudit:
+    return KillAudit(switches=switches, pool=pool, audit=audit, errors=errors, clock=clock)
+
+
 SPEC: Final = ServiceSpec(
     name=SERVICE,
     depends_on=("postgres", "nats", DATABASE),
     providers=providers,
-    components=(PostgresPool, EngineGuard, SubscriptionGate),
+    components=(PostgresPool, EngineGuard, SubscriptionGate, KillAudit),
     endpoints=(TradingEndpoints,),
 )
