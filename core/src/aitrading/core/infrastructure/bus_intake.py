@@ -4,8 +4,9 @@ Adapters move bytes; the promises of `event_bus` about handling are kept here, o
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from typing import Any, Final, Generic, TypeVar
@@ -25,7 +26,10 @@ from aitrading.core.infrastructure.event_bus import (
     open_envelope,
 )
 from aitrading.core.infrastructure.resilience import Timeouts, Watchdog
+from aitrading.core.infrastructure.tracing import RequestTracer, SpanKind
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
+from aitrading.core.logging.optimized_log_router import bind_context
+from aitrading.core.protocol.tracecontext import TraceContext
 
 HANDLER_LIMIT_S: Final = Timeouts.NORMAL
 MAX_INBOX_MESSAGES: Final = 65_536
@@ -77,8 +81,10 @@ class Intake(Generic[E]):
         *,
         counters: BusCounters,
         errors: ErrorHandler,
+        tracer: RequestTracer | None = None,
     ) -> None:
         self._event_type = event_type
+        self._tracer = tracer
         self._handler = IdempotentHandler(handler)
         self._counters = counters
         self._errors = errors
@@ -100,7 +106,7 @@ class Intake(Generic[E]):
             self._counters.duplicates += 1
             return Outcome.HANDLED
         try:
-            with self._patience:
+            with self._patience, _following(self._tracer, envelope):
                 await self._handler(event, envelope)
         except Exception as exc:  # noqa: BLE001 - a failing handler must not end the subscription
             self._counters.handler_failed += 1
@@ -136,8 +142,10 @@ class Answering(Generic[E, R]):
         *,
         counters: BusCounters,
         errors: ErrorHandler,
+        tracer: RequestTracer | None = None,
     ) -> None:
         self._event_type = event_type
+        self._tracer = tracer
         self._responder = responder
         self._counters = counters
         self._errors = errors
@@ -148,7 +156,7 @@ class Answering(Generic[E, R]):
         self._counters.received += 1
         try:
             event, envelope = open_envelope(data, self._event_type, subject)
-            with self._patience:
+            with self._patience, _following(self._tracer, envelope):
                 answer = await self._responder(event, envelope)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the asker must get an answer
             self._counters.handler_failed += 1
@@ -178,6 +186,22 @@ class Answering(Generic[E, R]):
             http_status=exc.spec.http_status,
         )
         return _encoder.encode(Reply(error=error))
+
+
+@contextlib.contextmanager
+def _following(tracer: RequestTracer | None, envelope: EventEnvelope) -> Generator[None]:
+    """What a handler does for a request of somebody else belongs to that request's trace."""
+    asked = TraceContext.parse(envelope.trace) if envelope.trace is not None else None
+    if tracer is None or asked is None:
+        yield
+        return
+    here = TraceContext(asked.trace_id, tracer.span_id(), asked.sampled)
+    tenant = str(envelope.tenant) if envelope.tenant else None
+    with (
+        bind_context(trace=here),
+        tracer.follow(SpanKind.EVENT, envelope.type, here, parent=asked.span_id, tenant=tenant),
+    ):
+        yield
 
 
 def open_reply(data: bytes, reply_type: type[R], command: type[Event]) -> R:

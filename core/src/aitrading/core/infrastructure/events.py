@@ -15,6 +15,7 @@ from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.infrastructure.error_dna import SimilarError
 from aitrading.core.infrastructure.event_bus import Event
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.tracing.spans import TracePart
 from aitrading.core.kit.errors import Impact, Severity
 from aitrading.core.kit.ids import AccountId, DeviceId, UserId
 
@@ -228,6 +229,24 @@ class SubscriptionChanged(Event, frozen=True, kw_only=True):
     version: int
 
 
+class CollectTraces(Event, frozen=True, kw_only=True):
+    """A command: take what this process did for some traces.
+
+    Of the traces in `lost` a part was dropped for want of room.
+    """
+
+    NAME: ClassVar[str] = "trace.collect"
+
+    parts: tuple[TracePart, ...]
+    lost: tuple[str, ...] = ()
+
+
+class TracesCollected(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `CollectTraces`: they are held, and will be kept or let go of."""
+
+    parts: int
+
+
 ALL_EVENTS: tuple[type[Event], ...] = (
     TradingExecuted,
     RiskThresholdBreached,
@@ -243,5 +262,6 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     DeviceRevoked,
     SessionsEnded,
     SubscriptionChanged,
+    CollectTraces,
 )
 """Every event type, for the reference and for the stream that keeps the durable ones."""

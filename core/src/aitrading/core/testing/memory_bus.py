@@ -43,6 +43,7 @@ from aitrading.core.infrastructure.event_bus import (
 )
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.resilience import time_limit
+from aitrading.core.infrastructure.tracing import RequestTracer, SpanKind, span
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory, TenantId
 
@@ -166,8 +167,10 @@ class MemoryBus(EventBus):
         ids: IdFactory,
         errors: ErrorHandler,
         name: str = "bus",
+        tracer: RequestTracer | None = None,
     ) -> None:
         self.name = name
+        self._tracer = tracer
         self._broker = broker
         self._clock = clock
         self._ids = ids
@@ -205,15 +208,15 @@ class MemoryBus(EventBus):
         event_id: UUID | None = None,
     ) -> UUID:
         event_id = event_id or self._ids.new()
-        data = seal(
-            event, event_id=event_id, tenant=tenant, trace=trace, now_ns=self._clock.now_ns()
-        )
-        self._require_online()
-        self._counters.published += 1
-        durable_id = event_id if event.DURABLE else None
-        subject = subject_of(type(event), tenant)
-        self._counters.dropped += self._broker.publish(subject, data, durable_id=durable_id)
-        await asyncio.sleep(0)
+        with span(SpanKind.PUBLISH, event.NAME) as step:
+            trace, now_ns = trace or step.traceparent, self._clock.now_ns()
+            data = seal(event, event_id=event_id, tenant=tenant, trace=trace, now_ns=now_ns)
+            self._require_online()
+            self._counters.published += 1
+            durable_id = event_id if event.DURABLE else None
+            subject = subject_of(type(event), tenant)
+            self._counters.dropped += self._broker.publish(subject, data, durable_id=durable_id)
+            await asyncio.sleep(0)
         return event_id
 
     @override
@@ -225,7 +228,13 @@ class MemoryBus(EventBus):
         scope: Scope = EVERYWHERE,
         durable: str | None = None,
     ) -> Subscription:
-        intake = Intake(event_type, handler, counters=self._counters, errors=self._errors)
+        intake = Intake(
+            event_type,
+            handler,
+            counters=self._counters,
+            errors=self._errors,
+            tracer=self._tracer,
+        )
         pattern = subject_of(event_type, scope)
         if durable is None:
             inbox = Inbox[_Message]()
@@ -249,6 +258,19 @@ class MemoryBus(EventBus):
         timeout_s: float = 5.0,
     ) -> R:
         require_transient(type(command))
+        with span(SpanKind.PUBLISH, command.NAME) as step:
+            return await self._ask(
+                command, reply_type, tenant, trace or step.traceparent, timeout_s
+            )
+
+    async def _ask(
+        self,
+        command: Event,
+        reply_type: type[R],
+        tenant: TenantId | None,
+        trace: str | None,
+        timeout_s: float,
+    ) -> R:
         now_ns = self._clock.now_ns()
         data = seal(command, event_id=self._ids.new(), tenant=tenant, trace=trace, now_ns=now_ns)
         self._require_online()
@@ -264,7 +286,13 @@ class MemoryBus(EventBus):
     async def respond(
         self, event_type: type[E], responder: Responder[E, R], *, scope: Scope = EVERYWHERE
     ) -> Subscription:
-        answering = Answering(event_type, responder, counters=self._counters, errors=self._errors)
+        answering = Answering(
+            event_type,
+            responder,
+            counters=self._counters,
+            errors=self._errors,
+            tracer=self._tracer,
+        )
         inbox = Inbox[_Message]()
 
         async def answer(message: _Message) -> None:

@@ -51,7 +51,10 @@ COMMANDS: Final = {
     ),
     "tenant": ("administration:tenant", "Organisations."),
     "token": ("login:token", "A token of a person, for scripts on this host."),
-    "trace": ("logs:trace", "What every process logged about one trace."),
+    "trace": (
+        "trace:trace",
+        "What a request took, step by step; requests that failed or were slow.",
+    ),
     "up": ("up:up", "Start engines and services and watch over them."),
     "user": ("administration:user", "People of an organisation."),
 }

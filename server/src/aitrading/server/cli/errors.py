@@ -70,9 +70,10 @@ SETTING_NOT_KNOWN: Final = ErrorSpec(
 TRACE_NOT_FOUND: Final = ErrorSpec(
     code="TRACE_NOT_FOUND",
     category=Category.DENIED,
-    message="No process of this home logged anything about the trace {trace_id}.",
-    why="It is misspelt, from another home, older than the logs kept, or was not sampled.",
-    remedy="Take the 32 digits in the middle of an answer's `traceparent` header.",
+    message="The trace {trace_id} is not kept.",
+    why="It is misspelt, from another home, too old, not sampled, or younger than a few seconds.",
+    remedy="Take the `trace_id` of an error's answer, or the 32 digits in the middle of any "
+    "answer's `traceparent` header. `aitrading trace` alone lists what is kept.",
     severity=Severity.INFO,
 )
 LOG_NOT_FOUND: Final = ErrorSpec(

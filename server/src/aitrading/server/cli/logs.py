@@ -1,4 +1,4 @@
-"""`aitrading logs` and `trace`: what the processes of this home wrote."""
+"""`aitrading logs`: what the processes of this home wrote."""
 
 import os
 import time
@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 import msgspec
 
-from aitrading.server.cli.errors import LOG_NOT_FOUND, TRACE_NOT_FOUND
+from aitrading.server.cli.errors import LOG_NOT_FOUND
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.log_policy import cost, lifecycle, policy, tier
-from aitrading.server.cli.output import ANSWER_IS_NO, json_option, printable, show_error
+from aitrading.server.cli.output import json_option, printable
 from aitrading.server.supervisor.home import Home
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -60,27 +60,16 @@ def tail(
         _follow(files, shown)
 
 
-@click.command()
-@click.argument("trace_id")
-@json_option
-@home_option
-@click.pass_context
-def trace(ctx: click.Context, *, trace_id: str, as_json: bool, home: Path) -> None:
-    """Show what every process logged about one trace, in order; exit code 1 without any."""
-    wanted = trace_id.strip().lower()
-    files = _files(Home(home).logs, ())
-    shown = Lines("DEBUG", as_json=as_json)
+def lines_about(home: Path, trace_id: str) -> list[dict[str, Any]]:
+    """What every process of this home logged about one trace, in order."""
+    lines = Lines("DEBUG", as_json=False)
     found = [
         entry
-        for path in files
-        for entry in shown.read(path, MAX_LINES, containing=wanted.encode())
-        if entry.get("trace_id") == wanted
+        for path in _files(Home(home).logs, ())
+        for entry in lines.read(path, MAX_LINES, containing=trace_id.encode())
+        if entry.get("trace_id") == trace_id
     ]
-    for entry in sorted(found, key=_time_of):
-        shown.show(entry)
-    if not found:
-        show_error(TRACE_NOT_FOUND.error(trace_id=wanted), as_json=as_json)
-    ctx.exit(0 if found else ANSWER_IS_NO)
+    return sorted(found, key=_time_of)
 
 
 class Lines:

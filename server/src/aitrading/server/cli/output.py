@@ -1,5 +1,6 @@
 """What every command says: data on stdout (a table, or JSON), everything else on stderr."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
@@ -23,6 +24,8 @@ _ESCAPES: Final = {
     code: chr(code).encode("unicode_escape").decode()
     for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 }
+
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 Command = Callable[..., Any]
 
@@ -81,6 +84,9 @@ def show_error(error: AitradingError, *, as_json: bool) -> None:
         if text:
             click.echo(f"  {name}: {text}", err=True)
     click.echo(f"  Code: {error.code}", err=True)
+    trace_id = error.fields.get("trace_id")
+    if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id):
+        click.echo(f"  What happened: aitrading trace {trace_id}", err=True)
 
 
 def end_with(exc: Exception, *, as_json: bool) -> NoReturn:

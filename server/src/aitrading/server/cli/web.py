@@ -16,6 +16,7 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.possession import ProofMaker
 from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
+from aitrading.server.kit.peer_errors import TRACE_ID
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 30.0
@@ -30,6 +31,7 @@ class WebError(msgspec.Struct):
     message: str
     category: str = Category.FATAL.value
     remedy: str = ""
+    trace_id: str = ""
 
 
 class WebErrorAnswer(msgspec.Struct):
@@ -131,4 +133,4 @@ def _refusal(raw: bytes, status: int) -> AitradingError:
         remedy=told.remedy,
         http_status=status,
     )
-    return spec.error()
+    return spec.error(**({TRACE_ID: told.trace_id} if told.trace_id else {}))

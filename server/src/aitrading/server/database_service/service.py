@@ -99,6 +99,11 @@ from aitrading.server.database_service.time_series import (
     make_bar_store,
     make_tick_store,
 )
+from aitrading.server.database_service.traces.book import TraceBook
+from aitrading.server.database_service.traces.collector import TraceCollector
+from aitrading.server.database_service.traces.edge_log import EdgeLog
+from aitrading.server.database_service.traces.endpoints import TraceEndpoints
+from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.idempotency import IdempotentWrites
@@ -128,6 +133,9 @@ _READ_BY_PEOPLE: Final = (
     TenantSettings,
     SettingsBook,
     TenantSettingsEndpoints,
+    EdgeLog,
+    TraceBook,
+    TraceEndpoints,
 )
 
 
@@ -300,6 +308,7 @@ SPEC: Final = ServiceSpec(
         ReadSettings,
         BarSettings,
         HistorySettings,
+        TraceSettings,
     ),
     providers=_providers,
     components=(
@@ -317,7 +326,7 @@ SPEC: Final = ServiceSpec(
         ChainKeeper,
         BackupWatch,
     ),
-    bus_components=(ErrorRecorder,),
+    bus_components=(ErrorRecorder, TraceCollector),
     endpoints=(
         SegmentEndpoints,
         TickEndpoints,
@@ -335,6 +344,7 @@ SPEC: Final = ServiceSpec(
         StoreEndpoints,
         AuditEndpoints,
         TenantSettingsEndpoints,
+        TraceEndpoints,
     ),
     merges_chains=True,
 )

@@ -23,6 +23,8 @@ LISTENERS_FILE = "lds.json"
 ADMIN_SOCKET = "envoy-admin.sock"
 HTTP_OK = 200
 SERVER_ERROR = 500
+FLUSH_EVERY_MS = 1_000
+"""So late the records of the access log are at most; Envoy's own choice is ten seconds."""
 STATS_TIMEOUT_S = 2.0
 STATS_LIMIT_BYTES = 4 << 20
 TOLD = (
@@ -81,6 +83,8 @@ class EnvoyEngine:
                 str(self._setup.workers),
                 "--log-level",
                 "warning",
+                "--file-flush-interval-msec",
+                str(FLUSH_EVERY_MS),
             ),
             environment={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
             folder=self._setup.xds_folder,

@@ -25,6 +25,7 @@ from aitrading.core.infrastructure.health.probes import probe_app
 from aitrading.core.infrastructure.health.registry import HealthRegistry
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.infrastructure.resilience.timeouts import time_limit
+from aitrading.core.infrastructure.tracing import RequestTracer, SpanKind
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError, Category
 from aitrading.core.kit.ids import IdFactory
@@ -88,6 +89,7 @@ class AppParts:
     clock: Clock
     ids: IdFactory
     limits: RateLimits
+    tracer: RequestTracer
     on_error: Callable[[Exception], object] | None = None
     """Told of every error that is not a plain refusal; the service's `ErrorHandler.classify`."""
 
@@ -173,24 +175,40 @@ class _Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        trace = self._trace(headers)
+        given = TraceContext.parse(headers.get(TRACEPARENT))
+        ids = self._parts.ids
+        trace = given.child(ids) if given else TraceContext.start(ids)
         request_id = self._request_id(headers)
         scope["app"] = self
         scope["aitrading.request_id"] = request_id
         scope["aitrading.trace"] = trace
         answer = _Answer(send, request_id, trace)
         began_ns = self._parts.clock.monotonic_ns()
-        with bind_context(trace=trace, request_id=request_id):
+        asked_by = given.span_id if given else None
+        with (
+            bind_context(trace=trace, request_id=request_id),
+            self._parts.tracer.follow(SpanKind.REQUEST, "", trace, parent=asked_by) as part,
+        ):
             try:
                 await self._inner(scope, receive, answer.send)
             except Exception as exc:  # noqa: BLE001 - the last word: nothing may escape to the server
-                await self._fail(scope, receive, answer, exc)
+                error = _as_error(exc, scope)
+                part.fail(exc if error.spec is INTERNAL_ERROR else error)
+                await self._fail(scope, receive, answer, exc, error)
+            finally:
+                part.name = f"{scope['method']} {scope.get('aitrading.route', OTHER_ROUTE)}"
+                tenant = scope.get("aitrading.tenant")
+                part.tenant = str(tenant) if tenant else None
             self._measure(scope, answer.status, began_ns)
 
     async def _fail(
-        self, scope: Scope, receive: Receive, answer: "_Answer", exc: Exception
+        self,
+        scope: Scope,
+        receive: Receive,
+        answer: "_Answer",
+        exc: Exception,
+        error: AitradingError,
     ) -> None:
-        error = _as_error(exc, scope)
         if error.spec.category is not Category.DENIED and self._parts.on_error is not None:
             with bind_context(tenant=scope.get("aitrading.tenant")):
                 self._parts.on_error(exc)
@@ -201,7 +219,8 @@ class _Guard:
         if scope.get("aitrading.public") and error.spec.category is Category.FATAL:
             error = INTERNAL_ERROR.error()  # what is broken inside is nothing for strangers
         headers = _error_headers(exc, error)
-        body = error_json(error, scope["aitrading.request_id"])
+        trace_id = scope["aitrading.trace"].trace_id
+        body = error_json(error, scope["aitrading.request_id"], trace_id)
         status = error.spec.http_status
         response = Response(body, status, headers, media_type="application/json")
         await response(scope, receive, answer.send)
@@ -215,11 +234,6 @@ class _Guard:
             REQUESTS_TOTAL, method=method, route=route, status=status_class
         )
         self._parts.metrics.observe(REQUEST_SECONDS, elapsed_s, route=route)
-
-    def _trace(self, headers: Headers) -> TraceContext:
-        given = TraceContext.parse(headers.get(TRACEPARENT))
-        ids = self._parts.ids
-        return given.child(ids) if given else TraceContext.start(ids)
 
     def _request_id(self, headers: Headers) -> str:
         given = headers.get(REQUEST_ID, "")

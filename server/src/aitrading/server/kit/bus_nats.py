@@ -42,6 +42,7 @@ from aitrading.core.infrastructure.event_bus import (
 from aitrading.core.infrastructure.events import ALL_EVENTS
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.resilience.errors import TIMED_OUT
+from aitrading.core.infrastructure.tracing import RequestTracer, SpanKind, span
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.server.kit.bus_nats_routes import (
@@ -80,7 +81,9 @@ class NatsBus(EventBus):
         errors: ErrorHandler,
         events: Sequence[type[Event]] = ALL_EVENTS,
         name: str = "bus",
+        tracer: RequestTracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self.name = name
         self.depends_on = (connection.name,)
         self._connection = connection
@@ -129,9 +132,15 @@ class NatsBus(EventBus):
         event_id: UUID | None = None,
     ) -> UUID:
         event_id = event_id or self._ids.new()
-        now_ns = self._clock.now_ns()
-        data = seal(event, event_id=event_id, tenant=tenant, trace=trace, now_ns=now_ns)
-        subject = subject_of(type(event), tenant)
+        with span(SpanKind.PUBLISH, event.NAME) as step:
+            trace = trace or step.traceparent
+            now_ns = self._clock.now_ns()
+            data = seal(event, event_id=event_id, tenant=tenant, trace=trace, now_ns=now_ns)
+            await self._send(event, subject_of(type(event), tenant), data, event_id)
+        self._counters.published += 1
+        return event_id
+
+    async def _send(self, event: Event, subject: str, data: bytes, event_id: UUID) -> None:
         client = self._live_client()
         try:
             if event.DURABLE:
@@ -141,8 +150,6 @@ class NatsBus(EventBus):
         except NATS_ERRORS as exc:
             self._counters.publish_failed += 1
             raise unavailable(exc) from exc
-        self._counters.published += 1
-        return event_id
 
     @override
     async def subscribe(
@@ -153,7 +160,13 @@ class NatsBus(EventBus):
         scope: Scope = EVERYWHERE,
         durable: str | None = None,
     ) -> Subscription:
-        intake = Intake(event_type, handler, counters=self._counters, errors=self._errors)
+        intake = Intake(
+            event_type,
+            handler,
+            counters=self._counters,
+            errors=self._errors,
+            tracer=self._tracer,
+        )
         subject = subject_of(event_type, scope)
         if durable is None:
             return await self._open(PassingRoute(subject, intake, self._counters))
@@ -171,6 +184,19 @@ class NatsBus(EventBus):
         timeout_s: float = 5.0,
     ) -> R:
         require_transient(type(command))
+        with span(SpanKind.PUBLISH, command.NAME) as step:
+            return await self._ask(
+                command, reply_type, tenant, trace or step.traceparent, timeout_s
+            )
+
+    async def _ask(
+        self,
+        command: Event,
+        reply_type: type[R],
+        tenant: TenantId | None,
+        trace: str | None,
+        timeout_s: float,
+    ) -> R:
         now_ns = self._clock.now_ns()
         data = seal(command, event_id=self._ids.new(), tenant=tenant, trace=trace, now_ns=now_ns)
         client = self._live_client()
@@ -192,7 +218,13 @@ class NatsBus(EventBus):
         self, event_type: type[E], responder: Responder[E, R], *, scope: Scope = EVERYWHERE
     ) -> Subscription:
         require_transient(event_type)
-        answering = Answering(event_type, responder, counters=self._counters, errors=self._errors)
+        answering = Answering(
+            event_type,
+            responder,
+            counters=self._counters,
+            errors=self._errors,
+            tracer=self._tracer,
+        )
         return await self._open(
             RespondingRoute(subject_of(event_type, scope), answering, self._counters)
         )

@@ -3,7 +3,7 @@
 import msgspec
 
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
-from aitrading.server.kit.peer_errors import ErrorAnswer, ErrorBody
+from aitrading.server.kit.peer_errors import TRACE_ID, ErrorAnswer, ErrorBody
 
 NOT_FOUND = ErrorSpec(
     code="NOT_FOUND",
@@ -71,14 +71,15 @@ INTERNAL_ERROR = ErrorSpec(
 )
 
 
-def error_json(error: AitradingError, request_id: str) -> bytes:
+def error_json(error: AitradingError, request_id: str, trace_id: str) -> bytes:
     """The one JSON shape of errors."""
     body = ErrorBody(
         code=error.code,
         message=error.message,
         category=error.spec.category,
-        fields=error.fields,
+        fields={name: value for name, value in error.fields.items() if name != TRACE_ID},
         remedy=error.spec.remedy,
         request_id=request_id,
+        trace_id=trace_id,
     )
     return msgspec.json.encode(ErrorAnswer(error=body))

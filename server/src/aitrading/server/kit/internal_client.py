@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 from typing_extensions import override
 
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory
@@ -146,13 +147,17 @@ class InternalClient:
         answer_limit_bytes: int = MAX_ANSWER_BYTES,
     ) -> PeerResponse:
         """One exchange; an answer of 400 and more is raised as the peer's error."""
-        request = PeerRequest(
-            method=method,
-            target=target,
-            headers=self._headers(headers, len(body)),
-            body=body,
-            answer_limit_bytes=answer_limit_bytes,
-        )
+        with span(SpanKind.CALL, f"{method} {self._peer}") as step:
+            request = PeerRequest(
+                method=method,
+                target=target,
+                headers=self._headers(headers, len(body), step.traceparent),
+                body=body,
+                answer_limit_bytes=answer_limit_bytes,
+            )
+            return await self._answered(request, timeout_s)
+
+    async def _answered(self, request: PeerRequest, timeout_s: float) -> PeerResponse:
         self._calls += 1
         try:
             response = await self._guarded(request, timeout_s)
@@ -161,7 +166,7 @@ class InternalClient:
             raise
         if response.status >= HTTPStatus.BAD_REQUEST:
             self._failures += 1
-            raise self._refusal(response, target)
+            raise self._refusal(response, request.target)
         return response
 
     async def close(self) -> None:
@@ -249,14 +254,18 @@ class InternalClient:
             connection.abort()
         return None
 
-    def _headers(self, given: Mapping[str, str] | None, length: int) -> list[Header]:
+    def _headers(
+        self, given: Mapping[str, str] | None, length: int, traceparent: str | None
+    ) -> list[Header]:
         headers = {"host": self._peer, "accept": "application/json", **(given or {})}
         if length:
             headers["content-length"] = str(length)
         if self._tokens is not None:
             headers["authorization"] = f"Bearer {self._tokens.token_for(self._peer)}"
         context = current_context()
-        if context.trace_id and context.span_id:
+        if traceparent is not None:
+            headers.setdefault(TRACEPARENT, traceparent)
+        elif context.trace_id and context.span_id:
             headers.setdefault(TRACEPARENT, str(TraceContext(context.trace_id, context.span_id)))
         return [(name.encode(), value.encode()) for name, value in headers.items()]
 

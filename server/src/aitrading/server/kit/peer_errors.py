@@ -1,5 +1,7 @@
 """What can go wrong between two services."""
 
+from typing import Final
+
 import msgspec
 
 from aitrading.core.kit.errors import (
@@ -11,6 +13,8 @@ from aitrading.core.kit.errors import (
     Severity,
 )
 
+TRACE_ID: Final = "trace_id"
+"""The field of a peer's error that names the trace of the request that failed."""
 PEER_UNREACHABLE = ErrorSpec(
     code="PEER_UNREACHABLE",
     category=Category.RETRYABLE,
@@ -60,6 +64,7 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, FieldValue] = {}
     remedy: str = ""
     request_id: str = ""
+    trace_id: str = ""
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,4 +85,5 @@ def rebuilt(answer: ErrorAnswer, http_status: int) -> AitradingError:
         http_status=http_status,
         severity=Severity.INFO if body.category is Category.DENIED else Severity.WARNING,
     )
-    return spec.error(**body.fields)
+    told = {TRACE_ID: body.trace_id} if body.trace_id else {}
+    return spec.error(**body.fields, **told)

@@ -4,6 +4,9 @@ import re
 from importlib.resources import files
 from typing import Final
 
+UNNAMED: Final = "SQL"
+_NAMES: Final[dict[str, str]] = {}
+"""Names of loaded statements by their text, for whoever tells what a statement took."""
 _MARK: Final = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 
 
@@ -19,6 +22,8 @@ class Queries:
         self._queries = {
             name: body.strip().removesuffix(";") for name, body in zip(names, bodies, strict=True)
         }
+        room = source.removesuffix(".sql").rpartition("/")[2]
+        _NAMES.update((text, f"{room}.{name}") for name, text in self._queries.items())
 
     @classmethod
     def load(cls, package: str, file: str) -> "Queries":
@@ -35,3 +40,8 @@ class Queries:
     def names(self) -> frozenset[str]:
         """Every name in the file."""
         return frozenset(self._queries)
+
+
+def name_of(sql: str) -> str:
+    """`file.statement`, or for a statement from elsewhere what it does: its first word."""
+    return _NAMES.get(sql) or sql.lstrip().partition(" ")[0][:16].strip() or UNNAMED

@@ -18,6 +18,8 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.infrastructure.service_registry import MemoryRegistryStore, RegistryStore
 from aitrading.core.infrastructure.tenant_context import current_error_context
+from aitrading.core.infrastructure.trace_reporter import TraceReporter
+from aitrading.core.infrastructure.tracing import RequestTracer, TraceBacklog
 from aitrading.core.kit.clock import Clock, SystemClock
 from aitrading.core.kit.ids import IdFactory, SystemIdFactory
 from aitrading.core.kit.randomness import Randomness, SystemRandomness
@@ -150,7 +152,7 @@ def _used_proofs(shared: SharedCache, clock: Clock) -> UsedProofs:
     return CachedUsedProofs(shared, clock)
 
 
-def _app_parts(
+def _app_parts(  # noqa: PLR0913, PLR0917 - an application is made of all this
     bundle: ServiceBundle,
     authenticator: Authenticator,
     health: HealthRegistry,
@@ -159,6 +161,7 @@ def _app_parts(
     ids: IdFactory,
     errors: ErrorHandler,
     limits: RateLimits,
+    tracer: RequestTracer,
 ) -> AppParts:
     return AppParts(
         service=bundle.service,
@@ -168,6 +171,7 @@ def _app_parts(
         clock=clock,
         ids=ids,
         limits=limits,
+        tracer=tracer,
         on_error=errors.classify,
     )
 
@@ -214,10 +218,26 @@ def _nats_access(bundle: ServiceBundle) -> NatsAccess:
     return bundle.nats
 
 
+def _tracer(bundle: ServiceBundle, clock: Clock, ids: IdFactory) -> RequestTracer:
+    """Records only where a bus takes it to the collector."""
+    backlog = None if bundle.nats is None else TraceBacklog()
+    return RequestTracer(service=bundle.service, clock=clock, ids=ids, backlog=backlog)
+
+
+def _trace_reporter(
+    bus: EventBus, tracer: RequestTracer, clock: Clock, errors: ErrorHandler, metrics: Metrics
+) -> TraceReporter:
+    return TraceReporter(bus, tracer, clock=clock, errors=errors, metrics=metrics)
+
+
 def _bus(
-    connection: NatsConnection, clock: Clock, ids: IdFactory, errors: ErrorHandler
+    connection: NatsConnection,
+    clock: Clock,
+    ids: IdFactory,
+    errors: ErrorHandler,
+    tracer: RequestTracer,
 ) -> NatsBus:
-    return NatsBus(connection, clock=clock, ids=ids, errors=errors)
+    return NatsBus(connection, clock=clock, ids=ids, errors=errors, tracer=tracer)
 
 
 def _event_bus(bus: NatsBus) -> EventBus:
@@ -266,6 +286,7 @@ _COMMON: dict[Any, Any] = {
     SharedCache: _shared_cache,
     UsedProofs: _used_proofs,
     RateLimits: _limits,
+    RequestTracer: _tracer,
     AppParts: _app_parts,
 }
 _OVER_NATS: dict[Any, Any] = {
@@ -276,6 +297,7 @@ _OVER_NATS: dict[Any, Any] = {
     RegistryStore: _nats_store,
     ChainReporter: _reporter,
     ErrorReporter: _error_reporter,
+    TraceReporter: _trace_reporter,
     StateAnnouncer: _announcer,
     RevocationFeed: RevocationFeed,
 }
@@ -286,6 +308,7 @@ _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     CentralHub,
     ChainReporter,
     ErrorReporter,
+    TraceReporter,
     StateAnnouncer,
     RevocationFeed,
     RateLimits,

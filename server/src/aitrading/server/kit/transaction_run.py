@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 from typing_extensions import override
 
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.connection_pool import ConnectionPool
 from aitrading.server.kit.database_errors import (
@@ -60,6 +61,10 @@ class TransactionRun(AbstractAsyncContextManager[T]):
 
     @override
     async def __aenter__(self) -> T:
+        with span(SpanKind.DATABASE, "connection"):
+            return await self._begin()
+
+    async def _begin(self) -> T:
         try:
             self._connection, self._pool = await self._acquire()
         except AitradingError as exc:
@@ -86,7 +91,8 @@ class TransactionRun(AbstractAsyncContextManager[T]):
             return
         clean = False
         try:
-            await _commit(self._connection, changes=self._mode != READ_ONLY)
+            with span(SpanKind.DATABASE, "COMMIT"):
+                await _commit(self._connection, changes=self._mode != READ_ONLY)
             clean = True
         except AitradingError as exc:
             self._count(Ended.UNDECIDED, exc)

@@ -6,9 +6,11 @@ from typing import Any
 
 import asyncpg
 
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.kit.database_errors import DATABASE_CLOSED
 from aitrading.server.kit.postgres_mapping import DRIVER_FAULTS, mapped, mapped_errors
+from aitrading.server.kit.queries import name_of
 from aitrading.server.kit.tenancy import NO_TENANT, tenant_setting
 
 Row = asyncpg.Record
@@ -27,35 +29,39 @@ class Transaction:
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
         """All rows of a statement; values travel beside the text, never inside it."""
-        try:
-            return await self._live().fetch(sql, *arguments)
-        except DRIVER_FAULTS as exc:
-            raise mapped(exc) from exc
+        with span(SpanKind.DATABASE, name_of(sql)):
+            try:
+                return await self._live().fetch(sql, *arguments)
+            except DRIVER_FAULTS as exc:
+                raise mapped(exc) from exc
 
     async def fetch_row(self, sql: str, *arguments: Any) -> Row | None:
         """The first row, or None."""
-        try:
-            return await self._live().fetchrow(sql, *arguments)
-        except DRIVER_FAULTS as exc:
-            raise mapped(exc) from exc
+        with span(SpanKind.DATABASE, name_of(sql)):
+            try:
+                return await self._live().fetchrow(sql, *arguments)
+            except DRIVER_FAULTS as exc:
+                raise mapped(exc) from exc
 
     async def fetch_value(self, sql: str, *arguments: Any) -> Any:
         """The first column of the first row, or None."""
-        try:
-            return await self._live().fetchval(sql, *arguments)
-        except DRIVER_FAULTS as exc:
-            raise mapped(exc) from exc
+        with span(SpanKind.DATABASE, name_of(sql)):
+            try:
+                return await self._live().fetchval(sql, *arguments)
+            except DRIVER_FAULTS as exc:
+                raise mapped(exc) from exc
 
     async def execute(self, sql: str, *arguments: Any) -> int:
         """Run a statement and tell how many rows it changed."""
-        try:
-            return _rows_of(await self._live().execute(sql, *arguments))
-        except DRIVER_FAULTS as exc:
-            raise mapped(exc) from exc
+        with span(SpanKind.DATABASE, name_of(sql)):
+            try:
+                return _rows_of(await self._live().execute(sql, *arguments))
+            except DRIVER_FAULTS as exc:
+                raise mapped(exc) from exc
 
     async def execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement once per tuple, pipelined."""
-        with mapped_errors():
+        with span(SpanKind.DATABASE, name_of(sql)), mapped_errors():
             await self._live().executemany(sql, list(rows))
 
     @asynccontextmanager

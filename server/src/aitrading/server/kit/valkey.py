@@ -14,6 +14,7 @@ import hiredis
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
 from aitrading.core.security.db_security_manager import MINIMUM_TLS_VERSION, Store, accept_url
 from aitrading.server.kit.bundle import ValkeyAccess
@@ -91,6 +92,10 @@ class ValkeyClient(Component):
 
     async def calls(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """The answers to several commands sent together."""
+        with span(SpanKind.CACHE, str(commands[0][0]) if commands else ""):
+            return await self._calls(commands)
+
+    async def _calls(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 connection = await self._connected()

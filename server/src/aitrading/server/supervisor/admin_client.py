@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
+from aitrading.server.kit.peer_errors import TRACE_ID
 from aitrading.server.supervisor.errors import NOT_RUNNING
 from aitrading.server.supervisor.home import Home
 
@@ -29,6 +30,7 @@ class AdminFailure(msgspec.Struct, frozen=True, kw_only=True):
     category: str
     message: str
     remedy: str
+    trace_id: str = ""
 
 
 class AdminReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,7 @@ def failure_of(error: AitradingError) -> AdminFailure:
         category=error.spec.category.value,
         message=error.message,
         remedy=error.spec.remedy,
+        trace_id=str(error.fields.get(TRACE_ID) or ""),
     )
 
 
@@ -93,4 +96,4 @@ def rebuilt(failure: AdminFailure) -> AitradingError:
         why="",
         remedy=failure.remedy,
     )
-    return spec.error()
+    return spec.error(**({TRACE_ID: failure.trace_id} if failure.trace_id else {}))

@@ -44,7 +44,12 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
 }
 """Environment variables that replace an embedded engine by a server."""
 MIGRATOR: Final = "migrator"
-_EVERYBODY: Final = ("ait.platform.service.>", "ait.platform.chain.>", "ait.*.error.>")
+_EVERYBODY: Final = (
+    "ait.platform.service.>",
+    "ait.platform.chain.>",
+    "ait.platform.trace.>",
+    "ait.*.error.>",
+)
 _PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
     "api-gateway": ("ait.*.identity.>", "ait.*.device.>"),
     "data-bridge": ("ait.*.market_data.>", "ait.*.feed.>"),

@@ -19,6 +19,7 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.health.registry import HealthRegistry
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.tracing import RequestTracer, TraceBacklog
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
@@ -82,6 +83,9 @@ class InProcessServer:
         )
         alone = Cache(LIMITS, InProcessCache(clock), clock, self.ids)
         self.shared = SharedCache(together=alone, alone=alone, client=None)
+        self.tracer = RequestTracer(
+            service=service, clock=clock, ids=self.ids, backlog=TraceBacklog()
+        )
         self.port = 0
         self.socket = home / "s.sock"
         self._folder = home / "run"
@@ -182,6 +186,7 @@ async def serving(
         clock=server.clock,
         ids=server.ids,
         limits=_limits_alone(server, limits or LimitSettings()),
+        tracer=server.tracer,
         on_error=server.errors.classify,
     )
     listeners = HttpServers(

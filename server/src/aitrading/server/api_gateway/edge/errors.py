@@ -113,6 +113,7 @@ def _mapper(spec: ErrorSpec) -> Json:
                     "fields": {},
                     "remedy": spec.remedy,
                     "request_id": "%REQ(X-REQUEST-ID)%",
+                    "trace_id": "%TRACE_ID%",
                 }
             },
             "content_type": "application/json",

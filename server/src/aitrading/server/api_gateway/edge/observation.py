@@ -57,6 +57,7 @@ _ACCESS_LOG: Resource = {
         "method": "%REQ(:METHOD)%",
         "host": "%REQ(:AUTHORITY)%",
         "path": "%PATH(NQ)%",
+        "traceparent": "%REQ(TRACEPARENT)%",
         "protocol": "%PROTOCOL%",
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",

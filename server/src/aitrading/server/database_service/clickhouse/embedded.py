@@ -13,6 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.server.database_service.clickhouse.chdb_module import (
     load_engine,
     release_start_up_pages,
@@ -23,6 +24,7 @@ from aitrading.server.database_service.clickhouse.errors import (
 )
 from aitrading.server.database_service.clickhouse.freezing import freeze, thaw
 from aitrading.server.database_service.clickhouse.port import (
+    INSERT,
     ClickHouseEngine,
     Parameter,
     Rows,
@@ -31,6 +33,7 @@ from aitrading.server.database_service.clickhouse.port import (
 )
 from aitrading.server.database_service.clickhouse.walls import SETTING, Seen, Whose, wall
 from aitrading.server.kit.backup_api import FrozenStore
+from aitrading.server.kit.queries import name_of
 
 T = TypeVar("T")
 CONFIG_FILE: Final = "engine.xml"
@@ -108,7 +111,8 @@ class EmbeddedClickHouse(ClickHouseEngine):
             _query(connection, f"SET {SETTING} = {wall(of)}", None)
             _query(connection, sql, parameters)
 
-        await self._write(run)
+        with span(SpanKind.TIME_SERIES, name_of(sql)):
+            await self._write(run)
 
     @override
     async def select(
@@ -128,13 +132,15 @@ class EmbeddedClickHouse(ClickHouseEngine):
         def read(connection: Any) -> bytes:
             return _query(connection, bounded, parameters)
 
-        raw = await (self._write(read) if after_writes else self._read(read))
+        with span(SpanKind.TIME_SERIES, name_of(sql)):
+            raw = await (self._write(read) if after_writes else self._read(read))
         return np.frombuffer(raw, layout)
 
     @override
     async def insert(self, into: str, block: bytes, *, label: str) -> None:
         checked_label(label)
-        await self._write(lambda connection: _insert(connection, into, block))
+        with span(SpanKind.TIME_SERIES, INSERT):
+            await self._write(lambda connection: _insert(connection, into, block))
 
     @override
     async def freeze(self, name: str) -> FrozenStore:

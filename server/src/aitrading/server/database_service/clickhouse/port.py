@@ -21,6 +21,8 @@ from aitrading.server.kit.backup_api import FrozenStore
 Parameter = str | int | UUID | Sequence[int] | Sequence[UUID]
 Rows = NDArray[np.void]
 MAX_LABEL_CHARS: Final = 120
+INSERT: Final = "INSERT"
+"""How an insert is called where it is told what a request took."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 """ClickHouse reads the value of a parameter as a field of a TSV file."""
 _LABEL: Final = re.compile(rf"[A-Za-z0-9/:-]{{1,{MAX_LABEL_CHARS}}}", re.ASCII)

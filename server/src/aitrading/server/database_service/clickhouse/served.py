@@ -18,6 +18,7 @@ import numpy as np
 from typing_extensions import override
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.security.db_security_manager import StoreTarget
 from aitrading.server.database_service.clickhouse.errors import (
     CLICKHOUSE_NOT_HERE,
@@ -25,6 +26,7 @@ from aitrading.server.database_service.clickhouse.errors import (
     error_of,
 )
 from aitrading.server.database_service.clickhouse.port import (
+    INSERT,
     ClickHouseEngine,
     Parameter,
     Rows,
@@ -34,6 +36,7 @@ from aitrading.server.database_service.clickhouse.port import (
 from aitrading.server.database_service.clickhouse.walls import SETTING, Seen, Whose, wall
 from aitrading.server.database_service.https_store import verified_context
 from aitrading.server.kit.backup_api import FrozenStore
+from aitrading.server.kit.queries import name_of
 
 T = TypeVar("T")
 INSERT_MARK: Final = "aitrading-insert-"
@@ -123,7 +126,8 @@ class ServedClickHouse(ClickHouseEngine):
         *,
         of: Seen = Whose.NOBODY,
     ) -> None:
-        await self._writer.ask(sql, _arguments(parameters) | {SETTING: wall(of)})
+        with span(SpanKind.TIME_SERIES, name_of(sql)):
+            await self._writer.ask(sql, _arguments(parameters) | {SETTING: wall(of)})
 
     @override
     async def select(
@@ -140,13 +144,14 @@ class ServedClickHouse(ClickHouseEngine):
             SETTING: wall(of),
         }
         text = f"{sql} FORMAT RowBinary"
-        if after_writes:
-            return np.frombuffer(await self._writer.ask(text, arguments), layout)
-        reader = await self._readers.get()
-        try:
-            return np.frombuffer(await reader.ask(text, arguments), layout)
-        finally:
-            self._readers.put_nowait(reader)
+        with span(SpanKind.TIME_SERIES, name_of(sql)):
+            if after_writes:
+                return np.frombuffer(await self._writer.ask(text, arguments), layout)
+            reader = await self._readers.get()
+            try:
+                return np.frombuffer(await reader.ask(text, arguments), layout)
+            finally:
+                self._readers.put_nowait(reader)
 
     @override
     async def insert(self, into: str, block: bytes, *, label: str) -> None:
@@ -157,7 +162,8 @@ class ServedClickHouse(ClickHouseEngine):
             "async_insert": "0",
             "max_insert_threads": "1",
         }
-        await self._writer.insert(block, arguments)
+        with span(SpanKind.TIME_SERIES, INSERT):
+            await self._writer.insert(block, arguments)
 
 
 class _Line:

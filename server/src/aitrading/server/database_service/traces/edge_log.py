@@ -1,0 +1,161 @@
+"""The edge's own part of each trace, from the access log it writes anyway.
+
+Envoy times every request, also those that reach no service. Its records are read where the
+supervisor keeps them; on another machine there are none, and traces say that the edge's span is
+missing. What was written while this service was away is not read again.
+"""
+
+import asyncio
+import os
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from aitrading.core.infrastructure.tracing import Outcome, Span, SpanKind, TracePart
+from aitrading.core.kit.clock import NS_PER_MS
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.protocol.tracecontext import TraceContext
+from aitrading.server.kit.bundle import ServiceBundle
+
+EDGE: Final = "edge"
+LOG_FILE: Final = "envoy.log"
+MAX_READ_BYTES: Final = 1 << 20
+"""At once; a round reads about 1,800 requests."""
+MAX_BEHIND_BYTES: Final = 8 << 20
+"""Further behind, the oldest records are skipped and counted."""
+MAX_LINE_BYTES: Final = 16 << 10
+_UPGRADED: Final = 101
+"""A connection that stays: neither slow nor over when its record is written."""
+_BAD_REQUEST: Final = 400
+_SERVER_ERROR: Final = 500
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}", re.ASCII)
+_WORD: Final = re.compile(r"[A-Za-z0-9_]{1,60}", re.ASCII)
+_FROM_SERVICE: Final = "via_upstream"
+_NEAR_SERVICE: Final = "upstream"
+"""How the reason of an answer begins when the request was on its way to a service."""
+
+
+class _Fields(msgspec.Struct):
+    method: str | None = None
+    status: int | None = None
+    details: str | None = None
+    duration_ms: int | None = None
+    upstream: str | None = None
+    traceparent: str | None = None
+
+
+class _Record(msgspec.Struct):
+    """What counts of one record of the access log."""
+
+    ts: str
+    logger: str
+    trace_id: str | None
+    fields: _Fields
+
+
+_decoder: Final = msgspec.json.Decoder(_Record)
+
+
+class EdgeLog:
+    """Follows the file across its rotations, from the end it has when this begins."""
+
+    def __init__(self, bundle: ServiceBundle, ids: IdFactory) -> None:
+        self._path = bundle.home / "logs" / LOG_FILE
+        self._ids = ids
+        self._file = -1
+        self._rest = b""
+        self.skipped_bytes = 0
+
+    async def read(self) -> list[TracePart]:
+        """Parts of the requests that ended since the last time; a missing file has none."""
+        content = await asyncio.to_thread(self._content)
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._rest = b""
+        return [part for line in lines if (part := part_of(line, self._ids)) is not None]
+
+    def begin(self) -> None:
+        """What is there already is not read."""
+        with suppress(OSError):
+            self._open()
+            os.lseek(self._file, 0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _content(self) -> bytes:
+        with suppress(OSError):
+            if self._file < 0:
+                self._open()
+            behind = os.fstat(self._file).st_size - os.lseek(self._file, 0, os.SEEK_CUR)
+            if behind > MAX_BEHIND_BYTES:
+                self.skipped_bytes += behind - MAX_READ_BYTES
+                os.lseek(self._file, -MAX_READ_BYTES, os.SEEK_END)
+                self._rest = b""
+            content = os.read(self._file, MAX_READ_BYTES)
+            if not content and self._was_rotated():
+                self.close()
+            return content
+        return b""
+
+    def _open(self) -> None:
+        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _was_rotated(self) -> bool:
+        return os.fstat(self._file).st_ino != self._path.stat().st_ino
+
+
+def part_of(line: bytes, ids: IdFactory) -> TracePart | None:
+    """One record as the edge's part of a trace; None for any other line."""
+    if len(line) > MAX_LINE_BYTES or b'"traceparent"' not in line:
+        return None
+    try:
+        record = _decoder.decode(line)
+        began = datetime.fromisoformat(record.ts)
+        began_ns = (began - _EPOCH) // timedelta(microseconds=1) * 1_000
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return None
+    fields, details = record.fields, record.fields.details or ""
+    if record.logger != "access" or fields.status == _UPGRADED:
+        return None
+    # The header is the edge's own only where the request was sent on; else it is the caller's.
+    sent_on = TraceContext.parse(fields.traceparent) if _was_sent_on(details) else None
+    trace_id = sent_on.trace_id if sent_on else record.trace_id or ""
+    if not _TRACE_ID.fullmatch(trace_id):
+        return None
+    outcome = _outcome(fields.status or 0)
+    span = Span(
+        id=sent_on.span_id if sent_on else ids.span_id(),
+        kind=SpanKind.EDGE,
+        name=f"{(fields.method or '?')[:16]} {(fields.upstream or 'nobody')[:60]}",
+        began_ns=began_ns,
+        took_ns=max(0, fields.duration_ms or 0) * NS_PER_MS,
+        outcome=outcome,
+        code=None if outcome is Outcome.OK else _code(details, fields.status or 0),
+    )
+    return TracePart(trace_id=trace_id, service=EDGE, spans=(span,))
+
+
+def _was_sent_on(details: str) -> bool:
+    return details.startswith((_FROM_SERVICE, _NEAR_SERVICE))
+
+
+def _outcome(status: int) -> Outcome:
+    if status >= _SERVER_ERROR or status == 0:
+        return Outcome.FAILED
+    return Outcome.REFUSED if status >= _BAD_REQUEST else Outcome.OK
+
+
+def _code(details: str, status: int) -> str:
+    """Why the edge answered itself, else the status of the service's answer."""
+    reason = _WORD.match(details)
+    if reason is None or reason[0] == _FROM_SERVICE:
+        return f"HTTP_{status}"
+    return f"EDGE_{reason[0].upper()}"

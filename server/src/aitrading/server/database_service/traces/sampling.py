@@ -1,0 +1,103 @@
+"""Which traces are kept, decided when what there is of them is there; pure."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from aitrading.core.infrastructure.tracing import Outcome, SpanKind, TracePart
+from aitrading.core.kit.clock import NS_PER_MS
+from aitrading.core.kit.ids import TenantId
+
+FAILED: Final = "failed"
+REFUSED: Final = "refused"
+SLOW: Final = "slow"
+SHARE: Final = "share"
+_DIGITS: Final = 8
+_SPACE: Final = 16**_DIGITS
+
+
+@dataclass
+class HeldTrace:
+    """The parts of one trace that came so far, and whose their spans are."""
+
+    since_ns: int = 0
+    waiting: list[TracePart] = field(default_factory=list[TracePart])
+    """Not written yet."""
+    because: str | None = None
+    """Why it is kept; None while that is not decided."""
+    admitted: dict[TenantId, bool] = field(default_factory=dict[TenantId, bool])
+    """Whether it counts among the traces of this owner that are kept."""
+    owners: dict[str, str] = field(default_factory=dict[str, str])
+    """Organisation by span, of the parts that were written."""
+    openers: dict[str, str] = field(default_factory=dict[str, str])
+    """Organisation by the span that asked for a part of it."""
+
+    def add(self, part: TracePart) -> None:
+        """One more."""
+        self.waiting.append(part)
+
+
+def is_shared(trace_id: str, share: float) -> bool:
+    """Whether it is in the share: by its id alone, so that each of its parts is."""
+    return int(trace_id[-_DIGITS:], 16) < share * _SPACE
+
+
+def worth(part: TracePart, *, share: float, slow_ms: int) -> str | None:
+    """Why a trace with this part is kept, as far as the part tells."""
+    if part.outcome is Outcome.FAILED:
+        return FAILED
+    if part.outcome is Outcome.REFUSED:
+        return REFUSED
+    if part.root.took_ns > slow_ms * NS_PER_MS:
+        return SLOW
+    return SHARE if is_shared(part.trace_id, share) else None
+
+
+def owned(held: HeldTrace, *, finally_: bool) -> dict[str | None, list[TracePart]]:
+    """Take the parts whose organisation is known; with `finally_` the rest is the platform's.
+
+    A part that names no organisation belongs to whom it worked for: to the organisation of the
+    span that called it, or for the edge, which knows nobody, to that of the request it let in.
+    What came through the edge says nothing of its own about whose span it continues.
+    """
+    parts = held.waiting
+    own = {part.root.id: part.tenant for part in parts if part.tenant is not None}
+    of_span = dict(held.owners)
+    of_span.update(
+        (span.id, part.tenant) for part in parts if part.tenant is not None for span in part.spans
+    )
+    held.openers.update(
+        (part.root.parent, part.tenant)
+        for part in parts
+        if part.tenant is not None and part.root.parent is not None
+    )
+    while _adopt(parts, own, of_span, held.openers):
+        pass
+    taken: dict[str | None, list[TracePart]] = {}
+    held.waiting = []
+    for part in parts:
+        if part.root.id in own or finally_:
+            taken.setdefault(own.get(part.root.id), []).append(part)
+        else:
+            held.waiting.append(part)
+    held.owners = of_span
+    return taken
+
+
+def _adopt(
+    parts: list[TracePart], own: dict[str, str], of_span: dict[str, str], openers: dict[str, str]
+) -> bool:
+    """One round of finding out; tells whether anything was found."""
+    before = len(own)
+    for part in parts:
+        root = part.root
+        if root.id in own:
+            continue
+        if root.kind is SpanKind.EDGE:
+            tenant = openers.get(root.id)
+        else:
+            tenant = of_span.get(root.parent or "")
+            if tenant is not None:
+                of_span.update((span.id, tenant) for span in part.spans)
+        if tenant is not None:
+            own[root.id] = tenant
+    return len(own) > before
