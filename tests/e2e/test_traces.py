@@ -56,7 +56,8 @@ def test_one_read_is_one_trace_from_the_edge_to_the_stores(platform: Platform) -
 
 
 def test_a_request_is_followed_over_the_bus(platform: Platform) -> None:
-    body = {"tenant": "demo", "username": "viewer", "password": platform.password("viewer")}
+    password = platform.password("viewer")
+    body = {"tenant": "demo", "username": "viewer", "password": password, "deliver": "token"}
     _, session = platform.request("POST", "/api/v1/auth/login", person=None, body=body)
     trace_id, headers = new_trace(SAMPLED)
     headers["authorization"] = f"Bearer {session['access_token']}"

@@ -12,7 +12,7 @@ from aitrading.server.cli.errors import TRACE_NOT_FOUND
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.logs import Lines, lines_about
 from aitrading.server.cli.output import (
-    ANSWER_IS_NO,
+    exit_code_of,
     json_option,
     printable,
     show_error,
@@ -124,9 +124,9 @@ def trace(
         show_json({"trace": found, "logs": logged})
     else:
         _show(found, logged)
-    if found is None and reason is not None:
+    if reason is not None:
         show_error(reason, as_json=as_json)
-    ctx.exit(ANSWER_IS_NO if found is None and not logged else 0)
+    ctx.exit(exit_code_of(reason) if reason is not None and not logged else 0)
 
 
 def _list(home: Path, person: str | None, query: dict[str, str], *, as_json: bool) -> None:

@@ -133,7 +133,6 @@ _READ_BY_PEOPLE: Final = (
     TenantSettings,
     SettingsBook,
     TenantSettingsEndpoints,
-    EdgeLog,
     TraceBook,
     TraceEndpoints,
 )
@@ -150,6 +149,7 @@ def _providers(manager: ImportManager) -> None:
         _schema,
         _valkey,
         _quarantine,
+        _edge_log,
         _index,
         _graph,
         make_cache,
@@ -286,6 +286,10 @@ def _schema(engine: ClickHouseEngine, stores: StoreSettings) -> ClickHouseSchema
 def _valkey(bundle: ServiceBundle, settings: CacheSettings, stores: StoreSettings) -> ValkeyClient:
     assert bundle.valkey is not None  # noqa: S101 - the supervisor always writes it
     return ValkeyClient(bundle.valkey, used=not in_process(settings, stores))
+
+
+def _edge_log(bundle: ServiceBundle, ids: IdFactory) -> EdgeLog:
+    return EdgeLog(bundle.home, ids)
 
 
 def _quarantine(

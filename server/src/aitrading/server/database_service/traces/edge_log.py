@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,7 +19,6 @@ from aitrading.core.infrastructure.tracing import Outcome, Span, SpanKind, Trace
 from aitrading.core.kit.clock import NS_PER_MS
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.protocol.tracecontext import TraceContext
-from aitrading.server.kit.bundle import ServiceBundle
 
 EDGE: Final = "edge"
 LOG_FILE: Final = "envoy.log"
@@ -63,8 +63,8 @@ _decoder: Final = msgspec.json.Decoder(_Record)
 class EdgeLog:
     """Follows the file across its rotations, from the end it has when this begins."""
 
-    def __init__(self, bundle: ServiceBundle, ids: IdFactory) -> None:
-        self._path = bundle.home / "logs" / LOG_FILE
+    def __init__(self, home: Path, ids: IdFactory) -> None:
+        self._path = home / "logs" / LOG_FILE
         self._ids = ids
         self._file = -1
         self._rest = b""

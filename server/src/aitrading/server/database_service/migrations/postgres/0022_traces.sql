@@ -22,6 +22,7 @@ CREATE INDEX traces_worst_first
 CREATE INDEX traces_by_time ON traces.traces (tenant_id, began_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON traces.traces TO "database";
 
+-- The steps of a kept trace; `part_id` is the step that stands for all one process did for it.
 CREATE TABLE traces.spans (
     tenant_id   uuid     NOT NULL,
     trace_id    text     NOT NULL,
