@@ -208,6 +208,7 @@ async def test_errors_have_the_one_shape() -> None:
                 "fields": {"retry_after_s": 7},
                 "remedy": "Wait.",
                 "request_id": answer.headers["x-request-id"],
+                "trace_id": answer.headers["traceparent"].split("-")[1],
             }
         }
         wrong_method = await server.edge("DELETE", "/api/v1/public")

@@ -327,6 +327,7 @@ async def test_the_peers_own_error_arrives_unchanged() -> None:
         error = caught.value
         assert (error.code, error.message) == ("THING_TAKEN", "it is {taken}.")
         assert (error.spec.category, error.spec.http_status) == (Category.DENIED, 409)
+        assert error.fields.pop("trace_id"), "the trace of the peer's answer"
         assert error.fields == {"name": "it"}
         assert error.spec.remedy == "Another one."
 
