@@ -23,7 +23,7 @@ BIN = Path(sys.executable).parent
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
-TOKEN_USED_S = 600.0
+TOKEN_USED_S = 240.0
 """A token ends after 15 minutes; a shared platform may live longer."""
 PORTS = ("data_bridge", "api_gateway", "trading_engine", "database_service", "nats", "client")
 FREE_PORTS = tuple(

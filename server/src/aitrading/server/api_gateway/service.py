@@ -26,6 +26,7 @@ from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSo
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.factors.endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
@@ -73,6 +74,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_revocations)
     manager.provide(_housekeeping)
     manager.provide(_login_endpoints)
+    manager.provide(_factor_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
@@ -142,6 +144,10 @@ def _housekeeping(identity: Identity) -> Housekeeping:
 
 def _login_endpoints(identity: Identity) -> LoginEndpoints:
     return identity.login_endpoints
+
+
+def _factor_endpoints(identity: Identity) -> FactorEndpoints:
+    return identity.factor_endpoints
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -236,6 +242,7 @@ SPEC: Final = ServiceSpec(
     components=(PostgresPool, Revocations, Housekeeping, EdgeKeeper, PlatformHealth),
     endpoints=(
         LoginEndpoints,
+        FactorEndpoints,
         DeviceEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,

@@ -59,6 +59,12 @@ class Credentials(msgspec.Struct):
     password: str | None
 
 
+class FactorsReset(msgspec.Struct):
+    """What ended with a person's second factors."""
+
+    sessions_ended: int
+
+
 class LoginLink(msgspec.Struct):
     """The code of a one-time link."""
 
@@ -228,6 +234,23 @@ def reset_password(*, person: str, as_json: bool, home: Path) -> None:
     host = Host(home)
     made = host.post("users/password", host.person(person), Credentials)
     show_answer(made, as_json=as_json, fields=("name", "password"))
+
+
+@user.command("reset-factors")
+@click.argument("person", metavar="TENANT/USER")
+@json_option
+@home_option
+def reset_factors(*, person: str, as_json: bool, home: Path) -> None:
+    """Take a person's second factors and recovery codes away and end all their sessions.
+
+    For who lost them all: afterwards the password alone logs in. Make sure that it is them.
+    """
+    host = Host(home)
+    made = host.post("users/reset-factors", host.person(person), FactorsReset)
+    if as_json:
+        show_json({"person": person, "sessions_ended": made.sessions_ended})
+    else:
+        click.echo(f"{person} logs in with the password alone now.", err=True)
 
 
 @user.command("link")

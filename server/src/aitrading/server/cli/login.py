@@ -1,6 +1,8 @@
 """`aitrading login`, `logout`, `token`: be somebody."""
 
+import os
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -14,6 +16,9 @@ from aitrading.server.cli.session import AUTH, SessionFile, Tokens
 from aitrading.server.cli.web import Web
 from aitrading.server.supervisor.home import Home
 
+CODE_VARIABLE: Final = "AITRADING_CODE"
+"""The code of the second factor, where nobody is there to type it."""
+
 
 class FullToken(msgspec.Struct, kw_only=True):
     """A token for a script."""
@@ -21,6 +26,39 @@ class FullToken(msgspec.Struct, kw_only=True):
     token: str
     expires_at: str
     refresh_token: str
+
+
+class Challenge(msgspec.Struct, kw_only=True):
+    """What a login with a second factor waits for."""
+
+    challenge: str
+
+
+class LoginAnswer(msgspec.Struct, kw_only=True):
+    """Tokens, or the challenge of a second factor."""
+
+    access_token: str | None = None
+    refresh_token: str | None = None
+    token_type: str = "Bearer"  # noqa: S105 - a word of RFC 6750
+    second_factor: Challenge | None = None
+
+    def tokens(self) -> Tokens | None:
+        """The tokens, if the first proof was enough."""
+        if self.access_token is None or self.refresh_token is None:
+            return None
+        return Tokens(
+            access_token=self.access_token,
+            refresh_token=self.refresh_token,
+            token_type=self.token_type,
+        )
+
+
+def second_step(web: Web, answer: LoginAnswer) -> Tokens:
+    """Ask for the code of the app, or a recovery code, and finish the login."""
+    challenge = answer.second_factor.challenge if answer.second_factor else ""
+    code = os.environ.get(CODE_VARIABLE) or click.prompt("Code of your app", err=True)
+    wanted = {"challenge": challenge, "code": code, "deliver": "token"}
+    return web.post(f"{AUTH}/second", wanted, Tokens)
 
 
 @click.command()
@@ -50,14 +88,17 @@ def login(
     """Log in; later commands act as this person until `logout`.
 
     The login is bound to a key that is made here and stays in the session file: a token alone,
-    copied from wherever, opens nothing.
+    copied from wherever, opens nothing. Who has a second factor is asked for its code, or gives
+    it in AITRADING_CODE.
     """
     authority = ca or Home(home).trust / "edge-ca.pem"
     if not authority.is_file():
         raise CA_NOT_MADE.error(home=str(authority.parent.parent))
     wanted = {"tenant": tenant, "username": user, "password": password, "deliver": "token"}
     key = SigningKey.generate()
-    tokens = Web(server, authority, key=key).post(f"{AUTH}/login", wanted, Tokens)
+    web = Web(server, authority, key=key)
+    answer = web.post(f"{AUTH}/login", wanted, LoginAnswer)
+    tokens = answer.tokens() or second_step(web, answer)
     file = SessionFile()
     file.save(server, authority, tokens, key)
     if as_json:

@@ -42,6 +42,8 @@ from aitrading.server.kit.http_errors import (
     error_json,
 )
 from aitrading.server.kit.rate_limits import RateLimits
+from aitrading.server.kit.step_up import require_recent
+from aitrading.server.kit.step_up_settings import StepUpSettings
 
 REQUEST_ID: Final = "x-request-id"
 REQUESTS_TOTAL: Final = Metric(
@@ -90,6 +92,8 @@ class AppParts:
     ids: IdFactory
     limits: RateLimits
     tracer: RequestTracer
+    step_up: Callable[[], StepUpSettings] = StepUpSettings
+    """How recent a proof must be now, for endpoints that ask for one."""
     on_error: Callable[[Exception], object] | None = None
     """Told of every error that is not a plain refusal; the service's `ErrorHandler.classify`."""
 
@@ -149,7 +153,10 @@ class _EndpointApp:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request.headers, required=False)
             return Caller()
-        return Caller(person=await authenticator.person(head_of(request), access.scope))
+        person = await authenticator.person(head_of(request), access.scope)
+        if access.step_up:
+            require_recent(person, self._parts.step_up(), self._parts.clock.now_ns())
+        return Caller(person=person)
 
     async def _handle(self, call: Call) -> object:
         if self._endpoint.handler is None:

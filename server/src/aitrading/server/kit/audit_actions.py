@@ -36,6 +36,17 @@ class AuditAction(StrEnum):
         True,
         "A password was replaced; every session of the person ended.",
     )
+    FACTOR_ADDED = "identity.factor.added", True, "A person set up a second factor."
+    FACTOR_REMOVED = "identity.factor.removed", True, "A person took a second factor away."
+    FACTORS_RESET = (
+        "identity.factor.reset",
+        True,
+        "The host took away a person's second factors; every session of the person ended.",
+    )
+    SECOND_FACTOR_REFUSED = "identity.factor.refused", True, "A second factor was refused."
+    RECOVERY_CODES_MADE = "identity.recovery_codes.made", True, "New recovery codes were made."
+    RECOVERY_CODE_USED = "identity.recovery_code.used", True, "A recovery code was used up."
+    STEPPED_UP = "identity.session.stepped_up", True, "A person proved anew who they are."
     USER_SUSPENDED = "identity.user.suspended", True, "A person was locked out."
     USER_ACTIVE = "identity.user.active", True, "A person was let in again."
     USER_ROLE_CHANGED = (

@@ -8,6 +8,7 @@ from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.security.claims import Scope
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.step_up import STEP_UP_NEEDED
 
 DEFAULT_BODY_LIMIT_BYTES: Final = 64 * 1024
 DEFAULT_TIMEOUT_S: Final = 30.0
@@ -23,6 +24,8 @@ class Access:
     public: bool = False
     scope: Scope | None = None
     peers: frozenset[str] = frozenset()
+    step_up: bool = False
+    """Only with a recent proof of the person (`kit.step_up`)."""
 
 
 PUBLIC: Final = Access(public=True)
@@ -32,6 +35,16 @@ LOGGED_IN: Final = Access()
 def scope(needed: Scope) -> Access:
     """A logged-in person whose token carries the scope."""
     return Access(scope=needed)
+
+
+def proved_recently(access: Access) -> Access:
+    """The same, and only with a recent proof of who the person is; for what is dangerous.
+
+    Never for what makes things safer: the kill switch engages without.
+    """
+    if access.public or access.peers:
+        raise ValueError("only a person can prove anew who they are")
+    return replace(access, step_up=True)
 
 
 def peers(*names: str) -> Access:
@@ -97,7 +110,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         body=body,
         answer=answer,
         query=query,
-        errors=errors,
+        errors=(*errors, STEP_UP_NEEDED) if access.step_up else errors,
         body_limit_bytes=body_limit_bytes,
         timeout_s=timeout_s,
         limit=limit,

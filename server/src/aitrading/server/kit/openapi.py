@@ -87,7 +87,8 @@ def access_text(access: Access) -> str:
         return "anybody"
     if access.peers:
         return "services: " + ", ".join(sorted(access.peers))
-    return f"scope {access.scope}" if access.scope else "logged in"
+    who = f"scope {access.scope}" if access.scope else "logged in"
+    return f"{who}, proved recently" if access.step_up else who
 
 
 def _shapes(endpoints: Sequence[Endpoint]) -> list[type]:
@@ -109,6 +110,8 @@ def _operation(declared: Endpoint, schemas: dict[type, Json]) -> Json:
         operation["security"] = [{"bearer": []}, {"proof": []}, {"cookie": []}]
     if declared.access.scope is not None:
         operation["x-scope"] = str(declared.access.scope)
+    if declared.access.step_up:
+        operation["x-step-up"] = True
     return operation
 
 

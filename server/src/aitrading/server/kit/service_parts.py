@@ -41,6 +41,7 @@ from aitrading.server.kit.service_settings import ServiceSettings
 from aitrading.server.kit.service_spec import COMMON_SECTIONS, ServiceSpec
 from aitrading.server.kit.service_tokens import ServiceTokenSource, verifier_of
 from aitrading.server.kit.state_announcer import StateAnnouncer
+from aitrading.server.kit.step_up_settings import StepUpSettings
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.used_proofs import CachedUsedProofs, SharedCache, UsedProofs
 from aitrading.server.kit.valkey import ValkeyClient
@@ -162,6 +163,7 @@ def _app_parts(  # noqa: PLR0913, PLR0917 - an application is made of all this
     errors: ErrorHandler,
     limits: RateLimits,
     tracer: RequestTracer,
+    config: ConfigManager,
 ) -> AppParts:
     return AppParts(
         service=bundle.service,
@@ -172,6 +174,7 @@ def _app_parts(  # noqa: PLR0913, PLR0917 - an application is made of all this
         ids=ids,
         limits=limits,
         tracer=tracer,
+        step_up=lambda: config.get(StepUpSettings),
         on_error=errors.classify,
     )
 

@@ -12,9 +12,10 @@ from aitrading.server.kit.endpoints import endpoints_of_class
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.published_routes import published_routes
 from aitrading.server.kit.service_settings import ServiceSettings
+from aitrading.server.kit.step_up_settings import StepUpSettings
 from aitrading.server.kit.store_settings import StoreSettings
 
-COMMON_SECTIONS: Final = (ServiceSettings, LimitSettings, StoreSettings)
+COMMON_SECTIONS: Final = (ServiceSettings, LimitSettings, StoreSettings, StepUpSettings)
 """Sections of settings that every service has."""
 
 

@@ -29,6 +29,11 @@ USER_NAME: Final = PersonalData(
 USER_DISPLAY_NAME: Final = PersonalData(
     table="identity.users", column="display_name", holds="What a person is called on the page."
 )
+TOTP_SECRET: Final = PersonalData(
+    table="identity.totp",
+    column="secret",
+    holds="The secret that a person's authenticator app makes codes from.",
+)
 DEVICE_NAME: Final = PersonalData(
     table="identity.devices",
     column="name",
@@ -47,6 +52,7 @@ ACCOUNT_LOGIN: Final = PersonalData(
 CATALOGUE: Final = (
     USER_NAME,
     USER_DISPLAY_NAME,
+    TOTP_SECRET,
     DEVICE_NAME,
     ACCOUNT_NAME,
     ACCOUNT_LOGIN,

@@ -39,6 +39,7 @@ from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.mtls import client_context
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_tokens import FileKeySet, ServiceTokenSource
+from aitrading.server.kit.step_up_settings import StepUpSettings
 from aitrading.server.kit.used_proofs import CachedUsedProofs, SharedCache
 
 DRAIN_S: Final = 1
@@ -168,6 +169,7 @@ async def serving(
     revocations: RevocationView | None = None,
     *,
     limits: LimitSettings | None = None,
+    step_up: StepUpSettings | None = None,
 ) -> AsyncGenerator[InProcessServer]:
     """Serve the endpoints of the owners for the time of the block."""
     health = HealthRegistry(
@@ -187,6 +189,7 @@ async def serving(
         ids=server.ids,
         limits=_limits_alone(server, limits or LimitSettings()),
         tracer=server.tracer,
+        step_up=lambda: step_up or StepUpSettings(),
         on_error=server.errors.classify,
     )
     listeners = HttpServers(

@@ -12,7 +12,7 @@ from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE
 from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import endpoint, peers, scope
+from aitrading.server.kit.endpoints import endpoint, peers, proved_recently, scope
 from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.tenancy import parse_tenant
 from aitrading.server.trading_engine.errors import (
@@ -247,7 +247,7 @@ class TradingEndpoints:
     @endpoint(
         "DELETE",
         "/api/v1/kill",
-        access=scope(Scope.KILL),
+        access=proved_recently(scope(Scope.KILL)),
         summary="Release the kill switch. Refused: it needs a second person and a step-up.",
         errors=(KILL_RELEASE_NOT_AVAILABLE,),
     )

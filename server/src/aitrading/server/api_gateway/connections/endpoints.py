@@ -17,7 +17,7 @@ from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.connections_api import Ended
-from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
+from aitrading.server.kit.endpoints import QueryField, endpoint, peers, proved_recently, scope
 
 ADMIN_PATH: Final = "/internal/v1/admin/connections"
 ADMIN: Final = peers(ADMIN_SERVICE)
@@ -51,7 +51,7 @@ class ConnectionEndpoints:
     @endpoint(
         "DELETE",
         "/api/v1/connections/{connection}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         errors=(IDENTITY_UNKNOWN,),
     )
     async def end(self, call: Call) -> None:

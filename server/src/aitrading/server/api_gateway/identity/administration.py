@@ -190,6 +190,7 @@ class Administration:
         async def apply(tx: TenantTransaction) -> list[UUID]:
             await tx.execute(_SQL["set_password"], account.user, digest)
             await tx.execute(_SQL["forget_login_links"], account.user)
+            await tx.execute(_SQL["forget_challenges"], account.user)
             ended = await self._sessions.end_all(tx, account.user, "password")
             await self._note(tx, actor, AuditAction.USER_PASSWORD_RESET, account.user)
             return ended

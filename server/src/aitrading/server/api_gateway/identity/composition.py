@@ -12,6 +12,11 @@ from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.devices import Devices
+from aitrading.server.api_gateway.identity.factors.codes import Codes
+from aitrading.server.api_gateway.identity.factors.endpoints import FactorEndpoints
+from aitrading.server.api_gateway.identity.factors.enrolment import Enrolment
+from aitrading.server.api_gateway.identity.factors.second_step import SecondStep
+from aitrading.server.api_gateway.identity.factors.step_up import StepUp
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
@@ -80,9 +85,13 @@ class Identity:
             ids=ids,
             randomness=randomness,
         )
+        self.second_step, self._step_up, self._enrolment = self._factors(
+            parts, audit, refusals, hasher
+        )
         self.login = Login(
             parts.replay,
             sessions=self.sessions,
+            second=self.second_step,
             hasher=hasher,
             keys=keys,
             throttle=LoginThrottle(clock),
@@ -123,13 +132,46 @@ class Identity:
             clock=clock,
             on_error=parts.on_error,
         )
+        self.factor_endpoints = FactorEndpoints(self._enrolment, self._step_up, self.login)
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
+
+    def _factors(
+        self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals, hasher: PasswordHasher
+    ) -> tuple[SecondStep, StepUp, Enrolment]:
+        codes = Codes(keys=parts.field_keys, audit=audit, clock=parts.clock)
+        second = SecondStep(
+            parts.replay,
+            sessions=self.sessions,
+            codes=codes,
+            refusals=refusals,
+            clock=parts.clock,
+            randomness=parts.randomness,
+        )
+        step_up = StepUp(
+            parts.replay,
+            codes=codes,
+            hasher=hasher,
+            refusals=refusals,
+            audit=audit,
+            clock=parts.clock,
+        )
+        enrolment = Enrolment(
+            parts.replay,
+            sessions=self.sessions,
+            keys=parts.field_keys,
+            audit=audit,
+            clock=parts.clock,
+            ids=parts.ids,
+            randomness=parts.randomness,
+        )
+        return second, step_up, enrolment
 
     def _login_endpoints(self, parts: IdentityParts) -> LoginEndpoints:
         return LoginEndpoints(
             parts.replay.pool,
             self.login,
+            self.second_step,
             self.sessions,
             authenticator=parts.authenticator,
             clock=parts.clock,
@@ -152,6 +194,7 @@ class Identity:
         """The objects whose methods are endpoints."""
         return (
             self.login_endpoints,
+            self.factor_endpoints,
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),

@@ -23,6 +23,7 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_UNKNOWN,
     LOGIN_REFUSED,
 )
+from aitrading.server.api_gateway.identity.factors.second_step import Challenge, SecondStep
 from aitrading.server.api_gateway.identity.model import (
     after,
     normalised_name,
@@ -79,6 +80,7 @@ class Login:
         replay: Replay,
         *,
         sessions: Sessions,
+        second: SecondStep,
         hasher: PasswordHasher,
         keys: FieldKeys,
         throttle: LoginThrottle,
@@ -90,6 +92,7 @@ class Login:
         self._pool = replay.pool
         self._replay = replay
         self._sessions = sessions
+        self._second = second
         self._hasher = hasher
         self._keys = keys
         self._throttle = throttle
@@ -100,8 +103,8 @@ class Login:
 
     async def by_password(
         self, name: LoginName, password: Secret[str], *, network: str
-    ) -> SessionTickets:
-        """Open a session; raises `LOGIN_REFUSED` or `LOGIN_THROTTLED`, nothing more telling."""
+    ) -> SessionTickets | Challenge:
+        """A session or a challenge; raises `LOGIN_REFUSED` or `LOGIN_THROTTLED`, nothing more telling."""
         key = name.key()
         try:
             self._throttle.check(key, network)
@@ -121,18 +124,18 @@ class Login:
         self._throttle.succeeded(key, network)
         return tickets
 
-    async def by_link(self, code: Secret[str], *, network: str = "") -> SessionTickets:
-        """Open a session for a one-time code; exactly one of parallel callers succeeds.
+    async def by_link(self, code: Secret[str], *, network: str = "") -> SessionTickets | Challenge:
+        """The same for a one-time code; exactly one of parallel callers succeeds.
 
         Raises `CODE_REFUSED`.
         """
         tenant, digest = _parse_link(code)
 
-        async def apply(tx: TenantTransaction) -> SessionTickets:
+        async def apply(tx: TenantTransaction) -> SessionTickets | Challenge:
             row = await tx.fetch_row(_SQL["use_login_link"], digest, now_utc(self._clock))
             if row is None:
                 raise CODE_REFUSED.error()
-            return await self._sessions.open(tx, row["user_id"], Authentication.LINK)
+            return await self._second.enter(tx, row["user_id"], Authentication.LINK)
 
         try:
             return await self._replay.once(tenant, apply)
@@ -202,8 +205,10 @@ class Login:
             return Account(tenant=tenant, user=NOBODY, password_hash=None)
         return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])
 
-    async def _open(self, tx: TenantTransaction, account: Account) -> SessionTickets | None:
-        """A session, if the verified password is the one that counts now.
+    async def _open(
+        self, tx: TenantTransaction, account: Account
+    ) -> SessionTickets | Challenge | None:
+        """The next step, if the verified password is the one that counts now.
 
         Hashing takes its time, and a reset meanwhile must not let the old password in. The lock
         makes a reset that comes now wait, and end the session that begins here.
@@ -211,9 +216,9 @@ class Login:
         held = await tx.fetch_value(_SQL["hold_password"], account.user)
         if held != account.password_hash:
             return None
-        return await self._sessions.open(tx, account.user, Authentication.PASSWORD)
+        return await self._second.enter(tx, account.user, Authentication.PASSWORD)
 
-    async def _decide(self, account: Account, *, matches: bool) -> SessionTickets:
+    async def _decide(self, account: Account, *, matches: bool) -> SessionTickets | Challenge:
         if matches:
             opened = await self._replay.once(account.tenant, lambda tx: self._open(tx, account))
             if opened is not None:

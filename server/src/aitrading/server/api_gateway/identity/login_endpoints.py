@@ -1,6 +1,7 @@
 """`/api/v1/auth/…`: the browser gets cookies that no script can read, programs get tokens."""
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final, Literal
 
 import msgspec
@@ -19,6 +20,15 @@ from aitrading.server.api_gateway.identity.errors import (
     LOGIN_REFUSED,
     LOGIN_THROTTLED,
     REFRESH_RACED,
+)
+from aitrading.server.api_gateway.identity.factors.errors import (
+    SECOND_FACTOR_REFUSED,
+    SECOND_FACTOR_THROTTLED,
+)
+from aitrading.server.api_gateway.identity.factors.second_step import Challenge, SecondStep
+from aitrading.server.api_gateway.identity.factors.shapes import (
+    SecondFactorNeeded,
+    SecondStepRequest,
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import Person
@@ -84,6 +94,17 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """`DPoP` when the login brought a proof: each request with the token needs one from now on."""
 
 
+class LoginAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session as in `SessionAnswer`, or what is needed to finish the login."""
+
+    person: Person | None = None
+    expires_at: datetime | None = None
+    access_token: str | None = None
+    refresh_token: str | None = None
+    token_type: Literal["Bearer", "DPoP"] | None = None
+    second_factor: SecondFactorNeeded | None = None
+
+
 class LoginEndpoints:
     """Login, renewal, logout."""
 
@@ -91,6 +112,7 @@ class LoginEndpoints:
         self,
         pool: PostgresPool,
         login: Login,
+        second: SecondStep,
         sessions: Sessions,
         *,
         authenticator: Authenticator,
@@ -101,6 +123,7 @@ class LoginEndpoints:
         self._authenticator = authenticator
         self._randomness = randomness
         self._login = login
+        self._second = second
         self._sessions = sessions
         self._clock = clock
 
@@ -109,15 +132,14 @@ class LoginEndpoints:
         f"{AUTH_PATH}/login",
         access=PUBLIC,
         body=LoginRequest,
-        answer=SessionAnswer,
+        answer=LoginAnswer,
         errors=(LOGIN_REFUSED, LOGIN_THROTTLED, BULKHEAD_FULL),
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
     async def login(self, call: Call) -> Response:
-        """Log in with organisation, user name and password."""
+        """Log in with organisation, user name and password; 202 asks for a second factor."""
         request = await call.json(LoginRequest)
-        if request.deliver == "token" and call.header("origin") is not None:
-            raise ORIGIN_REFUSED.error()
+        _require_program(call, request.deliver)
         name = LoginName(tenant=request.tenant, user=request.username)
         password = Secret(request.password)
         tickets = await self._login.by_password(name, password, network=call.network)
@@ -128,15 +150,32 @@ class LoginEndpoints:
         f"{AUTH_PATH}/link",
         access=PUBLIC,
         body=LinkRequest,
-        answer=SessionAnswer,
+        answer=LoginAnswer,
         errors=(CODE_REFUSED,),
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
     async def link(self, call: Call) -> Response:
-        """Log in with the one-time code of a login link."""
+        """Log in with the one-time code of a login link; 202 asks for a second factor."""
         request = await call.json(LinkRequest)
         tickets = await self._login.by_link(Secret(request.code), network=call.network)
         return await self._begun(call, tickets, cookies=True)
+
+    @endpoint(
+        "POST",
+        f"{AUTH_PATH}/second",
+        access=PUBLIC,
+        body=SecondStepRequest,
+        answer=SessionAnswer,
+        errors=(SECOND_FACTOR_REFUSED, SECOND_FACTOR_THROTTLED),
+        body_limit_bytes=BODY_LIMIT_BYTES,
+    )
+    async def second(self, call: Call) -> Response:
+        """Finish a login with the code of an authenticator app, or a recovery code."""
+        request = await call.json(SecondStepRequest)
+        _require_program(call, request.deliver)
+        challenge, code = Secret(request.challenge), Secret(request.code)
+        tickets = await self._second.by_code(challenge, code, network=call.network)
+        return await self._begun(call, tickets, cookies=request.deliver == "cookie")
 
     @endpoint(
         "POST",
@@ -195,8 +234,12 @@ class LoginEndpoints:
             subscription=SubscriptionAnswer.of(found),
         )
 
-    async def _begun(self, call: Call, tickets: SessionTickets, *, cookies: bool) -> Response:
+    async def _begun(
+        self, call: Call, tickets: SessionTickets | Challenge, *, cookies: bool
+    ) -> Response:
         """Bind a new session to what its holder will show, then deliver its first tokens."""
+        if isinstance(tickets, Challenge):
+            return _challenged(tickets)
         if cookies:
             secret = base64url_encode(self._randomness.token(SECRET_BYTES))
             binding = Confirmation(session_s256=session_binding(secret))
@@ -214,6 +257,20 @@ class LoginEndpoints:
         shown = Confirmation(session_s256=session_binding(secret))
         tickets = await self._sessions.refresh(token, _renewal(call, shown))
         return _delivered(tickets, session_secret=secret)
+
+
+def _require_program(call: Call, deliver: str) -> None:
+    """Tokens go to programs alone: a browser says from where it asks."""
+    if deliver == "token" and call.header("origin") is not None:
+        raise ORIGIN_REFUSED.error()
+
+
+def _challenged(challenge: Challenge) -> Response:
+    needed = SecondFactorNeeded(
+        challenge=challenge.secret.reveal(), lifetime_s=challenge.lifetime_s
+    )
+    body = msgspec.json.encode(LoginAnswer(second_factor=needed))
+    return Response(body, HTTPStatus.ACCEPTED, media_type="application/json")
 
 
 def _renewal(call: Call, shown: Confirmation | None) -> Renewal:

@@ -48,6 +48,16 @@ class _Ended:
     plan_version: int
 
 
+_FORGOTTEN: Final = (
+    "forget_login_links",
+    "forget_challenges",
+    "forget_totp",
+    "forget_recovery_codes",
+    "forget_enrolment_codes",
+    "forget_people",
+)
+
+
 class TenantLife:
     """The states of an organisation; each change and its audit event are one transaction.
 
@@ -111,7 +121,7 @@ class TenantLife:
             await self._moved(tx, name, TenantState.ERASED)
             sessions = await self._ended(tx, TenantState.ERASED)
             rows = await tx.fetch(_SQL["revoke_devices"], now_utc(self._clock))
-            for forget in ("forget_login_links", "forget_enrolment_codes", "forget_people"):
+            for forget in _FORGOTTEN:
                 await tx.execute(_SQL[forget])
             await self._keys.destroy(tx)
             devices = [UUID(str(row["id"])) for row in rows]

@@ -21,7 +21,7 @@ from aitrading.server.database_service.known_errors.shapes import (
     SimilarErrors,
 )
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
+from aitrading.server.kit.endpoints import QueryField, endpoint, peers, proved_recently, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.idempotency import IDEMPOTENCY_KEY_REUSED, host_write_of, write_of
 from aitrading.server.kit.tenancy import PLATFORM
@@ -93,7 +93,7 @@ class ErrorEndpoints:
     @endpoint(
         "POST",
         f"{_PATH}/{_RESOLUTIONS}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         summary="Write down what solved an error.",
         body=Note,
         answer=Resolution,
@@ -107,7 +107,7 @@ class ErrorEndpoints:
     @endpoint(
         "PUT",
         f"{_PATH}/{_RESOLUTIONS}/{{resolution}}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         summary="Replace a resolution's note.",
         body=Note,
         answer=Resolution,
@@ -123,7 +123,7 @@ class ErrorEndpoints:
     @endpoint(
         "DELETE",
         f"{_PATH}/{_RESOLUTIONS}/{{resolution}}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         summary="Take a resolution away.",
         errors=(RESOLUTION_UNKNOWN, IDEMPOTENCY_KEY_REUSED),
     )

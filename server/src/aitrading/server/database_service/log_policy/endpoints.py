@@ -22,7 +22,7 @@ from aitrading.server.database_service.log_policy.shapes import (
 )
 from aitrading.server.database_service.operators import OPERATOR_NEEDED, Operators
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
+from aitrading.server.kit.endpoints import QueryField, endpoint, peers, proved_recently, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.idempotency import IDEMPOTENCY_KEY_REUSED, host_write_of, write_of
 from aitrading.server.kit.valkey import CACHE_UNAVAILABLE
@@ -66,7 +66,7 @@ class LogPolicyEndpoints:
     @endpoint(
         "PUT",
         f"{LOGS}/policies/{{level}}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         body=PolicyChange,
         answer=LogPolicy,
         errors=REFUSALS,
@@ -88,7 +88,7 @@ class LogPolicyEndpoints:
     @endpoint(
         "PUT",
         f"{LOGS}/tiers/{{tier}}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         body=TierChange,
         answer=StorageTierView,
         errors=REFUSALS,

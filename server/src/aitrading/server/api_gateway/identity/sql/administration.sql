@@ -31,6 +31,9 @@ UPDATE identity.users SET password_hash = $2 WHERE id = $1 RETURNING id;
 -- name: forget_login_links
 DELETE FROM identity.login_links WHERE user_id = $1;
 
+-- name: forget_challenges
+DELETE FROM identity.login_challenges WHERE user_id = $1;
+
 -- name: set_user_state
 UPDATE identity.users SET state = $2 WHERE id = $1 RETURNING id;
 

@@ -24,6 +24,15 @@ RETURNING id;
 -- name: forget_login_links
 DELETE FROM identity.login_links;
 
+-- name: forget_totp
+DELETE FROM identity.totp;
+
+-- name: forget_recovery_codes
+DELETE FROM identity.recovery_codes;
+
+-- name: forget_challenges
+DELETE FROM identity.login_challenges;
+
 -- name: forget_enrolment_codes
 DELETE FROM identity.enrolment_codes;
 

@@ -1,0 +1,112 @@
+"""A fresh proof of who is logged in: the session stays, and is as good as a new login.
+
+Who has a second factor proves it with a code; the password alone is not enough then. The session's
+next token tells the new time, so whoever stepped up renews its token and repeats the request.
+"""
+
+from typing import Final
+
+from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import Authentication
+from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.server.api_gateway.identity.factors.codes import SQL, Checked, Codes
+from aitrading.server.api_gateway.identity.factors.errors import PROOF_REFUSED
+from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
+from aitrading.server.api_gateway.identity.throttle import LoginThrottle
+from aitrading.server.authority.passwords import PasswordHasher
+from aitrading.server.kit.audit_actions import AuditAction
+from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
+from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.transactions import TenantTransaction
+
+CODE: Final = "code"
+PASSWORD: Final = "password"  # noqa: S105 - the name of a proof
+
+
+class StepUp:
+    """Takes the proof, and writes its time into the session."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        *,
+        codes: Codes,
+        hasher: PasswordHasher,
+        refusals: Refusals,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        self._replay = replay
+        self._codes = codes
+        self._hasher = hasher
+        self._refusals = refusals
+        self._audit = audit
+        self._clock = clock
+        self._throttle = LoginThrottle(clock)
+
+    async def by_code(self, token: VerifiedToken, code: Secret[str], *, network: str) -> None:
+        """Raises `PROOF_REFUSED` or `SECOND_FACTOR_THROTTLED`."""
+
+        async def apply(tx: TenantTransaction) -> Checked:
+            checked = await self._codes.check(tx, token.user, code)
+            if checked.kind is not None:
+                await self._proved(tx, token, Authentication.MFA)
+            return checked
+
+        checked = await self._replay.once(token.tenant, apply)
+        if checked.kind is None:
+            await self._refuse(token, CODE, network)
+            checked.require(PROOF_REFUSED)
+
+    async def by_password(
+        self, token: VerifiedToken, password: Secret[str], *, network: str
+    ) -> None:
+        """For who has no second factor; raises `PROOF_REFUSED` or `LOGIN_THROTTLED`."""
+        self._throttle.check(token.user.bytes, network)
+        async with self._replay.pool.tenant_read(token.tenant) as tx:
+            stored = await tx.fetch_value(SQL["password_of"], token.user)
+        matches = await self._hasher.verify(password, stored)
+
+        async def apply(tx: TenantTransaction) -> bool:
+            """Hashing takes its time: what counts is what is stored now."""
+            row = await tx.fetch_row(SQL["hold_password"], token.user)
+            if row is None or row["has_factor"] or row["password_hash"] != stored:
+                return False
+            await self._proved(tx, token, Authentication.PASSWORD)
+            return True
+
+        if matches and await self._replay.once(token.tenant, apply):
+            self._throttle.succeeded(token.user.bytes, network)
+            return
+        self._throttle.failed(token.user.bytes, network)
+        await self._refuse(token, PASSWORD, network)
+        raise PROOF_REFUSED.error()
+
+    async def _proved(
+        self, tx: TenantTransaction, token: VerifiedToken, how: Authentication
+    ) -> None:
+        """A session that ended meanwhile stays ended."""
+        moment = now_utc(self._clock)
+        row = await tx.fetch_row(SQL["prove_session"], token.session, token.user, how, moment)
+        if row is None:
+            raise PROOF_REFUSED.error()
+        event = AuditEvent(
+            actor=f"user:{token.user}",
+            action=AuditAction.STEPPED_UP,
+            subject=f"session:{token.session}",
+            details={"authentication": str(how)},
+        )
+        await self._audit.add(tx, event)
+
+    async def _refuse(self, token: VerifiedToken, kind: str, network: str) -> None:
+        refused = Refused(
+            action=AuditAction.SECOND_FACTOR_REFUSED,
+            tenant=token.tenant,
+            subject=f"user:{token.user}",
+            target=token.user.bytes,
+            address=network,
+            kind=kind,
+            tenant_is_claimed=False,
+        )
+        await self._refusals.note(refused)

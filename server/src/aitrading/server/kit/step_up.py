@@ -1,0 +1,33 @@
+"""Dangerous operations need a fresh proof of the person, not only a session.
+
+An endpoint that declares `proved_recently(…)` is answered only if the person proved who they are (`auth_time`
+of the token) at most `step_up.max_age_s` ago. Whoever is refused proves it again at
+`/api/v1/auth/step-up`, gets a token with the new time, and repeats the request.
+"""
+
+from typing import Final
+
+from aitrading.core.kit.clock import NS_PER_S
+from aitrading.core.kit.errors import Category, ErrorSpec, Severity
+from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.server.kit.step_up_settings import StepUpSettings
+
+STEP_UP_NEEDED: Final = ErrorSpec(
+    code="STEP_UP_NEEDED",
+    category=Category.DENIED,
+    message="This needs a proof of who you are that is at most {max_age_s} s old.",
+    why="A session that was stolen, or a screen that was left open, must not be enough for it.",
+    remedy="Prove it again with the code of your authenticator app, or with your password where "
+    "you have none: `POST /api/v1/auth/step-up`. The page and the command line ask by themselves; "
+    "on the host take a new token.",
+    http_status=403,
+    severity=Severity.INFO,
+)
+
+
+def require_recent(person: VerifiedToken, settings: StepUpSettings, now_ns: int) -> None:
+    """Raise `STEP_UP_NEEDED` for a proof that is too old."""
+    if not settings.enabled:
+        return
+    if now_ns - person.authenticated_ns > settings.max_age_s * NS_PER_S:
+        raise STEP_UP_NEEDED.error(max_age_s=settings.max_age_s)
