@@ -26,7 +26,7 @@ from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSo
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
-from aitrading.server.api_gateway.identity.factors.endpoints import FactorEndpoints
+from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints

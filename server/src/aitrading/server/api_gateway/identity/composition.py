@@ -12,8 +12,8 @@ from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.devices import Devices
+from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.factors.codes import Codes
-from aitrading.server.api_gateway.identity.factors.endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.factors.enrolment import Enrolment
 from aitrading.server.api_gateway.identity.factors.second_step import SecondStep
 from aitrading.server.api_gateway.identity.factors.step_up import StepUp
@@ -100,17 +100,7 @@ class Identity:
             clock=clock,
             randomness=randomness,
         )
-        self.devices = Devices(
-            parts.replay,
-            authority=parts.authority,
-            keys=keys,
-            audit=audit,
-            refusals=refusals,
-            bus=parts.bus,
-            clock=clock,
-            ids=ids,
-            randomness=randomness,
-        )
+        self.devices = self._devices(parts, audit, refusals)
         self.administration = Administration(
             parts.replay,
             login=self.login,
@@ -135,6 +125,19 @@ class Identity:
         self.factor_endpoints = FactorEndpoints(self._enrolment, self._step_up, self.login)
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
+
+    def _devices(self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals) -> Devices:
+        return Devices(
+            parts.replay,
+            authority=parts.authority,
+            keys=parts.field_keys,
+            audit=audit,
+            refusals=refusals,
+            bus=parts.bus,
+            clock=parts.clock,
+            ids=parts.ids,
+            randomness=parts.randomness,
+        )
 
     def _factors(
         self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals, hasher: PasswordHasher
