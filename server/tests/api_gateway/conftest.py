@@ -64,6 +64,7 @@ class _Service(BaseHTTPRequestHandler):
             return
         if self.path.startswith("/api/v1/slow"):
             self.server.held.wait(20)  # type: ignore[attr-defined]
+        self.rfile.read(int(self.headers.get("content-length", "0")))
         status = int(self.headers.get("x-answer", "200"))
         self._send(status, {"path": self.path, "headers": dict(self.headers.items())})
 
@@ -261,6 +262,7 @@ class Edge:
         host: str | None = None,
         headers: dict[str, str] | None = None,
         device: tuple[Path, Path] | None = None,
+        body: bytes = b"",
     ) -> Answer:
         connection = http.client.HTTPConnection("edge")
         connection.sock = self.connect(sni, self.context(device))
@@ -269,12 +271,22 @@ class Edge:
             connection.putheader("Host", host or sni)
             for key, value in (headers or {}).items():
                 connection.putheader(key, value)
-            connection.endheaders()
+            if body:
+                connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body or None)
             response = connection.getresponse()
             found = {key.lower(): value for key, value in response.getheaders()}
             return Answer(response.status, found, response.read())
         finally:
             connection.close()
+
+    def record_of(self, told: str) -> list[dict[str, Any]]:
+        """What the access log says of a request with this id or user agent, once it says anything."""
+
+        def lines() -> list[str]:
+            return [text for text in self.output.read_text().splitlines() if told in text]
+
+        return [json.loads(line) for line in until(lines, timeout_s=15)]
 
     def serve(self, path: Path) -> AbstractContextManager[_UnixServer]:
         return _serving(path)
@@ -365,18 +377,28 @@ def run_edge() -> Any:
     return running_edge
 
 
+@pytest.fixture(scope="session")
+def serving() -> Any:
+    """A small real service on the socket it is given."""
+    return _serving
+
+
 Serve = Callable[[Path], AbstractContextManager[Any]]
 
 
 @contextmanager
 def running_edge(
-    folder: Path, services: Mapping[str, Serve], *, logins: RateLimit = FEW_LOGINS
+    folder: Path,
+    services: Mapping[str, Serve],
+    *,
+    logins: RateLimit = FEW_LOGINS,
+    **changes: Any,
 ) -> Iterator[Edge]:
     """Start Envoy in front of services that the caller serves on the sockets it is given."""
     certs = folder / "certs"
     certs.mkdir()
     pki, tokens = Pki(certs), Tokens()
-    config = edge_config(folder, pki, tokens, logins)
+    config = replace(edge_config(folder, pki, tokens, logins), **changes)
     edge = Edge(folder, config, pki, tokens)
     write_resources(config)
     with ExitStack() as stack:
@@ -403,6 +425,7 @@ def _serving(path: Path) -> Iterator[_UnixServer]:
 def _envoy(edge: Edge) -> Iterator[None]:
     command = [ENVOY, "-c", str(edge.bootstrap()), "--disable-hot-restart"]
     command += ["--concurrency", "1", "--log-level", "warning", "--drain-time-s", "1"]
+    command += ["--file-flush-interval-msec", "100"]
     with edge.output.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:

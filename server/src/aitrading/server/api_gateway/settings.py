@@ -51,6 +51,30 @@ class GatewaySettings:
             maximum=100_000,
         ),
     ] = 60
+    requests_burst: Annotated[
+        int,
+        Setting(
+            doc="Requests that one network address may send at once; the edge's coarse limit in "
+            "front of the exact ones of section `limits`.",
+            minimum=10,
+            maximum=1_000_000,
+        ),
+    ] = 2_000
+    requests_per_minute: Annotated[
+        int,
+        Setting(
+            doc="Requests that one network address may send in the long run.",
+            minimum=60,
+            maximum=100_000_000,
+        ),
+    ] = 60_000
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Setting(
+            doc="Other sites whose scripts may call the API with a bearer token, each exactly as "
+            "the browser names it: `https://app.example`. Cookies are never accepted from them.",
+        ),
+    ] = ()
     silent_stream_s: Annotated[
         int,
         Setting(

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,9 +15,9 @@ from aitrading.server.engines.binaries import envoy_binary
 from aitrading.server.engines.files import write_private
 from aitrading.server.engines.http_probe import HttpTarget, http_status
 from aitrading.server.engines.process import Launch
+from aitrading.server.policy import EdgeLimits, edge_policy
 
 NAME = "envoy"
-MAX_CONNECTIONS = 20_000
 CLUSTERS_FILE = "cds.json"
 LISTENERS_FILE = "lds.json"
 ADMIN_SOCKET = "envoy-admin.sock"
@@ -34,11 +34,16 @@ TOLD = (
 )
 """Which of Envoy's thousands of numbers are kept; the rest is on its own `/stats`."""
 
-_MONITOR = "envoy.resource_monitors.global_downstream_max_connections"
-_MONITOR_TYPE = (
-    "type.googleapis.com/envoy.extensions.resource_monitors"
-    ".downstream_connections.v3.DownstreamConnectionsConfig"
-)
+_TYPES = "type.googleapis.com/envoy.extensions.resource_monitors"
+_HEAP = "envoy.resource_monitors.fixed_heap"
+_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
+_WHEN_FULL = {
+    "disable_http_keepalive": 0.85,
+    "shrink_heap": 0.9,
+    "stop_accepting_requests": 0.95,
+    "stop_accepting_connections": 0.98,
+}
+"""What the edge gives up, at which share of its heap, before the machine would end it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,7 @@ class EnvoySetup:
     probe_path: str
     edge_ca: Path
     workers: int = 1
+    limits: EdgeLimits = field(default_factory=lambda: edge_policy().limits)
 
 
 class EnvoyEngine:
@@ -116,17 +122,7 @@ class EnvoyEngine:
                 "cds_config": self._watched(CLUSTERS_FILE),
                 "lds_config": self._watched(LISTENERS_FILE),
             },
-            "overload_manager": {
-                "resource_monitors": [
-                    {
-                        "name": _MONITOR,
-                        "typed_config": {
-                            "@type": _MONITOR_TYPE,
-                            "max_active_downstream_connections": MAX_CONNECTIONS,
-                        },
-                    }
-                ]
-            },
+            "overload_manager": overload_manager(self._setup.limits),
         }
 
     def _watched(self, name: str) -> dict[str, object]:
@@ -138,6 +134,36 @@ class EnvoyEngine:
                 "watched_directory": {"path": str(folder)},
             },
         }
+
+
+def overload_manager(limits: EdgeLimits) -> dict[str, object]:
+    """A flood makes the edge refuse, in steps, and never end."""
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {
+                "name": _HEAP,
+                "typed_config": {
+                    "@type": f"{_TYPES}.fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": limits.max_heap_mb << 20,
+                },
+            },
+            {
+                "name": _CONNECTIONS,
+                "typed_config": {
+                    "@type": f"{_TYPES}.downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": limits.max_connections,
+                },
+            },
+        ],
+        "actions": [
+            {
+                "name": f"envoy.overload_actions.{action}",
+                "triggers": [{"name": _HEAP, "threshold": {"value": share}}],
+            }
+            for action, share in _WHEN_FULL.items()
+        ],
+    }
 
 
 class EnvoyStats:

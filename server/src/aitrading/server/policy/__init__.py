@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-__all__ = ["AdmissionPolicy", "EdgePolicy", "edge_policy"]
+__all__ = ["AdmissionPolicy", "EdgeLimits", "EdgePolicy", "edge_policy"]
 
 T = TypeVar("T")
 
@@ -29,10 +29,31 @@ class AdmissionPolicy(Strict, frozen=True, kw_only=True):
     max_body_bytes: int
 
 
+class EdgeLimits(Strict, frozen=True, kw_only=True):
+    """What one request, one connection and the edge's process may take."""
+
+    max_header_kib: int
+    max_headers: int
+    headers_s: int
+    body_s: int
+    silent_request_s: int
+    handshake_s: int
+    first_bytes_s: int
+    idle_connection_s: int
+    max_streams_per_connection: int
+    max_connections: int
+    max_public_connections: int
+    max_link_connections: int
+    connection_buffer_bytes: int
+    max_heap_mb: int
+    tracked_addresses: int
+
+
 class EdgePolicy(Strict, frozen=True, kw_only=True):
     """`edge.toml`."""
 
     admission: AdmissionPolicy
+    limits: EdgeLimits
     owners: dict[str, tuple[str, ...]]
 
 

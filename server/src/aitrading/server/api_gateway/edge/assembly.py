@@ -96,6 +96,10 @@ def edge_of(
         auth_limit_total=RateLimit(
             burst=settings.login_burst * 10, per_minute=settings.logins_per_minute * 20
         ),
+        limit_per_address=RateLimit(
+            burst=settings.requests_burst, per_minute=settings.requests_per_minute
+        ),
+        cors_origins=settings.cors_origins,
         silent_stream_s=settings.silent_stream_s,
     )
 

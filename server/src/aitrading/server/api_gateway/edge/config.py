@@ -1,11 +1,13 @@
 """What the edge has to know, typed; nothing here knows Envoy."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.core.kit.errors import Category, ErrorSpec
+from aitrading.server.policy import EdgeLimits, edge_policy
 
 LINK_PREFIX = "link."
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -17,6 +19,12 @@ EDGE_CONFIG_INVALID = ErrorSpec(
     why="The edge's settings contradict each other or name something that is not there.",
     remedy="Correct the [gateway] section of aitrading.toml, then start again.",
 )
+
+
+_ORIGIN = re.compile(
+    r"https://[a-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?"
+)
+"""Exact ones only: no `*`, no `null`, and plain text from this machine alone."""
 
 
 class TimeoutClass(StrEnum):
@@ -100,9 +108,13 @@ class EdgeConfig:
     auth_limit_total: RateLimit = field(
         default_factory=lambda: RateLimit(burst=300, per_minute=1_200)
     )
+    limit_per_address: RateLimit = field(
+        default_factory=lambda: RateLimit(burst=2_000, per_minute=60_000)
+    )
+    cors_origins: tuple[str, ...] = ()
+    """Other sites whose scripts may call with a token of their own; never with our cookie."""
     silent_stream_s: int = 90
-    max_header_kib: int = 32
-    connection_buffer_bytes: int = 1 << 20
+    limits: EdgeLimits = field(default_factory=lambda: edge_policy().limits)
 
     def __post_init__(self) -> None:
         known = {upstream.name for upstream in self.upstreams}
@@ -113,6 +125,11 @@ class EdgeConfig:
             raise EDGE_CONFIG_INVALID.error(problem="no host name to answer to")
         if not 0 < self.port < 1 << 16:
             raise EDGE_CONFIG_INVALID.error(problem=f"port {self.port} is not in 1-65535")
+        for origin in self.cors_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise EDGE_CONFIG_INVALID.error(
+                    problem=f"{origin} in gateway.cors_origins is no origin like https://HOST"
+                )
 
     @property
     def link_hosts(self) -> tuple[str, ...]:

@@ -42,9 +42,9 @@ EDGE_UNKNOWN_HOST = ErrorSpec(
 EDGE_RATE_LIMITED = ErrorSpec(
     code="EDGE_RATE_LIMITED",
     category=Category.RETRYABLE,
-    message="too many attempts from this address",
-    why="Logging in and enrolling are limited, because that is where passwords are guessed.",
-    remedy="Wait a minute, then try again.",
+    message="too many requests from this address",
+    why="Requests are limited per address; logging in and enrolling more, because secrets are guessed there.",
+    remedy="Wait as long as the answer's Retry-After says, then try again.",
     http_status=429,
     severity=Severity.WARNING,
 )
@@ -56,6 +56,50 @@ EDGE_HEADERS_TOO_LARGE = ErrorSpec(
     remedy="Clear this site's cookies, or send fewer headers.",
     http_status=431,
     severity=Severity.INFO,
+)
+EDGE_REQUEST_MALFORMED = ErrorSpec(
+    code="EDGE_REQUEST_MALFORMED",
+    category=Category.DENIED,
+    message="the request has no single meaning",
+    why="Its path, headers or framing can be read in more than one way, which attackers use.",
+    remedy="Send plain paths without escaped slashes, and well-formed headers.",
+    http_status=400,
+    severity=Severity.INFO,
+)
+EDGE_REQUEST_TOO_SLOW = ErrorSpec(
+    code="EDGE_REQUEST_TOO_SLOW",
+    category=Category.DENIED,
+    message="the request did not arrive in time",
+    why="Headers and body must arrive within seconds; slow ones would hold connections open.",
+    remedy="Send the request again over a working network.",
+    http_status=408,
+    severity=Severity.INFO,
+)
+EDGE_BODY_TOO_LARGE = ErrorSpec(
+    code="EDGE_BODY_TOO_LARGE",
+    category=Category.DENIED,
+    message="the request's body is larger than this path takes",
+    why="Each path declares how much it reads; more is refused before any service sees it.",
+    remedy="Send less at once; /docs tells the shape of every request.",
+    http_status=413,
+    severity=Severity.INFO,
+)
+EDGE_UPGRADE_REFUSED = ErrorSpec(
+    code="EDGE_UPGRADE_REFUSED",
+    category=Category.DENIED,
+    message="this path is no WebSocket",
+    why="Only streams can be upgraded.",
+    remedy="Open the WebSocket at /api/v1/stream.",
+    http_status=403,
+    severity=Severity.INFO,
+)
+EDGE_UPSTREAM_BROKEN = ErrorSpec(
+    code="EDGE_UPSTREAM_BROKEN",
+    category=Category.RETRYABLE,
+    message="the service's answer could not be understood",
+    why="It ended in the middle of its answer, or something else listens in its place.",
+    remedy="Try again; if it stays, look at the service's log and `aitrading status`.",
+    http_status=502,
 )
 EDGE_UPSTREAM_UNAVAILABLE = ErrorSpec(
     code="EDGE_UPSTREAM_UNAVAILABLE",
@@ -75,6 +119,10 @@ EDGE_UPSTREAM_TIMEOUT = ErrorSpec(
 )
 
 EDGE_REPLIES = (
+    EDGE_REQUEST_MALFORMED,
+    EDGE_REQUEST_TOO_SLOW,
+    EDGE_BODY_TOO_LARGE,
+    EDGE_UPSTREAM_BROKEN,
     EDGE_TOKEN_REFUSED,
     EDGE_TOKEN_MISDIRECTED,
     EDGE_NO_ROUTE,
@@ -88,22 +136,35 @@ EDGE_REPLIES = (
 
 def local_replies() -> Resource:
     """Rewrite Envoy's own plain-text answers as errors with code, remedy and request id."""
-    return {"mappers": [_mapper(spec) for spec in EDGE_REPLIES]}
+    upgrade = _mapper(
+        EDGE_UPGRADE_REFUSED,
+        {"and_filter": {"filters": [_status(EDGE_UPGRADE_REFUSED), _ASKS_FOR_AN_UPGRADE]}},
+    )
+    return {"mappers": [upgrade, *(_mapper(spec, _status(spec)) for spec in EDGE_REPLIES)]}
 
 
-def _mapper(spec: ErrorSpec) -> Json:
+_ASKS_FOR_AN_UPGRADE: Resource = {
+    "header_filter": {"header": {"name": "upgrade", "present_match": True}}
+}
+
+
+def _status(spec: ErrorSpec) -> Resource:
     return {
-        "filter": {
-            "status_code_filter": {
-                "comparison": {
-                    "op": "EQ",
-                    "value": {
-                        "default_value": spec.http_status,
-                        "runtime_key": f"edge.local_reply.{spec.http_status}",
-                    },
-                }
+        "status_code_filter": {
+            "comparison": {
+                "op": "EQ",
+                "value": {
+                    "default_value": spec.http_status,
+                    "runtime_key": f"edge.local_reply.{spec.http_status}",
+                },
             }
-        },
+        }
+    }
+
+
+def _mapper(spec: ErrorSpec, when: Resource) -> Json:
+    return {
+        "filter": when,
         "body_format_override": {
             "json_format": {
                 "error": {

@@ -10,8 +10,10 @@ from aitrading.server.api_gateway.edge.json_types import (
     type_url,
     typed,
 )
-from aitrading.server.api_gateway.edge.observation import observation
+from aitrading.server.api_gateway.edge.observation import TOKEN_METADATA, observation
 from aitrading.server.api_gateway.edge.routes import (
+    BODY_FILTER,
+    CORS_FILTER,
     LINK_ROUTES,
     PUBLIC_ROUTES,
     RATE_LIMIT_FILTER,
@@ -40,14 +42,14 @@ def listener(config: EdgeConfig) -> Resource:
         "config.listener.v3.Listener",
         name=LISTENER,
         address={"socket_address": {"address": config.address, "port_value": config.port}},
-        per_connection_buffer_limit_bytes=config.connection_buffer_bytes,
+        per_connection_buffer_limit_bytes=config.limits.connection_buffer_bytes,
         listener_filters=[
             extension(
                 "envoy.filters.listener.tls_inspector",
                 "extensions.filters.listener.tls_inspector.v3.TlsInspector",
             )
         ],
-        listener_filters_timeout="5s",
+        listener_filters_timeout=f"{config.limits.first_bytes_s}s",
         filter_chains=[_link_chain(config)],
         default_filter_chain=_public_chain(config),
     )
@@ -62,6 +64,7 @@ def token_filter(config: EdgeConfig) -> Resource:
         "forward": True,
         "clock_skew_seconds": token.clock_skew_s,
         "require_expiration": True,
+        "payload_in_metadata": TOKEN_METADATA,
         "from_headers": [
             {"name": "Authorization", "value_prefix": "Bearer "},
             {"name": "Authorization", "value_prefix": "DPoP "},
@@ -127,15 +130,16 @@ def _link_chain(config: EdgeConfig) -> Resource:
             require_client_certificate=True,
             validation=device,
         ),
-        "transport_socket_connect_timeout": "10s",
+        "transport_socket_connect_timeout": f"{config.limits.handshake_s}s",
         "filters": [
+            _connection_cap(LINK_ROUTES, config.limits.max_link_connections),
             _http(
                 config,
                 LINK_ROUTES,
                 [],
                 forward_client_cert_details="SANITIZE_SET",
                 set_current_client_cert_details={"uri": True},
-            )
+            ),
         ],
     }
 
@@ -153,14 +157,37 @@ def _public_chain(config: EdgeConfig) -> Resource:
         "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         stat_prefix="edge",
     )
+    cors = extension(CORS_FILTER, "extensions.filters.http.cors.v3.Cors")
+    body = extension(
+        BODY_FILTER,
+        "extensions.filters.http.buffer.v3.Buffer",
+        max_request_bytes=config.limits.connection_buffer_bytes,
+    )
     return {
         "name": PUBLIC_ROUTES,
         "transport_socket": _tls(config, alpn=["h2", "http/1.1"]),
-        "transport_socket_connect_timeout": "10s",
+        "transport_socket_connect_timeout": f"{config.limits.handshake_s}s",
         "filters": [
-            _http(config, PUBLIC_ROUTES, [limit, token], forward_client_cert_details="SANITIZE")
+            _connection_cap(PUBLIC_ROUTES, config.limits.max_public_connections),
+            _http(
+                config,
+                PUBLIC_ROUTES,
+                [cors, limit, token, body],
+                forward_client_cert_details="SANITIZE",
+                request_timeout=f"{config.limits.body_s}s",
+            ),
         ],
     }
+
+
+def _connection_cap(chain: str, connections: int) -> Resource:
+    """Counts from the first byte, so connections that never finish their handshake count too."""
+    return extension(
+        "envoy.filters.network.connection_limit",
+        "extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        stat_prefix=chain,
+        max_connections=connections,
+    )
 
 
 def _tls(
@@ -214,6 +241,7 @@ def _http(config: EdgeConfig, routes: str, filters: list[Json], **client_cert: J
 
 def _strictness(config: EdgeConfig) -> Resource:
     """Nothing ambiguous passes: one meaning per path, no inner headers from outside."""
+    limits = config.limits
     return {
         "use_remote_address": True,
         "skip_xff_append": False,
@@ -221,16 +249,16 @@ def _strictness(config: EdgeConfig) -> Resource:
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        "max_request_headers_kb": config.max_header_kib,
-        "request_headers_timeout": "10s",
-        "stream_idle_timeout": "75s",
+        "max_request_headers_kb": limits.max_header_kib,
+        "request_headers_timeout": f"{limits.headers_s}s",
+        "stream_idle_timeout": f"{limits.silent_request_s}s",
         "common_http_protocol_options": {
-            "idle_timeout": "300s",
-            "max_headers_count": 100,
+            "idle_timeout": f"{limits.idle_connection_s}s",
+            "max_headers_count": limits.max_headers,
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
         "http2_protocol_options": {
-            "max_concurrent_streams": 100,
+            "max_concurrent_streams": limits.max_streams_per_connection,
             "initial_stream_window_size": 65_536,
             "initial_connection_window_size": 1_048_576,
         },

@@ -14,11 +14,15 @@ from aitrading.server.api_gateway.edge.json_types import Json, Resource, always,
 PUBLIC_ROUTES = "public"
 LINK_ROUTES = "link"
 RATE_LIMIT_FILTER = "envoy.filters.http.local_ratelimit"
+CORS_FILTER = "envoy.filters.http.cors"
+BODY_FILTER = "envoy.filters.http.buffer"
 LINK_PATH = "/link"
 
 _ROUTE_CONFIGURATION = "config.route.v3.RouteConfiguration"
 _RATE_LIMIT = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
-_TRACKED_ADDRESSES = 10_000
+_FILLS_PER_MINUTE = 1_200
+_UNLIMITED = RateLimit(burst=1 << 30, per_minute=1_200 << 20)
+"""Together all addresses may do anything: whose bucket it were, one flood would close for all."""
 _STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
 _RESPONSE_HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -63,13 +67,16 @@ def _link(config: EdgeConfig) -> Resource:
 def _table(name: str, config: EdgeConfig, hosts: tuple[str, ...], routes: list[Json]) -> Resource:
     public = tuple(host for host in hosts if host in config.public_hosts)
     others = tuple(host for host in hosts if host not in public)
+    guards: Resource = {CORS_FILTER: _cors(config), RATE_LIMIT_FILTER: _limit_of_all(config)}
+    limited: Resource = {"typed_per_filter_config": guards if name == PUBLIC_ROUTES else {}}
     virtual_hosts: list[Json] = [
-        {"name": f"{name}-loopback", "domains": others, "routes": routes},
+        {"name": f"{name}-loopback", "domains": others, "routes": routes, **limited},
         {
             "name": f"{name}-public",
             "domains": public,
             "routes": routes,
             "response_headers_to_add": [_header("strict-transport-security", _STRICT_TRANSPORT)],
+            **limited,
         },
     ]
     misdirected: Resource = {
@@ -108,9 +115,54 @@ def _route(route: Route, config: EdgeConfig) -> Json:
         action["idle_timeout"] = f"{config.silent_stream_s}s"
         action["upgrade_configs"] = [{"upgrade_type": "websocket"}]
     line: Resource = {"name": route.path, "match": path_match(route), "route": action}
+    guards: Resource = {BODY_FILTER: _body_limit(route)}
     if route.access is RouteAccess.GUESSED:
-        line["typed_per_filter_config"] = {RATE_LIMIT_FILTER: _auth_limit(config)}
+        guards[RATE_LIMIT_FILTER] = _auth_limit(config)
+    line["typed_per_filter_config"] = guards
     return line
+
+
+def _body_limit(route: Route) -> Resource:
+    """A body is taken in whole, so that a slow sender holds the edge's memory and no service."""
+    kind = "extensions.filters.http.buffer.v3.BufferPerRoute"
+    if route.timeout is TimeoutClass.STREAM:
+        return typed(kind, disabled=True)
+    return typed(kind, buffer={"max_request_bytes": route.body_limit_bytes})
+
+
+def _cors(config: EdgeConfig) -> Resource:
+    """Preflights are answered here; without a named origin every answer is a refusal."""
+    return typed(
+        "extensions.filters.http.cors.v3.CorsPolicy",
+        allow_origin_string_match=[{"exact": origin} for origin in config.cors_origins],
+        allow_methods="GET, POST, PUT, DELETE",
+        allow_headers="authorization, content-type, idempotency-key, traceparent",
+        expose_headers="x-request-id, traceparent, retry-after",
+        max_age="600",
+        allow_credentials=False,
+        forward_not_matching_preflights=False,
+        filter_enabled=always(),
+    )
+
+
+def _limit_of_all(config: EdgeConfig) -> Resource:
+    """Coarse and per address; what a person or organisation may do, services count exactly."""
+    return typed(
+        _RATE_LIMIT,
+        stat_prefix="all",
+        filter_enabled=always(),
+        filter_enforced=always(),
+        token_bucket=_bucket(_UNLIMITED),
+        max_dynamic_descriptors=config.limits.tracked_addresses,
+        rate_limits=[{"actions": [{"remote_address": {}}]}],
+        descriptors=[
+            {
+                "entries": [{"key": "remote_address"}],
+                "token_bucket": _bucket(config.limit_per_address),
+            }
+        ],
+        response_headers_to_add=[_header("retry-after", "1")],
+    )
 
 
 def _auth_limit(config: EdgeConfig) -> Resource:
@@ -120,7 +172,7 @@ def _auth_limit(config: EdgeConfig) -> Resource:
         filter_enabled=always(),
         filter_enforced=always(),
         token_bucket=_bucket(config.auth_limit_total),
-        max_dynamic_descriptors=_TRACKED_ADDRESSES,
+        max_dynamic_descriptors=config.limits.tracked_addresses,
         rate_limits=[{"actions": [{"remote_address": {}}]}],
         descriptors=[
             {
@@ -133,10 +185,12 @@ def _auth_limit(config: EdgeConfig) -> Resource:
 
 
 def _bucket(limit: RateLimit) -> Resource:
+    """Filled at most twenty times a second: Envoy takes no interval below 50 ms."""
+    fills = min(limit.per_minute, _FILLS_PER_MINUTE)
     return {
         "max_tokens": limit.burst,
-        "tokens_per_fill": 1,
-        "fill_interval": f"{60 / limit.per_minute:.3f}s",
+        "tokens_per_fill": max(1, limit.per_minute // fills),
+        "fill_interval": f"{60 / fills:.3f}s",
     }
 
 
