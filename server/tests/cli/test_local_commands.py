@@ -194,3 +194,15 @@ def test_a_quarantined_segment_is_listed_and_opened(run: Any, home: Path, tmp_pa
     assert nowhere.exit_code == 1
     assert "Traceback" not in nowhere.stderr
     assert "COPY_NOT_WRITTEN" in nowhere.stderr
+
+
+def test_the_roles_of_a_postgresql_elsewhere_are_printed_for_psql(run: Any, home: Path) -> None:
+    first, again = run("migrations", "roles"), run("migrations", "roles")
+    assert first.exit_code == 0
+    assert first.stdout == again.stdout, "passwords are made once"
+    assert "CREATE ROLE" in first.stdout
+    for role in ("migrator", "database", "identity", "trading"):
+        kept = home / "keys" / "passwords" / f"postgres-{role}"
+        assert f"\\set {role}_password {kept.read_text()}\n" in first.stdout
+        assert kept.stat().st_mode & 0o777 == 0o600
+    assert json.loads(run("migrations", "roles", "--json").stdout)["sql"] == first.stdout

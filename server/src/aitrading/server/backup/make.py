@@ -215,5 +215,5 @@ def _superuser(home: Home, kit: Kit) -> PostgresAccess:
     if bundle.clickhouse is not None and bundle.clickhouse.url is not None:
         raise BACKUP_ELSEWHERE.error(store="ClickHouse")
     folders = PostgresFolders(data_root=home.postgres, socket_folder=home.run / "pg")
-    passwords = PasswordStore(home.keys / "passwords", kit.randomness)
+    passwords = PasswordStore(home.passwords, kit.randomness)
     return PostgresEngine(folders, passwords).access(SUPERUSER)

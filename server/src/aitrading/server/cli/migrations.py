@@ -9,10 +9,13 @@ import click
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.cli.clickhouse_status import status_of_stopped
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json, show_table
+from aitrading.server.engines.passwords import PasswordStore
+from aitrading.server.engines.postgres import roles_sql
 from aitrading.server.kit.bundle import ServiceBundle, load_bundle
 from aitrading.server.kit.migrations import MigrationRunner, Rehearsed, load_migrations
 from aitrading.server.kit.migrations_api import POSTGRES, StoreMigration
@@ -27,6 +30,23 @@ _NOBODY_ANSWERS: Final = frozenset({"NOT_RUNNING", "PEER_UNREACHABLE"})
 @click.group()
 def migrations() -> None:
     """The schemas of PostgreSQL and ClickHouse: what is applied, what waits."""
+
+
+@migrations.command()
+@json_option
+@home_option
+def roles(*, as_json: bool, home: Path) -> None:
+    """Print what makes the platform's roles and database on a PostgreSQL of yours.
+
+    It is for psql as a superuser and contains the roles' passwords, which are kept in the home:
+    pipe it, and look at it on no shared screen. Repeating it changes nothing but the passwords.
+    """
+    store = PasswordStore(Home(home).passwords, SystemRandomness())
+    sql = roles_sql(lambda role: store.get(POSTGRES, role)).reveal()
+    if as_json:
+        show_json({"sql": sql})
+    else:
+        click.echo(sql, nl=False)
 
 
 @migrations.command()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -135,7 +136,7 @@ class PostgresEngine:
 
     async def settle(self) -> None:
         """Create the platform's roles and database; skipped when they are as written here."""
-        sql = self._roles_sql()
+        sql = roles_sql(self._password).reveal()
         wanted = _digest(sql)
         if self._settled() == wanted:
             return
@@ -276,11 +277,13 @@ class PostgresEngine:
         )
         return await run_to_end(launch, stdin=sql.encode(), timeout_s=PSQL_TIMEOUT_S)
 
-    def _roles_sql(self) -> str:
-        passwords = "".join(
-            f"\\set {role}_password {self._password(role).reveal()}\n" for role in LOGIN_ROLES
-        )
-        return passwords + _ROLES_SQL.read_text(encoding="utf-8")
+
+def roles_sql(password_of: Callable[[str], Secret[str]]) -> Secret[str]:
+    """For psql as a superuser: makes the platform's roles and its database, or sets them right."""
+    passwords = "".join(
+        f"\\set {role}_password {password_of(role).reveal()}\n" for role in LOGIN_ROLES
+    )
+    return Secret(passwords + _ROLES_SQL.read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:

@@ -107,7 +107,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     """Put engines and services together; raises for a dependency that cannot be met."""
     home = choices.home
     identities = Identities(home, choices.environment, births)
-    passwords = PasswordStore(home.keys / "passwords", kit.randomness)
+    passwords = PasswordStore(home.passwords, kit.randomness)
     guests = Guests(home.keys / "guests.json")
     stores = StorePlan(
         home, passwords, identities, choices.servers, choices.stores, guests=guests.rights

@@ -56,6 +56,8 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
         self.keys = self.root / "keys"
+        self.passwords = self.keys / "passwords"
+        """Those of the engines' users, one file each."""
         self.trust = self.root / "trust"
         self.postgres = self.root / "postgres"
         self.valkey = self.root / "valkey"

@@ -12,11 +12,11 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from aitrading.server.engines.postgres import LOGIN_ROLES
+from aitrading.core.kit.secret import Secret
+from aitrading.server.engines.postgres import roles_sql
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.testing.engines import ThrowawayAuthority, free_port
 
@@ -24,7 +24,6 @@ BIN: Final = Path("/usr/lib/postgresql/15/bin")
 PASSWORD: Final = "of-this-test-only"  # noqa: S105  # pragma: allowlist secret
 REACHABLE: Final = Path(os.sep, "tmp")
 """A tests' folder is closed to the user whom root runs the server as."""
-_ROLES: Final = "postgres_roles.sql"
 _HBA: Final = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 _START_TIMEOUT_S: Final = 30.0
 
@@ -142,14 +141,13 @@ def _run(command: Sequence[str], account: pwd.struct_passwd | None) -> None:
 
 def _settle(server: Postgres15, process: "subprocess.Popen[Any]", log: Path) -> None:
     """Wait until it answers, and give it the roles of the platform."""
-    roles = files("aitrading.server.engines").joinpath(_ROLES).read_text()
-    passwords = "".join(f"\\set {role}_password {PASSWORD}\n" for role in LOGIN_ROLES)
+    roles = roles_sql(lambda _role: Secret(PASSWORD)).reveal()
     end = time.monotonic() + _START_TIMEOUT_S
     said = ""
     while process.poll() is None and time.monotonic() < end:
         code, said = _psql(server, "SELECT 1")
         if code == 0:
-            code, said = _psql(server, passwords + roles)
+            code, said = _psql(server, roles)
             if code == 0:
                 return
             break

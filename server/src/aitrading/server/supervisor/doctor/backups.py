@@ -13,7 +13,10 @@ from aitrading.server.supervisor.home import Home
 CHECK: Final = "backup"
 STALE_AFTER_S: Final = 7 * 86_400
 _HOUR_S: Final = 3_600
-_MAKE: Final = "Make one: `aitrading backup FOLDER`; `backup.every_h` makes them by the clock."
+_MAKE: Final = (
+    "Make one: `aitrading backup FOLDER`; `backup.every_h` makes them by the clock. Servers of your "
+    "own are backed up with their own tools: see the runbook on backup and restore."
+)
 _VERIFY: Final = "Examine it: `aitrading backup verify FILE`."
 
 
