@@ -63,7 +63,7 @@ def part(
         id=span,
         parent=parent,
         kind=kind,
-        name="GET /x",
+        name="GET gateway" if kind is SpanKind.EDGE else "GET /x",
         began_ns=began_ns,
         took_ns=took_ms * 1_000_000,
         outcome=outcome,
@@ -79,7 +79,7 @@ def part(
     )
     return TracePart(
         trace_id=trace_id,
-        service="api-gateway",
+        service="edge" if kind is SpanKind.EDGE else "gateway",
         spans=(whole, step),
         tenant=str(owner) if owner else None,
     )
@@ -233,6 +233,8 @@ async def test_what_comes_late_is_added_and_twice_is_once(
         desk.collector.take(request)
         desk.collector.take(part(trace_id, span=edge, kind=SpanKind.EDGE))
         await desk.collector.round()
+        (summary,) = (await desk.book.page(owner, 10)).items
+        assert (summary.name, summary.code, summary.service) == ("GET /x", "SOME_CODE", "gateway")
         later = await desk.book.one(owner, trace_id)
         assert (later.complete, len(later.spans)) == (True, len(first.spans) + 2)
 

@@ -62,6 +62,9 @@ class Backend:
         self.known: list[dict[str, Any]] = []
         self.audited: list[dict[str, Any]] = []
         self.auditable = True
+        self.traces: list[dict[str, Any]] = []
+        self.trace: dict[str, Any] = {}
+        self.traced = True
         self.connected: list[dict[str, Any]] | None = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -87,7 +90,8 @@ class Backend:
         self.limits = dict(LIMITS)
         self.known, self.connected = [], []
         self.audited = []
-        self.auditable = True
+        self.auditable = self.traced = True
+        self.traces, self.trace = [], {}
         self.token_is_old = False
         self.logouts = 0
 
@@ -105,6 +109,8 @@ class Backend:
                 Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/security-events", self._security),
+                Route("/api/v1/traces", self._traces),
+                Route("/api/v1/traces/{trace}", self._trace),
                 Route("/api/v1/auth/login", self._login, methods=["POST"]),
                 Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
                 Route("/api/v1/auth/logout", self._logout, methods=["POST"]),
@@ -135,6 +141,16 @@ class Backend:
         size = int(request.query_params["limit"])
         following = rest[size - 1]["id"] if len(rest) > size else None
         return _json({"items": rest[:size], "next_cursor": following})
+
+    async def _traces(self, request: Request) -> Response:
+        if not self.traced:
+            return _json(NO_ANSWER, 503)
+        at, size = (int(request.query_params.get(name, 0)) for name in ("cursor", "limit"))
+        following = str(at + size) if len(self.traces) > at + size else None
+        return _json({"items": self.traces[at : at + size], "next_cursor": following})
+
+    async def _trace(self, _: Request) -> Response:
+        return _json(self.trace)
 
     async def _no_ticks(self, _: Request) -> Response:
         return _json({"ticks": [], "next": None})

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aitrading.core.infrastructure.tracing import Outcome, TracePart, assemble
 from aitrading.core.kit.clock import Clock, datetime_of_ns, now_utc
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.traces.edge_log import EDGE
 from aitrading.server.database_service.traces.errors import TRACE_NOT_KEPT
 from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.database_service.traces.shapes import (
@@ -114,23 +115,52 @@ def _details(trace_id: str, rows: list[Row]) -> TraceDetails:
     return details(trace_id, assemble(parts_of(trace_id, rows)))
 
 
-def _summaries(parts: Sequence[TracePart]) -> dict[str, tuple[Any, ...]]:
-    """One row for each trace, folded over its parts: a statement may touch a row once."""
-    found: dict[str, tuple[Any, ...]] = {}
-    for part in sorted(parts, key=lambda each: (each.trace_id, each.root.began_ns)):
-        root, known = part.root, found.get(part.trace_id)
-        ended_at = datetime_of_ns(root.began_ns + root.took_ns)
-        row = (
-            part.trace_id, datetime_of_ns(root.began_ns), ended_at, root.outcome.rank, root.code,
-            root.name, part.service,
-        )  # fmt: skip
-        if known is not None:
-            worse = row if row[3] > known[3] else known
-            row = (
-                part.trace_id, known[1], max(known[2], ended_at), worse[3],
-                worse[4] or known[4] or row[4], known[5], known[6],
-            )  # fmt: skip
-        found[part.trace_id] = row
+class _Kept(NamedTuple):
+    """One row of `keep`."""
+
+    trace_id: str
+    began_at: datetime
+    ended_at: datetime
+    rank: int
+    code: str | None
+    name: str
+    service: str
+
+    def named_by(self) -> tuple[bool, datetime]:
+        """The lowest gives the trace its name."""
+        return self.service == EDGE, self.began_at
+
+    def explained_by(self) -> tuple[bool, bool, int]:
+        """The lowest tells why it ended so."""
+        code = self.code or ""
+        return not code, code.startswith("HTTP"), -self.rank
+
+
+def _summaries(parts: Sequence[TracePart]) -> dict[str, _Kept]:
+    """One row for each trace, folded as the statement folds: it may touch a row once only."""
+    found: dict[str, _Kept] = {}
+    for part in parts:
+        root = part.root
+        one = _Kept(
+            trace_id=part.trace_id,
+            began_at=datetime_of_ns(root.began_ns),
+            ended_at=datetime_of_ns(root.began_ns + root.took_ns),
+            rank=root.outcome.rank,
+            code=root.code,
+            name=root.name,
+            service=part.service,
+        )
+        both = (found.get(part.trace_id, one), one)
+        named = min(both, key=_Kept.named_by)
+        found[part.trace_id] = _Kept(
+            trace_id=part.trace_id,
+            began_at=min(each.began_at for each in both),
+            ended_at=max(each.ended_at for each in both),
+            rank=max(each.rank for each in both),
+            code=min(both, key=_Kept.explained_by).code,
+            name=named.name,
+            service=named.service,
+        )
     return found
 
 

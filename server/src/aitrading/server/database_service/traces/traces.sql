@@ -1,11 +1,19 @@
+-- A trace is called by what a service was asked for, and says why as the service does: the edge
+-- knows neither. Of several services the one that began first counts.
+
 -- name: keep
 INSERT INTO traces.traces AS t (trace_id, began_at, ended_at, rank, code, name, service)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::smallint[], $5::text[],
                      $6::text[], $7::text[])
     ON CONFLICT (tenant_id, trace_id) DO UPDATE SET
-       name = CASE WHEN excluded.began_at < t.began_at THEN excluded.name ELSE t.name END,
-       service = CASE WHEN excluded.began_at < t.began_at THEN excluded.service ELSE t.service END,
-       code = CASE WHEN excluded.rank > t.rank THEN excluded.code ELSE coalesce(t.code, excluded.code) END,
+       name = CASE WHEN (excluded.service = 'edge', excluded.began_at) < (t.service = 'edge', t.began_at)
+                   THEN excluded.name ELSE t.name END,
+       service = CASE WHEN (excluded.service = 'edge', excluded.began_at)
+                           < (t.service = 'edge', t.began_at)
+                      THEN excluded.service ELSE t.service END,
+       code = CASE WHEN (excluded.code IS NULL, excluded.code LIKE 'HTTP%', -excluded.rank)
+                        < (t.code IS NULL, t.code LIKE 'HTTP%', -t.rank)
+                   THEN excluded.code ELSE t.code END,
        began_at = least(t.began_at, excluded.began_at),
        ended_at = greatest(t.ended_at, excluded.ended_at),
        rank = greatest(t.rank, excluded.rank)

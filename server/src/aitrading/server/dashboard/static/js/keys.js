@@ -14,6 +14,7 @@ export function bindKeys(actions) {
     "[": () => actions.span(-1),
     "]": () => actions.span(1),
     f: () => actions.fit(),
+    r: () => actions.requests(),
     t: () => window.toggleTheme(),
     d: () => location.assign("/docs"),
     "?": () => help.showModal(),
@@ -32,8 +33,8 @@ export function bindKeys(actions) {
     event.preventDefault();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
-    if (event.target instanceof HTMLInputElement) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (document.querySelector("dialog[open]") || event.target instanceof HTMLInputElement) return;
     const action = keys[event.key];
     if (!action) return;
     event.preventDefault();

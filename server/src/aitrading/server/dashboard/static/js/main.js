@@ -14,6 +14,7 @@ import { SecurityEvents } from "./security.js";
 import { keepAlive, logout, refresh } from "./session.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
+import { Traces } from "./traces.js";
 
 const LEVELS = { LIVE: "good", DELAYED: "warn", STALE: "warn", CLOSED: "info", UNKNOWN: "bad", DEAD: "bad" };
 const LIMITS_PERIOD_MS = 60_000;
@@ -108,7 +109,9 @@ async function leave() {
   }
 }
 
+const traces = new Traces();
 bindKeys({
+  requests: () => traces.open(),
   move: (step) => quotes.move(step),
   filter: (text) => quotes.filter(text),
   span: (direction) => chart.step(direction),
@@ -120,6 +123,7 @@ keepAlive(() => stream.renew());
 platform.start();
 new SecurityEvents().start();
 new Connections().start();
+traces.start();
 stream.open();
 ask("/api/v1/quotes");
 log("page", `opened at ${clock(nowMs())} UTC`);
