@@ -20,6 +20,7 @@ from aitrading.server.api_gateway.connections.directory import ConnectionDirecto
 from aitrading.server.api_gateway.connections.endpoints import ConnectionEndpoints
 from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, RegisteredEdge
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
+from aitrading.server.api_gateway.edge.refused import LOG_FILE, RefusedAtEdge
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
 from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
@@ -30,6 +31,7 @@ from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoin
 from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
@@ -47,6 +49,7 @@ from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.log_tail import LogTail
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
@@ -82,6 +85,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_connection_endpoints)
     manager.provide(_tenant_endpoints)
     manager.provide(_edge)
+    manager.provide(_refused_at_edge)
     manager.provide(_platform_health)
     manager.provide(HealthEndpoints)
 
@@ -208,6 +212,20 @@ def _edge(
     )
 
 
+def _refused_at_edge(
+    bundle: ServiceBundle,
+    pool: PostgresPool,
+    audit: AuditTrail,
+    clock: Clock,
+    randomness: Randomness,
+    errors: ErrorHandler,
+) -> RefusedAtEdge:
+    """With a fold of its own: a flood at the edge leaves the shares of refused logins alone."""
+    refusals = Refusals(pool, audit=audit, clock=clock, randomness=randomness)
+    tail = LogTail(bundle.home / "logs" / LOG_FILE)
+    return RefusedAtEdge(tail, refusals.note, clock=clock, on_error=errors.classify)
+
+
 async def _platform_health(
     bundle: ServiceBundle,
     settings: GatewaySettings,
@@ -239,7 +257,14 @@ SPEC: Final = ServiceSpec(
     depends_on=("postgres", "nats", "database-service"),
     sections=(GatewaySettings,),
     providers=providers,
-    components=(PostgresPool, Revocations, Housekeeping, EdgeKeeper, PlatformHealth),
+    components=(
+        PostgresPool,
+        Revocations,
+        Housekeeping,
+        EdgeKeeper,
+        RefusedAtEdge,
+        PlatformHealth,
+    ),
     endpoints=(
         LoginEndpoints,
         FactorEndpoints,

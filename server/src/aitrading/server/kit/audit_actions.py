@@ -26,6 +26,12 @@ class AuditAction(StrEnum):
         True,
         "A used refresh token came again; the session was ended for both.",
     )
+    EDGE_TOKEN_REFUSED = (
+        "edge.token.refused",
+        True,
+        "A request came with a token that this installation did not make.",
+    )
+    EDGE_LIMITED = "edge.limit.refused", True, "An address sent more than the edge takes."
     SESSION_OPENED = "identity.session.opened", True, "A person logged in."
     SESSION_ENDED = "identity.session.ended", True, "A person logged out."
     LOGIN_LINK_CREATED = "identity.login_link.created", True, "A one-time login link was made."
