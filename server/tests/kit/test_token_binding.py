@@ -20,6 +20,7 @@ from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, scope
+from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.used_proofs import SharedCache
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import socket_folder
@@ -41,6 +42,10 @@ class Desk:
     @endpoint("POST", "/api/v1/trade", access=scope(Scope.TRADE))
     async def trade(self, call: Call) -> None:
         """Needs a trader."""
+
+    @endpoint("DELETE", "/api/v1/trade", access=scope(Scope.TRADE), limit=LimitKind.EXEMPT)
+    async def cancel(self, call: Call) -> None:
+        """Reduces."""
 
     @endpoint("POST", "/api/v1/kill", access=scope(Scope.KILL))
     async def kill(self, call: Call) -> None:
@@ -176,7 +181,12 @@ async def test_without_the_cache_trading_is_refused_and_says_so_and_the_rest_goe
         answer = await server.edge("POST", "/api/v1/trade", headers=trade)
         assert (answer.status, answer.code) == (503, "PROOF_UNCHECKED")
         assert answer.json["error"]["category"] == "retryable"
-        for method, path in (("GET", "/api/v1/read"), ("POST", "/api/v1/kill")):
+        going_on = (
+            ("GET", "/api/v1/read"),
+            ("POST", "/api/v1/kill"),
+            ("DELETE", "/api/v1/trade"),
+        )
+        for method, path in going_on:
             assert await status(server, method, path, proven(token, method, path)) == 204
         unbound = {"authorization": f"Bearer {token_of(server, None)}"}
         assert await status(server, "POST", "/api/v1/trade", unbound) == 204

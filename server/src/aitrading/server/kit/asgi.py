@@ -41,7 +41,7 @@ from aitrading.server.kit.http_errors import (
     REQUEST_INVALID,
     error_json,
 )
-from aitrading.server.kit.rate_limits import RateLimits
+from aitrading.server.kit.rate_limits import LimitKind, RateLimits
 from aitrading.server.kit.step_up import require_recent
 from aitrading.server.kit.step_up_settings import StepUpSettings
 
@@ -153,7 +153,8 @@ class _EndpointApp:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request.headers, required=False)
             return Caller()
-        person = await authenticator.person(head_of(request), access.scope)
+        reduces = self._endpoint.limit is LimitKind.EXEMPT
+        person = await authenticator.person(head_of(request), access.scope, reduces=reduces)
         if access.step_up:
             require_recent(person, self._parts.step_up(), self._parts.clock.now_ns())
         return Caller(person=person)

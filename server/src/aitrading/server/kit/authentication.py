@@ -84,8 +84,12 @@ class Authenticator:
         self._clock = clock
         self._revocations = revocations
 
-    async def person(self, head: RequestHead, scope: Scope | None = None) -> VerifiedToken:
+    async def person(
+        self, head: RequestHead, scope: Scope | None = None, *, reduces: bool = False
+    ) -> VerifiedToken:
         """Verify the person behind a request, and that they have the scope.
+
+        What `reduces` a position or stops trading waits for no certainty about its proof.
 
         Raises `TOKEN_MISSING`, `TOKEN_REFUSED`, `ORIGIN_REFUSED`, `SCOPE_MISSING` or, where
         certainty is needed and cannot be had, `PROOF_UNCHECKED`.
@@ -93,7 +97,7 @@ class Authenticator:
         found = self.identify(head)
         if scope is not None:
             found.token.require(scope)
-        await self.spend(found, scope)
+        await self.spend(found, None if reduces else scope)
         return found.token
 
     def identify(self, head: RequestHead) -> Identified:
