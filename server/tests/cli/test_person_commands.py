@@ -156,3 +156,76 @@ def test_a_server_that_is_not_there_is_exit_code_3(run: Any, api: Any) -> None:
     result = run(*LOGIN, "https://localhost:9")
     assert result.exit_code == 3
     assert "CLI_SERVER_UNREACHABLE" in result.stderr
+
+
+STEP_UP = {
+    "error": {
+        "code": "STEP_UP_NEEDED",
+        "message": "This needs a proof.",
+        "category": "denied",
+        "fields": {"max_age_s": 300},
+        "remedy": "Prove it.",
+    }
+}
+FACTORS = "/api/v1/auth/factors"
+
+
+def test_a_login_with_a_second_factor_asks_for_its_code(
+    run: Any, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.answers = {
+        "POST /api/v1/auth/login": (202, {"second_factor": {"challenge": "c", "lifetime_s": 300}}),
+        "POST /api/v1/auth/second": (200, {"access_token": "a", "refresh_token": "r"}),
+    }
+    assert run(*LOGIN, api.url, stdin="123456\n").exit_code == 0
+    assert api.seen[-1][3] == {"challenge": "c", "code": "123456", "deliver": "token"}
+    monkeypatch.setenv("AITRADING_CODE", "654321")
+    assert run(*LOGIN, api.url).exit_code == 0
+    assert api.seen[-1][3]["code"] == "654321"
+
+
+@pytest.mark.parametrize(("kind", "typed"), [("code", "123456"), ("password", "a secret")])
+def test_what_needs_a_fresh_proof_is_asked_for_and_repeated(
+    run: Any, api: Any, monkeypatch: pytest.MonkeyPatch, kind: str, typed: str
+) -> None:
+    monkeypatch.delenv("AITRADING_PASSWORD", raising=False)
+    api.answers = {"POST /api/v1/auth/login": (200, {"access_token": "old", "refresh_token": "r"})}
+    run(*LOGIN, api.url)
+    api.answers = {
+        f"POST {FACTORS}/recovery-codes": (403, STEP_UP),
+        f"GET {FACTORS}": (200, {"step_up_with": kind}),
+        "POST /api/v1/auth/step-up": (204, None),
+        "POST /api/v1/auth/refresh": (200, {"access_token": "new", "refresh_token": "r2"}),
+    }
+    refused = run("factors", "recovery-codes", stdin=f"{typed}\n")
+    assert refused.exit_code == 1
+    asked = [(method, path, body) for method, path, _, body in api.seen[1:]]
+    assert asked == [
+        ("POST", f"{FACTORS}/recovery-codes", {}),
+        ("GET", FACTORS, None),
+        ("POST", "/api/v1/auth/step-up", {kind: typed}),
+        ("POST", "/api/v1/auth/refresh", {"refresh_token": "r"}),
+        ("POST", f"{FACTORS}/recovery-codes", {}),
+    ]
+    assert api.seen[-1][2]["authorization"].endswith(" new")
+
+
+def test_an_app_is_set_up_at_the_keyboard(run: Any, api: Any) -> None:
+    api.answers = {"POST /api/v1/auth/login": (200, {"access_token": "a", "refresh_token": "r"})}
+    run(*LOGIN, api.url)
+    api.answers = {
+        f"POST {FACTORS}/totp": (
+            200,
+            {"secret": "ABC234", "uri": "otpauth://totp/x?secret=ABC234"},
+        ),
+        f"POST {FACTORS}/totp/confirm": (200, {"recovery_codes": ["AAAA-BBBB"]}),
+        f"GET {FACTORS}": (200, {"recovery_codes_left": 9, "step_up_with": "code"}),
+        f"DELETE {FACTORS}/totp": (204, None),
+    }
+    made = run("factors", "setup", stdin="123456\n")
+    assert made.stdout == "AAAA-BBBB\n", made.stderr
+    assert "ABC234" in made.stderr
+    assert "▀" in made.stderr or "█" in made.stderr
+    assert api.seen[-1][3] == {"code": "123456"}
+    assert "recovery codes left: 9" in run("factors", "show").stdout
+    assert run("factors", "remove").exit_code == 0

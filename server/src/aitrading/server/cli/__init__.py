@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "doctor": ("doctor:doctor", "Find what keeps the platform from working."),
     "down": ("down:down", "Stop the platform."),
     "errors": ("error_codes:errors", "What an error code means and what to do."),
+    "factors": ("factors:factors", "Your second factors: set up, look at, remove."),
     "feed": ("feed:feed", "Quotes and the state of each feed."),
     "keys": ("keys:keys", "Master keys of personal data: list, rotate."),
     "kill": ("trading:kill", "Engage the kill switch of an organisation."),

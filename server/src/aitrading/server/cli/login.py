@@ -1,8 +1,6 @@
 """`aitrading login`, `logout`, `token`: be somebody."""
 
-import os
 from pathlib import Path
-from typing import Final
 
 import click
 import msgspec
@@ -12,12 +10,10 @@ from aitrading.server.cli.errors import CA_NOT_MADE
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json
-from aitrading.server.cli.session import AUTH, SessionFile, Tokens
+from aitrading.server.cli.proof import AUTH, ask_for_code
+from aitrading.server.cli.session import SessionFile, Tokens
 from aitrading.server.cli.web import Web
 from aitrading.server.supervisor.home import Home
-
-CODE_VARIABLE: Final = "AITRADING_CODE"
-"""The code of the second factor, where nobody is there to type it."""
 
 
 class FullToken(msgspec.Struct, kw_only=True):
@@ -56,8 +52,7 @@ class LoginAnswer(msgspec.Struct, kw_only=True):
 def second_step(web: Web, answer: LoginAnswer) -> Tokens:
     """Ask for the code of the app, or a recovery code, and finish the login."""
     challenge = answer.second_factor.challenge if answer.second_factor else ""
-    code = os.environ.get(CODE_VARIABLE) or click.prompt("Code of your app", err=True)
-    wanted = {"challenge": challenge, "code": code, "deliver": "token"}
+    wanted = {"challenge": challenge, "code": ask_for_code(), "deliver": "token"}
     return web.post(f"{AUTH}/second", wanted, Tokens)
 
 

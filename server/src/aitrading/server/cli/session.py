@@ -15,6 +15,7 @@ from aitrading.core.security.crypto import SigningKey
 from aitrading.server.cli.errors import LOGIN_NEEDED, SESSION_FILE_DAMAGED
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
+from aitrading.server.cli.proof import AUTH, prove_anew
 from aitrading.server.cli.web import Web
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
@@ -22,7 +23,6 @@ from aitrading.server.supervisor.state import PlatformState
 
 RENEW_BEFORE_END_S: Final = 60
 TOKEN_VARIABLE: Final = "AITRADING_TOKEN"  # noqa: S105 - the name of a variable
-AUTH: Final = "/api/v1/auth"
 BOUND: Final = "DPoP"
 
 
@@ -90,7 +90,17 @@ class SessionFile:
         if self._clock.now_ns() >= session.renew_at_ns:
             session = self._renewed(session)
         key = session.signing_key()
-        return Web(session.server, Path(session.ca), session.access_token, key=key)
+        web = Web(session.server, Path(session.ca), session.access_token, key=key)
+        web.prove = self._proved
+        return web
+
+    def _proved(self, web: Web) -> str:
+        """A token of the same session with a fresh proof of the person."""
+        prove_anew(web)
+        session = self._load()
+        if session is None:
+            raise LOGIN_NEEDED.error()
+        return self._renewed(session).access_token
 
     def _renewed(self, session: StoredSession) -> StoredSession:
         key = session.signing_key()

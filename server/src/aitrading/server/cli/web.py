@@ -3,6 +3,7 @@
 import http.client
 import json
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,7 @@ from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.possession import ProofMaker
 from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
 from aitrading.server.kit.peer_errors import TRACE_ID
+from aitrading.server.kit.step_up import STEP_UP_NEEDED
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 30.0
@@ -53,6 +55,8 @@ class Web:
         clock = SystemClock()
         self._ids = SystemIdFactory(clock, SystemRandomness())
         self._proofs = ProofMaker(key, clock=clock, ids=self._ids) if key else None
+        self.prove: Callable[[Web], str] | None = None
+        """Proves anew who the person is, and gives the token that tells so."""
 
     def get(self, path: str, answer: type[T], **query: str) -> T:
         """GET and decode; raises the server's own error."""
@@ -82,6 +86,24 @@ class Web:
         body: dict[str, Any] | None,
         answer: type[T],
         request_key: str = "",
+    ) -> T:
+        """Once more with a fresh proof of the person, where the server wants one."""
+        try:
+            return self._once(method, target, body, answer, request_key)
+        except AitradingError as exc:
+            prove, self.prove = self.prove, None
+            if exc.code != STEP_UP_NEEDED.code or prove is None:
+                raise
+        self._token = prove(self)
+        return self._once(method, target, body, answer, request_key)
+
+    def _once(
+        self,
+        method: str,
+        target: str,
+        body: dict[str, Any] | None,
+        answer: type[T],
+        request_key: str,
     ) -> T:
         place = urlsplit(self.url)
         try:

@@ -21,6 +21,10 @@ export async function post(path, body) {
   return request(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
 }
 
+export async function remove(path) {
+  return request(path, { method: "DELETE", headers: { "idempotency-key": crypto.randomUUID() } });
+}
+
 async function request(path, options) {
   let response;
   try {

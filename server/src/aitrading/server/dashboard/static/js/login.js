@@ -4,34 +4,61 @@ import { ApiError, post } from "./api.js";
 import { forget, mayExist } from "./known_session.js";
 
 const form = document.querySelector("#login");
-const problem = document.querySelector("#problem");
-const button = form.querySelector("button");
+const second = document.querySelector("#second");
+let challenge = null;
 
-function say(error) {
+function say(where, error) {
+  const problem = where.querySelector(".problem");
   problem.textContent = [error.message, error.remedy].filter(Boolean).join(" ");
   problem.hidden = false;
 }
 
-async function enter(path, body) {
+/** One step of the login: the terminal opens, or the second step is asked for. */
+async function enter(where, path, body) {
+  const button = where.querySelector("button");
   button.disabled = true;
-  problem.hidden = true;
+  where.querySelector(".problem").hidden = true;
   try {
-    await post(path, body);
-    location.replace("/");
+    const answer = await post(path, body);
+    if (!answer?.second_factor) {
+      location.replace("/");
+      return;
+    }
+    challenge = answer.second_factor.challenge;
+    show(second);
   } catch (error) {
-    say(error);
-    button.disabled = false;
+    say(where, error);
   }
+  button.disabled = false;
 }
+
+function show(step) {
+  form.hidden = step !== form;
+  second.hidden = step !== second;
+  step.querySelector("input:not([value])").focus();
+}
+
+second.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const code = second.elements.code.value.trim();
+  second.elements.code.value = "";
+  if (code) enter(second, second.getAttribute("action"), { challenge, code });
+});
+
+document.querySelector("#anew").addEventListener("click", () => {
+  challenge = null;
+  form.elements.password.value = "";
+  show(form);
+});
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const { tenant, username, password } = Object.fromEntries(new FormData(form));
   if (!tenant || !username || !password) {
-    say({ message: "Organisation, user and password are all needed." });
+    say(form, { message: "Organisation, user and password are all needed." });
     return;
   }
-  enter(form.getAttribute("action"), { tenant, username, password });
+  enter(form, form.getAttribute("action"), { tenant, username, password });
 });
 
 /** A session that only lacks a fresh token needs no login; without one, nothing is asked. */
@@ -50,7 +77,7 @@ function follow() {
   const code = new URLSearchParams(location.hash.slice(1)).get("link");
   if (code) {
     history.replaceState(null, "", location.pathname);
-    enter("/api/v1/auth/link", { code });
+    enter(form, "/api/v1/auth/link", { code });
   }
   return Boolean(code);
 }

@@ -1,5 +1,6 @@
 // The terminal: wires the stream and the platform's state to the panels.
 
+import { Account } from "./account.js";
 import { get } from "./api.js";
 import { ChartPanel } from "./chart.js";
 import { Connections } from "./connections.js";
@@ -122,6 +123,7 @@ setInterval(showLink, 500);
 keepAlive(() => stream.renew());
 platform.start();
 new SecurityEvents().start();
+new Account().start();
 new Connections().start();
 traces.start();
 stream.open();

@@ -1,0 +1,158 @@
+"""Second factors on the page and the command line, of a running platform in a real browser."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from harness.platform import BIN, Platform, clean_environment
+from harness.postgres import rows
+from playwright.sync_api import Page, expect, sync_playwright
+
+from aitrading.core.kit.secret import Secret
+from aitrading.server.api_gateway.identity.factors.totp import STEP_S, code_at
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(240)]
+CHROMIUM: Final = Path("/usr/bin/chromium")
+TENANT: Final = "twofold"
+
+
+@pytest.fixture(scope="module")
+def password(platform: Platform) -> str:
+    platform.cli_json("tenant", "create", TENANT)
+    made = platform.cli_json("user", "create", "owner", "--tenant", TENANT, "--role", "owner")
+    return str(made["password"])
+
+
+@pytest.fixture
+def page(platform: Platform) -> Iterator[Page]:
+    """A browser; any script error, or anything that the page's policy forbids, fails the test."""
+    with sync_playwright() as playwright:
+        bundled = Path(playwright.chromium.executable_path)
+        executable = next((path for path in (bundled, CHROMIUM) if path.exists()), None)
+        if executable is None:
+            pytest.skip("no Chromium: run `playwright install chromium`")
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
+        context = browser.new_context(ignore_https_errors=True, base_url=platform.url)
+        context.set_default_timeout(15_000)
+        page, problems = context.new_page(), []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console", lambda line: problems.append(line.text) if "Policy" in line.text else None
+        )
+        yield page
+        browser.close()
+        assert problems == []
+
+
+def code_of(secret: Secret[str], *, steps: int = 0) -> str:
+    """What the app shows; a later step stands for a moment later, within what is accepted."""
+    return code_at(secret, int(time.time()) // STEP_S + steps)  # noqa: TID251 - an app's own clock
+
+
+def log_in(page: Page, password: str) -> None:
+    page.goto("/login")
+    page.fill("#tenant", TENANT)
+    page.fill("#username", "owner")
+    page.fill("#password", password)
+    page.press("#password", "Enter")
+
+
+def in_database(platform: Platform, query: str, *arguments: object) -> list[Any]:
+    """In a thread of its own: the browser's driver holds this one's event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(rows, platform, query, *arguments).result()
+
+
+def make_proof_old(platform: Platform) -> None:
+    """As if an hour had passed since the person proved who they are."""
+    in_database(
+        platform,
+        "UPDATE identity.sessions s SET authenticated_at = authenticated_at - interval '1 hour'"
+        "  FROM identity.tenants t WHERE t.id = s.tenant_id AND t.name = $1",
+        TENANT,
+    )
+
+
+def as_person(platform: Platform, folder: Path, *arguments: str, **variables: str) -> Any:
+    """A command of somebody elsewhere, whose login lies in a folder of their own."""
+    given = {"XDG_CONFIG_HOME": str(folder), **variables}
+    return subprocess.run(
+        [str(BIN / "aitrading"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**clean_environment(), **given, "AITRADING_HOME": str(platform.home)},
+    )
+
+
+def set_up(page: Page, password: str) -> tuple[Secret[str], str]:
+    """An app, set up on the page of somebody whose proof is old; and a recovery code."""
+    page.click("#account-open")
+    expect(page.locator("#account-state")).to_contain_text("Your password alone logs in")
+    page.click("#account-set-up")
+    page.fill("#proof input", "not the password at all")
+    page.press("#proof input", "Enter")
+    expect(page.locator("#proof .problem")).to_contain_text("refused")
+    page.fill("#proof input", password)
+    page.press("#proof input", "Enter")
+    expect(page.locator("#account .qr path")).to_have_attribute("d", re.compile("^M4 4h7"))
+    secret = Secret(page.locator("#account-begun code").inner_text().replace(" ", ""))
+    page.fill("#account-code", code_of(secret, steps=-1))
+    page.press("#account-code", "Enter")
+    expect(page.locator("#account-codes li")).to_have_count(10)
+    recovery = page.locator("#account-codes li").first.inner_text()
+    expect(page.locator("#account-state")).to_contain_text("Recovery codes left: 10")
+    page.click("#account button:text('Close')")
+    assert page.locator("#account-codes li").count() == 0
+    return secret, recovery
+
+
+def test_an_app_is_set_up_asked_for_and_taken_away(
+    platform: Platform, page: Page, password: str, tmp_path: Path
+) -> None:
+    log_in(page, password)
+    page.wait_for_url("**/")
+    make_proof_old(platform)
+    page.evaluate("fetch('/api/v1/auth/refresh', {method: 'POST'})")
+    secret, recovery = set_up(page, password)
+
+    page.click("#logout")
+    page.wait_for_url("**/login")
+    log_in(page, password)
+    expect(page.locator("#second")).to_be_visible()
+    page.fill("#code", "000000")
+    page.press("#code", "Enter")
+    expect(page.locator("#second-problem")).to_contain_text("refused")
+    page.fill("#code", code_of(secret))
+    page.press("#code", "Enter")
+    page.wait_for_url("**/")
+
+    place = ("login", "--server", platform.url, "--tenant", TENANT, "--user", "owner")
+    typed = {"AITRADING_PASSWORD": password, "AITRADING_CODE": recovery}
+    login = as_person(platform, tmp_path, *place, **typed)
+    assert login.returncode == 0, login.stderr
+    shown = as_person(platform, tmp_path, "factors", "show")
+    assert "recovery codes left: 9" in shown.stdout, shown.stderr
+    assert "SECOND_FACTOR_REFUSED" in as_person(platform, tmp_path, *place, **typed).stderr
+
+    reset = platform.cli("user", "reset-factors", f"{TENANT}/owner")
+    assert reset.returncode == 0, reset.stderr
+    log_in(page, password)
+    page.wait_for_url("**/")
+    told = {row["action"] for row in in_database(platform, "SELECT action FROM audit.pending")}
+    assert {
+        "identity.factor.added",
+        "identity.factor.refused",
+        "identity.factor.reset",
+        "identity.recovery_code.used",
+        "identity.session.stepped_up",
+    } <= told
