@@ -4,7 +4,6 @@ import { get, post, remove } from "./api.js";
 import { careful } from "./step_up.js";
 
 const FACTORS = "/api/v1/auth/factors";
-const SVG = "http://www.w3.org/2000/svg";
 
 export class Account {
   #dialog = document.querySelector("#account");
@@ -48,7 +47,7 @@ export class Account {
   /** What was told once leaves the page with the dialog. */
   #forget() {
     this.#begun.hidden = true;
-    this.#begun.querySelector("svg").replaceChildren();
+    this.#begun.querySelector("path").setAttribute("d", "");
     this.#begun.querySelector("code").textContent = "";
     this.#codes.hidden = true;
     this.#codes.querySelector("ol").replaceChildren();
@@ -71,9 +70,7 @@ export class Account {
     if (!begun) return;
     const svg = this.#begun.querySelector("svg");
     svg.setAttribute("viewBox", `0 0 ${begun.qr.size} ${begun.qr.size}`);
-    const path = document.createElementNS(SVG, "path");
-    path.setAttribute("d", begun.qr.path);
-    svg.replaceChildren(path);
+    svg.querySelector("path").setAttribute("d", begun.qr.path);
     this.#begun.querySelector("code").textContent = begun.secret.match(/.{1,4}/g).join(" ");
     this.#begun.hidden = false;
     this.#begun.elements.code.focus();
