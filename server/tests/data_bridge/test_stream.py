@@ -15,7 +15,7 @@ from aitrading.core.security.claims import Scope
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.fanout import FanOut
-from aitrading.server.kit.ended_sessions import EndedSessions
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
 from aitrading.server.testing.probe_person import (
@@ -187,7 +187,7 @@ async def test_a_logout_ends_an_open_stream(world: ServiceWorld, identity: Devic
         bridge.devices.add(identity)
         bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
         listener = await Listener().open(bridge, **bearer)
-        ended = await bridge.container.get(EndedSessions)
+        ended = await bridge.container.get(RevokedTokens)
         ended.add([SESSION])
         await eventually(listener.ended.is_set)
         assert listener.close_code == 4401

@@ -31,10 +31,10 @@ from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import Cache
-from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
 
@@ -122,7 +122,7 @@ async def desk_of(postgres: PostgresServer, folder: Path) -> AsyncIterator[Desk]
             cache = Cache("database", InProcessCache(clock), clock, server.ids)
             job = LogLifecycle(pool, book, bundle, cache, clock, server.errors)
             owners = (LogPolicyEndpoints(book, Operators(pool)), HostLogEndpoints(book, job))
-            async with serving(server, owners, EndedSessions(clock)):
+            async with serving(server, owners, RevokedTokens(clock)):
                 yield Desk(server, job, postgres, folder / "logs", cache)
     finally:
         await pool.stop()

@@ -122,6 +122,8 @@ class Desk:
 class Ended(RevocationView):
     """Sessions ended by the test."""
 
+    is_certain = True
+
     def __init__(self) -> None:
         self.sessions: set[UUID] = set()
 

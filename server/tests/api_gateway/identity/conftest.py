@@ -29,10 +29,10 @@ from aitrading.server.engines.postgres import DATABASE
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import PostgresAccess
-from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.personal_data.file_keys import FileKeyFolder
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.masters import MasterFolder
@@ -58,7 +58,7 @@ class Gateway:
     postgres: PostgresServer
     bus: MemoryBus
     broker: MemoryBroker
-    ended: EndedSessions
+    ended: RevokedTokens
     revoked: list[tuple[TenantId | None, UUID]]
     keys: FieldKeys
     masters: MasterFolder
@@ -157,7 +157,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
         try:
             with socket_folder() as home:
                 server = InProcessServer(Path(home), "api-gateway", clock)
-                broker, ended = MemoryBroker(), EndedSessions(clock)
+                broker, ended = MemoryBroker(), RevokedTokens(clock)
                 bus = MemoryBus(broker, clock=clock, ids=server.ids, errors=server.errors)
                 await bus.start()
                 await bus.subscribe(DeviceRevoked, note)

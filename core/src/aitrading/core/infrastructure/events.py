@@ -208,15 +208,27 @@ class DeviceRevoked(Event, frozen=True, kw_only=True):
     revoked_ns: int
 
 
-class SessionsEnded(Event, frozen=True, kw_only=True):
-    """Sessions of people ended before their last access tokens do: those are refused from now on.
+class RaisedEpoch(msgspec.Struct, frozen=True, kw_only=True):
+    """All tokens of a person or an organisation from before this epoch are refused."""
 
-    Repeated while such a token could live, so that a process that starts or was cut off learns it.
+    id: UUID
+    epoch: int
+
+
+class TokensRevoked(Event, frozen=True, kw_only=True):
+    """Access tokens are refused before they end; told at once, and once a second what the newest is.
+
+    `feed` is the process that counts, `number` its newest revocation. Who misses a number, or
+    hears nothing, asks that process for everything that counts.
     """
 
-    NAME: ClassVar[str] = "identity.sessions_ended"
+    NAME: ClassVar[str] = "identity.tokens_revoked"
 
-    sessions: tuple[UUID, ...]
+    feed: UUID
+    number: int
+    sessions: tuple[UUID, ...] = ()
+    users: tuple[RaisedEpoch, ...] = ()
+    organisations: tuple[RaisedEpoch, ...] = ()
 
 
 class SubscriptionChanged(Event, frozen=True, kw_only=True):
@@ -260,7 +272,7 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     ErrorsSeen,
     ErrorRecognised,
     DeviceRevoked,
-    SessionsEnded,
+    TokensRevoked,
     SubscriptionChanged,
     CollectTraces,
 )

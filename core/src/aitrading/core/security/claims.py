@@ -80,6 +80,10 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     auth_time: int
     ent_v: int
     cnf: Confirmation | None = None
+    u_ep: int = 0
+    """The person's epoch at issue; a token of an older one than counts now is refused."""
+    t_ep: int = 0
+    """The organisation's."""
 
 
 class ServiceClaims(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,6 +122,16 @@ class VerifiedToken:
         """What must be shown with the token at every use; None for a plain bearer token."""
         return self._claims.cnf
 
+    @property
+    def user_epoch(self) -> int:
+        """The person's epoch at issue."""
+        return self._claims.u_ep
+
+    @property
+    def tenant_epoch(self) -> int:
+        """The organisation's epoch at issue."""
+        return self._claims.t_ep
+
     def require(self, scope: Scope) -> None:
         """Raise `SCOPE_MISSING` unless the token carries the scope."""
         if scope not in self.scopes:

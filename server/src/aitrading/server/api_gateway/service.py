@@ -47,12 +47,12 @@ from aitrading.server.kit.asgi import AppParts
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
-from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.log_tail import LogTail
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.personal_data.file_keys import file_key_folder_of
 from aitrading.server.personal_data.keys import FieldKeys
@@ -116,7 +116,7 @@ def _identity(
     authority: Authority,
     field_keys: FieldKeys,
     bus: EventBus,
-    ended: EndedSessions,
+    ended: RevokedTokens,
     errors: ErrorHandler,
     randomness: Randomness,
     app: AppParts,
@@ -268,6 +268,7 @@ SPEC: Final = ServiceSpec(
     endpoints=(
         LoginEndpoints,
         FactorEndpoints,
+        Revocations,
         DeviceEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,

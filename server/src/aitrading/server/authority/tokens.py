@@ -39,6 +39,8 @@ class TokenGrant:
     authentication: Authentication
     authenticated_ns: int
     entitlement_version: int = 0
+    user_epoch: int = 0
+    tenant_epoch: int = 0
     binding: Confirmation | None = None
     """What its holder must show with it."""
 
@@ -80,6 +82,8 @@ class UserTokenIssuer:
             auth_time=grant.authenticated_ns // NS_PER_S,
             ent_v=grant.entitlement_version,
             cnf=grant.binding,
+            u_ep=grant.user_epoch,
+            t_ep=grant.tenant_epoch,
         )
         header = TokenHeader(alg=ALGORITHM, typ=USER_TOKEN_TYPE, kid=self._kid)
         return IssuedToken(

@@ -24,7 +24,11 @@ from aitrading.core.security.token_binding import (
     Way,
     session_binding,
 )
-from aitrading.server.kit.http_errors import ORIGIN_REFUSED, PEER_CALL_REFUSED
+from aitrading.server.kit.http_errors import (
+    ORIGIN_REFUSED,
+    PEER_CALL_REFUSED,
+    REVOCATIONS_UNKNOWN,
+)
 from aitrading.server.kit.mtls import PEER_IDENTITY
 from aitrading.server.kit.used_proofs import UsedProofs
 
@@ -32,6 +36,8 @@ ACCESS_COOKIE: Final = "__Host-aitrading"
 SESSION_COOKIE: Final = "__Host-aitrading-session"
 """Holds the secret to which a browser's tokens are bound."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ANY_SERVICE: Final = "*"
+"""Among allowed peers: whoever proves the name of a service."""
 CERTAIN_SCOPES: Final = frozenset({Scope.TRADE, Scope.ADMIN})
 """What is refused while something that could forbid it cannot be asked."""
 _BEARER: Final = "Bearer "
@@ -42,7 +48,12 @@ class RevocationView(Protocol):
     """What this process knows about ended sessions; answers from memory."""
 
     def is_revoked(self, token: VerifiedToken) -> bool:
-        """Whether the token's session was ended before the token did."""
+        """Whether the token was revoked before its end."""
+        ...
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no revocation can have been missed."""
         ...
 
 
@@ -89,15 +100,18 @@ class Authenticator:
     ) -> VerifiedToken:
         """Verify the person behind a request, and that they have the scope.
 
-        What `reduces` a position or stops trading waits for no certainty about its proof.
+        What `reduces` a position or stops trading waits for no certainty.
 
         Raises `TOKEN_MISSING`, `TOKEN_REFUSED`, `ORIGIN_REFUSED`, `SCOPE_MISSING` or, where
-        certainty is needed and cannot be had, `PROOF_UNCHECKED`.
+        certainty is needed and cannot be had, `REVOCATIONS_UNKNOWN` or `PROOF_UNCHECKED`.
         """
         found = self.identify(head)
         if scope is not None:
             found.token.require(scope)
-        await self.spend(found, None if reduces else scope)
+        certain_of = None if reduces else scope
+        if certain_of in CERTAIN_SCOPES and not self._knows_revocations:
+            raise REVOCATIONS_UNKNOWN.error()
+        await self.spend(found, certain_of)
         return found.token
 
     def identify(self, head: RequestHead) -> Identified:
@@ -126,6 +140,10 @@ class Authenticator:
         proof = self._proof(head, None)
         await self._proofs.spend(proof, strict=True)
         return proof.thumbprint
+
+    @property
+    def _knows_revocations(self) -> bool:
+        return self._revocations is None or self._revocations.is_certain
 
     def _proof(self, head: RequestHead, token: str | None) -> Proof:
         target = Target(
@@ -160,7 +178,7 @@ class Authenticator:
             caller = self._verifier.verify_service(token, self._service)
         except AitradingError as exc:
             raise PEER_CALL_REFUSED.error() from exc
-        if caller != connected or caller.name not in allowed:
+        if caller != connected or allowed.isdisjoint({caller.name, ANY_SERVICE}):
             raise PEER_CALL_REFUSED.error()
         return caller
 

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.security.claims import Scope
+from aitrading.server.kit.authentication import ANY_SERVICE
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.step_up import STEP_UP_NEEDED
@@ -50,6 +51,10 @@ def proved_recently(access: Access) -> Access:
 def peers(*names: str) -> Access:
     """Only these services, proved by certificate and service token; under `/internal/` alone."""
     return Access(peers=frozenset(names))
+
+
+EVERY_SERVICE: Final = Access(peers=frozenset({ANY_SERVICE}))
+"""Any service of this installation, an operator's own among them, that proves its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

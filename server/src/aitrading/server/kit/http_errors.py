@@ -50,6 +50,18 @@ ORIGIN_REFUSED = ErrorSpec(
     http_status=403,
     severity=Severity.WARNING,
 )
+REVOCATIONS_UNKNOWN = ErrorSpec(
+    code="REVOCATIONS_UNKNOWN",
+    category=Category.RETRYABLE,
+    message="Whether this login still counts cannot be told now.",
+    why="This service heard nothing of ended logins for some seconds: the bus and the api-gateway "
+    "are both out of its reach.",
+    remedy="Try again in a few seconds; reading, the kill switch and reducing a position work "
+    "meanwhile. On the host: `aitrading doctor`.",
+    http_status=503,
+    severity=Severity.ERROR,
+    impact=Impact.TRADING,
+)
 PEER_CALL_REFUSED = ErrorSpec(
     code="PEER_CALL_REFUSED",
     category=Category.DENIED,

@@ -1,7 +1,7 @@
 """What every service is made of, registered with its import manager."""
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Final
 
 from aitrading.core.infrastructure.central_hub import CentralHub, HubSettings
 from aitrading.core.infrastructure.chain_metrics import publish_chains
@@ -31,12 +31,13 @@ from aitrading.server.kit.bus_nats import NatsBus
 from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
-from aitrading.server.kit.ended_sessions import EndedSessions
+from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.nats_connection import NatsConnection
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.registry_nats import NatsRegistryStore
 from aitrading.server.kit.revocation_feed import RevocationFeed
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.kit.service_settings import ServiceSettings
 from aitrading.server.kit.service_spec import COMMON_SECTIONS, ServiceSpec
 from aitrading.server.kit.service_tokens import ServiceTokenSource, verifier_of
@@ -45,6 +46,8 @@ from aitrading.server.kit.step_up_settings import StepUpSettings
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.used_proofs import CachedUsedProofs, SharedCache, UsedProofs
 from aitrading.server.kit.valkey import ValkeyClient
+
+REVOCATION_SOURCE: Final = "api-gateway"
 
 
 def graph_of(spec: ServiceSpec, bundle: ServiceBundle, config: ConfigManager) -> ImportManager:
@@ -144,7 +147,7 @@ def _authenticator(
     verifier: JwtVerifier,
     proofs: UsedProofs,
     clock: Clock,
-    ended: EndedSessions,
+    ended: RevokedTokens,
 ) -> Authenticator:
     return Authenticator(bundle.service, verifier, proofs, clock=clock, revocations=ended)
 
@@ -271,6 +274,21 @@ def _announcer(
     return StateAnnouncer(bus, health, clock=clock, errors=errors)
 
 
+def _revocation_feed(
+    bus: EventBus,
+    revoked: RevokedTokens,
+    bundle: ServiceBundle,
+    clock: Clock,
+    ids: IdFactory,
+    metrics: Metrics,
+) -> RevocationFeed:
+    """Every service but the source itself can ask it."""
+    source = None
+    if REVOCATION_SOURCE in bundle.peers:
+        source = InternalClient.of(bundle, REVOCATION_SOURCE, clock, ids)
+    return RevocationFeed(bus, revoked, source, clock=clock, metrics=metrics)
+
+
 _COMMON: dict[Any, Any] = {
     Clock: SystemClock,
     Randomness: SystemRandomness,
@@ -284,7 +302,7 @@ _COMMON: dict[Any, Any] = {
     CentralHub: _hub,
     JwtVerifier: verifier_of,
     ServiceTokenSource: ServiceTokenSource.of,
-    EndedSessions: EndedSessions,
+    RevokedTokens: RevokedTokens,
     Authenticator: _authenticator,
     SharedCache: _shared_cache,
     UsedProofs: _used_proofs,
@@ -302,7 +320,7 @@ _OVER_NATS: dict[Any, Any] = {
     ErrorReporter: _error_reporter,
     TraceReporter: _trace_reporter,
     StateAnnouncer: _announcer,
-    RevocationFeed: RevocationFeed,
+    RevocationFeed: _revocation_feed,
 }
 _COMPONENTS: tuple[type[Any], ...] = (CentralHub, RateLimits)
 _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (

@@ -41,7 +41,7 @@ class ServiceSpec:
     Every service can ask its container for: `ServiceBundle`, `ConfigManager` and each of its
     `sections`, `Clock`, `IdFactory`, `Randomness`, `Metrics`, `ResilienceRegistry`,
     `ErrorHandler`, `HealthRegistry`, `ChainRegistry`, `CentralHub`, `JwtVerifier`,
-    `Authenticator`, `EndedSessions`, `ServiceTokenSource`, and, when its bundle names NATS, `EventBus`.
+    `Authenticator`, `RevokedTokens`, `ServiceTokenSource`, and, when its bundle names NATS, `EventBus`.
     A provider of its own for one of these replaces the runner's.
     """
 

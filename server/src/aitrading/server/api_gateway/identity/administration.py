@@ -49,6 +49,7 @@ from aitrading.server.kit.database_errors import (
 )
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.catalogue import (
     ACCOUNT_LOGIN,
@@ -187,7 +188,7 @@ class Administration:
         password = self._password(chosen, name.user)
         digest = await self._hasher.hash(password)
 
-        async def apply(tx: TenantTransaction) -> list[UUID]:
+        async def apply(tx: TenantTransaction) -> Revocation:
             await tx.execute(_SQL["set_password"], account.user, digest)
             await tx.execute(_SQL["forget_login_links"], account.user)
             await tx.execute(_SQL["forget_challenges"], account.user)
@@ -205,8 +206,8 @@ class Administration:
         """Suspend a person, which ends every session at once, or let them in again."""
         account = await self._login.find(name)
 
-        async def apply(tx: TenantTransaction) -> list[UUID]:
-            ended: list[UUID] = []
+        async def apply(tx: TenantTransaction) -> Revocation:
+            ended = Revocation()
             await tx.execute(_SQL["set_user_state"], account.user, state)
             if state == "suspended":
                 ended = await self._sessions.end_all(tx, account.user, "suspended")
@@ -220,9 +221,9 @@ class Administration:
         """Give a person another role; their sessions end, for tokens carry the old rights."""
         account = await self._login.find(name)
 
-        async def apply(tx: TenantTransaction) -> list[UUID]:
+        async def apply(tx: TenantTransaction) -> Revocation:
             if await tx.fetch_row(_SQL["set_user_role"], account.user, role) is None:
-                return []
+                return Revocation()
             await self._note(
                 tx,
                 actor,

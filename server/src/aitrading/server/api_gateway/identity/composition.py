@@ -34,8 +34,8 @@ from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.authentication import Authenticator
-from aitrading.server.kit.ended_sessions import EndedSessions
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.personal_data.keys import FieldKeys
 
 
@@ -49,7 +49,7 @@ class IdentityParts:
     hashing: Bulkhead
     """From `passwords.hashing_bulkhead()`; the root registers it for health."""
     bus: EventBus
-    ended: EndedSessions
+    ended: RevokedTokens
     """The same that the service's `Authenticator` looks at."""
     authenticator: Authenticator
     on_error: Callable[[Exception], object]
@@ -71,7 +71,12 @@ class Identity:
         hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
         keys = parts.field_keys
         self.revocations = Revocations(
-            parts.replay.pool, parts.bus, parts.ended, clock=clock, on_error=parts.on_error
+            parts.replay.pool,
+            parts.bus,
+            parts.ended,
+            clock=clock,
+            ids=ids,
+            on_error=parts.on_error,
         )
         self.housekeeping = Housekeeping(parts.replay.pool, clock=clock, on_error=parts.on_error)
         self.sessions = Sessions(
@@ -198,6 +203,7 @@ class Identity:
         return (
             self.login_endpoints,
             self.factor_endpoints,
+            self.revocations,
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),

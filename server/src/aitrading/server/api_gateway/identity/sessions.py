@@ -11,13 +11,14 @@ Without what the session is bound to - a cookie's secret or a key's signature - 
 nothing: it is refused, and stays as it was for its owner.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
 
+from aitrading.core.infrastructure.events import RaisedEpoch
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
@@ -35,6 +36,7 @@ from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.opening import opened_user
@@ -44,8 +46,8 @@ ABSOLUTE_LIMIT_S: Final = 30 * 24 * 3600
 RACE_WINDOW_S: Final = 10
 SECRET_BYTES: Final = 32
 UUID_BYTES: Final = 16
-Announce = Callable[[Sequence[UUID]], Awaitable[None]]
-"""Tells every process to refuse the tokens of sessions that ended; never raises."""
+Announce = Callable[[Revocation], Awaitable[None]]
+"""Tells every process to refuse tokens; never raises."""
 PACKAGE: Final = "aitrading.server.api_gateway.identity"
 _SQL: Final = Queries.load(PACKAGE, "sql/sessions.sql")
 _LOGIN: Final = Queries.load(PACKAGE, "sql/login.sql")
@@ -60,6 +62,15 @@ class SessionTickets:
     refresh: Secret[str]
     grant: TokenGrant
     """What the access token was issued for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What counts for a person's tokens when they are issued."""
+
+    entitlement_version: int
+    user_epoch: int
+    tenant_epoch: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +143,7 @@ class Sessions:
         """Open a session in the running transaction; raises `LOGIN_REFUSED` for who is suspended."""
         if not await hold_active(tx):
             raise LOGIN_REFUSED.error()
-        person, entitlement = await self.person(tx, user)
+        person, standing = await self.person(tx, user)
         session, begins = self._ids.new(), now_utc(self._clock)
         await tx.execute(
             _SQL["insert_session"],
@@ -154,7 +165,7 @@ class Sessions:
             ),
         )
         return self._tickets(
-            person, refresh, _grant(person, session, how, as_ns(begins), entitlement)
+            person, refresh, _grant(person, session, how, as_ns(begins), standing)
         )
 
     async def bind(self, tickets: SessionTickets, binding: Confirmation) -> SessionTickets:
@@ -187,7 +198,7 @@ class Sessions:
         if outcome is _Refusal.RACED:
             raise REFRESH_RACED.error()
         if outcome is _Refusal.REUSED:
-            await self._announce([parsed.session])
+            await self._announce(Revocation(sessions=(parsed.session,)))
         else:
             await self._refusals.note(
                 Refused(
@@ -216,24 +227,37 @@ class Sessions:
                 )
 
         await self._replay.run(tenant, apply, idempotent=True)
-        await self._announce([session])
+        await self._announce(Revocation(sessions=(session,)))
 
-    async def end_all(self, tx: TenantTransaction, user: UUID, reason: str) -> list[UUID]:
-        """End every session of a user in the running transaction; tell `refuse_tokens` after it."""
-        rows = await tx.fetch(_SQL["end_sessions_of_user"], user, now_utc(self._clock), reason)
-        return [row["id"] for row in rows]
+    async def end_all(self, tx: TenantTransaction, user: UUID, reason: str) -> Revocation:
+        """End every session of a user in the running transaction; tell `refuse_tokens` after it.
 
-    async def refuse_tokens(self, sessions: list[UUID]) -> None:
-        """Refuse the access tokens of sessions that a committed transaction ended."""
-        await self._announce(sessions)
+        Raises the person's epoch too, so that no token from before counts, whoever issued it.
+        """
+        moment = now_utc(self._clock)
+        rows = await tx.fetch(_SQL["end_sessions_of_user"], user, moment, reason)
+        raised = await tx.fetch(_SQL["raise_user_epoch"], user, moment)
+        return Revocation(
+            sessions=tuple(row["id"] for row in rows),
+            users=tuple(RaisedEpoch(id=row["id"], epoch=row["token_epoch"]) for row in raised),
+        )
 
-    async def person(self, tx: TenantTransaction, user: UUID) -> tuple[Person, int]:
-        """The person with the version of the tenant's entitlement; raises `LOGIN_REFUSED`."""
+    async def refuse_tokens(self, revoked: Revocation) -> None:
+        """Refuse the access tokens that a committed transaction revoked."""
+        await self._announce(revoked)
+
+    async def person(self, tx: TenantTransaction, user: UUID) -> tuple[Person, Standing]:
+        """The person with what counts for their tokens now; raises `LOGIN_REFUSED`."""
         row = await tx.fetch_row(_LOGIN["find_user"], user)
         if row is None or row["state"] != "active" or row["tenant_state"] != "active":
             raise LOGIN_REFUSED.error()
         person = person_of(opened_user(row, await self._keys.of(tx)), tx.tenant)
-        return person, int(row["entitlement_version"])
+        standing = Standing(
+            entitlement_version=row["entitlement_version"],
+            user_epoch=row["user_epoch"],
+            tenant_epoch=row["tenant_epoch"],
+        )
+        return person, standing
 
     async def _rotate(
         self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
@@ -269,9 +293,9 @@ class Sessions:
         )
         if row is None:
             return _Refusal.UNKNOWN
-        person, entitlement = await self.person(tx, row["user_id"])
+        person, standing = await self.person(tx, row["user_id"])
         how = Authentication(row["authentication"])
-        grant = _grant(person, session, how, as_ns(row["authenticated_at"]), entitlement)
+        grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing)
         return self._tickets(
             person, _refresh_token(tx.tenant, session, secret), replace(grant, binding=binding)
         )
@@ -333,7 +357,7 @@ def person_of(row: dict[str, Any], tenant: TenantId) -> Person:
 
 
 def _grant(
-    person: Person, session: UUID, how: Authentication, authenticated_ns: int, entitlement: int
+    person: Person, session: UUID, how: Authentication, authenticated_ns: int, standing: Standing
 ) -> TokenGrant:
     return TokenGrant(
         tenant=TenantId(person.tenant),
@@ -342,7 +366,9 @@ def _grant(
         scopes=SCOPES[person.role],
         authentication=how,
         authenticated_ns=authenticated_ns,
-        entitlement_version=entitlement,
+        entitlement_version=standing.entitlement_version,
+        user_epoch=standing.user_epoch,
+        tenant_epoch=standing.tenant_epoch,
     )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.infrastructure.event_bus import Event, EventBus
-from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
+from aitrading.core.infrastructure.events import DeviceRevoked, RaisedEpoch, SubscriptionChanged
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.kit.ids import DeviceId, TenantId
@@ -20,6 +20,7 @@ from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.keys import FieldKeys
 
@@ -43,7 +44,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 class _Ended:
     """What a committed change ended, for those who must hear of it."""
 
-    sessions: list[UUID]
+    revoked: Revocation
     devices: list[UUID]
     plan_version: int
 
@@ -97,12 +98,17 @@ class TenantLife:
 
         async def apply(tx: TenantTransaction) -> _Ended:
             changed = await self._moved(tx, name, state)
-            ended = await self._ended(tx, state) if state == TenantState.SUSPENDED else []
+            ended = (
+                await self._ended(tx, state) if state == TenantState.SUSPENDED else Revocation()
+            )
             if changed:
                 await self._note(
-                    tx, actor, _ACTIONS[TenantState(state)], {"sessions_ended": len(ended)}
+                    tx,
+                    actor,
+                    _ACTIONS[TenantState(state)],
+                    {"sessions_ended": len(ended.sessions)},
                 )
-            return _Ended(sessions=ended, devices=[], plan_version=await _plan_version(tx))
+            return _Ended(revoked=ended, devices=[], plan_version=await _plan_version(tx))
 
         await self._tell(tenant, await self._replay.once(tenant, apply))
 
@@ -119,21 +125,21 @@ class TenantLife:
 
         async def apply(tx: TenantTransaction) -> _Ended:
             await self._moved(tx, name, TenantState.ERASED)
-            sessions = await self._ended(tx, TenantState.ERASED)
+            ended = await self._ended(tx, TenantState.ERASED)
             rows = await tx.fetch(_SQL["revoke_devices"], now_utc(self._clock))
             for forget in _FORGOTTEN:
                 await tx.execute(_SQL[forget])
             await self._keys.destroy(tx)
             devices = [UUID(str(row["id"])) for row in rows]
-            counts = {"sessions_ended": len(sessions), "devices_revoked": len(devices)}
+            counts = {"sessions_ended": len(ended.sessions), "devices_revoked": len(devices)}
             await self._note(tx, actor, AuditAction.TENANT_ERASED, counts)
-            return _Ended(sessions=sessions, devices=devices, plan_version=await _plan_version(tx))
+            return _Ended(revoked=ended, devices=devices, plan_version=await _plan_version(tx))
 
         ended = await self._replay.once(tenant, apply)
         await self._tell(tenant, ended)
         return Erasure(
             tenant=found.id,
-            sessions_ended=len(ended.sessions),
+            sessions_ended=len(ended.revoked.sessions),
             devices_revoked=len(ended.devices),
         )
 
@@ -145,9 +151,16 @@ class TenantLife:
             raise TENANT_ERASED.error(name=name)
         return False
 
-    async def _ended(self, tx: TenantTransaction, reason: str) -> list[UUID]:
-        rows = await tx.fetch(_SQL["end_sessions"], now_utc(self._clock), reason)
-        return [UUID(str(row["id"])) for row in rows]
+    async def _ended(self, tx: TenantTransaction, reason: str) -> Revocation:
+        moment = now_utc(self._clock)
+        rows = await tx.fetch(_SQL["end_sessions"], moment, reason)
+        raised = await tx.fetch(_SQL["raise_epoch"], tx.tenant, moment)
+        return Revocation(
+            sessions=tuple(UUID(str(row["id"])) for row in rows),
+            organisations=tuple(
+                RaisedEpoch(id=UUID(str(row["id"])), epoch=row["token_epoch"]) for row in raised
+            ),
+        )
 
     async def _note(
         self, tx: TenantTransaction, actor: str, action: AuditAction, details: dict[str, int]
@@ -162,7 +175,7 @@ class TenantLife:
         await self._audit.add(tx, event)
 
     async def _tell(self, tenant: TenantId, ended: _Ended) -> None:
-        await self._sessions.refuse_tokens(ended.sessions)
+        await self._sessions.refuse_tokens(ended.revoked)
         for device in ended.devices:
             revoked = DeviceRevoked(
                 device=DeviceId(device), reason=ERASED, revoked_ns=self._clock.now_ns()

@@ -30,6 +30,7 @@ from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.catalogue import TOTP_SECRET
 from aitrading.server.personal_data.keys import FieldKeys
@@ -157,19 +158,19 @@ class Enrolment:
         set up.
         """
 
-        async def apply(tx: TenantTransaction) -> list[UUID]:
+        async def apply(tx: TenantTransaction) -> Revocation:
             await tx.fetch_row(SQL["hold_person"], user)
             for forget in ("forget_totp", "forget_recovery_codes", "forget_challenges"):
                 await tx.execute(SQL[forget], user)
             await tx.execute(SQL["forget_failures"], user)
             ended = await self._sessions.end_all(tx, user, "password")
-            details: dict[str, FieldValue] = {"sessions_ended": len(ended)}
+            details: dict[str, FieldValue] = {"sessions_ended": len(ended.sessions)}
             await self._note(tx, user, AuditAction.FACTORS_RESET, details, actor=actor)
             return ended
 
         ended = await self._replay.once(tenant, apply)
         await self._sessions.refuse_tokens(ended)
-        return len(ended)
+        return len(ended.sessions)
 
     async def _new_codes(self, tx: TenantTransaction, user: UUID) -> tuple[str, ...]:
         fields = await self._keys.of(tx)

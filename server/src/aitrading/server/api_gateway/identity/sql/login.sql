@@ -9,7 +9,8 @@ SELECT password_hash FROM identity.users WHERE id = $1 FOR SHARE;
 
 -- name: find_user
 SELECT u.id, u.name_sealed, u.display_name_sealed, u.role, u.state, t.name AS tenant_name,
-       t.state AS tenant_state, coalesce(s.version, 0) AS entitlement_version
+       t.state AS tenant_state, coalesce(s.version, 0) AS entitlement_version,
+       u.token_epoch AS user_epoch, t.token_epoch AS tenant_epoch
   FROM identity.users u
   JOIN identity.tenants t ON t.id = u.tenant_id
   LEFT JOIN identity.subscriptions s ON s.tenant_id = u.tenant_id

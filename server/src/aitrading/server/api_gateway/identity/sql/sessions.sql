@@ -47,3 +47,14 @@ RETURNING id;
 
 -- name: recently_ended
 SELECT id FROM identity.sessions WHERE ended_at > $1;
+
+-- name: recently_raised_users
+SELECT id, token_epoch FROM identity.users WHERE token_epoch_raised_at > $1;
+
+-- name: recently_raised_tenants
+SELECT id, token_epoch FROM identity.tenants WHERE token_epoch_raised_at > $1;
+
+-- name: raise_user_epoch
+UPDATE identity.users SET token_epoch = token_epoch + 1, token_epoch_raised_at = $2
+ WHERE id = $1
+RETURNING id, token_epoch;

@@ -13,6 +13,11 @@ UPDATE identity.sessions SET ended_at = $1, ended_reason = $2
  WHERE ended_at IS NULL AND expires_at > $1
 RETURNING id;
 
+-- name: raise_epoch
+UPDATE identity.tenants SET token_epoch = token_epoch + 1, token_epoch_raised_at = $2
+ WHERE id = $1
+RETURNING id, token_epoch;
+
 -- name: plan_version
 SELECT version FROM identity.subscriptions;
 
