@@ -336,6 +336,12 @@ def test_a_record_of_the_edge_is_its_part_of_the_trace() -> None:
     assert found is not None
     assert (found.root.id, found.root.took_ns, found.root.parent) == ("b" * 16, 7_000_000, None)
     assert (found.root.outcome, found.root.kind) == (Outcome.OK, SpanKind.EDGE)
+    assert found.tenant is None
+    known = part_of(record(tenant="a3d0c1de-0000-4000-8000-000000000001"), IDS)
+    assert known is not None
+    assert known.tenant == "a3d0c1de-0000-4000-8000-000000000001"
+    assert (odd := part_of(record(tenant="-"), IDS)) is not None
+    assert odd.tenant is None
     refused = part_of(record(status=401, details="jwt_authn_access_denied{x}"), IDS)
     assert refused is not None
     assert refused.root.id != "b" * 16, "the header was the caller's own"

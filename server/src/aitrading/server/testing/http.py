@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.types import ASGIApp
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.health.registry import HealthRegistry
 from aitrading.core.infrastructure.metrics import Metrics
@@ -162,16 +164,15 @@ class InProcessServer:
             await client.close()
 
 
-@asynccontextmanager
-async def serving(
+def application(
     server: InProcessServer,
     owners: Sequence[object],
     revocations: RevocationView | None = None,
     *,
     limits: LimitSettings | None = None,
     step_up: StepUpSettings | None = None,
-) -> AsyncGenerator[InProcessServer]:
-    """Serve the endpoints of the owners for the time of the block."""
+) -> ASGIApp:
+    """The endpoints of the owners behind everything that a service puts around them."""
     health = HealthRegistry(
         service=server.service,
         instance="test",
@@ -192,8 +193,22 @@ async def serving(
         step_up=lambda: step_up or StepUpSettings(),
         on_error=server.errors.classify,
     )
+    return build_app(parts, endpoints_of(*owners))
+
+
+@asynccontextmanager
+async def serving(
+    server: InProcessServer,
+    owners: Sequence[object],
+    revocations: RevocationView | None = None,
+    *,
+    limits: LimitSettings | None = None,
+    step_up: StepUpSettings | None = None,
+) -> AsyncGenerator[InProcessServer]:
+    """Serve the endpoints of the owners for the time of the block."""
+    app = application(server, owners, revocations, limits=limits, step_up=step_up)
     listeners = HttpServers(
-        build_app(parts, endpoints_of(*owners)),
+        app,
         HttpListener(socket=server.socket, host="127.0.0.1", port=0),
         tls_of(server.files(server.service)),
         service=server.service,

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -46,6 +47,8 @@ class _Fields(msgspec.Struct):
     duration_ms: int | None = None
     upstream: str | None = None
     traceparent: str | None = None
+    tenant: str | None = None
+    """Of the token that the edge verified."""
 
 
 class _Record(msgspec.Struct):
@@ -140,7 +143,13 @@ def part_of(line: bytes, ids: IdFactory) -> TracePart | None:
         outcome=outcome,
         code=None if outcome is Outcome.OK else _code(details, fields.status or 0),
     )
-    return TracePart(trace_id=trace_id, service=EDGE, spans=(span,))
+    return TracePart(trace_id=trace_id, service=EDGE, spans=(span,), tenant=_tenant(fields))
+
+
+def _tenant(fields: _Fields) -> str | None:
+    with suppress(ValueError):
+        return str(UUID(fields.tenant)) if fields.tenant else None
+    return None
 
 
 def _was_sent_on(details: str) -> bool:

@@ -56,7 +56,8 @@ def owned(held: HeldTrace, *, finally_: bool) -> dict[str | None, list[TracePart
     """Take the parts whose organisation is known; with `finally_` the rest is the platform's.
 
     A part that names no organisation belongs to whom it worked for: to the organisation of the
-    span that called it, or for the edge, which knows nobody, to that of the request it let in.
+    span that called it, or for the edge, where it verified no token, to that of the request it let
+    in.
     What came through the edge says nothing of its own about whose span it continues.
     """
     parts = held.waiting
