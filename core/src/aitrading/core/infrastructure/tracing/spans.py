@@ -47,7 +47,7 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return max(outcomes, key=lambda each: each.rank, default=Outcome.OK)
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One timed step; times are nanoseconds, the begin since the Unix epoch.
 
     `fingerprint` names the kind of error, as `/api/v1/errors` knows it.
