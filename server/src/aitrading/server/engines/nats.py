@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from aitrading.core.kit.secret import Secret
 from aitrading.server.engines.binaries import nats_binary
@@ -16,6 +15,7 @@ from aitrading.server.engines.files import write_private
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
+from aitrading.server.policy import bus_policy, tls_policy
 
 NAME = "nats"
 MAJOR = 2
@@ -26,14 +26,6 @@ MAX_MEMORY_MB = 64
 MAX_FILE_MB = 2_048
 MAX_PAYLOAD_BYTES = 1_048_576
 LINE_LIMIT_BYTES = 65_536
-
-_MACHINERY: Final = ("$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>")
-_REGISTRY: Final = "$KV.registry"
-"""Everybody reads it; each user writes under keys of its own name, so a key tells who wrote."""
-_DESTRUCTION: Final = tuple(
-    f"$JS.API.STREAM.{call}.>" for call in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
-)
-"""No service needs them: stored events leave by their age only, and nobody copies all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +110,7 @@ class NatsEngine:
                 "key_file": str(tls.private_key),
                 "ca_file": str(tls.ca),
                 "verify": True,
-                "min_version": "1.3",
+                "min_version": tls_policy().minimum,
             },
             "accounts": {
                 "PLATFORM": {"jetstream": "enabled", "users": self._users()},
@@ -134,14 +126,19 @@ class NatsEngine:
         return [*services, self._user(PROBE_USER, SubjectRights(publish=(), subscribe=()))]
 
     def _user(self, name: str, rights: SubjectRights) -> dict[str, object]:
+        policy = bus_policy()
         return {
             "user": name,
             "password": self._password(name).reveal(),
             "permissions": {
                 "publish": _allowed(
-                    rights.publish, (*_MACHINERY, f"{_REGISTRY}.{name}.*"), but=_DESTRUCTION
+                    rights.publish,
+                    (*policy.machinery, f"{policy.registry}.{name}.*"),
+                    but=policy.forbidden,
                 ),
-                "subscribe": _allowed(rights.subscribe, (*_MACHINERY, f"{_REGISTRY}.>")),
+                "subscribe": _allowed(
+                    rights.subscribe, (*policy.machinery, f"{policy.registry}.>")
+                ),
             },
         }
 

@@ -17,6 +17,7 @@ from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.cache.port import LIMITS
+from aitrading.server.policy import cache_policy
 
 NAME = "valkey"
 MAJOR = 9
@@ -101,13 +102,15 @@ class ValkeyEngine:
         """Nothing to do: users come from the file."""
 
     def _acl_lines(self) -> list[str]:
+        policy = cache_policy()
+        rules = " ".join(policy.service)
         services = [
-            f"user {service} on #{self._digest(service)} resetchannels ~{service}:* ~{LIMITS}:*"
-            f" &{service}:* +@all -@admin -@dangerous -scan -randomkey +info\n"
+            f"user {service} on #{self._digest(service)}"
+            f" {rules.format(service=service, limits=LIMITS)}\n"
             for service in self._services
         ]
-        probe = f"user {PROBE_USER} on #{self._digest(PROBE_USER)} -@all +ping +info\n"
-        return ["user default off nopass -@all\n", *services, probe]
+        probe = f"user {PROBE_USER} on #{self._digest(PROBE_USER)} {' '.join(policy.supervisor)}\n"
+        return [f"user default {' '.join(policy.nobody)}\n", *services, probe]
 
     def _digest(self, user: str) -> str:
         return hashlib.sha256(self._password(user).reveal().encode()).hexdigest()

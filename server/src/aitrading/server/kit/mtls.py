@@ -14,9 +14,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.certificates import ServiceIdentity, parse_service
 from aitrading.server.kit.bundle import TlsFiles
+from aitrading.server.policy import tls_policy
 
 PEER_IDENTITY: Final = "aitrading.peer"
 """Where the ASGI scope's state holds the `ServiceIdentity` that the handshake proved."""
+
+_VERSION: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def server_context(tls: TlsFiles) -> ssl.SSLContext:
@@ -86,7 +89,8 @@ class MtlsHttpProtocol(HttpToolsProtocol):
 
 
 def _harden(context: ssl.SSLContext, tls: TlsFiles) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.minimum_version = _VERSION[tls_policy().minimum]
+    context.maximum_version = _VERSION[tls_policy().maximum]
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cafile=tls.ca)
     context.load_cert_chain(tls.certificate, tls.private_key)

@@ -10,7 +10,19 @@ from typing import TypeVar
 
 import msgspec
 
-__all__ = ["AdmissionPolicy", "EdgeLimits", "EdgePolicy", "edge_policy"]
+__all__ = [
+    "AdmissionPolicy",
+    "BusPolicy",
+    "CachePolicy",
+    "EdgeLimits",
+    "EdgePolicy",
+    "TlsPolicy",
+    "bus_policy",
+    "cache_policy",
+    "edge_policy",
+    "roles_policy",
+    "tls_policy",
+]
 
 T = TypeVar("T")
 
@@ -55,6 +67,59 @@ class EdgePolicy(Strict, frozen=True, kw_only=True):
     admission: AdmissionPolicy
     limits: EdgeLimits
     owners: dict[str, tuple[str, ...]]
+
+
+class TlsPolicy(Strict, frozen=True, kw_only=True):
+    """`tls.toml`."""
+
+    minimum: str
+    maximum: str
+    ciphers: tuple[str, ...]
+    edge_groups: tuple[str, ...]
+
+
+class BusPolicy(Strict, frozen=True, kw_only=True):
+    """`bus.toml`."""
+
+    everybody: tuple[str, ...]
+    machinery: tuple[str, ...]
+    registry: str
+    forbidden: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    guests_subscribe: tuple[str, ...]
+    publish: dict[str, tuple[str, ...]]
+
+
+class CachePolicy(Strict, frozen=True, kw_only=True):
+    """`cache.toml`."""
+
+    service: tuple[str, ...]
+    supervisor: tuple[str, ...]
+    nobody: tuple[str, ...]
+
+
+@cache
+def tls_policy() -> TlsPolicy:
+    """Versions, ciphers and groups."""
+    return _read("tls", TlsPolicy)
+
+
+@cache
+def bus_policy() -> BusPolicy:
+    """Who may say what on the bus."""
+    return _read("bus", BusPolicy)
+
+
+@cache
+def cache_policy() -> CachePolicy:
+    """What users of the embedded cache may do."""
+    return _read("cache", CachePolicy)
+
+
+@cache
+def roles_policy() -> dict[str, tuple[str, ...]]:
+    """Scopes by role."""
+    return _read("roles", dict[str, tuple[str, ...]])
 
 
 @cache

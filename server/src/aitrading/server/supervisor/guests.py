@@ -16,14 +16,13 @@ import msgspec
 from aitrading.core.kit.errors import Category, ErrorSpec
 from aitrading.server.engines.files import replace_private
 from aitrading.server.engines.nats import SubjectRights
-from aitrading.server.policy import edge_policy
+from aitrading.server.policy import bus_policy, edge_policy
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, BundleWriter
 from aitrading.server.supervisor.errors import ADMIN_ARGUMENTS_INVALID
 
 T = TypeVar("T")
 RIGHTS: Final = SubjectRights(
-    publish=("ait.platform.service.>", "ait.platform.chain.>", "ait.*.error.>"),
-    subscribe=("ait.platform.>", "ait.*.identity.>"),
+    publish=bus_policy().everybody, subscribe=bus_policy().guests_subscribe
 )
 """It says how it is, and hears whose sessions ended; no market data, no orders."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -29,6 +29,7 @@ from aitrading.server.kit.bundle import (
     ValkeyAccess,
 )
 from aitrading.server.kit.store_settings import StoreSettings
+from aitrading.server.policy import bus_policy
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, Stores, tls_files
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
@@ -44,21 +45,14 @@ SERVER_VARIABLES: Final[Mapping[str, Store]] = {
 }
 """Environment variables that replace an embedded engine by a server."""
 MIGRATOR: Final = "migrator"
-_EVERYBODY: Final = (
-    "ait.platform.service.>",
-    "ait.platform.chain.>",
-    "ait.platform.trace.>",
-    "ait.*.error.>",
-)
-_PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
-    "api-gateway": ("ait.*.identity.>", "ait.*.device.>"),
-    "data-bridge": ("ait.*.market_data.>", "ait.*.feed.>"),
-    "trading-engine": ("ait.*.trading.>", "ait.*.risk.>"),
-}
 BUS_RIGHTS: Final = {
-    name: SubjectRights(publish=(*_EVERYBODY, *_PUBLISHES.get(name, ()))) for name in SERVICE_NAMES
+    name: SubjectRights(
+        publish=(*bus_policy().everybody, *bus_policy().publish.get(name, ())),
+        subscribe=bus_policy().subscribe,
+    )
+    for name in SERVICE_NAMES
 }
-"""Who may say what on the bus: only the gateway revokes a device, only the engine trades."""
+"""Who may say what on the bus, as `bus.toml` says."""
 
 
 @dataclass(frozen=True, kw_only=True)

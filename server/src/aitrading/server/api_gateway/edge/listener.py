@@ -21,6 +21,7 @@ from aitrading.server.api_gateway.edge.routes import (
     path_match,
     route_file,
 )
+from aitrading.server.policy import tls_policy
 
 LISTENER = "edge"
 TOKEN_FILTER = "aitrading.token"  # noqa: S105 - a filter's name
@@ -31,6 +32,7 @@ DEVICE_URI_PREFIX = "spiffe://aitrading/tenant/"
 
 _JWT_FILTER = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _TLS = "extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+_VERSION = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
 _NOBODY = {"address_prefix": "192.0.2.0", "prefix_len": 32}
 """An address for documents; without any, Envoy obeys inner headers from loopback and LAN."""
 _HTTP = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -197,11 +199,13 @@ def _tls(
     require_client_certificate: bool = False,
     validation: Resource | None = None,
 ) -> Resource:
+    tls = tls_policy()
     common: Resource = {
         "alpn_protocols": alpn,
         "tls_params": {
-            "tls_minimum_protocol_version": "TLSv1_3",
-            "tls_maximum_protocol_version": "TLSv1_3",
+            "tls_minimum_protocol_version": _VERSION[tls.minimum],
+            "tls_maximum_protocol_version": _VERSION[tls.maximum],
+            "ecdh_curves": tls.edge_groups,
         },
         "tls_certificate_sds_secret_configs": [
             {"name": SERVER_SECRET, "sds_config": file_source(config, "sds")}

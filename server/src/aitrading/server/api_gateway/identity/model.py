@@ -13,6 +13,7 @@ from aitrading.core.kit.clock import Clock, datetime_of_ns
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.server.api_gateway.identity.errors import IDENTITY_INVALID
+from aitrading.server.policy import roles_policy
 
 LIST_LIMIT: Final = 1000
 DISPLAY_NAME_CHARS: Final = 128
@@ -31,12 +32,10 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
-SCOPES: Final[dict[Role, frozenset[Scope]]] = {
-    Role.OWNER: frozenset(Scope),
-    Role.TRADER: frozenset({Scope.READ, Scope.TRADE, Scope.KILL}),
-    Role.VIEWER: frozenset({Scope.READ}),
-    Role.AUDITOR: frozenset({Scope.READ, Scope.AUDIT}),
+SCOPES: Final = {
+    Role(role): frozenset(map(Scope, scopes)) for role, scopes in roles_policy().items()
 }
+"""As `roles.toml` says."""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
