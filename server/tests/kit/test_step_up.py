@@ -141,3 +141,37 @@ async def test_an_installation_chooses_the_age_or_none() -> None:
                 headers = {"authorization": f"Bearer {token}"}
                 answer = await server.edge(CAREFUL[0].method, path, headers=headers)
                 assert answer.status == status
+
+
+@async_test
+async def test_an_installation_may_want_a_second_factor_of_who_administers() -> None:
+    clock = SystemClock()
+    settings = StepUpSettings(needs_second_factor=True, enabled=False)
+    administers = [each for each in CAREFUL if each.access.scope is Scope.ADMIN]
+    others = [each for each in CAREFUL if each.access.scope is not Scope.ADMIN]
+    with socket_folder() as home:
+        server = InProcessServer(Path(home), "api-gateway", clock)
+        issuer = server.authority.user_token_issuer()
+
+        async def statuses(how: Authentication, declarations: list[Endpoint]) -> set[int]:
+            grant = TokenGrant(
+                tenant=TenantId(UUID(int=1)),
+                user=UserId(UUID(int=2)),
+                session=UUID(int=3),
+                scopes=frozenset(Scope),
+                authentication=how,
+                authenticated_ns=clock.now_ns(),
+            )
+            headers = {"authorization": f"Bearer {issuer.issue(grant).token.reveal()}"}
+            found = set()
+            for each in declarations:
+                path = re.sub(r"{[a-z_]+}", "x", each.path)
+                found.add((await server.edge(each.method, path, headers=headers)).status)
+            return found
+
+        async with serving(server, [owner_of(CAREFUL)], step_up=settings):
+            for how in (Authentication.PASSWORD, Authentication.LINK):
+                assert await statuses(how, administers) == {403}
+                assert await statuses(how, others) == {204}, "or nobody could set one up"
+            for how in (Authentication.MFA, Authentication.HOST):
+                assert await statuses(how, administers) == {204}

@@ -31,6 +31,7 @@ from aitrading.core.kit.errors import AitradingError, Category
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.tracecontext import TRACEPARENT, TraceContext
+from aitrading.core.security.claims import Scope as Right
 from aitrading.server.kit.authentication import SAFE_METHODS, Authenticator, require_same_origin
 from aitrading.server.kit.call import Call, Caller, head_of
 from aitrading.server.kit.endpoints import Endpoint
@@ -42,7 +43,7 @@ from aitrading.server.kit.http_errors import (
     error_json,
 )
 from aitrading.server.kit.rate_limits import LimitKind, RateLimits
-from aitrading.server.kit.step_up import require_recent
+from aitrading.server.kit.step_up import require_recent, require_second_factor
 from aitrading.server.kit.step_up_settings import StepUpSettings
 
 REQUEST_ID: Final = "x-request-id"
@@ -156,7 +157,10 @@ class _EndpointApp:
         reduces = self._endpoint.limit is LimitKind.EXEMPT
         person = await authenticator.person(head_of(request), access.scope, reduces=reduces)
         if access.step_up:
-            require_recent(person, self._parts.step_up(), self._parts.clock.now_ns())
+            settings = self._parts.step_up()
+            if access.scope is Right.ADMIN:
+                require_second_factor(person, settings)
+            require_recent(person, settings, self._parts.clock.now_ns())
         return Caller(person=person)
 
     async def _handle(self, call: Call) -> object:

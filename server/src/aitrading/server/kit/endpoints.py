@@ -9,7 +9,7 @@ from aitrading.core.security.claims import Scope
 from aitrading.server.kit.authentication import ANY_SERVICE
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.rate_limits import LimitKind
-from aitrading.server.kit.step_up import STEP_UP_NEEDED
+from aitrading.server.kit.step_up import SECOND_FACTOR_NEEDED, STEP_UP_NEEDED
 
 DEFAULT_BODY_LIMIT_BYTES: Final = 64 * 1024
 DEFAULT_TIMEOUT_S: Final = 30.0
@@ -115,7 +115,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         body=body,
         answer=answer,
         query=query,
-        errors=(*errors, STEP_UP_NEEDED) if access.step_up else errors,
+        errors=(*errors, *_refusals_of(access)),
         body_limit_bytes=body_limit_bytes,
         timeout_s=timeout_s,
         limit=limit,
@@ -127,6 +127,15 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         return handler
 
     return declare
+
+
+def _refusals_of(access: Access) -> tuple[ErrorSpec, ...]:
+    """What the access itself may refuse, besides who has no right at all."""
+    if not access.step_up:
+        return ()
+    if access.scope is Scope.ADMIN:
+        return (STEP_UP_NEEDED, SECOND_FACTOR_NEEDED)
+    return (STEP_UP_NEEDED,)
 
 
 def endpoints_of_class(owner: type) -> list[Endpoint]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.errors import Category, ErrorSpec, Severity
+from aitrading.core.security.claims import Authentication
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.kit.step_up_settings import StepUpSettings
 
@@ -23,6 +24,26 @@ STEP_UP_NEEDED: Final = ErrorSpec(
     http_status=403,
     severity=Severity.INFO,
 )
+
+
+SECOND_FACTOR_NEEDED: Final = ErrorSpec(
+    code="SECOND_FACTOR_NEEDED",
+    category=Category.DENIED,
+    message="Administration needs a login with a second factor here.",
+    why="This installation asks it of everybody who administers, and you came with a password or "
+    "a login link alone.",
+    remedy="Set up an authenticator app (your name on the page, or `aitrading factors setup`), "
+    "and log in with it.",
+    http_status=403,
+    severity=Severity.INFO,
+)
+_STRONG: Final = frozenset({Authentication.MFA, Authentication.HOST})
+
+
+def require_second_factor(person: VerifiedToken, settings: StepUpSettings) -> None:
+    """Raise `SECOND_FACTOR_NEEDED` where the installation asks for one and the person has none."""
+    if settings.needs_second_factor and person.authentication not in _STRONG:
+        raise SECOND_FACTOR_NEEDED.error()
 
 
 def require_recent(person: VerifiedToken, settings: StepUpSettings, now_ns: int) -> None:

@@ -28,3 +28,10 @@ class StepUpSettings:
             maximum=43_200,
         ),
     ] = 300
+    needs_second_factor: Annotated[
+        bool,
+        Setting(
+            doc="Whether administration is only for who logged in with a second factor, or whom "
+            "the host sent. An owner without one can still set it up.",
+        ),
+    ] = False
