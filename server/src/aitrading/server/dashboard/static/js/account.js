@@ -72,6 +72,7 @@ export class Account {
     svg.setAttribute("viewBox", `0 0 ${begun.qr.size} ${begun.qr.size}`);
     svg.querySelector("path").setAttribute("d", begun.qr.path);
     this.#begun.querySelector("code").textContent = begun.secret.match(/.{1,4}/g).join(" ");
+    document.querySelector("#account-set-up").hidden = true;
     this.#begun.hidden = false;
     this.#begun.elements.code.focus();
   }
