@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -343,6 +344,57 @@ def audit_events() -> str:
     )
 
 
+def asvs() -> str:
+    """What shows each requirement of OWASP's standard, from the reviewed list."""
+    reviewed = tomllib.loads((DOCS / "security/asvs.toml").read_text(encoding="utf-8"))
+    entries = {each: asvs_state(entry) for each, entry in reviewed["requirements"].items()}
+    states = list(entries.values())
+    shown, missing, out = (states.count(word) for word in ("shown", "NOT MET", "out"))
+    head = (
+        "# OWASP ASVS 5.0, levels 1 and 2\n\n"
+        f"{len(states)} requirements: **{shown} shown** by a test or document, **{missing} NOT MET** yet, "
+        f"{out} out of scope. Each is told in our own short words; [the requirements themselves]"
+        "(https://github.com/OWASP/ASVS/tree/v5.0.0/5.0/en) are OWASP's. Evidence is reviewed by people in "
+        "`docs/security/asvs.toml`; a test holds it against the repository.\n"
+    )
+    parts = [head]
+    for chapter, title in reviewed["chapters"].items():
+        rows = [
+            (
+                f"{chapter}.{number.partition('.')[2]}",
+                str(entry["level"]),
+                entry["says"],
+                evidence(entry),
+            )
+            for number, entry in reviewed["requirements"].items()
+            if number.partition(".")[0] == chapter.removeprefix("V")
+        ]
+        parts.append(
+            f"## {chapter} {title}\n\n" + table(("number", "level", "asked", "here"), rows)
+        )
+    return "\n".join(parts)
+
+
+def asvs_state(entry: dict[str, Any]) -> str:
+    """In one word."""
+    return "out" if "out" in entry else "NOT MET" if "missing" in entry else "shown"
+
+
+def evidence(entry: dict[str, Any]) -> str:
+    """Links to what shows a requirement, or why nothing does."""
+    if "out" in entry:
+        return f"out of scope: {entry['out']}"
+    links: list[str] = []
+    for shown in entry.get("shown", ()):
+        path, _, test = shown.partition("::")
+        name = path.removeprefix("docs/") if path.startswith("docs/") else path.rpartition("/")[2]
+        links.append(f"[`{test or name}`](../../{path})")
+    told = ", ".join(links)
+    if "missing" not in entry:
+        return told
+    return f"**NOT MET**: {entry['missing']}" + (f". Of it there is: {told}" if told else "")
+
+
 def type_name(hint: Any) -> str:
     """Render an annotation for people."""
     return f"`{hint.__name__ if isinstance(hint, type) else str(hint).replace('typing.', '')}`"
@@ -365,6 +417,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/tables.md": tables,
     "reference/personal-data.md": personal_data,
     "reference/audit-events.md": audit_events,
+    "security/asvs.md": asvs,
     "how-to/troubleshooting.md": troubleshooting,
 }
 

@@ -76,7 +76,8 @@ def test_the_page_needs_no_token_and_carries_the_security_headers(edge: Any) -> 
 
 
 def test_a_public_name_insists_on_tls_and_a_loopback_name_does_not(edge: Any) -> None:
-    assert "strict-transport-security" in edge.request("/", host="trading.example").headers
+    told = edge.request("/", host="trading.example").headers["strict-transport-security"]
+    assert told == "max-age=31536000; includeSubDomains"
     port = edge.config.port
     assert "strict-transport-security" not in edge.request("/", host=f"localhost:{port}").headers
 

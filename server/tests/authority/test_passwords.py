@@ -103,3 +103,14 @@ def test_good_passwords_are_accepted() -> None:
     assert len(made) == 100
     for password in made:
         require_strong(Secret(password), login_name="demo-owner")
+
+
+@async_test
+async def test_long_passwords_are_accepted_whole() -> None:
+    long = "".join(chr(ord("a") + number % 26) for number in range(256))
+    require_strong(Secret(long[:64]), login_name="owner")
+    require_strong(Secret(long), login_name="owner")
+    hasher = PasswordHasher(hashing_bulkhead(), CHEAP)
+    stored = await hasher.hash(Secret(long))
+    assert await hasher.verify(Secret(long), stored)
+    assert not await hasher.verify(Secret(long[:-1] + "!"), stored)

@@ -176,7 +176,9 @@ async def test_every_answer_has_ids_and_security_headers() -> None:
             assert len(answer.headers["traceparent"]) == 55
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["cache-control"] == "no-store"
-            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            policy = answer.headers["content-security-policy"]
+            assert policy == "default-src 'none'; frame-ancestors 'none'"
+            assert answer.headers["referrer-policy"] == "no-referrer"
             assert "server" not in answer.headers
 
 

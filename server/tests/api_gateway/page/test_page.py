@@ -231,7 +231,8 @@ def test_static_files_are_cached_for_good_and_only_under_their_fingerprint(site:
 def test_the_page_allows_no_foreign_or_inline_code(site: Any) -> None:
     answer = site.request("/login")
     policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
+    for directive in ("default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"):
+        assert directive in policy
     assert "unsafe" not in policy
     assert "style=" not in answer.body.decode()
     assert "onclick" not in answer.body.decode()
