@@ -11,8 +11,8 @@ from aitrading.core.infrastructure.error_dna import dna_of
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventEnvelope
 from aitrading.core.infrastructure.events import (
+    ChainMeasured,
     CollectTraces,
-    SessionsEnded,
     TracesCollected,
 )
 from aitrading.core.infrastructure.lifecycle import ComponentState
@@ -237,13 +237,13 @@ async def test_a_handler_is_a_child_of_who_published() -> None:
     bus = MemoryBus(MemoryBroker(), clock=CLOCK, ids=IDS, errors=errors, tracer=tracer)
     await bus.start()
 
-    async def handle(_: SessionsEnded, envelope: EventEnvelope) -> None:
+    async def handle(_: ChainMeasured, envelope: EventEnvelope) -> None:
         with span(SpanKind.DATABASE, "inside"):
             assert envelope.trace is not None
 
-    await bus.subscribe(SessionsEnded, handle)
+    await bus.subscribe(ChainMeasured, handle)
     with tracer.follow(SpanKind.REQUEST, "x", TraceContext.start(IDS)):
-        await bus.publish(SessionsEnded(sessions=()))
+        await bus.publish(ChainMeasured(chain="x", service="s", instance="1", hops=()))
 
     async def both() -> bool:
         return len(backlog) == 2
