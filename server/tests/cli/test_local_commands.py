@@ -5,15 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.security.file_sealing import FileKeys
 from aitrading.server.cli.errors import SETTING_NOT_KNOWN
+from aitrading.server.cli.up_run import announce
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.kit.primary_record import PrimaryRecord, Standing
 from aitrading.server.personal_data.file_keys import FileKeyFolder
+from aitrading.server.supervisor.demo.report import DemoReport
 from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.state import PlatformState, ReadyReport
 from aitrading.server.testing.personal_data import DEVELOPMENT, write_file_keys
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
@@ -206,3 +210,14 @@ def test_the_roles_of_a_postgresql_elsewhere_are_printed_for_psql(run: Any, home
         assert f"\\set {role}_password {kept.read_text()}\n" in first.stdout
         assert kept.stat().st_mode & 0o777 == 0o600
     assert json.loads(run("migrations", "roles", "--json").stdout)["sql"] == first.stdout
+
+
+def test_a_first_start_tells_an_owner_to_set_up_a_second_factor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    state = PlatformState(ready=True, started_in_s=1.0, services={}, engines={}, url="https://h")
+    demo = DemoReport(link_code="CODE", link_lifetime_s=600)
+    announce(msgspec.json.encode(ReadyReport(state=state, demo=demo)), as_json=False)
+    told = capsys.readouterr().out
+    assert "https://h/login#link=CODE" in told
+    assert "set up a second factor" in told

@@ -97,3 +97,4 @@ def _announce_demo(demo: DemoReport, url: str) -> None:
         click.echo(f"    {login.tenant:<7} {login.user:<9} {login.password}")
     click.echo(f"\n  Open the page logged in (works once, {demo.link_lifetime_s // 60} minutes):")
     click.echo(f"    {url}/login#link={demo.link_code}")
+    click.echo("  Then click your name there and set up a second factor: owners should have one.")
