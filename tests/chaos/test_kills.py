@@ -1,6 +1,7 @@
 """Kill each process in turn: the platform comes back, and no tick is lost or doubled."""
 
 import os
+import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,29 @@ def test_a_killed_process_comes_back_and_no_tick_is_lost(battered: Platform, vic
     )
     assert after == list(range(1, len(after) + 1))
     assert platform.process.poll() is None
+
+
+def test_a_request_whose_collector_is_killed_is_still_told_and_what_is_lost_is_said(
+    battered: Platform,
+) -> None:
+    """The service that answered keeps its part; the edge's record of that time is not read again."""
+    platform = battered
+    trace_id = secrets.token_hex(12) + "00000000"
+    headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    platform.token("demo/trader")
+    old_pid = platform.kill("database-service")
+    assert platform.request("GET", "/api/v1/kill", headers=headers)[0] == 200
+    platform.wait_back("database-service", old_pid)
+
+    def told() -> Any:
+        status, trace = platform.request("GET", f"/api/v1/traces/{trace_id}")
+        return trace if status == 200 else None
+
+    trace = wait_until(told, what="the trace", timeout_s=60)
+    assert "trading-engine" in {span["service"] for span in trace["spans"]}
+    has_edge = any(span["kind"] == "edge" for span in trace["spans"])
+    assert trace["complete"] == has_edge
+    assert len(trace["missing"]) == (0 if has_edge else 1)
 
 
 def test_nothing_outlives_a_killed_supervisor_and_the_next_start_recovers(
