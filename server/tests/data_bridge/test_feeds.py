@@ -74,7 +74,8 @@ async def get(
     answer: list[Message] = []
     path, _, query = path.partition("?")
     scope: dict[str, Any] = {
-        "type": "http", "http_version": "1.1", "method": "GET", "path": path, "raw_path": path,
+        "type": "http", "http_version": "1.1", "method": "GET", "path": path,
+        "raw_path": path.encode(),
         "root_path": "", "scheme": "https", "query_string": query.encode(), "state": {},
         "headers": [(b"authorization", f"Bearer {token}".encode()), (b"host", b"x")],
     }  # fmt: skip
