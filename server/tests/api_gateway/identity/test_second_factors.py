@@ -322,3 +322,23 @@ async def test_who_has_no_factor_proves_it_with_the_password(gateway: Running) -
             await gate.post("/auth/step-up", wrong, **fresh)
         held = await gate.post("/auth/step-up", {"password": PASSWORD}, **fresh)
         assert held.code == "LOGIN_THROTTLED"
+
+
+@pytest.mark.integration
+@async_test
+async def test_an_erased_organisation_leaves_no_factor_code_or_challenge(gateway: Running) -> None:
+    async with gateway() as gate:
+        person = await person_at(gate)
+        await person.challenge()
+        tables = ("totp", "recovery_codes", "login_challenges")
+
+        def kept() -> list[int]:
+            queries = (
+                f"SELECT count(*) AS n FROM identity.{table} WHERE user_id = '{person.user}'"  # noqa: S608
+                for table in tables
+            )
+            return [gate.sql(query)[0]["n"] for query in queries]
+
+        assert kept() == [1, 10, 1]
+        await gate.command("tenants/erase", tenant=person.tenant, confirm=person.tenant)
+        assert kept() == [0, 0, 0]
