@@ -280,6 +280,19 @@ async def test_the_host_takes_lost_factors_away(gateway: Running) -> None:
 
 @pytest.mark.integration
 @async_test
+async def test_a_forgotten_password_takes_no_factor_with_it(gateway: Running) -> None:
+    async with gateway() as gate:
+        person = await person_at(gate)
+        made = await gate.command("users/password", tenant=person.tenant, user="trader")
+        answer = await gate.login(person.tenant, password=made["password"], deliver="token")
+        assert answer.status == 202, answer.body
+        assert set(answer.json) == {"second_factor"}
+        challenge = str(answer.json["second_factor"]["challenge"])
+        assert (await person.second(person.code(), challenge)).status == 200
+
+
+@pytest.mark.integration
+@async_test
 async def test_an_old_proof_changes_no_factor_and_a_fresh_one_does(gateway: Running) -> None:
     async with gateway() as gate:
         person = await person_at(gate)

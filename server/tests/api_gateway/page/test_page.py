@@ -236,3 +236,13 @@ def test_the_page_allows_no_foreign_or_inline_code(site: Any) -> None:
     assert "unsafe" not in policy
     assert "style=" not in answer.body.decode()
     assert "onclick" not in answer.body.decode()
+
+
+def test_every_text_names_its_charset(site: Any) -> None:
+    page = site.request("/login")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    urls = [part for part in page.body.decode().split('"') if part.startswith("/static/")]
+    kinds = {site.request(url).headers["content-type"] for url in urls}
+    assert {"text/css; charset=utf-8", "text/javascript; charset=utf-8"} <= kinds
+    assert all("charset=utf-8" in kind for kind in kinds if kind.startswith("text/"))
+    assert site.request("/api/v1/quotes").headers["content-type"] == "application/json"
