@@ -23,14 +23,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 VICTIM: Final = "demo"
 THIEF: Final = "thief"
 PERSON: Final = f"{THIEF}/owner"
+NO_IDS: Final = {"/api/v1/auth/logout", "/api/v1/auth/step-up"}
+"""They take no id. A logout would end the test; of wrong proofs of a person each makes the next wait
+longer, so that two answers differ by when they were asked for (`test_second_factors`)."""
 OPERATIONS: Final = operations()
 PUBLIC: Final = [each for _, each in OPERATIONS if each.access.public]
 OWN: Final = [
     each
     for _, each in OPERATIONS
-    if not each.access.public and not each.access.peers and each.path != "/api/v1/auth/logout"
+    if not each.access.public and not each.access.peers and each.path not in NO_IDS
 ]
-"""What a logged-in person may call; a logout takes nothing and would end the test."""
+"""What a logged-in person may call."""
 ADMINISTRATION: Final = [
     (service, each)
     for service, each in OPERATIONS
