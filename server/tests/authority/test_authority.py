@@ -22,10 +22,12 @@ from aitrading.core.security.crypto import (
     create_csr,
     inspect_certificate,
 )
+from aitrading.core.security.encoding import base64url_decode
 from aitrading.core.security.jwt_manager import JwtVerifier
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.installation import Authority, initialise, write_file
 from aitrading.server.authority.key_provider import LocalKeyProvider
+from aitrading.server.authority.token_keys import OVERLAP_S
 from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.kit.service_tokens import FileKeySet
 
@@ -235,13 +237,55 @@ def test_a_user_key_can_be_replaced_without_logging_anybody_out(
     for _rotation in range(2):
         authority.rotate_user_key()
         tokens.append(authority.user_token_issuer().issue(GRANT).token.reveal())
-    assert checker.verify_user(tokens[1])
-    assert checker.verify_user(tokens[2])
-    with pytest.raises(AitradingError):
-        checker.verify_user(tokens[0])
-    published = json.loads((tmp_path / "trust" / "user-keys.jwks").read_bytes())["keys"]
-    assert len(published) == 2
+    for token in tokens:
+        assert checker.verify_user(token)
+    published = published_keys(tmp_path)
+    assert len(published) == 3
     assert {key["alg"] for key in published} == {"EdDSA"}
+    clock.step_wall(OVERLAP_S + 1)
+    assert authority.retire_user_keys()
+    assert len(published_keys(tmp_path)) == 1
+    assert not authority.retire_user_keys()
+    assert checker.verify_user(opened().user_token_issuer().issue(GRANT).token.reveal())
+
+
+def published_keys(home: Path) -> list[dict[str, str]]:
+    keys: list[dict[str, str]] = json.loads((home / "trust/user-keys.jwks").read_bytes())["keys"]
+    return keys
+
+
+def test_a_staged_key_is_published_and_signs_nothing_until_it_is_switched_to(
+    opened: Callable[[], Authority], tmp_path: Path
+) -> None:
+    authority = opened()
+    staged = authority.stage_user_key()
+    assert authority.stage_user_key().public.raw == staged.public.raw
+    assert len(published_keys(tmp_path)) == 2
+    for process in (authority, opened()):  # killed here, the old one goes on signing
+        kid = kid_of(process.user_token_issuer().issue(GRANT).token.reveal())
+        assert kid != staged.public.thumbprint()
+    authority.switch_user_key()
+    kid = kid_of(opened().user_token_issuer().issue(GRANT).token.reveal())
+    assert kid == staged.public.thumbprint()
+
+
+def kid_of(token: str) -> str:
+    return str(json.loads(base64url_decode(token.partition(".")[0]))["kid"])
+
+
+def test_a_leaked_key_opens_nothing_from_then_on_also_where_its_token_is_remembered(
+    opened: Callable[[], Authority], tmp_path: Path, clock: ManualClock
+) -> None:
+    authority = opened()
+    checker = verifier(tmp_path, clock)
+    token = authority.user_token_issuer().issue(GRANT).token.reveal()
+    assert checker.verify_user(token)
+    authority.stage_user_key()
+    authority.switch_user_key(overlap=False)
+    assert len(published_keys(tmp_path)) == 1
+    with pytest.raises(AitradingError):
+        checker.verify_user(token)
+    assert checker.verify_user(authority.user_token_issuer().issue(GRANT).token.reveal())
 
 
 def test_a_service_key_is_replaced_by_name(

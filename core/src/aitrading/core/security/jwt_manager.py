@@ -85,12 +85,13 @@ class VerifiedToken:
     A handler that takes this value cannot be reached without a valid token.
     """
 
-    __slots__ = ("_claims", "scopes", "session", "tenant", "token_id", "user")
+    __slots__ = ("_claims", "key_id", "scopes", "session", "tenant", "token_id", "user")
 
-    def __init__(self, claims: UserClaims, *, proof: object) -> None:
+    def __init__(self, claims: UserClaims, *, key_id: str = "", proof: object) -> None:
         if proof is not _PROOF:
             raise TypeError("only JwtVerifier makes a VerifiedToken")
         self._claims: Final = claims
+        self.key_id: Final = key_id
         self.tenant: Final = TenantId(_uuid(claims.tid))
         self.user: Final = UserId(_uuid(claims.sub))
         self.session: Final = _uuid(claims.sid)
@@ -169,6 +170,9 @@ class JwtVerifier:
         if verified is None:
             verified = _refusing(lambda: self._parse_user(token))
             _remember(self._users, token, verified)
+        elif self._user_keys.find(verified.key_id) is None:  # withdrawn since it was checked
+            del self._users[token]
+            raise TOKEN_REFUSED.error()
         verified.check_time(self._now_s())
         return verified
 
@@ -189,7 +193,7 @@ class JwtVerifier:
         expected = (ISSUER, USER_AUDIENCE, claims.iat + USER_TOKEN_LIFETIME_S)
         if not kid or (claims.iss, claims.aud, claims.exp) != expected:
             raise ValueError("not an access token of this installation")
-        return VerifiedToken(claims, proof=_PROOF)
+        return VerifiedToken(claims, key_id=kid, proof=_PROOF)
 
     def _parse_service(self, token: str) -> ServiceClaims:
         kid, payload = _open(token, SERVICE_TOKEN_TYPE, self._service_keys)

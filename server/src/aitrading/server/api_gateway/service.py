@@ -37,6 +37,7 @@ from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
 )
 from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoints
+from aitrading.server.api_gateway.identity.token_keys import EdgeProbe, TokenKeys
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.api_gateway.viewer import TerminalViewer
 from aitrading.server.authority.installation import Authority, initialise
@@ -84,6 +85,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_connection_directory)
     manager.provide(_connection_endpoints)
     manager.provide(_tenant_endpoints)
+    manager.provide(_token_keys)
     manager.provide(_edge)
     manager.provide(_refused_at_edge)
     manager.provide(_platform_health)
@@ -195,6 +197,27 @@ def _tenant_endpoints(identity: Identity) -> TenantEndpoints:
     return TenantEndpoints(identity.tenant_life)
 
 
+def _token_keys(
+    bundle: ServiceBundle,
+    settings: GatewaySettings,
+    authority: Authority,
+    identity: Identity,
+    replay: Replay,
+    audit: AuditTrail,
+    clock: Clock,
+    errors: ErrorHandler,
+) -> TokenKeys:
+    return TokenKeys(
+        authority,
+        identity.issuer,
+        EdgeProbe(settings.hosts[0], settings.port, bundle.home / "trust" / "edge-ca.pem"),
+        replay=replay,
+        audit=audit,
+        clock=clock,
+        on_error=errors.classify,
+    )
+
+
 def _edge(
     bundle: ServiceBundle,
     settings: GatewaySettings,
@@ -269,6 +292,7 @@ SPEC: Final = ServiceSpec(
         LoginEndpoints,
         FactorEndpoints,
         Revocations,
+        TokenKeys,
         DeviceEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,

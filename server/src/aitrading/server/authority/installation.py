@@ -19,12 +19,11 @@ from aitrading.server.authority.ca import (
     IssuedCertificate,
 )
 from aitrading.server.authority.key_provider import KeyProvider, LocalKeyProvider, load_or_create
+from aitrading.server.authority.token_keys import PREFIX, STATE_FILE, TokenKeyLife, next_name
 from aitrading.server.authority.tokens import UserTokenIssuer
 
 ADMIN_SERVICE: Final = "admin"
 """The identity of the host's administrator: the supervisor and, through it, the command line."""
-LIVE_USER_KEYS: Final = 2
-_USER_KEY: Final = "user-token-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +79,45 @@ class Authority:
         return self._trust / "user-keys.jwks"
 
     def user_token_issuer(self) -> UserTokenIssuer:
-        """Signs with the newest user key."""
-        return UserTokenIssuer(self._user_keys()[-1], clock=self._clock, ids=self._ids)
+        """Signs with the key that signs now."""
+        return UserTokenIssuer(self._key(self._life().signing), clock=self._clock, ids=self._ids)
+
+    def stage_user_key(self) -> SigningKey:
+        """A key that is published and signs nothing yet; the same one until it signs."""
+        names = self._user_key_names()
+        life = self._life()
+        staged = life.staged(names)
+        if staged is None:
+            staged = next_name(names)
+            self._keep_life(life)  # before there is a newer key: without the file that would sign
+            self._provider.store(staged, SigningKey.generate().pem())
+        self.publish()
+        return self._key(staged)
+
+    def switch_user_key(self, *, overlap: bool = True) -> SigningKey:
+        """Let the staged key sign; tokens of the one before live out, unless without `overlap`."""
+        names = self._user_key_names()
+        life = self._life().switched(names[-1], self._clock.now_ns(), overlap=overlap)
+        self._keep_life(life)
+        self.publish()
+        return self._key(life.signing)
+
+    def retire_user_keys(self) -> bool:
+        """Publish no longer what signed no living token; tells whether something changed."""
+        before = self.user_keys_file.read_bytes()
+        if len(json.loads(before)["keys"]) == self.published_user_keys():
+            return False
+        self.publish()
+        return True
+
+    def published_user_keys(self) -> int:
+        """How many keys count now."""
+        return len(self._life().published(self._user_key_names(), self._clock.now_ns()))
 
     def rotate_user_key(self) -> None:
-        """Add a signing key; the one before stays published, so that live tokens stay valid."""
-        names = self._user_key_names()
-        number = int(names[-1].removeprefix(_USER_KEY).removesuffix(".pem")) + 1 if names else 1
-        self._provider.store(f"{_USER_KEY}{number:04d}.pem", SigningKey.generate().pem())
-        self.publish()
+        """Both at once, for who knows that nobody keeps the published keys for long."""
+        self.stage_user_key()
+        self.switch_user_key()
 
     def write_service(
         self, name: str, folder: Path, hosts: Iterable[str] = LOOPBACK_HOSTS
@@ -140,11 +169,20 @@ class Authority:
         )
 
     def _user_key_names(self) -> list[str]:
-        return [name for name in self._provider.names() if name.startswith(_USER_KEY)]
+        return [name for name in self._provider.names() if name.startswith(PREFIX)]
+
+    def _life(self) -> TokenKeyLife:
+        return TokenKeyLife.read(self._trust, self._user_key_names())
+
+    def _keep_life(self, life: TokenKeyLife) -> None:
+        write_file(self._trust / STATE_FILE, life.encoded(), mode=0o644)
+
+    def _key(self, name: str) -> SigningKey:
+        return SigningKey.from_pem(self._provider.load(name))
 
     def _user_keys(self) -> list[SigningKey]:
-        names = self._user_key_names()[-LIVE_USER_KEYS:]
-        return [SigningKey.from_pem(self._provider.load(name)) for name in names]
+        published = self._life().published(self._user_key_names(), self._clock.now_ns())
+        return [self._key(name) for name in published]
 
     def _publish_service_key(self, name: str, key: VerifyKey) -> None:
         document: dict[str, Any] = json.loads(self.service_keys_file.read_bytes())
@@ -162,7 +200,7 @@ def initialise(
     """
     provider = LocalKeyProvider(home / "keys", environment=environment)
     authority = Authority(home, provider, clock=clock, ids=ids)
-    load_or_create(provider, f"{_USER_KEY}0001.pem", lambda: SigningKey.generate().pem())
+    load_or_create(provider, next_name([]), lambda: SigningKey.generate().pem())
     authority.publish()
     return authority
 

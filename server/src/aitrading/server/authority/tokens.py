@@ -1,7 +1,6 @@
 """Tokens are issued here: a person's access token and a service's call token."""
 
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -58,10 +57,14 @@ class UserTokenIssuer:
     """Signs access tokens that live exactly 15 minutes."""
 
     def __init__(self, key: SigningKey, *, clock: Clock, ids: IdFactory) -> None:
-        self._key = key
-        self._kid: Final = key.public.thumbprint()
         self._clock = clock
         self._ids = ids
+        self.sign_with(key)
+
+    def sign_with(self, key: SigningKey) -> None:
+        """Use another key from the next token on."""
+        self._key = key
+        self._kid = key.public.thumbprint()
 
     def issue(self, grant: TokenGrant) -> IssuedToken:
         """Make one token; its id is new."""

@@ -65,3 +65,27 @@ def rotate(*, as_json: bool, home: Path) -> None:
         click.echo(
             "Make a backup now: an older one cannot open what is written from here on.", err=True
         )
+
+
+class TokenRotation(msgspec.Struct):
+    """What a rotation of the token key did."""
+
+    kid: str
+    published: int
+
+
+@keys.command("rotate-tokens")
+@click.option(
+    "--leaked", is_flag=True, help="The old key is known to others: end its tokens at once."
+)
+@json_option
+@home_option
+def rotate_tokens(*, leaked: bool, as_json: bool, home: Path) -> None:
+    """Let a new key sign access tokens. No request fails and no stream ends meanwhile.
+
+    The new key is published first and signs when the edge accepts it; the old one stays published
+    until its last token is over, a quarter of an hour. With `--leaked` every token signed so far is
+    refused at once: logins go on, programs and pages renew their tokens.
+    """
+    done = Host(home).post("keys/rotate-tokens", {"leaked": leaked}, TokenRotation)
+    show_answer(done, as_json=as_json, fields=("kid", "published"))

@@ -65,6 +65,11 @@ class AuditAction(StrEnum):
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."
     DEVICE_REVOKED = "identity.device.revoked", True, "A device may not connect any more."
     CONNECTION_ENDED = "connection.ended", True, "An open connection was ended by hand."
+    TOKEN_KEY_ROTATED = (
+        "identity.token_key.rotated",
+        True,
+        "Another key signs access tokens; the details name it, and whether older tokens were ended.",
+    )
     KEY_REWRAPPED = (
         "identity.key.rewrapped",
         True,

@@ -21,13 +21,13 @@ class FileKeySet(KeySet):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._version: tuple[int, int] | None = None
+        self._version: tuple[int, int, int] | None = None
         self._keys = StaticKeySet({})
 
     @override
     def find(self, kid: str) -> VerifyKey | None:
         found = self._path.stat()
-        version = (found.st_mtime_ns, found.st_ino)
+        version = (found.st_mtime_ns, found.st_ino, found.st_size)
         if version != self._version:
             self._keys = StaticKeySet.from_jwks(self._path.read_bytes())
             self._version = version

@@ -70,6 +70,7 @@ class Identity:
         refusals = Refusals(parts.replay.pool, audit=audit, clock=clock, randomness=randomness)
         hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
         keys = parts.field_keys
+        self.issuer = parts.authority.user_token_issuer()
         self.revocations = Revocations(
             parts.replay.pool,
             parts.bus,
@@ -81,7 +82,7 @@ class Identity:
         self.housekeeping = Housekeeping(parts.replay.pool, clock=clock, on_error=parts.on_error)
         self.sessions = Sessions(
             parts.replay,
-            issuer=parts.authority.user_token_issuer(),
+            issuer=self.issuer,
             audit=audit,
             announce=self.revocations.announce,
             keys=keys,

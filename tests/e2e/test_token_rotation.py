@@ -1,0 +1,127 @@
+"""The key of access tokens is rotated under running requests and streams; nobody notices."""
+
+import base64
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from urllib.parse import urlsplit
+
+import pytest
+from harness.platform import Platform, wait_until
+
+from aitrading.server.cli.host import Host
+from aitrading.server.cli.session import GivenToken
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+PATHS = ("/api/v1/auth/me", "/api/v1/quotes", "/api/v1/risk", "/api/v1/ticks?symbol=EURUSD")
+PING = b'{"type":"ping"}'
+
+
+def fresh_token(platform: Platform) -> str:
+    """Signed a moment ago, by the key that signs at this moment."""
+    who = {"tenant": "demo", "user": "viewer"}
+    return Host(platform.home).post("tokens", who, GivenToken).token
+
+
+def kid_of(token: str) -> str:
+    head = token.partition(".")[0]
+    return str(json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"])
+
+
+def status_of(platform: Platform, path: str, token: str) -> int:
+    headers = {"authorization": f"Bearer {token}"}
+    return platform.request("GET", path, person=None, headers=headers)[0]
+
+
+@contextmanager
+def asking(platform: Platform, old: str, refused: list[tuple[str, str]]) -> Iterator[list[int]]:
+    """Ask all services without a pause, with the old token and with the newest."""
+    done, answered = Event(), [0]
+
+    def ask() -> None:
+        while not done.is_set():
+            for token in (old, fresh_token(platform)):
+                for path in PATHS:
+                    status = status_of(platform, path, token)
+                    answered[0] += 1
+                    if status not in {200, 404}:
+                        refused.append((path, f"{status} {kid_of(token)}"))
+
+    thread = Thread(target=ask)
+    thread.start()
+    try:
+        yield answered
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def open_stream(platform: Platform, token: str) -> Iterator[ssl.SSLSocket]:
+    place = urlsplit(platform.url)
+    context = ssl.create_default_context(cafile=platform.home / "trust/edge-ca.pem")
+    raw = socket.create_connection((place.hostname, place.port), timeout=30)
+    with context.wrap_socket(raw, server_hostname=place.hostname) as tls:
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = (
+            "GET /api/v1/stream HTTP/1.1",
+            f"host: {place.netloc}",
+            "connection: Upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            f"sec-websocket-key: {key}",
+            f"authorization: Bearer {token}",
+        )
+        tls.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert tls.recv(4096).startswith(b"HTTP/1.1 101")
+        yield tls
+
+
+def answers(stream: ssl.SSLSocket) -> bool:
+    stream.sendall(bytes([0x81, 0x80 | len(PING)]) + bytes(4) + PING)
+    seen = b""
+    while b'"pong"' not in seen:
+        data = stream.recv(65536)
+        if not data:
+            return False
+        seen = seen[-64:] + data
+    return True
+
+
+def published(platform: Platform) -> set[str]:
+    document = json.loads((platform.home / "trust/user-keys.jwks").read_bytes())
+    return {key["kid"] for key in document["keys"]}
+
+
+def test_no_request_fails_and_no_stream_ends_while_the_key_is_rotated(platform: Platform) -> None:
+    old = fresh_token(platform)
+    refused: list[tuple[str, str]] = []
+    with open_stream(platform, old) as stream, asking(platform, old, refused) as answered:
+        assert answers(stream)
+        wait_until(lambda: answered[0] > len(PATHS), what="requests under way")
+        done = platform.cli_json("keys", "rotate-tokens")
+        at_once = answered[0]
+        wait_until(lambda: answered[0] > at_once + 4 * len(PATHS), what="requests after it")
+        assert answers(stream)
+    assert refused == []
+    assert kid_of(fresh_token(platform)) == done["kid"] != kid_of(old)
+    assert {kid_of(old), done["kid"]} <= published(platform)
+    events = platform.cli_json("audit", "list", "--type", "identity.token_key.rotated")
+    assert any(each["subject"] == f"token_key:{done['kid']}" for each in events["items"])
+
+
+def test_tokens_of_a_leaked_key_are_refused_everywhere_and_new_ones_are_not(
+    platform: Platform,
+) -> None:
+    old = fresh_token(platform)
+    assert {status_of(platform, path, old) for path in PATHS} <= {200, 404}
+    done = platform.cli_json("keys", "rotate-tokens", "--leaked")
+    assert published(platform) == {done["kid"]}
+    platform.forget_tokens()
+    for path in PATHS:
+        wait_until(lambda path=path: status_of(platform, path, old) == 401, what=path)
+        assert status_of(platform, path, fresh_token(platform)) in {200, 404}
