@@ -136,7 +136,7 @@ def _cors(config: EdgeConfig) -> Resource:
         "extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[{"exact": origin} for origin in config.cors_origins],
         allow_methods="GET, POST, PUT, DELETE",
-        allow_headers="authorization, content-type, idempotency-key, traceparent",
+        allow_headers="authorization, dpop, content-type, idempotency-key, traceparent",
         expose_headers="x-request-id, traceparent, retry-after",
         max_age="600",
         allow_credentials=False,
