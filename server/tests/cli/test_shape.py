@@ -1,5 +1,7 @@
 """Every command keeps the contract: help, `--json`, exit codes, no traceback, a fast start."""
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +11,11 @@ from typing import Any
 import click
 import pytest
 
+import aitrading.server
 from aitrading.server.cli import COMMANDS, main
 from aitrading.server.cli.error_codes import catalogue
 
+SOURCES = Path(aitrading.server.__file__).parent
 WITHOUT_JSON = {"config reference"}
 """It prints a document, which is the same for people and programs."""
 
@@ -120,3 +124,25 @@ def test_a_misspelt_code_is_corrected(run: Any) -> None:
     result = run("errors", "lookup", "TRADING_NOT_AVAILBLE")
     assert result.exit_code == 1
     assert "did you mean TRADING_NOT_AVAILABLE?" in result.stderr
+
+
+def said_by_the_code() -> Iterator[tuple[str, str, str]]:
+    """File, command and child, wherever a string of the code names a command with children."""
+    named = re.compile(r"aitrading ([a-z-]+) ([a-z-]+)")
+    for file in sorted(SOURCES.rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        for text in filter(lambda each: isinstance(each, str), texts):
+            for command, word in named.findall(" ".join(str(text).split())):
+                if command in COMMANDS:
+                    yield file.name, command, word
+
+
+def test_no_message_names_a_command_that_does_not_exist() -> None:
+    context = click.Context(main)
+    found = list(said_by_the_code())
+    assert len(found) > 20
+    for file, name, word in found:
+        command = main.get_command(context, name)
+        if isinstance(command, click.Group) and not command.invoke_without_command:
+            assert word in command.list_commands(context), (file, name, word)

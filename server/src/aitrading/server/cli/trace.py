@@ -186,7 +186,7 @@ def waterfall(trace: Trace, columns: int) -> list[str]:
         name = name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"
         ended = "" if step.outcome == "ok" else f"  {step.outcome} {step.code or ''}".rstrip()
         if step.fingerprint:
-            ended += f"  aitrading errors similar {step.fingerprint}"
+            ended += f"  aitrading errors lookup --similar {step.fingerprint}"
         if step.orphan:
             ended += "  (what called it is missing)"
         lines.append(
