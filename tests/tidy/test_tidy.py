@@ -80,6 +80,29 @@ def test_no_private_key_is_committed() -> None:
     assert leaked == []
 
 
+def test_nothing_that_runs_uses_test_code() -> None:
+    """Fakes and probes are for tests and benchmarks; they ship, and no service knows them."""
+    users = [
+        str(path.relative_to(ROOT))
+        for path in modules()
+        if not {"testing", "benchmarks"} & set(path.parts)
+        and re.search(r"aitrading\.(core|server|client)\.testing", path.read_text())
+    ]
+    assert users == []
+
+
+def test_nothing_follows_a_redirect() -> None:
+    """`http.client` and our own connections never do; whatever would is not imported."""
+    follows = re.compile(
+        r"^\s*(from|import) (aiohttp|httpx|requests|urllib3|urllib\.request)\b"
+        r"|^\s*from urllib import [^\n]*\brequest\b|max_redirects=[1-9]",
+        re.MULTILINE,
+    )
+    assert follows.search("import urllib.request")
+    found = [str(path.relative_to(ROOT)) for path in modules() if follows.search(path.read_text())]
+    assert found == []
+
+
 def doc_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     doc = ast.get_docstring(node, clean=False)
     return doc.count("\n") + 1 if doc is not None else 0
