@@ -28,6 +28,7 @@ from aitrading.server.authority.passwords import Argon2Cost, hashing_bulkhead
 from aitrading.server.engines.postgres import DATABASE
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.audit_trail import AuditTrail
+from aitrading.server.kit.authentication import ACCESS_COOKIE, SESSION_COOKIE
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
@@ -112,6 +113,11 @@ class Gateway:
         answer = await self.login(tenant, user)
         assert answer.status == 200, answer.body
         return cookies_of(answer)
+
+    def shown(self, cookies: dict[str, str]) -> str:
+        """The cookies that a browser sends with every request."""
+        names = (ACCESS_COOKIE, SESSION_COOKIE)
+        return "; ".join(f"{name}={cookies[name]}" for name in names)
 
     def audit(self, action: str) -> list[Any]:
         """Audit events of one kind, above every row policy."""

@@ -12,7 +12,6 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.kit.endpoints import endpoints_of
 
-ACCESS = "__Host-aitrading"
 pytestmark = pytest.mark.integration
 Running = Callable[[], AbstractAsyncContextManager[Any]]
 ACCOUNT = {
@@ -124,12 +123,13 @@ async def test_another_role_ends_every_session_that_has_the_old_rights(gateway: 
         tenant = await gate.tenant()
         await gate.user(tenant, "jo", "owner")
         old = await gate.browser(tenant, "jo")
+        assert (await gate.get("/auth/me", cookie=gate.shown(old))).status == 200
         await gate.command("users/role", tenant=tenant, user="jo", role="viewer")
-        refused = await gate.get("/auth/me", cookie=f"{ACCESS}={old[ACCESS]}")
+        refused = await gate.get("/auth/me", cookie=gate.shown(old))
         assert refused.code == "TOKEN_REFUSED"
         new = await gate.browser(tenant, "jo")
         await gate.command("users/role", tenant=tenant, user="jo", role="viewer")
-        me = await gate.get("/auth/me", cookie=f"{ACCESS}={new[ACCESS]}")
+        me = await gate.get("/auth/me", cookie=gate.shown(new))
         assert me.json["person"]["scopes"] == ["read"]
         (change,) = gate.audit("identity.user.role_changed")
         assert json.loads(change["details"]) == {"role": "viewer"}, (

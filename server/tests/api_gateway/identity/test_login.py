@@ -31,11 +31,6 @@ def refresh_headers(cookies: dict[str, str]) -> dict[str, str]:
     return {"cookie": sent, "origin": ORIGIN}
 
 
-def shown(cookies: dict[str, str]) -> str:
-    """What a browser sends with every request."""
-    return f"{ACCESS}={cookies[ACCESS]}; {SESSION}={cookies[SESSION]}"
-
-
 async def all_of(calls: list[Any]) -> list[Any]:
     async with asyncio.TaskGroup() as tasks:
         started = [tasks.create_task(call) for call in calls]
@@ -60,7 +55,7 @@ async def test_a_browser_gets_cookies_that_no_script_reads(gateway: Running) -> 
         assert person["user"] == str(user)
         assert person["tenant_name"] == tenant
         assert person["scopes"] == ["kill", "read", "trade"]
-        me = await gate.get("/auth/me", cookie=shown(cookies_of(answer)))
+        me = await gate.get("/auth/me", cookie=gate.shown(cookies_of(answer)))
         assert me.json["person"] == person
 
 
@@ -181,7 +176,7 @@ async def test_refreshing_rotates_and_a_used_token_ends_the_session(gateway: Run
         assert (stolen.status, stolen.code) == (401, "TOKEN_REFUSED")
         assert stolen.cookies == {}
         assert (await gate.post("/auth/refresh", **refresh_headers(third))).status == 401
-        me = await gate.get("/auth/me", cookie=shown(third))
+        me = await gate.get("/auth/me", cookie=gate.shown(third))
         assert me.code == "TOKEN_REFUSED"
         events = gate.audit("identity.session.refresh_reused")
         assert str(events[-1]["tenant_id"]) == answer.json["person"]["tenant"]
@@ -256,7 +251,7 @@ async def test_logout_ends_the_token_at_once(gateway: Running) -> None:
         tenant = await gate.tenant()
         await gate.user(tenant)
         cookies = await gate.browser(tenant)
-        access = shown(cookies)
+        access = gate.shown(cookies)
         foreign = await gate.post("/auth/logout", cookie=access, origin="https://evil.example")
         assert foreign.code == "ORIGIN_REFUSED"
         answer = await gate.post("/auth/logout", cookie=access, origin=ORIGIN)
@@ -303,7 +298,7 @@ async def test_a_suspended_person_is_out_at_once(gateway: Running) -> None:
         await gate.user(tenant)
         cookies = await gate.browser(tenant)
         await gate.command("users/state", tenant=tenant, user="trader", state="suspended")
-        access = shown(cookies)
+        access = gate.shown(cookies)
         assert (await gate.get("/auth/me", cookie=access)).code == "TOKEN_REFUSED"
         assert (await gate.post("/auth/refresh", **refresh_headers(cookies))).status == 401
         assert (await gate.login(tenant)).code == "LOGIN_REFUSED"
@@ -379,7 +374,7 @@ async def test_a_flood_of_logins_waits_outside_and_the_rest_goes_on(
     async with gateway() as gate:
         tenant = await gate.tenant()
         await gate.user(tenant)
-        headers = {"cookie": shown(await gate.browser(tenant))}
+        headers = {"cookie": gate.shown(await gate.browser(tenant))}
         hasher, go_on = gate.identity.login._hasher, threading.Event()
         matches = hasher._matches
         monkeypatch.setattr(hasher, "_matches", lambda *given: go_on.wait(30) and matches(*given))

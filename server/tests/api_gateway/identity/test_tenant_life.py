@@ -20,17 +20,10 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.api_gateway.identity import revocations
 from aitrading.server.engines.shared import PostgresServer
-from aitrading.server.kit.authentication import ACCESS_COOKIE, SESSION_COOKIE
 from aitrading.server.personal_data.catalogue import CATALOGUE
 from aitrading.server.supervisor.demo.seed import Seeding
 
 pytestmark = pytest.mark.integration
-
-
-def shown(cookies: dict[str, str]) -> str:
-    """What a browser sends with every request."""
-    names = (ACCESS_COOKIE, SESSION_COOKIE)
-    return "; ".join(f"{name}={cookies[name]}" for name in names)
 
 
 Running = Callable[..., AbstractAsyncContextManager[Any]]
@@ -89,7 +82,7 @@ async def test_a_suspended_organisation_is_out_at_once_and_comes_back(gateway: R
 
         await gate.bus.subscribe(SubscriptionChanged, note, scope=EVERYWHERE)
         cookies, theirs = await gate.browser(tenant), await gate.browser(other)
-        access = shown(cookies)
+        access = gate.shown(cookies)
         invitation = await gate.command("devices/invite", tenant=tenant, name="second")
         await gate.command("tenants/state", tenant=tenant, state="suspended")
         assert (await gate.get("/auth/me", cookie=access)).code == "TOKEN_REFUSED"
@@ -100,7 +93,7 @@ async def test_a_suspended_organisation_is_out_at_once_and_comes_back(gateway: R
         assert await refusal(gate, "tokens", tenant=tenant, user="trader") == "LOGIN_REFUSED"
         assert (await enrol(gate, invitation["code"])).code == "CODE_REFUSED"
         assert (await gate.login(other)).status == 200
-        still = shown(theirs)
+        still = gate.shown(theirs)
         assert (await gate.get("/auth/me", cookie=still)).status == 200
         assert await state_of(gate, tenant) == "suspended"
         await gate.command("tenants/state", tenant=tenant, state="active")
@@ -261,7 +254,7 @@ async def test_nothing_fails_because_an_erased_organisation_exists(
         found = await gate.identity.devices.state(place, UUID(device["device"]))
         assert (found.state, found.subscription) == ("revoked", "suspended")
         assert (place, UUID(device["device"])) in gate.revoked
-        access = shown(cookies)
+        access = gate.shown(cookies)
         assert (await gate.get("/auth/me", cookie=access)).code == "TOKEN_REFUSED"
         assert (await gate.login(tenant)).code == "LOGIN_REFUSED"
         assert sum(each["wraps"] or 0 for each in await gate.listing("keys")) == 2
