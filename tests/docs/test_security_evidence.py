@@ -84,7 +84,7 @@ def functions(path: str) -> frozenset[str]:
 
 
 @pytest.mark.parametrize(
-    "page", ["threat-model", "zero-trust", "client-model", "implementation-guide"]
+    "page", ["threat-model", "zero-trust", "client-model", "implementation-guide", "data-levels"]
 )
 def test_each_test_that_a_page_names_is_in_the_file_it_links_to(page: str) -> None:
     text = (ROOT / f"docs/security/{page}.md").read_text(encoding="utf-8")
