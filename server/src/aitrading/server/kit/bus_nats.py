@@ -52,6 +52,7 @@ from aitrading.server.kit.bus_nats_routes import (
     RespondingRoute,
     Route,
 )
+from aitrading.server.kit.cancellation import cancellation_kept
 from aitrading.server.kit.nats_connection import (
     NATS_ERRORS,
     NatsConnection,
@@ -143,10 +144,11 @@ class NatsBus(EventBus):
     async def _send(self, event: Event, subject: str, data: bytes, event_id: UUID) -> None:
         client = self._live_client()
         try:
-            if event.DURABLE:
-                await _store(client, subject, data, event_id)
-            else:
-                await client.publish(subject, data)
+            with cancellation_kept():
+                if event.DURABLE:
+                    await _store(client, subject, data, event_id)
+                else:
+                    await client.publish(subject, data)
         except NATS_ERRORS as exc:
             self._counters.publish_failed += 1
             raise unavailable(exc) from exc
@@ -202,9 +204,10 @@ class NatsBus(EventBus):
         client = self._live_client()
         self._counters.published += 1
         try:
-            reply = await client.request(
-                subject_of(type(command), tenant), data, timeout=timeout_s
-            )
+            with cancellation_kept():
+                reply = await client.request(
+                    subject_of(type(command), tenant), data, timeout=timeout_s
+                )
         except NoRespondersError as exc:
             raise BUS_NO_RESPONDER.error(command=command.NAME) from exc
         except NatsTimeoutError as exc:

@@ -24,6 +24,7 @@ from aitrading.core.infrastructure.resilience import RetryPolicy
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
+from aitrading.server.kit.cancellation import cancellation_kept
 from aitrading.server.kit.mtls import client_context
 
 CONNECT_TIMEOUT_S: Final = 2
@@ -199,8 +200,9 @@ async def until_known(client: Client) -> None:
     The library writes the PING of a flush at once and what waits, a SUB among it, a moment later.
     The answer to the first says nothing of the subscription; that to the second comes after it.
     """
-    await client.flush()
-    await client.flush()
+    with cancellation_kept():
+        await client.flush()
+        await client.flush()
 
 
 def unavailable(exc: BaseException) -> AitradingError:

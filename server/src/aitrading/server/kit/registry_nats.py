@@ -25,6 +25,7 @@ from aitrading.core.infrastructure.service_registry import (
 )
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.server.kit.cancellation import cancellation_kept
 from aitrading.server.kit.nats_connection import NATS_ERRORS, NatsConnection, until_known
 
 BUCKET: Final = "registry"
@@ -51,25 +52,28 @@ class NatsRegistryStore(RegistryStore):
     @override
     async def put(self, record: ServiceRecord) -> None:
         try:
-            bucket = await self._bucket()
-            await bucket.put(record.key, msgspec.json.encode(record))
+            with cancellation_kept():
+                bucket = await self._bucket()
+                await bucket.put(record.key, msgspec.json.encode(record))
         except NATS_ERRORS as exc:
             raise _unavailable(exc) from exc
 
     @override
     async def get(self, key: str) -> ServiceRecord | None:
         try:
-            return await _get(await self._bucket(), key)
+            with cancellation_kept():
+                return await _get(await self._bucket(), key)
         except NATS_ERRORS as exc:
             raise _unavailable(exc) from exc
 
     @override
     async def list(self) -> list[ServiceRecord]:
         try:
-            bucket = await self._bucket()
-            info = await self._client().jetstream().stream_info(_STREAM, f"{_PREFIX}>")
-            keys = [subject.removeprefix(_PREFIX) for subject in info.state.subjects or {}]
-            records = [await _get(bucket, key) for key in sorted(keys)]
+            with cancellation_kept():
+                bucket = await self._bucket()
+                info = await self._client().jetstream().stream_info(_STREAM, f"{_PREFIX}>")
+                keys = [subject.removeprefix(_PREFIX) for subject in info.state.subjects or {}]
+                records = [await _get(bucket, key) for key in sorted(keys)]
         except NATS_ERRORS as exc:
             raise _unavailable(exc) from exc
         return [record for record in records if record is not None]
@@ -77,9 +81,10 @@ class NatsRegistryStore(RegistryStore):
     @override
     async def delete(self, key: str) -> None:
         try:
-            bucket = await self._bucket()
-            if await _get(bucket, key) is not None:
-                await bucket.delete(key)
+            with cancellation_kept():
+                bucket = await self._bucket()
+                if await _get(bucket, key) is not None:
+                    await bucket.delete(key)
         except NATS_ERRORS as exc:
             raise _unavailable(exc) from exc
 

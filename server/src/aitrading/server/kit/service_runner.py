@@ -136,7 +136,7 @@ class _Process:
                     tasks.start(reload.watch(parts.clock), name="watch files")
                     await self._open(container, gate, parts)
                     _log.info("ready after %d ms", _since_ms(parts.clock, began_ns))
-                    await self._stay(container, servers)
+                    await self._stay(container, servers, control)
             finally:
                 self._phase = ComponentState.STOPPING
                 await servers.stop()
@@ -148,16 +148,25 @@ class _Process:
         gate.open(build_app(parts, endpoints_of(*owners), pages=pages))
         self._phase = ComponentState.HEALTHY
 
-    async def _stay(self, container: Container, servers: HttpServers) -> None:
-        """Be found by others until cancelled; then finish what was begun."""
+    async def _stay(
+        self, container: Container, servers: HttpServers, control: ServiceControl
+    ) -> None:
+        """Be found by others until told to stop; then finish what was begun.
+
+        The order is looked at besides the cancellation it brings: a library may have lost that.
+        """
         hub = await container.get(CentralHub)
         parts = await container.get(AppParts)
         await hub.register(self._record(parts.clock, servers.port), state=parts.health.state)
         try:
-            await servers.wait_ended()
-            raise LISTENER_FAILED.error(
-                service=self._spec.name, address="its addresses", reason="a listener ended"
-            )
+            async with TaskSet("stay") as waiting:
+                waits = servers.wait_ended(), control.wait_stop()
+                tasks = [waiting.start(each, name="wait") for each in waits]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not control.reason:
+                raise LISTENER_FAILED.error(
+                    service=self._spec.name, address="its addresses", reason="a listener ended"
+                )
         finally:
             self._phase = ComponentState.STOPPING
             await hub.deregister(self._bundle.service, self._bundle.instance)
