@@ -10,7 +10,7 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.api_gateway.edge.refused import RefusedAtEdge, refusal_of
 from aitrading.server.api_gateway.identity.refusals import RefusalFold, Refused
 from aitrading.server.kit.audit_actions import AuditAction
-from aitrading.server.kit.log_tail import MAX_BEHIND_BYTES, MAX_READ_BYTES, LogTail
+from aitrading.server.kit.log_tail import MAX_BEHIND_BYTES, MAX_LINE_BYTES, MAX_READ_BYTES, LogTail
 
 FORGED = "jwt_authn_access_denied{Jwt_verification_fails}"
 
@@ -70,6 +70,8 @@ def test_who_falls_far_behind_skips_and_says_how_much(tmp_path: Path) -> None:
     log.write_bytes(b"")
     tail = LogTail(log)
     tail.begin()
+    log.write_bytes(b"short\n" + b"y" * MAX_LINE_BYTES + b"y\nshort\n")
+    assert tail.lines() == [b"short", b"short"], "what no line may be is no line"
     line = b"x" * 1023 + b"\n"
     log.write_bytes(line * ((MAX_BEHIND_BYTES >> 10) + 10))
     assert len(tail.lines()) <= MAX_READ_BYTES >> 10

@@ -20,7 +20,7 @@ from aitrading.server.api_gateway.connections.directory import ConnectionDirecto
 from aitrading.server.api_gateway.connections.endpoints import ConnectionEndpoints
 from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, RegisteredEdge
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
-from aitrading.server.api_gateway.edge.refused import LOG_FILE, RefusedAtEdge
+from aitrading.server.api_gateway.edge.refused import RefusedAtEdge
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
 from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
@@ -49,7 +49,7 @@ from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.internal_client import InternalClient
-from aitrading.server.kit.log_tail import LogTail
+from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
@@ -245,7 +245,7 @@ def _refused_at_edge(
 ) -> RefusedAtEdge:
     """With a fold of its own: a flood at the edge leaves the shares of refused logins alone."""
     refusals = Refusals(pool, audit=audit, clock=clock, randomness=randomness)
-    tail = LogTail(bundle.home / "logs" / LOG_FILE)
+    tail = LogTail(bundle.home / EDGE_LOG)
     return RefusedAtEdge(tail, refusals.note, clock=clock, on_error=errors.classify)
 
 

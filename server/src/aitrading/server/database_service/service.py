@@ -101,12 +101,12 @@ from aitrading.server.database_service.time_series import (
 )
 from aitrading.server.database_service.traces.book import TraceBook
 from aitrading.server.database_service.traces.collector import TraceCollector
-from aitrading.server.database_service.traces.edge_log import EdgeLog
 from aitrading.server.database_service.traces.endpoints import TraceEndpoints
 from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.idempotency import IdempotentWrites
+from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
@@ -288,8 +288,8 @@ def _valkey(bundle: ServiceBundle, settings: CacheSettings, stores: StoreSetting
     return ValkeyClient(bundle.valkey, used=not in_process(settings, stores))
 
 
-def _edge_log(bundle: ServiceBundle, ids: IdFactory) -> EdgeLog:
-    return EdgeLog(bundle.home, ids)
+def _edge_log(bundle: ServiceBundle) -> LogTail:
+    return LogTail(bundle.home / EDGE_LOG)
 
 
 def _quarantine(

@@ -5,8 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+EDGE_LOG: Final = Path("logs", "envoy.log")
+"""The edge's access log, below the home."""
 MAX_READ_BYTES: Final = 1 << 20
-"""At once."""
+"""At once; about 1,800 records of the edge."""
 MAX_BEHIND_BYTES: Final = 8 << 20
 """Further behind, the oldest lines are skipped and counted."""
 MAX_LINE_BYTES: Final = 16 << 10

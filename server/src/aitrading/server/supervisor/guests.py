@@ -38,6 +38,13 @@ SERVICE_NOT_ADMISSIBLE = ErrorSpec(
     remedy="Choose a name of small letters, digits and single hyphens that nobody has; see "
     "`aitrading service list`.",
 )
+SERVICES_FILE_DAMAGED = ErrorSpec(
+    code="SERVICES_FILE_DAMAGED",
+    category=Category.FATAL,
+    message="{path} does not say which services were admitted: {problem}.",
+    why="The file was changed by hand, or the disk lost what it had confirmed.",
+    remedy="Restore it from a backup, or remove it and admit the services again.",
+)
 SERVICE_UNKNOWN = ErrorSpec(
     code="SERVICE_UNKNOWN",
     category=Category.DENIED,
@@ -185,3 +192,5 @@ def _read(path: Path) -> list[Guest]:
         return msgspec.json.decode(path.read_bytes(), type=list[Guest])
     except FileNotFoundError:
         return []
+    except (msgspec.MsgspecError, OSError) as exc:
+        raise SERVICES_FILE_DAMAGED.error(path=str(path), problem=str(exc)) from exc

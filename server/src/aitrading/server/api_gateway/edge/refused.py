@@ -20,7 +20,6 @@ from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.log_tail import LogTail
 from aitrading.server.kit.tenancy import PLATFORM
 
-LOG_FILE: Final = "envoy.log"
 LOOK_S: Final = 1.0
 _ACTIONS: Final = {
     f"{DENIED}token": AuditAction.EDGE_TOKEN_REFUSED,

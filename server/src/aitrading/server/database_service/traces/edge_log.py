@@ -6,11 +6,9 @@ missing. What was written while this service was away is not read again.
 """
 
 import asyncio
-import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -20,14 +18,9 @@ from aitrading.core.infrastructure.tracing import Outcome, Span, SpanKind, Trace
 from aitrading.core.kit.clock import NS_PER_MS
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.protocol.tracecontext import TraceContext
+from aitrading.server.kit.log_tail import LogTail
 
 EDGE: Final = "edge"
-LOG_FILE: Final = "envoy.log"
-MAX_READ_BYTES: Final = 1 << 20
-"""At once; a round reads about 1,800 requests."""
-MAX_BEHIND_BYTES: Final = 8 << 20
-"""Further behind, the oldest records are skipped and counted."""
-MAX_LINE_BYTES: Final = 16 << 10
 _UPGRADED: Final = 101
 """A connection that stays: neither slow nor over when its record is written."""
 _BAD_REQUEST: Final = 400
@@ -63,61 +56,15 @@ class _Record(msgspec.Struct):
 _decoder: Final = msgspec.json.Decoder(_Record)
 
 
-class EdgeLog:
-    """Follows the file across its rotations, from the end it has when this begins."""
-
-    def __init__(self, home: Path, ids: IdFactory) -> None:
-        self._path = home / "logs" / LOG_FILE
-        self._ids = ids
-        self._file = -1
-        self._rest = b""
-        self.skipped_bytes = 0
-
-    async def read(self) -> list[TracePart]:
-        """Parts of the requests that ended since the last time; a missing file has none."""
-        content = await asyncio.to_thread(self._content)
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            self._rest = b""
-        return [part for line in lines if (part := part_of(line, self._ids)) is not None]
-
-    def begin(self) -> None:
-        """What is there already is not read."""
-        with suppress(OSError):
-            self._open()
-            os.lseek(self._file, 0, os.SEEK_END)
-
-    def close(self) -> None:
-        """Read no more."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def _content(self) -> bytes:
-        with suppress(OSError):
-            if self._file < 0:
-                self._open()
-            behind = os.fstat(self._file).st_size - os.lseek(self._file, 0, os.SEEK_CUR)
-            if behind > MAX_BEHIND_BYTES:
-                self.skipped_bytes += behind - MAX_READ_BYTES
-                os.lseek(self._file, -MAX_READ_BYTES, os.SEEK_END)
-                self._rest = b""
-            content = os.read(self._file, MAX_READ_BYTES)
-            if not content and self._was_rotated():
-                self.close()
-            return content
-        return b""
-
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def _was_rotated(self) -> bool:
-        return os.fstat(self._file).st_ino != self._path.stat().st_ino
+async def edge_parts(tail: LogTail, ids: IdFactory) -> list[TracePart]:
+    """Parts of the requests that ended since the last time."""
+    lines = await asyncio.to_thread(tail.lines)
+    return [part for line in lines if (part := part_of(line, ids)) is not None]
 
 
 def part_of(line: bytes, ids: IdFactory) -> TracePart | None:
     """One record as the edge's part of a trace; None for any other line."""
-    if len(line) > MAX_LINE_BYTES or b'"traceparent"' not in line:
+    if b'"traceparent"' not in line:
         return None
     try:
         record = _decoder.decode(line)
