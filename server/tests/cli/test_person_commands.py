@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.possession import Target, check_proof
+from aitrading.server.cli.web import Web
 
 ADMIN = "/internal/v1/admin"
 TOKEN = {"token": "t.o.k", "expires_at": "2026-11-21T03:00:00Z", "refresh_token": "r"}
@@ -229,3 +231,22 @@ def test_an_app_is_set_up_at_the_keyboard(run: Any, api: Any) -> None:
     assert api.seen[-1][3] == {"code": "123456"}
     assert "recovery codes left: 9" in run("factors", "show").stdout
     assert run("factors", "remove").exit_code == 0
+
+
+def test_each_request_of_a_command_may_be_asked_for_a_fresh_proof(api: Any, home: Path) -> None:
+    path, asked = "/api/v1/auth/factors/totp/confirm", []
+
+    def prove(web: Web) -> str:
+        asked.append(web.url)
+        return "new"
+
+    web = Web(api.url, home / "trust" / "edge-ca.pem", "old")
+    web.prove = prove
+    api.answers = {f"POST {path}": (401, {"error": {"code": "TOKEN_REFUSED", "message": "no"}})}
+    with pytest.raises(AitradingError, match="TOKEN_REFUSED"):
+        web.post(path, {}, Any)
+    api.answers = {f"POST {path}": (403, STEP_UP)}
+    for times in (1, 2):
+        with pytest.raises(AitradingError, match="STEP_UP_NEEDED"):
+            web.post(path, {}, Any)
+        assert len(asked) == times, "another error before, or a proof before, changes nothing"

@@ -34,6 +34,28 @@ async def test_a_swallowed_cancellation_is_raised() -> None:
 
 
 @async_test
+async def test_a_cancellation_that_became_an_error_is_raised() -> None:
+    begun = asyncio.Event()
+
+    async def ask() -> None:
+        await swallowing(begun)
+        raise OSError("the library says: nobody answers")
+
+    async def work() -> None:
+        try:
+            with cancellation_kept():
+                await ask()
+        except OSError:
+            await asyncio.Event().wait()  # as a loop that tries again
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work())
+        await begun.wait()
+        task.cancel()
+    assert task.cancelled()
+
+
+@async_test
 async def test_one_that_came_before_does_not_break_the_cleaning_up() -> None:
     begun, cleaned = asyncio.Event(), asyncio.Event()
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.claims import Authentication, Confirmation, Scope
@@ -15,6 +16,7 @@ from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.possession import ProofMaker
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.authority.tokens import TokenGrant
+from aitrading.server.kit.authentication import RequestHead
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
@@ -171,6 +173,29 @@ async def test_what_another_instance_saw_is_refused_here() -> None:
         assert await status(server, "GET", "/api/v1/read", headers) == 204
         async with serving(server, [Desk()]) as second:
             assert await status(second, "GET", "/api/v1/read", headers) == 401
+
+
+@async_test
+async def test_without_the_cache_a_program_still_logs_in_and_renews() -> None:
+    async with desk(cache=False) as server:
+        proof = ProofMaker(KEY, clock=CLOCK, ids=IDS).make("POST", f"{ORIGIN}/api/v1/auth/login")
+        headers = {"dpop": proof, "host": "localhost:8000"}
+        head = RequestHead(headers=headers, method="POST", path="/api/v1/auth/login")
+        authenticator = server.authenticator()
+        assert await authenticator.key_of(head) == KEY.public.thumbprint()
+        with pytest.raises(AitradingError, match="TOKEN_REFUSED"):
+            await authenticator.key_of(head)
+
+
+@async_test
+async def test_a_withdrawn_key_ends_what_stays_open() -> None:
+    async with desk() as server:
+        token = server.verifier().verify_user(token_of(server, None))
+        authenticator = server.authenticator()
+        assert not authenticator.is_revoked(token)
+        server.authority.stage_user_key()
+        server.authority.switch_user_key(overlap=False)
+        assert authenticator.is_revoked(token)
 
 
 @async_test

@@ -112,6 +112,22 @@ async def test_a_life_that_ended_between_commit_and_note_makes_no_second_event(
 
 
 @async_test
+async def test_a_disk_that_was_full_keeps_nothing_from_the_trail(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with world(postgres, tmp_path / "home") as here:
+        (tmp_path / "home").rename(tmp_path / "away")
+        with pytest.raises(FileNotFoundError):
+            await here.switches.engage(here.tenant, "host:admin")
+        with pytest.raises(FileNotFoundError):
+            await here.audit.look()
+        assert here.events() == []
+        (tmp_path / "away").rename(tmp_path / "home")
+        await here.audit.look()
+        assert len(here.events()) == 1
+
+
+@async_test
 async def test_without_a_database_it_waits(postgres: PostgresServer, tmp_path: Path) -> None:
     async with world(postgres, tmp_path) as here:
         await here.switches.engage(here.tenant, "host:admin")

@@ -128,9 +128,11 @@ async def test_another_role_ends_every_session_that_has_the_old_rights(gateway: 
         refused = await gate.get("/auth/me", cookie=gate.shown(old))
         assert refused.code == "TOKEN_REFUSED"
         new = await gate.browser(tenant, "jo")
-        await gate.command("users/role", tenant=tenant, user="jo", role="viewer")
         me = await gate.get("/auth/me", cookie=gate.shown(new))
         assert me.json["person"]["scopes"] == ["read"]
+        await gate.command("users/role", tenant=tenant, user="jo", role="viewer")
+        again = await gate.get("/auth/me", cookie=gate.shown(new))
+        assert again.code == "TOKEN_REFUSED", "a repeat tells everybody once more"
         (change,) = gate.audit("identity.user.role_changed")
         assert json.loads(change["details"]) == {"role": "viewer"}, (
             "the same role again changes nothing"

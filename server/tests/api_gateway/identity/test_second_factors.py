@@ -1,6 +1,7 @@
 """Second factors as a person, a thief with the password and the host meet them."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -314,6 +315,56 @@ async def test_an_old_proof_changes_no_factor_and_a_fresh_one_does(gateway: Runn
         still = await gate.server.edge("DELETE", "/api/v1/auth/factors/totp", headers=old)
         assert still.code == "STEP_UP_NEEDED", "the old token is as old as it was"
         assert len(person.events("identity.session.stepped_up")) == 1
+
+
+@pytest.mark.integration
+@async_test
+async def test_a_session_that_is_used_to_guess_ends_and_its_person_gets_in(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        person = await person_at(gate)
+        login = await person.second(person.code())
+        await person.next_step()
+        for _guess in range(5):
+            assert (await gate.get("/auth/me", **bearer_of(login))).status == 200
+            refused = await gate.post("/auth/step-up", {"code": "000000"}, **bearer_of(login))
+            assert refused.code == "PROOF_REFUSED"
+        assert (await gate.get("/auth/me", **bearer_of(login))).code == "TOKEN_REFUSED"
+        ended = person.events("identity.session.ended")
+        assert [json.loads(each["details"]) for each in ended] == [{"reason": "guessing"}]
+        await person.next_step()
+        assert (await person.second(person.code())).status == 200
+
+
+@pytest.mark.integration
+@async_test
+async def test_a_code_counts_as_apps_show_it(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        user = await gate.user(tenant)
+        bearer = bearer_of(await gate.login(tenant, deliver="token"))
+        begun = await gate.post("/auth/factors/totp", {}, **bearer)
+        person = Person(gate, tenant, user, Secret(begun.json["secret"]), [], bearer)
+        code = person.code()
+        body = {"code": f" {code[:3]} {code[3:]}"}
+        assert (await gate.post("/auth/factors/totp/confirm", body, **bearer)).status == 200
+
+
+@pytest.mark.integration
+@async_test
+async def test_a_bad_proof_of_a_key_uses_up_no_code_and_opens_no_session(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        person = await person_at(gate)
+        sessions = "SELECT count(*) AS n FROM identity.sessions"
+        before = gate.sql(sessions)
+        challenge, code = await person.challenge(), person.recovery[0]
+        body = {"challenge": challenge, "code": code, "deliver": "token"}
+        assert (await gate.post("/auth/second", body, dpop="no.proof.")).code == "TOKEN_REFUSED"
+        assert gate.sql(sessions) == before
+        assert (await gate.post("/auth/second", body)).status == 200
 
 
 @pytest.mark.integration

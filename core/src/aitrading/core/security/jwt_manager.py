@@ -170,11 +170,15 @@ class JwtVerifier:
         if verified is None:
             verified = _refusing(lambda: self._parse_user(token))
             _remember(self._users, token, verified)
-        elif self._user_keys.find(verified.key_id) is None:  # withdrawn since it was checked
+        elif not self.is_published(verified):  # withdrawn since it was checked
             del self._users[token]
             raise TOKEN_REFUSED.error()
         verified.check_time(self._now_s())
         return verified
+
+    def is_published(self, token: VerifiedToken) -> bool:
+        """Whether the key that signed a token still counts."""
+        return self._user_keys.find(token.key_id) is not None
 
     def verify_service(self, token: str, audience: str) -> ServiceIdentity:
         """Verify a peer's token that must be meant for `audience`."""

@@ -80,7 +80,7 @@ class Authority:
 
     def user_token_issuer(self) -> UserTokenIssuer:
         """Signs with the key that signs now."""
-        return UserTokenIssuer(self._key(self._life().signing), clock=self._clock, ids=self._ids)
+        return UserTokenIssuer(self.signing_user_key(), clock=self._clock, ids=self._ids)
 
     def stage_user_key(self) -> SigningKey:
         """A key that is published and signs nothing yet; the same one until it signs."""
@@ -101,6 +101,10 @@ class Authority:
         self._keep_life(life)
         self.publish()
         return self._key(life.signing)
+
+    def signing_user_key(self) -> SigningKey:
+        """The key that signs now, as the files say."""
+        return self._key(self._life().signing)
 
     def retire_user_keys(self) -> bool:
         """Publish no longer what signed no living token; tells whether something changed."""

@@ -91,11 +91,14 @@ class Web:
         try:
             return self._once(method, target, body, answer, request_key)
         except AitradingError as exc:
-            prove, self.prove = self.prove, None
-            if exc.code != STEP_UP_NEEDED.code or prove is None:
+            if exc.code != STEP_UP_NEEDED.code or self.prove is None:
                 raise
-        self._token = prove(self)
-        return self._once(method, target, body, answer, request_key)
+        prove, self.prove = self.prove, None  # proving itself is never asked for a proof
+        try:
+            self._token = prove(self)
+            return self._once(method, target, body, answer, request_key)
+        finally:
+            self.prove = prove
 
     def _once(
         self,

@@ -156,11 +156,10 @@ class _EndpointApp:
             return Caller()
         reduces = self._endpoint.limit is LimitKind.EXEMPT
         person = await authenticator.person(head_of(request), access.scope, reduces=reduces)
+        if access.scope is Right.ADMIN:
+            require_second_factor(person, self._parts.step_up())
         if access.step_up:
-            settings = self._parts.step_up()
-            if access.scope is Right.ADMIN:
-                require_second_factor(person, settings)
-            require_recent(person, settings, self._parts.clock.now_ns())
+            require_recent(person, self._parts.step_up(), self._parts.clock.now_ns())
         return Caller(person=person)
 
     async def _handle(self, call: Call) -> object:

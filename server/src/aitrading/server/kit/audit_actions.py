@@ -33,7 +33,11 @@ class AuditAction(StrEnum):
     )
     EDGE_LIMITED = "edge.limit.refused", True, "An address sent more than the edge takes."
     SESSION_OPENED = "identity.session.opened", True, "A person logged in."
-    SESSION_ENDED = "identity.session.ended", True, "A person logged out."
+    SESSION_ENDED = (
+        "identity.session.ended",
+        True,
+        "A person logged out, or the session was used to guess codes.",
+    )
     LOGIN_LINK_CREATED = "identity.login_link.created", True, "A one-time login link was made."
     TOKEN_GIVEN = "identity.token.given", True, "The host took a token in a person's name."
     USER_CREATED = "identity.user.created", True, "A person was added, with a role."

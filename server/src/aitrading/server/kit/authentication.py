@@ -133,12 +133,14 @@ class Authenticator:
     async def key_of(self, head: RequestHead) -> str | None:
         """The thumbprint of the key that signed a request without a token, if it brought a proof.
 
-        Raises `TOKEN_REFUSED` or `PROOF_UNCHECKED`.
+        Raises `TOKEN_REFUSED`. What comes with it - a password, a code, a refresh token - has its
+        own protection against a second use, so this waits for no certainty about the proof: who
+        cannot renew could not even stop trading.
         """
         if PROOF_HEADER not in head.headers:
             return None
         proof = self._proof(head, None)
-        await self._proofs.spend(proof, strict=True)
+        await self._proofs.spend(proof, strict=False)
         return proof.thumbprint
 
     @property
@@ -163,7 +165,9 @@ class Authenticator:
         return fresh
 
     def is_revoked(self, token: VerifiedToken) -> bool:
-        """Whether the session of a verified token ended meanwhile; for what stays open long."""
+        """Whether a verified token's session ended, or its key was withdrawn, meanwhile."""
+        if not self._verifier.is_published(token):
+            return True
         return self._revocations is not None and self._revocations.is_revoked(token)
 
     def peer(

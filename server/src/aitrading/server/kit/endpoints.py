@@ -131,11 +131,9 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
 
 def _refusals_of(access: Access) -> tuple[ErrorSpec, ...]:
     """What the access itself may refuse, besides who has no right at all."""
-    if not access.step_up:
-        return ()
-    if access.scope is Scope.ADMIN:
-        return (STEP_UP_NEEDED, SECOND_FACTOR_NEEDED)
-    return (STEP_UP_NEEDED,)
+    recent = (STEP_UP_NEEDED,) if access.step_up else ()
+    strong = (SECOND_FACTOR_NEEDED,) if access.scope is Scope.ADMIN else ()
+    return (*recent, *strong)
 
 
 def endpoints_of_class(owner: type) -> list[Endpoint]:

@@ -19,7 +19,8 @@ from aitrading.core.security.possession import LEEWAY_S, PROOF_LIFETIME_S, Proof
 from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.valkey import ValkeyClient
 
-REMEMBERED_S: Final = PROOF_LIFETIME_S + 2 * LEEWAY_S
+REMEMBERED_S: Final = PROOF_LIFETIME_S + 2 * LEEWAY_S + 1
+"""As long as it may be accepted: its time counts in whole seconds, so nearly one more."""
 MAX_OWN_PROOFS: Final = 100_000
 """Beyond, the oldest are left to the cache alone."""
 STAND_BACK_NS: Final = 2 * NS_PER_S

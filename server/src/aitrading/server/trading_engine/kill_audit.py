@@ -51,6 +51,7 @@ class KillAudit:
 
     async def look(self) -> None:
         """Write what is missing; raises the reason when the database does not take it."""
+        await self._switches.keep()
         for tenant, engagement in self._switches.not_audited():
             async with self._pool.tenant_tx(tenant) as tx:
                 await self._audit.add_once(

@@ -56,6 +56,12 @@ class KillSwitches:
                 await self._write()
             return engagement
 
+    async def keep(self) -> None:
+        """Try again to write what no disk has yet."""
+        async with self._writing:
+            if not self._on_disk:
+                await self._write()
+
     def not_audited(self) -> list[tuple[TenantId, Engagement]]:
         """Engagements on disk that the audit trail does not have yet."""
         if not self._on_disk:

@@ -218,19 +218,22 @@ class Administration:
         await self._sessions.refuse_tokens(ended)
 
     async def set_user_role(self, name: LoginName, role: Role, *, actor: str) -> None:
-        """Give a person another role; their sessions end, for tokens carry the old rights."""
+        """Give a person another role; their sessions end, for tokens carry the old rights.
+
+        With the role they have already too: who repeats a change does not know whether everybody
+        heard of the first.
+        """
         account = await self._login.find(name)
 
         async def apply(tx: TenantTransaction) -> Revocation:
-            if await tx.fetch_row(_SQL["set_user_role"], account.user, role) is None:
-                return Revocation()
-            await self._note(
-                tx,
-                actor,
-                AuditAction.USER_ROLE_CHANGED,
-                account.user,
-                details={"role": str(role)},
-            )
+            if await tx.fetch_row(_SQL["set_user_role"], account.user, role) is not None:
+                await self._note(
+                    tx,
+                    actor,
+                    AuditAction.USER_ROLE_CHANGED,
+                    account.user,
+                    details={"role": str(role)},
+                )
             return await self._sessions.end_all(tx, account.user, "role")
 
         ended = await self._replay.once(account.tenant, apply)
@@ -273,7 +276,7 @@ class Administration:
         """Name the device that may execute an account; raises `IDENTITY_UNKNOWN`."""
         tenant = await self.living_tenant(wanted.tenant)
 
-        async def apply(tx: TenantTransaction) -> None:
+        async def apply(tx: TenantTransaction) -> Account:
             changed = await tx.fetch_row(_SQL["set_account_device"], wanted.account, wanted.device)
             if changed is None:
                 raise IDENTITY_UNKNOWN.error(kind="account", name=str(wanted.account))
@@ -285,10 +288,10 @@ class Administration:
                 wanted.account,
                 details={"device": device},
             )
+            return msgspec.convert(opened_account(changed, await self._keys.of(tx)), Account)
 
         with explained("account", str(wanted.account)):
-            await self._replay.once(tenant, apply)
-        return next(each for each in await self.accounts(tenant) if each.id == wanted.account)
+            return await self._replay.once(tenant, apply)
 
     async def accounts(self, tenant: TenantId) -> list[Account]:
         """The accounts of an organisation by name."""

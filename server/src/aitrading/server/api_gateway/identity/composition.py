@@ -159,6 +159,7 @@ class Identity:
         )
         step_up = StepUp(
             parts.replay,
+            sessions=self.sessions,
             codes=codes,
             hasher=hasher,
             refusals=refusals,

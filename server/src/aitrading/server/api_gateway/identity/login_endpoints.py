@@ -139,11 +139,11 @@ class LoginEndpoints:
     async def login(self, call: Call) -> Response:
         """Log in with organisation, user name and password; 202 asks for a second factor."""
         request = await call.json(LoginRequest)
-        _require_program(call, request.deliver)
+        key = await self._key_of_program(call, request.deliver)
         name = LoginName(tenant=request.tenant, user=request.username)
         password = Secret(request.password)
         tickets = await self._login.by_password(name, password, network=call.network)
-        return await self._begun(call, tickets, cookies=request.deliver == "cookie")
+        return await self._begun(tickets, key, cookies=request.deliver == "cookie")
 
     @endpoint(
         "POST",
@@ -158,7 +158,7 @@ class LoginEndpoints:
         """Log in with the one-time code of a login link; 202 asks for a second factor."""
         request = await call.json(LinkRequest)
         tickets = await self._login.by_link(Secret(request.code), network=call.network)
-        return await self._begun(call, tickets, cookies=True)
+        return await self._begun(tickets, None, cookies=True)
 
     @endpoint(
         "POST",
@@ -172,10 +172,10 @@ class LoginEndpoints:
     async def second(self, call: Call) -> Response:
         """Finish a login with the code of an authenticator app, or a recovery code."""
         request = await call.json(SecondStepRequest)
-        _require_program(call, request.deliver)
+        key = await self._key_of_program(call, request.deliver)
         challenge, code = Secret(request.challenge), Secret(request.code)
         tickets = await self._second.by_code(challenge, code, network=call.network)
-        return await self._begun(call, tickets, cookies=request.deliver == "cookie")
+        return await self._begun(tickets, key, cookies=request.deliver == "cookie")
 
     @endpoint(
         "POST",
@@ -234,8 +234,19 @@ class LoginEndpoints:
             subscription=SubscriptionAnswer.of(found),
         )
 
+    async def _key_of_program(self, call: Call, deliver: str) -> str | None:
+        """The key that a program proves; known before anything of the login is used up.
+
+        Tokens go to programs alone: a browser says from where it asks.
+        """
+        if deliver != "token":
+            return None
+        if call.header("origin") is not None:
+            raise ORIGIN_REFUSED.error()
+        return await self._authenticator.key_of(call.head)
+
     async def _begun(
-        self, call: Call, tickets: SessionTickets | Challenge, *, cookies: bool
+        self, tickets: SessionTickets | Challenge, key: str | None, *, cookies: bool
     ) -> Response:
         """Bind a new session to what its holder will show, then deliver its first tokens."""
         if isinstance(tickets, Challenge):
@@ -245,7 +256,6 @@ class LoginEndpoints:
             binding = Confirmation(session_s256=session_binding(secret))
             bound = await self._sessions.bind(tickets, binding)
             return _delivered(bound, session_secret=secret)
-        key = await self._authenticator.key_of(call.head)
         if key is not None:
             tickets = await self._sessions.bind(tickets, Confirmation(jkt=key))
         return _delivered(tickets, session_secret=None)
@@ -257,12 +267,6 @@ class LoginEndpoints:
         shown = Confirmation(session_s256=session_binding(secret))
         tickets = await self._sessions.refresh(token, _renewal(call, shown))
         return _delivered(tickets, session_secret=secret)
-
-
-def _require_program(call: Call, deliver: str) -> None:
-    """Tokens go to programs alone: a browser says from where it asks."""
-    if deliver == "token" and call.header("origin") is not None:
-        raise ORIGIN_REFUSED.error()
 
 
 def _challenged(challenge: Challenge) -> Response:

@@ -212,17 +212,20 @@ class Sessions:
             )
         raise TOKEN_REFUSED.error()
 
-    async def end(self, tenant: TenantId, user: UserId, session: UUID) -> None:
-        """Log out; ending an ended session changes nothing."""
+    async def end(
+        self, tenant: TenantId, user: UserId, session: UUID, reason: str = "logout"
+    ) -> None:
+        """End one session; ending an ended one changes nothing."""
 
         async def apply(tx: TenantTransaction) -> None:
-            if await self._end(tx, session, "logout"):
+            if await self._end(tx, session, reason):
                 await self._audit.add(
                     tx,
                     AuditEvent(
                         actor=f"user:{user}",
                         action=AuditAction.SESSION_ENDED,
                         subject=f"session:{session}",
+                        details={"reason": reason},
                     ),
                 )
 

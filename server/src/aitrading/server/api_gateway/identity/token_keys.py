@@ -30,11 +30,14 @@ from aitrading.server.kit.transactions import TenantTransaction
 PROVED_IN_A_ROW: Final = 8
 """New connections that accept the key; each may meet another worker of the edge."""
 PROBE_PAUSE_S: Final = 0.1
-PROBES_MAX: Final = 200
 PROBE_TIMEOUT_S: Final = 2.0
+EDGE_WAIT_S: Final = 20.0
+"""Less than the endpoint's own limit, so that the refusal is told."""
 RETIRE_EVERY_S: Final = 30.0
 ANSWER_MAX_BYTES: Final = 4_096
-_REFUSED: Final = (b"TOKEN_REFUSED", b"TOKEN_MISSING")
+_BEHIND_THE_EDGE: Final = b'"LOGIN_REFUSED"'
+"""What the service behind the edge's token check says of a person who does not exist. Any other
+answer - of a limit, a wrong host, a service that is away - tells nothing about the key."""
 
 TOKEN_KEY_NOT_TAKEN: Final = ErrorSpec(
     code="TOKEN_KEY_NOT_TAKEN",
@@ -70,11 +73,11 @@ class EdgeProbe:
         self._ca = ca
 
     async def accepts(self, token: str) -> bool:
-        """Whether a new connection lets the token through; False when there is no answer."""
+        """Whether a new connection lets the token through; False when nothing tells so."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 return await self._ask(token)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return False
 
     async def _ask(self, token: str) -> bool:
@@ -90,10 +93,12 @@ class EdgeProbe:
                 "connection: close",
             )
             writer.write("\r\n".join([*head, "", ""]).encode())
-            answer = await reader.read(ANSWER_MAX_BYTES)
+            answer = b""
+            while len(answer) < ANSWER_MAX_BYTES and (more := await reader.read(ANSWER_MAX_BYTES)):
+                answer += more
         finally:
             writer.close()
-        return answer.startswith(b"HTTP/1.1 ") and not any(code in answer for code in _REFUSED)
+        return answer.startswith(b"HTTP/1.1 ") and _BEHIND_THE_EDGE in answer
 
 
 class TokenKeys:
@@ -153,23 +158,38 @@ class TokenKeys:
             staged = await asyncio.to_thread(self._authority.stage_user_key)
             await self._wait_for_the_edge(staged)
             await self._note(staged, leaked=wanted.leaked)
-            key = await asyncio.to_thread(
-                self._authority.switch_user_key, overlap=not wanted.leaked
-            )
-            self._issuer.sign_with(key)
+        # Its own task: who asked may go away in the middle, and the keys may not stay there.
+        switching = self._tasks.start(self._switch(leaked=wanted.leaked), name="switch")
+        switched = await asyncio.shield(switching)
+        if not isinstance(switched, SigningKey):
+            raise switched or RuntimeError("the switch failed; the log tells why")
         return TokenRotation(
-            kid=key.public.thumbprint(), published=self._authority.published_user_keys()
+            kid=switched.public.thumbprint(), published=self._authority.published_user_keys()
         )
 
+    async def _switch(self, *, leaked: bool) -> SigningKey | Exception:
+        """Let the staged key sign; whatever fails, what signs is what the files say."""
+        async with self._rotating:
+            try:
+                return await asyncio.to_thread(self._authority.switch_user_key, overlap=not leaked)
+            except (AitradingError, OSError) as exc:
+                return exc
+            finally:
+                self._issuer.sign_with(await asyncio.to_thread(self._authority.signing_user_key))
+
     async def _wait_for_the_edge(self, key: SigningKey) -> None:
+        try:
+            async with asyncio.timeout(EDGE_WAIT_S):
+                await self._proved_by_the_edge(key)
+        except TimeoutError:
+            raise TOKEN_KEY_NOT_TAKEN.error() from None
+
+    async def _proved_by_the_edge(self, key: SigningKey) -> None:
         in_a_row = 0
-        for _ in range(PROBES_MAX):
+        while in_a_row < PROVED_IN_A_ROW:
             in_a_row = in_a_row + 1 if await self._edge.accepts(self._probe_token(key)) else 0
-            if in_a_row == PROVED_IN_A_ROW:
-                return
             if in_a_row == 0:
                 await self._clock.sleep(PROBE_PAUSE_S)
-        raise TOKEN_KEY_NOT_TAKEN.error()
 
     def _probe_token(self, key: SigningKey) -> str:
         """A token of nobody, without any right; the services refuse to know such a person."""
@@ -200,6 +220,7 @@ class TokenKeys:
         while True:
             await self._clock.sleep(RETIRE_EVERY_S)
             try:
-                await asyncio.to_thread(self._authority.retire_user_keys)
+                async with self._rotating:  # both write the published keys
+                    await asyncio.to_thread(self._authority.retire_user_keys)
             except (AitradingError, OSError) as exc:
                 self._on_error(exc)

@@ -1,8 +1,9 @@
 """Is this code one of the person's, now, for the first time? Decided in one transaction.
 
 The person's row is locked while a code is looked at, so parallel tries wait for each other and
-wrong ones are counted over every process and network. The wait that follows cannot be used to
-keep somebody out: who gets a code refused has already proved the password.
+wrong ones are counted over every process and network. Who gets a code refused has proved the
+password, or holds a session; a session that is used to guess ends (`step_up`), so neither can
+lengthen the wait for ever without being noticed.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from aitrading.server.api_gateway.identity.factors.errors import (
     SECOND_FACTOR_THROTTLED,
 )
 from aitrading.server.api_gateway.identity.factors.recovery_codes import index_of, normalised_code
-from aitrading.server.api_gateway.identity.factors.totp import DIGITS, matching_step
+from aitrading.server.api_gateway.identity.factors.totp import DIGITS, matching_step, normalised
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
@@ -46,6 +47,8 @@ class Checked:
 
     kind: Kind | None = None
     wait_s: int = 0
+    failures: int = 0
+    """Wrong codes in a row, this one among them."""
 
     def require(self, refusal: ErrorSpec = SECOND_FACTOR_REFUSED) -> None:
         """Raise `refusal` or `SECOND_FACTOR_THROTTLED` unless it was accepted.
@@ -79,12 +82,12 @@ class Codes:
         kind = await self._accepted(tx, user, typed.reveal().strip())
         if kind is None:
             await tx.execute(SQL["note_failure"], user, failures + 1, moment)
-        else:
-            await tx.execute(SQL["forget_failures"], user)
+            return Checked(failures=failures + 1)
+        await tx.execute(SQL["forget_failures"], user)
         return Checked(kind=kind)
 
     async def _accepted(self, tx: TenantTransaction, user: UUID, typed: str) -> Kind | None:
-        digits = typed.replace(" ", "")
+        digits = normalised(typed)
         if len(digits) == DIGITS and digits.isdecimal() and digits.isascii():
             return Kind.TOTP if await self._use_step(tx, user, digits) else None
         recovery = normalised_code(typed)

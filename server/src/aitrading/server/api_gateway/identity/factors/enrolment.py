@@ -24,6 +24,7 @@ from aitrading.server.api_gateway.identity.factors.recovery_codes import (
 from aitrading.server.api_gateway.identity.factors.totp import (
     generate_secret,
     matching_step,
+    normalised,
     provisioning_uri,
 )
 from aitrading.server.api_gateway.identity.sessions import Sessions
@@ -116,7 +117,7 @@ class Enrolment:
             if row is not None:
                 fields = await self._keys.of(tx)
                 secret = Secret(fields.open(TOTP_SECRET, row["id"], row["secret_sealed"]))
-                step = matching_step(secret, code.strip(), self._clock.now_ns() // NS_PER_S)
+                step = matching_step(secret, normalised(code), self._clock.now_ns() // NS_PER_S)
             if row is None or step is None:
                 raise FACTOR_NOT_CONFIRMED.error()
             await tx.execute(SQL["confirm_totp"], row["id"], moment, step)
@@ -163,7 +164,7 @@ class Enrolment:
             for forget in ("forget_totp", "forget_recovery_codes", "forget_challenges"):
                 await tx.execute(SQL[forget], user)
             await tx.execute(SQL["forget_failures"], user)
-            ended = await self._sessions.end_all(tx, user, "password")
+            ended = await self._sessions.end_all(tx, user, "factors")
             details: dict[str, FieldValue] = {"sessions_ended": len(ended.sessions)}
             await self._note(tx, user, AuditAction.FACTORS_RESET, details, actor=actor)
             return ended

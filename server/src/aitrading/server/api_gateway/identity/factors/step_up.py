@@ -10,9 +10,10 @@ from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.claims import Authentication
 from aitrading.core.security.jwt_manager import VerifiedToken
-from aitrading.server.api_gateway.identity.factors.codes import SQL, Checked, Codes
+from aitrading.server.api_gateway.identity.factors.codes import FREE_FAILURES, SQL, Checked, Codes
 from aitrading.server.api_gateway.identity.factors.errors import PROOF_REFUSED
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
+from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
 from aitrading.server.authority.passwords import PasswordHasher
 from aitrading.server.kit.audit_actions import AuditAction
@@ -31,6 +32,7 @@ class StepUp:
         self,
         replay: Replay,
         *,
+        sessions: Sessions,
         codes: Codes,
         hasher: PasswordHasher,
         refusals: Refusals,
@@ -38,6 +40,7 @@ class StepUp:
         clock: Clock,
     ) -> None:
         self._replay = replay
+        self._sessions = sessions
         self._codes = codes
         self._hasher = hasher
         self._refusals = refusals
@@ -46,7 +49,10 @@ class StepUp:
         self._throttle = LoginThrottle(clock)
 
     async def by_code(self, token: VerifiedToken, code: Secret[str], *, network: str) -> None:
-        """Raises `PROOF_REFUSED` or `SECOND_FACTOR_THROTTLED`."""
+        """Raises `PROOF_REFUSED` or `SECOND_FACTOR_THROTTLED`.
+
+        A session that sends wrong codes when there are too many already is used to guess, and ends.
+        """
 
         async def apply(tx: TenantTransaction) -> Checked:
             checked = await self._codes.check(tx, token.user, code)
@@ -57,6 +63,8 @@ class StepUp:
         checked = await self._replay.once(token.tenant, apply)
         if checked.kind is None:
             await self._refuse(token, CODE, network)
+            if checked.failures >= FREE_FAILURES:
+                await self._sessions.end(token.tenant, token.user, token.session, "guessing")
             checked.require(PROOF_REFUSED)
 
     async def by_password(

@@ -35,6 +35,11 @@ def code_at(secret: Secret[str], step: int, *, digits: int = DIGITS) -> str:
     return str(number % 10**digits).zfill(digits)
 
 
+def normalised(code: str) -> str:
+    """A code as it counts: apps show it in two groups, and people type it so."""
+    return "".join(code.split())
+
+
 def matching_step(secret: Secret[str], code: str, now_s: int) -> int | None:
     """The step whose code this is, looked for around now; None when it is none of them.
 

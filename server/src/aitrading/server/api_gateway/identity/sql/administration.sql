@@ -47,7 +47,9 @@ INSERT INTO identity.accounts
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: set_account_device
-UPDATE identity.accounts SET device_id = $2 WHERE id = $1 RETURNING id;
+UPDATE identity.accounts SET device_id = $2 WHERE id = $1
+RETURNING id, name_sealed, broker_server, login_sealed, currency, margin_mode, simulated,
+          device_id AS device;
 
 -- name: list_accounts
 SELECT id, name_sealed, broker_server, login_sealed, currency, margin_mode, simulated,
