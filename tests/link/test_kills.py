@@ -16,7 +16,7 @@ from tests.link.processes import bridge_world
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.security.device_files import DeviceRecord
 from aitrading.client.service import SECTIONS, Surroundings, running_client
-from aitrading.client.terminal.port import COPY_TICKS_ALL
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.select import TerminalKind
 from aitrading.client.terminal.sim import SimulatedTerminal
 from aitrading.core.domain.market import TICK_DTYPE, TickArray

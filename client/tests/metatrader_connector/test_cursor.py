@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock, infer_offset_s
 from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.rows import to_rows
-from aitrading.client.terminal.port import TERMINAL_TICK_DTYPE
+from aitrading.client.terminal.api.arrays import TICKS_DTYPE
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
 
 START_MS = 1_700_000_000_000
@@ -79,7 +79,7 @@ def test_a_shorter_history_is_noticed() -> None:
 
 
 def test_doubles_become_exact_points_and_impossible_prices_are_counted() -> None:
-    made = np.zeros(3, TERMINAL_TICK_DTYPE)
+    made = np.zeros(3, TICKS_DTYPE)
     made["time_msc"] = START_MS
     made["bid"] = [1.08345, 1.083455, float("nan")]
     made["ask"] = 1.08346

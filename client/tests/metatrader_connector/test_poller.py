@@ -11,10 +11,10 @@ from aitrading.client.metatrader_connector.poller import TickPoller
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.broker_time import broker_offset_s
-from aitrading.client.terminal.port import COPY_TICKS_ALL
 from aitrading.client.terminal.sim import SimulatedTerminal
-from aitrading.client.terminal.sim_market import (
+from aitrading.client.terminal.sim.market.generator import (
     FOUR_SYMBOLS,
     TICKS_PER_SECOND_MAX,
     SimulatedInstrument,

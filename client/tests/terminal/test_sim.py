@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from aitrading.client.terminal.api.arrays import TICKS_DTYPE
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL, COPY_TICKS_TRADE
 from aitrading.client.terminal.broker_time import (
     broker_offset_s,
     is_repeated_hour,
     utc_of_broker_s,
 )
-from aitrading.client.terminal.port import COPY_TICKS_ALL, COPY_TICKS_TRADE, TERMINAL_TICK_DTYPE
 from aitrading.client.terminal.sim import SimulatedTerminal
 from aitrading.core.testing.manual_clock import ManualClock
 
@@ -34,7 +35,7 @@ def test_four_symbols_with_the_package_own_tick_layout() -> None:
     assert tuple(info.name for info in sim.symbols_get() or ()) == SYMBOLS
     ticks = sim.copy_ticks_from("EURUSD", broker_now_s() - 60, 1_000, COPY_TICKS_ALL)
     assert ticks is not None
-    assert ticks.dtype == TERMINAL_TICK_DTYPE
+    assert ticks.dtype == TICKS_DTYPE
     assert len(ticks) > 60
     assert (np.diff(ticks["time_msc"]) >= 0).all()
     assert (ticks["time"] == ticks["time_msc"] // 1_000).all()

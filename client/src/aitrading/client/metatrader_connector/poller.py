@@ -23,10 +23,11 @@ from aitrading.client.metatrader_connector.questions import (
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.errors import (
     TERMINAL_UNAVAILABLE,
 )
-from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo
+from aitrading.client.terminal.port import AccountInfo
 from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.domain.market import TickArray
 from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, RecoveryStrategy

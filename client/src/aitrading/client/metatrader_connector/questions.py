@@ -5,8 +5,10 @@ from typing import Final
 
 from aitrading.client.metatrader_connector.rows import Conversion, to_rows
 from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.terminal.api.arrays import TickRows
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.errors import TERMINAL_SYMBOL_UNKNOWN, TERMINAL_UNAVAILABLE
-from aitrading.client.terminal.port import COPY_TICKS_ALL, AccountInfo, Terminal, TerminalTicks
+from aitrading.client.terminal.port import AccountInfo, Terminal
 from aitrading.core.kit.errors import AitradingError
 
 CONNECTION_LOST_CODE: Final = -10_000
@@ -82,7 +84,7 @@ def ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[Answe
     return answers
 
 
-def _is_nothing_new(stream: TickStream, ticks: TerminalTicks) -> bool:
+def _is_nothing_new(stream: TickStream, ticks: TickRows) -> bool:
     """As many ticks as were taken, up to the same moment: not worth converting."""
     taken = stream.cursor.taken
     if len(ticks) != taken:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aitrading.client.terminal.port import TerminalTicks
+from aitrading.client.terminal.api.arrays import TickRows
 from aitrading.core.domain.market import TICK_DTYPE, TickArray, points_of
 
 
@@ -16,7 +16,7 @@ class Conversion:
     not_representable: int
 
 
-def to_rows(ticks: TerminalTicks, digits: int) -> Conversion:
+def to_rows(ticks: TickRows, digits: int) -> Conversion:
     """Convert a terminal's answer; keeps one row per tick so that positions can be counted."""
     rows = np.zeros(len(ticks), TICK_DTYPE)
     rows["event_ms"] = ticks["time_msc"]

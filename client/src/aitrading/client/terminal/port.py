@@ -6,40 +6,10 @@ A terminal never raises for what went wrong in it: a call answers `None` or `Fal
 """
 
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-TERMINAL_TICK_DTYPE: Final = np.dtype(
-    [
-        ("time", "<i8"),
-        ("bid", "<f8"),
-        ("ask", "<f8"),
-        ("last", "<f8"),
-        ("volume", "<u8"),
-        ("time_msc", "<i8"),
-        ("flags", "<u4"),
-        ("volume_real", "<f8"),
-    ]
-)
-"""One tick as `copy_ticks_from` returns it, field for field."""
-
-TerminalTicks = NDArray[np.void]
-
-COPY_TICKS_ALL: Final = -1
-COPY_TICKS_INFO: Final = 1
-COPY_TICKS_TRADE: Final = 2
-TICK_FLAG_BID: Final = 2
-TICK_FLAG_ASK: Final = 4
-
-RES_S_OK: Final = 1
-RES_E_FAIL: Final = -1
-RES_E_INVALID_PARAMS: Final = -2
-RES_E_NOT_FOUND: Final = -4
-RES_E_INTERNAL_FAIL_CONNECT: Final = -10004
-
-ErrorOfTerminal = tuple[int, str]
+from aitrading.client.terminal.api.arrays import TickRows
+from aitrading.client.terminal.api.errors import ErrorOfTerminal
 
 
 class AccountInfo(Protocol):
@@ -131,7 +101,7 @@ class Terminal(Protocol):
 
     def copy_ticks_from(
         self, symbol: str, date_from: int | datetime, count: int, flags: int, /
-    ) -> TerminalTicks | None:
+    ) -> TickRows | None:
         """Up to `count` ticks from a moment on, that moment included, oldest first.
 
         A whole number is a second: ticks of the same second come again at every call.

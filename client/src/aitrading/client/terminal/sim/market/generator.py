@@ -7,14 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from aitrading.client.terminal.api.arrays import TICKS_DTYPE, TickRows
+from aitrading.client.terminal.api.constants import TICK_FLAG_ASK, TICK_FLAG_BID
 from aitrading.client.terminal.broker_time import broker_offset_s
-from aitrading.client.terminal.noise import Floats, Octaves, key_of, uniform
-from aitrading.client.terminal.port import (
-    TERMINAL_TICK_DTYPE,
-    TICK_FLAG_ASK,
-    TICK_FLAG_BID,
-    TerminalTicks,
-)
+from aitrading.client.terminal.sim.market.noise import Floats, Octaves, key_of, uniform
 
 US_PER_S: Final = 1_000_000
 US_PER_MS: Final = 1_000
@@ -73,7 +69,7 @@ class SecondOfTicks:
 
     time_us: NDArray[np.int64]
     """When each becomes visible, in microseconds since the epoch, UTC."""
-    ticks: TerminalTicks
+    ticks: TickRows
 
 
 class SimulatedMarket:
@@ -104,10 +100,10 @@ class SimulatedMarket:
         ticks.flags.writeable = False  # it is shared between answers
         return SecondOfTicks(time_us, ticks)
 
-    def _ticks(self, utc_s: int, time_us: Whole, bid: Whole, ask: Whole) -> TerminalTicks:
+    def _ticks(self, utc_s: int, time_us: Whole, bid: Whole, ask: Whole) -> TickRows:
         """Dress the numbers as a terminal does: broker time, doubles, flags for what changed."""
         scale = 10**self._instrument.digits
-        ticks = np.zeros(len(time_us), TERMINAL_TICK_DTYPE)
+        ticks = np.zeros(len(time_us), TICKS_DTYPE)
         ticks["time_msc"] = time_us // US_PER_MS + broker_offset_s(utc_s) * 1_000
         ticks["time"] = ticks["time_msc"] // 1_000
         ticks["bid"] = bid / scale

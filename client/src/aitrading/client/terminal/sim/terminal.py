@@ -7,28 +7,27 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from typing_extensions import override
 
-from aitrading.client.terminal.broker_time import (
-    is_repeated_hour,
-    utc_of_broker_s,
-)
-from aitrading.client.terminal.port import (
+from aitrading.client.terminal.api.arrays import TICKS_DTYPE, TickRows
+from aitrading.client.terminal.api.constants import (
     COPY_TICKS_TRADE,
     RES_E_FAIL,
     RES_E_INTERNAL_FAIL_CONNECT,
     RES_E_INVALID_PARAMS,
     RES_E_NOT_FOUND,
     RES_S_OK,
-    TERMINAL_TICK_DTYPE,
-    ErrorOfTerminal,
-    Terminal,
-    TerminalTicks,
 )
-from aitrading.client.terminal.sim_market import (
+from aitrading.client.terminal.api.errors import ErrorOfTerminal
+from aitrading.client.terminal.broker_time import (
+    is_repeated_hour,
+    utc_of_broker_s,
+)
+from aitrading.client.terminal.port import Terminal
+from aitrading.client.terminal.sim.market.generator import (
     FOUR_SYMBOLS,
     SimulatedInstrument,
     SimulatedMarket,
 )
-from aitrading.client.terminal.symbol_masks import matches
+from aitrading.client.terminal.sim.symbol_masks import matches
 from aitrading.core.kit.clock import NS_PER_S, Clock
 
 NS_PER_US: Final = 1_000
@@ -171,7 +170,7 @@ class SimulatedTerminal(Terminal):
     @override
     def copy_ticks_from(
         self, symbol: str, date_from: int | datetime, count: int, flags: int, /
-    ) -> TerminalTicks | None:
+    ) -> TickRows | None:
         if not self._reachable() or not self._known(symbol):
             return None
         if count < 0:
@@ -179,11 +178,11 @@ class SimulatedTerminal(Terminal):
         if symbol not in self._selected:
             return self._refuse(RES_E_FAIL, "Terminal: Call failed")
         if flags == COPY_TICKS_TRADE:
-            return self._well(np.empty(0, TERMINAL_TICK_DTYPE))
+            return self._well(np.empty(0, TICKS_DTYPE))
         return self._well(self._ticks(symbol, _broker_ms(date_from), count))
 
-    def _ticks(self, symbol: str, from_ms: int, count: int) -> TerminalTicks:
-        parts: list[TerminalTicks] = []
+    def _ticks(self, symbol: str, from_ms: int, count: int) -> TickRows:
+        parts: list[TickRows] = []
         missing = count
         for ticks in self._seconds(symbol, from_ms):
             part = ticks[ticks["time_msc"].searchsorted(from_ms) :][:missing]
@@ -193,7 +192,7 @@ class SimulatedTerminal(Terminal):
                 break
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, TERMINAL_TICK_DTYPE)
+        return np.concatenate(parts) if parts else np.empty(0, TICKS_DTYPE)
 
     def _newest(self, symbol: str) -> SimulatedTick:
         now_s = self._clock.now_ns() // NS_PER_S
@@ -203,16 +202,16 @@ class SimulatedTerminal(Terminal):
                 return SimulatedTick(*ticks[-1].item())
         return SimulatedTick(0, 0.0, 0.0, 0.0, 0, 0, 0, 0.0)
 
-    def _seconds(self, symbol: str, from_ms: int) -> Iterator[TerminalTicks]:
+    def _seconds(self, symbol: str, from_ms: int) -> Iterator[TickRows]:
         now_s = self._clock.now_ns() // NS_PER_S
         first_s = max(utc_of_broker_s(from_ms // 1_000), now_s - HISTORY_S)
         for utc_s in range(first_s, now_s + 1):
             yield self._visible(symbol, utc_s)
 
-    def _visible(self, symbol: str, utc_s: int) -> TerminalTicks:
+    def _visible(self, symbol: str, utc_s: int) -> TickRows:
         """The ticks of one second that have happened by now."""
         if is_repeated_hour(utc_s):
-            return np.empty(0, TERMINAL_TICK_DTYPE)
+            return np.empty(0, TICKS_DTYPE)
         second = self._markets[symbol].second(utc_s)
         now_us = self._clock.now_ns() // NS_PER_US
         return second.ticks[: second.time_us.searchsorted(now_us, side="right")]

@@ -1,0 +1,1 @@
+"""Where the prices of the simulated broker come from."""
