@@ -186,6 +186,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                         ids=server.ids,
                         randomness=SystemRandomness(),
                         field_keys=keys,
+                        hosts=("localhost", "127.0.0.1"),
                         hashing_cost=CHEAP,
                     )
                 )

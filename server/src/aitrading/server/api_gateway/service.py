@@ -30,6 +30,7 @@ from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoin
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
+from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
@@ -79,6 +80,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_housekeeping)
     manager.provide(_login_endpoints)
     manager.provide(_factor_endpoints)
+    manager.provide(_key_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
@@ -113,7 +115,7 @@ def _authority(bundle: ServiceBundle, clock: Clock, ids: IdFactory) -> Authority
     return initialise(bundle.home, clock, ids, environment=bundle.environment)
 
 
-def _identity(
+def _identity(  # noqa: PLR0913, PLR0917 - the container passes each by its type
     replay: Replay,
     authority: Authority,
     field_keys: FieldKeys,
@@ -122,6 +124,7 @@ def _identity(
     errors: ErrorHandler,
     randomness: Randomness,
     app: AppParts,
+    settings: GatewaySettings,
 ) -> Identity:
     return Identity(
         IdentityParts(
@@ -136,6 +139,7 @@ def _identity(
             ids=app.ids,
             randomness=randomness,
             field_keys=field_keys,
+            hosts=settings.hosts,
         )
     )
 
@@ -154,6 +158,10 @@ def _login_endpoints(identity: Identity) -> LoginEndpoints:
 
 def _factor_endpoints(identity: Identity) -> FactorEndpoints:
     return identity.factor_endpoints
+
+
+def _key_endpoints(identity: Identity) -> KeyEndpoints:
+    return identity.key_endpoints
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -291,6 +299,7 @@ SPEC: Final = ServiceSpec(
     endpoints=(
         LoginEndpoints,
         FactorEndpoints,
+        KeyEndpoints,
         Revocations,
         TokenKeys,
         DeviceEndpoints,

@@ -54,6 +54,11 @@ class AuditAction(StrEnum):
         "The host took away a person's second factors; every session of the person ended.",
     )
     SECOND_FACTOR_REFUSED = "identity.factor.refused", True, "A second factor was refused."
+    KEY_STEPPED_BACK = (
+        "identity.key.stepped_back",
+        True,
+        "A security key's counter did not grow: there may be a copy of the key.",
+    )
     RECOVERY_CODES_MADE = "identity.recovery_codes.made", True, "New recovery codes were made."
     RECOVERY_CODE_USED = "identity.recovery_code.used", True, "A recovery code was used up."
     STEPPED_UP = "identity.session.stepped_up", True, "A person proved anew who they are."

@@ -34,6 +34,11 @@ TOTP_SECRET: Final = PersonalData(
     column="secret",
     holds="The secret that a person's authenticator app makes codes from.",
 )
+SECURITY_KEY_NAME: Final = PersonalData(
+    table="identity.security_keys",
+    column="name",
+    holds="What a person called their security key.",
+)
 DEVICE_NAME: Final = PersonalData(
     table="identity.devices",
     column="name",
@@ -53,6 +58,7 @@ CATALOGUE: Final = (
     USER_NAME,
     USER_DISPLAY_NAME,
     TOTP_SECRET,
+    SECURITY_KEY_NAME,
     DEVICE_NAME,
     ACCOUNT_NAME,
     ACCOUNT_LOGIN,

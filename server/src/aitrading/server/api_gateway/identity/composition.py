@@ -15,9 +15,13 @@ from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.factors.codes import Codes
 from aitrading.server.api_gateway.identity.factors.enrolment import Enrolment
+from aitrading.server.api_gateway.identity.factors.key_enrolment import KeyEnrolment
+from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigins
+from aitrading.server.api_gateway.identity.factors.keys import SecurityKeys
 from aitrading.server.api_gateway.identity.factors.second_step import SecondStep
 from aitrading.server.api_gateway.identity.factors.step_up import StepUp
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
+from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.refusals import Refusals
@@ -58,6 +62,8 @@ class IdentityParts:
     ids: IdFactory
     randomness: Randomness
     field_keys: FieldKeys
+    hosts: tuple[str, ...]
+    """The installation's names (`gateway.hosts`); security keys are for one of them."""
     hashing_cost: Argon2Cost | None = None
 
 
@@ -91,8 +97,19 @@ class Identity:
             ids=ids,
             randomness=randomness,
         )
+        self._origins = KeyOrigins(parts.hosts)
+        security_keys = SecurityKeys(keys=keys, audit=audit, clock=clock, randomness=randomness)
         self.second_step, self._step_up, self._enrolment = self._factors(
-            parts, audit, refusals, hasher
+            parts, audit, refusals, hasher, security_keys
+        )
+        key_enrolment = KeyEnrolment(
+            parts.replay,
+            enrolment=self._enrolment,
+            security_keys=security_keys,
+            sessions=self.sessions,
+            keys=keys,
+            clock=clock,
+            ids=ids,
         )
         self.login = Login(
             parts.replay,
@@ -128,7 +145,10 @@ class Identity:
             clock=clock,
             on_error=parts.on_error,
         )
-        self.factor_endpoints = FactorEndpoints(self._enrolment, self._step_up, self.login)
+        self.factor_endpoints = FactorEndpoints(
+            self._enrolment, self._step_up, self.login, self._origins
+        )
+        self.key_endpoints = KeyEndpoints(key_enrolment, self._step_up, self._origins)
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
 
@@ -146,13 +166,19 @@ class Identity:
         )
 
     def _factors(
-        self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals, hasher: PasswordHasher
+        self,
+        parts: IdentityParts,
+        audit: AuditTrail,
+        refusals: Refusals,
+        hasher: PasswordHasher,
+        security_keys: SecurityKeys,
     ) -> tuple[SecondStep, StepUp, Enrolment]:
         codes = Codes(keys=parts.field_keys, audit=audit, clock=parts.clock)
         second = SecondStep(
             parts.replay,
             sessions=self.sessions,
             codes=codes,
+            security_keys=security_keys,
             refusals=refusals,
             clock=parts.clock,
             randomness=parts.randomness,
@@ -161,6 +187,7 @@ class Identity:
             parts.replay,
             sessions=self.sessions,
             codes=codes,
+            security_keys=security_keys,
             hasher=hasher,
             refusals=refusals,
             audit=audit,
@@ -169,6 +196,7 @@ class Identity:
         enrolment = Enrolment(
             parts.replay,
             sessions=self.sessions,
+            security_keys=security_keys,
             keys=parts.field_keys,
             audit=audit,
             clock=parts.clock,
@@ -184,6 +212,7 @@ class Identity:
             self.second_step,
             self.sessions,
             authenticator=parts.authenticator,
+            origins=self._origins,
             clock=parts.clock,
             randomness=parts.randomness,
         )
@@ -205,6 +234,7 @@ class Identity:
         return (
             self.login_endpoints,
             self.factor_endpoints,
+            self.key_endpoints,
             self.revocations,
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),

@@ -14,9 +14,11 @@ from aitrading.server.api_gateway.identity.factors.errors import (
     FACTOR_EXISTS,
     FACTOR_MISSING,
     FACTOR_NOT_CONFIRMED,
+    KEYS_NOT_HERE,
     PROOF_REFUSED,
     SECOND_FACTOR_THROTTLED,
 )
+from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigins
 from aitrading.server.api_gateway.identity.factors.qr import qr_of
 from aitrading.server.api_gateway.identity.factors.shapes import (
     Code,
@@ -36,6 +38,8 @@ from aitrading.server.kit.rate_limits import LimitKind
 FACTORS_PATH: Final = "/api/v1/auth/factors"
 STEP_UP_PATH: Final = "/api/v1/auth/step-up"
 BODY_LIMIT_BYTES: Final = 4096
+KEY_BODY_LIMIT_BYTES: Final = 16_384
+"""Of what carries a security key's answer: browsers tell some parts of it twice."""
 
 
 class FactorsReset(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +51,10 @@ class FactorsReset(msgspec.Struct, frozen=True, kw_only=True):
 class FactorEndpoints:
     """Set up, look at, remove; prove anew."""
 
-    def __init__(self, enrolment: Enrolment, step_up: StepUp, login: Login) -> None:
+    def __init__(
+        self, enrolment: Enrolment, step_up: StepUp, login: Login, origins: KeyOrigins
+    ) -> None:
+        self._origins = origins
         self._enrolment = enrolment
         self._step_up = step_up
         self._login = login
@@ -58,16 +65,25 @@ class FactorEndpoints:
         access=LOGGED_IN,
         limit=LimitKind.IDENTITY,
         body=Proof,
-        errors=(PROOF_REFUSED, SECOND_FACTOR_THROTTLED, LOGIN_THROTTLED, BULKHEAD_FULL),
-        body_limit_bytes=BODY_LIMIT_BYTES,
+        errors=(
+            PROOF_REFUSED,
+            SECOND_FACTOR_THROTTLED,
+            LOGIN_THROTTLED,
+            BULKHEAD_FULL,
+            KEYS_NOT_HERE,
+        ),
+        body_limit_bytes=KEY_BODY_LIMIT_BYTES,
     )
     async def step_up(self, call: Call) -> None:
         """Prove anew who you are; the session's next token tells so: renew it then."""
         proof, network = await call.json(Proof), call.network
-        if (proof.code is None) == (proof.password is None):
-            raise REQUEST_INVALID.error(reason="give either `code` or `password`")
+        if [proof.code, proof.key, proof.password].count(None) != 2:  # noqa: PLR2004 - one is given
+            raise REQUEST_INVALID.error(reason="give one of `code`, `key` and `password`")
         if proof.code is not None:
             await self._step_up.by_code(call.token, Secret(proof.code), network=network)
+        if proof.key is not None:
+            origin = self._origins.of(call)
+            await self._step_up.by_key(call.token, proof.key, origin, network=network)
         if proof.password is not None:
             await self._step_up.by_password(call.token, Secret(proof.password), network=network)
 
@@ -78,7 +94,9 @@ class FactorEndpoints:
         return Factors(
             totp_since=state.totp_since,
             recovery_codes_left=state.recovery_codes_left,
-            step_up_with=PASSWORD if state.totp_since is None else CODE,
+            step_up_with=CODE if state.totp_since or state.security_keys else PASSWORD,
+            security_keys=state.security_keys,
+            keys_for=self._origins.name_of(call),
         )
 
     @endpoint(
@@ -120,7 +138,7 @@ class FactorEndpoints:
         errors=(FACTOR_MISSING,),
     )
     async def remove_totp(self, call: Call) -> None:
-        """Remove the authenticator app, and with it the recovery codes."""
+        """Remove the authenticator app; with the last factor go the recovery codes."""
         await self._enrolment.remove_totp(call.token.tenant, call.token.user)
 
     @endpoint(

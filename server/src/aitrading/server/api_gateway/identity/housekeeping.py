@@ -57,6 +57,7 @@ class Housekeeping:
                 await tx.execute(_SQL["forget_login_links"], moment - KEPT_AFTER_END),
                 await tx.execute(_SQL["forget_challenges"], moment - KEPT_AFTER_END),
                 await tx.execute(_SQL["forget_begun_totp"], moment - KEPT_AFTER_END),
+                await tx.execute(_SQL["forget_key_challenges"], moment - KEPT_AFTER_END),
                 await tx.execute(_SQL["forget_enrolment_codes"], moment - KEPT_AFTER_END),
             ]
         return sum(counts)

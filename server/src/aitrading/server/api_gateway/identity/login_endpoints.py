@@ -22,9 +22,12 @@ from aitrading.server.api_gateway.identity.errors import (
     REFRESH_RACED,
 )
 from aitrading.server.api_gateway.identity.factors.errors import (
+    KEYS_NOT_HERE,
     SECOND_FACTOR_REFUSED,
     SECOND_FACTOR_THROTTLED,
 )
+from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigins
+from aitrading.server.api_gateway.identity.factors.key_shapes import SignOptions, WaitingLogin
 from aitrading.server.api_gateway.identity.factors.second_step import Challenge, SecondStep
 from aitrading.server.api_gateway.identity.factors.shapes import (
     SecondFactorNeeded,
@@ -47,7 +50,7 @@ from aitrading.server.kit.authentication import (
 )
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, PUBLIC, endpoint
-from aitrading.server.kit.http_errors import ORIGIN_REFUSED
+from aitrading.server.kit.http_errors import ORIGIN_REFUSED, REQUEST_INVALID
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_subscription
@@ -56,6 +59,7 @@ AUTH_PATH: Final = "/api/v1/auth"
 REFRESH_COOKIE: Final = "__Secure-aitrading-refresh"
 """Sent to the refresh and logout addresses only; `__Host-` would send it everywhere."""
 BODY_LIMIT_BYTES: Final = 4096
+KEY_BODY_LIMIT_BYTES: Final = 16_384
 REQUEST_KEY_CHARS: Final = (16, 128)
 """A request key that could be guessed, or is too long to be one, counts as none."""
 
@@ -116,11 +120,13 @@ class LoginEndpoints:
         sessions: Sessions,
         *,
         authenticator: Authenticator,
+        origins: KeyOrigins,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
         self._pool = pool
         self._authenticator = authenticator
+        self._origins = origins
         self._randomness = randomness
         self._login = login
         self._second = second
@@ -166,16 +172,29 @@ class LoginEndpoints:
         access=PUBLIC,
         body=SecondStepRequest,
         answer=SessionAnswer,
-        errors=(SECOND_FACTOR_REFUSED, SECOND_FACTOR_THROTTLED),
-        body_limit_bytes=BODY_LIMIT_BYTES,
+        errors=(SECOND_FACTOR_REFUSED, SECOND_FACTOR_THROTTLED, KEYS_NOT_HERE),
+        body_limit_bytes=KEY_BODY_LIMIT_BYTES,
     )
     async def second(self, call: Call) -> Response:
-        """Finish a login with the code of an authenticator app, or a recovery code."""
+        """Finish a login with a code of an app, a recovery code, or a security key's answer."""
         request = await call.json(SecondStepRequest)
         key = await self._key_of_program(call, request.deliver)
-        challenge, code = Secret(request.challenge), Secret(request.code)
-        tickets = await self._second.by_code(challenge, code, network=call.network)
+        tickets = await self._proved(call, request)
         return await self._begun(tickets, key, cookies=request.deliver == "cookie")
+
+    @endpoint(
+        "POST",
+        f"{AUTH_PATH}/second/key",
+        access=PUBLIC,
+        body=WaitingLogin,
+        answer=SignOptions,
+        errors=(SECOND_FACTOR_REFUSED, KEYS_NOT_HERE),
+        body_limit_bytes=BODY_LIMIT_BYTES,
+    )
+    async def ask_key(self, call: Call) -> SignOptions:
+        """What a security key is to sign for a login that waits; each answer counts once."""
+        request, origin = await call.json(WaitingLogin), self._origins.of(call)
+        return await self._second.ask_key(Secret(request.challenge), origin)
 
     @endpoint(
         "POST",
@@ -260,6 +279,16 @@ class LoginEndpoints:
             tickets = await self._sessions.bind(tickets, Confirmation(jkt=key))
         return _delivered(tickets, session_secret=None)
 
+    async def _proved(self, call: Call, request: SecondStepRequest) -> SessionTickets:
+        challenge = Secret(request.challenge)
+        if (request.code is None) == (request.key is None):
+            raise REQUEST_INVALID.error(reason="give either `code` or `key`")
+        if request.key is not None:
+            origin = self._origins.of(call)
+            return await self._second.by_key(challenge, request.key, origin, network=call.network)
+        code = Secret(request.code or "")
+        return await self._second.by_code(challenge, code, network=call.network)
+
     async def _browser_renewed(self, call: Call, token: Secret[str]) -> Response:
         secret = one_cookie(call.head.headers, SESSION_COOKIE) or ""
         if not 0 < len(secret) <= SESSION_SECRET_CHARS:
@@ -271,7 +300,9 @@ class LoginEndpoints:
 
 def _challenged(challenge: Challenge) -> Response:
     needed = SecondFactorNeeded(
-        challenge=challenge.secret.reveal(), lifetime_s=challenge.lifetime_s
+        challenge=challenge.secret.reveal(),
+        lifetime_s=challenge.lifetime_s,
+        has_key=challenge.has_key,
     )
     body = msgspec.json.encode(LoginAnswer(second_factor=needed))
     return Response(body, HTTPStatus.ACCEPTED, media_type="application/json")

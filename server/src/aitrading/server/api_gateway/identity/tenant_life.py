@@ -53,6 +53,8 @@ _FORGOTTEN: Final = (
     "forget_login_links",
     "forget_challenges",
     "forget_totp",
+    "forget_security_keys",
+    "forget_key_challenges",
     "forget_recovery_codes",
     "forget_enrolment_codes",
     "forget_people",

@@ -39,11 +39,12 @@ class Kind(StrEnum):
 
     TOTP = "totp"
     RECOVERY = "recovery"
+    KEY = "key"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """How a look at a code ended; `kind` is what was accepted."""
+    """How a look at a code, or at a key's answer, ended; `kind` is what was accepted."""
 
     kind: Kind | None = None
     wait_s: int = 0

@@ -1,5 +1,6 @@
 """Setting up, removing and resetting second factors; every change is audited in its transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +17,8 @@ from aitrading.server.api_gateway.identity.factors.errors import (
     FACTOR_MISSING,
     FACTOR_NOT_CONFIRMED,
 )
+from aitrading.server.api_gateway.identity.factors.key_shapes import SecurityKey
+from aitrading.server.api_gateway.identity.factors.keys import KEYS, SecurityKeys
 from aitrading.server.api_gateway.identity.factors.recovery_codes import (
     generate_codes,
     index_of,
@@ -45,6 +48,7 @@ class FactorState:
 
     totp_since: datetime | None
     recovery_codes_left: int
+    security_keys: tuple[SecurityKey, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,7 @@ class Enrolment:
         replay: Replay,
         *,
         sessions: Sessions,
+        security_keys: SecurityKeys,
         keys: FieldKeys,
         audit: AuditTrail,
         clock: Clock,
@@ -71,6 +76,7 @@ class Enrolment:
     ) -> None:
         self._replay = replay
         self._sessions = sessions
+        self._security_keys = security_keys
         self._keys = keys
         self._audit = audit
         self._clock = clock
@@ -81,10 +87,13 @@ class Enrolment:
         """What the person has now."""
         async with self._replay.pool.tenant_read(tenant) as tx:
             row = await tx.fetch_row(SQL["status"], user)
+            security_keys = await self._security_keys.of(tx, user)
         if row is None:
             raise FACTOR_MISSING.error()
         return FactorState(
-            totp_since=row["totp_since"], recovery_codes_left=int(row["recovery_codes_left"])
+            totp_since=row["totp_since"],
+            recovery_codes_left=int(row["recovery_codes_left"]),
+            security_keys=security_keys,
         )
 
     async def begin_totp(self, tenant: TenantId, user: UUID) -> BegunTotp:
@@ -121,23 +130,24 @@ class Enrolment:
             if row is None or step is None:
                 raise FACTOR_NOT_CONFIRMED.error()
             await tx.execute(SQL["confirm_totp"], row["id"], moment, step)
-            await self._note(tx, user, AuditAction.FACTOR_ADDED, {"kind": "totp"})
-            if await tx.fetch_value(SQL["count_recovery_codes"], user):
-                return ()
-            return await self._new_codes(tx, user)
+            await self.note(tx, user, AuditAction.FACTOR_ADDED, {"kind": "totp"})
+            return await self.first_codes(tx, user)
 
         return await self._replay.once(tenant, apply)
 
     async def remove_totp(self, tenant: TenantId, user: UUID) -> None:
-        """Take the app away, and the recovery codes that stood in for it; raises `FACTOR_MISSING`."""
+        """Take the app away, with the recovery codes if nothing else is left.
+
+        Raises `FACTOR_MISSING`.
+        """
 
         async def apply(tx: TenantTransaction) -> None:
             await tx.fetch_row(SQL["hold_person"], user)
             row = await tx.fetch_row(SQL["forget_totp"], user)
             if row is None or row["confirmed_at"] is None:
                 raise FACTOR_MISSING.error()
-            await tx.execute(SQL["forget_recovery_codes"], user)
-            await self._note(tx, user, AuditAction.FACTOR_REMOVED, {"kind": "totp"})
+            await self.forget_lonely_codes(tx, user)
+            await self.note(tx, user, AuditAction.FACTOR_REMOVED, {"kind": "totp"})
 
         await self._replay.once(tenant, apply)
 
@@ -163,15 +173,28 @@ class Enrolment:
             await tx.fetch_row(SQL["hold_person"], user)
             for forget in ("forget_totp", "forget_recovery_codes", "forget_challenges"):
                 await tx.execute(SQL[forget], user)
+            for forget in ("forget_keys", "forget_challenges"):
+                await tx.execute(KEYS[forget], user)
             await tx.execute(SQL["forget_failures"], user)
             ended = await self._sessions.end_all(tx, user, "factors")
             details: dict[str, FieldValue] = {"sessions_ended": len(ended.sessions)}
-            await self._note(tx, user, AuditAction.FACTORS_RESET, details, actor=actor)
+            await self.note(tx, user, AuditAction.FACTORS_RESET, details, actor=actor)
             return ended
 
         ended = await self._replay.once(tenant, apply)
         await self._sessions.refuse_tokens(ended)
         return len(ended.sessions)
+
+    async def first_codes(self, tx: TenantTransaction, user: UUID) -> tuple[str, ...]:
+        """Ten codes for who has none: given with the first factor, of whatever kind."""
+        if await tx.fetch_value(SQL["count_recovery_codes"], user):
+            return ()
+        return await self._new_codes(tx, user)
+
+    async def forget_lonely_codes(self, tx: TenantTransaction, user: UUID) -> None:
+        """Codes that stand in for nothing are worth nothing."""
+        if not await tx.fetch_value(SQL["has_factor"], user):
+            await tx.execute(SQL["forget_recovery_codes"], user)
 
     async def _new_codes(self, tx: TenantTransaction, user: UUID) -> tuple[str, ...]:
         fields = await self._keys.of(tx)
@@ -179,22 +202,23 @@ class Enrolment:
         indexes = [index_of(fields, user, normalised_code(code) or "") for code in codes]
         await tx.execute(SQL["forget_recovery_codes"], user)
         await tx.execute(SQL["insert_recovery_codes"], user, indexes)
-        await self._note(tx, user, AuditAction.RECOVERY_CODES_MADE, {"codes": len(codes)})
+        await self.note(tx, user, AuditAction.RECOVERY_CODES_MADE, {"codes": len(codes)})
         return codes
 
-    async def _note(
+    async def note(
         self,
         tx: TenantTransaction,
         user: UUID,
         action: AuditAction,
-        details: dict[str, FieldValue],
+        details: Mapping[str, FieldValue],
         *,
         actor: str | None = None,
     ) -> None:
+        """Audit a change of the person's factors; by the person, unless somebody else is told."""
         event = AuditEvent(
             actor=actor or f"user:{user}",
             action=action,
             subject=f"user:{user}",
-            details=details,
+            details=dict(details),
         )
         await self._audit.add(tx, event)

@@ -1,5 +1,9 @@
 -- name: has_factor
-SELECT EXISTS (SELECT FROM identity.totp WHERE user_id = $1 AND confirmed_at IS NOT NULL);
+SELECT EXISTS (SELECT FROM identity.totp WHERE user_id = $1 AND confirmed_at IS NOT NULL)
+    OR EXISTS (SELECT FROM identity.security_keys WHERE user_id = $1);
+
+-- name: has_key
+SELECT EXISTS (SELECT FROM identity.security_keys WHERE user_id = $1);
 
 -- name: status
 SELECT (SELECT confirmed_at FROM identity.totp WHERE user_id = $1) AS totp_since,
@@ -62,6 +66,10 @@ INSERT INTO identity.login_challenges (hash, user_id, expires_at) VALUES ($1, $2
 -- name: find_challenge
 SELECT user_id FROM identity.login_challenges WHERE hash = $1;
 
+-- name: find_open_challenge
+SELECT user_id FROM identity.login_challenges
+ WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND attempts < $3;
+
 -- name: try_challenge
 UPDATE identity.login_challenges SET attempts = attempts + 1
  WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND attempts < $3
@@ -79,7 +87,8 @@ SELECT password_hash FROM identity.users WHERE id = $1;
 -- name: hold_password
 SELECT u.password_hash,
        EXISTS (SELECT FROM identity.totp t
-                WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL) AS has_factor
+                WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL)
+    OR EXISTS (SELECT FROM identity.security_keys k WHERE k.user_id = u.id) AS has_factor
   FROM identity.users u WHERE u.id = $1 FOR SHARE OF u;
 
 -- name: prove_session

@@ -1,4 +1,4 @@
-"""The second step of a login: a challenge that only this step takes, for a code.
+"""The second step of a login: a challenge that only this step takes, for a code or a key's answer.
 
 After the password a person who has a second factor gets no session, and no token that anything
 else would accept: only a secret that names a row, for five minutes, five tries and one session.
@@ -20,6 +20,9 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED
 from aitrading.server.api_gateway.identity.factors.codes import SQL, Checked, Codes
 from aitrading.server.api_gateway.identity.factors.errors import SECOND_FACTOR_REFUSED
+from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigin
+from aitrading.server.api_gateway.identity.factors.key_shapes import SignedByKey, SignOptions
+from aitrading.server.api_gateway.identity.factors.keys import Bond, Purpose, SecurityKeys
 from aitrading.server.api_gateway.identity.model import after
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import Sessions, SessionTickets
@@ -36,9 +39,11 @@ UUID_BYTES: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """The first proof was right; this and a code make a session."""
+    """The first proof was right; this and a code, or a key's answer, make a session."""
 
     secret: Secret[str]
+    has_key: bool
+    """Whether the person has a security key that may answer instead of a code."""
     lifetime_s: int = LIFETIME_S
 
 
@@ -46,6 +51,10 @@ class Challenge:
 class _Refusal:
     user: UUID | None
     checked: Checked
+
+
+Check = Callable[[TenantTransaction, UUID, bytes], Awaitable[Checked]]
+"""Looks at a proof of a person, for the login with this digest."""
 
 
 class SecondStep:
@@ -57,6 +66,7 @@ class SecondStep:
         *,
         sessions: Sessions,
         codes: Codes,
+        security_keys: SecurityKeys,
         refusals: Refusals,
         clock: Clock,
         randomness: Randomness,
@@ -64,6 +74,7 @@ class SecondStep:
         self._replay = replay
         self._sessions = sessions
         self._codes = codes
+        self._security_keys = security_keys
         self._refusals = refusals
         self._clock = clock
         self._randomness = randomness
@@ -78,19 +89,61 @@ class SecondStep:
         secret = self._randomness.token(SECRET_BYTES)
         ends = after(self._clock, LIFETIME_S)
         await tx.execute(SQL["insert_challenge"], sha256(secret), user, ends)
-        return Challenge(secret=Secret(base64url_encode(tx.tenant.bytes + secret)))
+        has_key: bool = await tx.fetch_value(SQL["has_key"], user)
+        spelled = base64url_encode(tx.tenant.bytes + secret)
+        return Challenge(secret=Secret(spelled), has_key=has_key)
 
     async def by_code(
         self, challenge: Secret[str], code: Secret[str], *, network: str
     ) -> SessionTickets:
         """Open the session that waits; raises `SECOND_FACTOR_REFUSED` or `…_THROTTLED`."""
+
+        async def check(tx: TenantTransaction, user: UUID, _login: bytes) -> Checked:
+            return await self._codes.check(tx, user, code)
+
+        return await self._finished(challenge, check, kind="code", network=network)
+
+    async def by_key(
+        self, challenge: Secret[str], answer: SignedByKey, origin: KeyOrigin, *, network: str
+    ) -> SessionTickets:
+        """The same for what a security key signed; raises `SECOND_FACTOR_REFUSED`."""
+
+        async def check(tx: TenantTransaction, user: UUID, login: bytes) -> Checked:
+            return await self._security_keys.check(tx, user, _bond(login), origin, answer)
+
+        return await self._finished(challenge, check, kind="key", network=network)
+
+    async def ask_key(self, challenge: Secret[str], origin: KeyOrigin) -> SignOptions:
+        """What the person's keys are to sign for this login.
+
+        Raises `SECOND_FACTOR_REFUSED`, or `KEYS_NOT_HERE` for who has no key for this page.
+        """
+        tenant, digest = _parsed(challenge)
+
+        async def apply(tx: TenantTransaction) -> SignOptions | None:
+            moment = now_utc(self._clock)
+            user: UUID | None = await tx.fetch_value(
+                SQL["find_open_challenge"], digest, moment, MAX_ATTEMPTS
+            )
+            if user is None:
+                return None
+            return await self._security_keys.ask(tx, user, _bond(digest), origin)
+
+        options = await self._replay.once(tenant, apply)
+        if options is None:
+            raise SECOND_FACTOR_REFUSED.error()
+        return options
+
+    async def _finished(
+        self, challenge: Secret[str], check: Check, *, kind: str, network: str
+    ) -> SessionTickets:
         tenant, digest = _parsed(challenge)
 
         async def apply(tx: TenantTransaction) -> SessionTickets | _Refusal:
             user = await self._held(tx, digest)
             if user is None:
                 return _Refusal(user=None, checked=Checked())
-            checked = await self._codes.check(tx, user, code)
+            checked = await check(tx, user, digest)
             if checked.kind is None:
                 return _Refusal(user=user, checked=checked)
             await tx.execute(SQL["use_challenge"], digest, now_utc(self._clock))
@@ -99,7 +152,7 @@ class SecondStep:
         outcome = await self._entered(tenant, apply)
         if isinstance(outcome, SessionTickets):
             return outcome
-        await self._note(tenant, outcome.user, network)
+        await self._note(tenant, outcome.user, kind, network)
         outcome.checked.require()
         raise SECOND_FACTOR_REFUSED.error()
 
@@ -128,16 +181,20 @@ class SecondStep:
                 raise
             return _Refusal(user=None, checked=Checked())
 
-    async def _note(self, tenant: TenantId, user: UUID | None, network: str) -> None:
+    async def _note(self, tenant: TenantId, user: UUID | None, kind: str, network: str) -> None:
         refused = Refused(
             action=AuditAction.SECOND_FACTOR_REFUSED,
             tenant=tenant,
             subject="challenge" if user is None else f"user:{user}",
             target=tenant.bytes if user is None else user.bytes,
             address=network,
-            kind="code",
+            kind=kind,
         )
         await self._refusals.note(refused)
+
+
+def _bond(login: bytes) -> Bond:
+    return Bond(purpose=Purpose.LOGIN, bound_to=login)
 
 
 def _parsed(challenge: Secret[str]) -> tuple[TenantId, bytes]:

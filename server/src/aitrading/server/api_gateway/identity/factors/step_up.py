@@ -1,9 +1,10 @@
 """A fresh proof of who is logged in: the session stays, and is as good as a new login.
 
-Who has a second factor proves it with a code; the password alone is not enough then. The session's
+Who has a second factor proves it with a code or a security key; the password alone is not enough then. The session's
 next token tells the new time, so whoever stepped up renews its token and repeats the request.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aitrading.core.kit.clock import Clock, now_utc
@@ -12,6 +13,9 @@ from aitrading.core.security.claims import Authentication
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.api_gateway.identity.factors.codes import FREE_FAILURES, SQL, Checked, Codes
 from aitrading.server.api_gateway.identity.factors.errors import PROOF_REFUSED
+from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigin
+from aitrading.server.api_gateway.identity.factors.key_shapes import SignedByKey, SignOptions
+from aitrading.server.api_gateway.identity.factors.keys import Bond, Purpose, SecurityKeys
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
@@ -22,6 +26,7 @@ from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.transactions import TenantTransaction
 
 CODE: Final = "code"
+KEY: Final = "key"
 PASSWORD: Final = "password"  # noqa: S105 - the name of a proof
 
 
@@ -34,6 +39,7 @@ class StepUp:
         *,
         sessions: Sessions,
         codes: Codes,
+        security_keys: SecurityKeys,
         hasher: PasswordHasher,
         refusals: Refusals,
         audit: AuditTrail,
@@ -42,6 +48,7 @@ class StepUp:
         self._replay = replay
         self._sessions = sessions
         self._codes = codes
+        self._security_keys = security_keys
         self._hasher = hasher
         self._refusals = refusals
         self._audit = audit
@@ -51,18 +58,50 @@ class StepUp:
     async def by_code(self, token: VerifiedToken, code: Secret[str], *, network: str) -> None:
         """Raises `PROOF_REFUSED` or `SECOND_FACTOR_THROTTLED`.
 
-        A session that sends wrong codes when there are too many already is used to guess, and ends.
+        A session whose wrong proofs are too many in a row is used to guess, and ends.
         """
 
+        async def check(tx: TenantTransaction) -> Checked:
+            return await self._codes.check(tx, token.user, code)
+
+        await self._by_factor(token, check, kind=CODE, network=network)
+
+    async def by_key(
+        self, token: VerifiedToken, answer: SignedByKey, origin: KeyOrigin, *, network: str
+    ) -> None:
+        """The same for what a security key signed; raises `PROOF_REFUSED`."""
+
+        async def check(tx: TenantTransaction) -> Checked:
+            return await self._security_keys.check(tx, token.user, _bond(token), origin, answer)
+
+        await self._by_factor(token, check, kind=KEY, network=network)
+
+    async def ask_key(self, token: VerifiedToken, origin: KeyOrigin) -> SignOptions:
+        """What the person's keys are to sign; raises `KEYS_NOT_HERE` without one for this page."""
+
+        async def apply(tx: TenantTransaction) -> SignOptions:
+            return await self._security_keys.ask(tx, token.user, _bond(token), origin)
+
+        return await self._replay.once(token.tenant, apply)
+
+    async def _by_factor(
+        self,
+        token: VerifiedToken,
+        check: Callable[[TenantTransaction], Awaitable[Checked]],
+        *,
+        kind: str,
+        network: str,
+    ) -> None:
         async def apply(tx: TenantTransaction) -> Checked:
-            checked = await self._codes.check(tx, token.user, code)
+            await tx.fetch_row(SQL["hold_person"], token.user)
+            checked = await check(tx)
             if checked.kind is not None:
                 await self._proved(tx, token, Authentication.MFA)
             return checked
 
         checked = await self._replay.once(token.tenant, apply)
         if checked.kind is None:
-            await self._refuse(token, CODE, network)
+            await self._refuse(token, kind, network)
             if checked.failures >= FREE_FAILURES:
                 await self._sessions.end(token.tenant, token.user, token.session, "guessing")
             checked.require(PROOF_REFUSED)
@@ -118,3 +157,7 @@ class StepUp:
             tenant_is_claimed=False,
         )
         await self._refusals.note(refused)
+
+
+def _bond(token: VerifiedToken) -> Bond:
+    return Bond(purpose=Purpose.PROVE, bound_to=token.session.bytes)

@@ -15,3 +15,6 @@ DELETE FROM identity.totp WHERE confirmed_at IS NULL AND begun_at < $1;
 
 -- name: forget_enrolment_codes
 DELETE FROM identity.enrolment_codes WHERE expires_at < $1;
+
+-- name: forget_key_challenges
+DELETE FROM identity.key_challenges WHERE expires_at < $1;

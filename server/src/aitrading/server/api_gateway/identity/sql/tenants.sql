@@ -32,6 +32,12 @@ DELETE FROM identity.login_links;
 -- name: forget_totp
 DELETE FROM identity.totp;
 
+-- name: forget_security_keys
+DELETE FROM identity.security_keys;
+
+-- name: forget_key_challenges
+DELETE FROM identity.key_challenges;
+
 -- name: forget_recovery_codes
 DELETE FROM identity.recovery_codes;
 

@@ -1,0 +1,103 @@
+"""What a security key signed, verified: WebAuthn level 2, sections 7.1 and 7.2, by `webauthn`.
+
+Pure: an answer and what was asked give what is proved, or `KeyAnswerRefused`. Which challenge counts,
+whose key it is and whether its counter grew are the database's to know.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from webauthn.authentication.verify_authentication_response import verify_authentication_response
+from webauthn.helpers import base64url_to_bytes, parse_attestation_object
+from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.structs import AttestationFormat
+from webauthn.registration.verify_registration_response import verify_registration_response
+
+from aitrading.server.api_gateway.identity.factors.key_shapes import MadeKey, SignedByKey
+
+ALGORITHMS: Final = (
+    COSEAlgorithmIdentifier.ECDSA_SHA_256,
+    COSEAlgorithmIdentifier.EDDSA,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
+)
+"""What keys in the field have; a page of ours asks for one of these."""
+_FORMATS: Final = (AttestationFormat.NONE, AttestationFormat.PACKED)
+"""We ask for no attestation; a key that vouches for itself may answer in the second format."""
+
+
+class KeyAnswerRefused(Exception):
+    """The answer proves nothing; why is for no caller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the key was asked to sign, and by which page."""
+
+    challenge: bytes
+    origin: str
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """A key that answered for the first time."""
+
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+
+
+def verified_new(answer: MadeKey, asked: Asked) -> NewKey:
+    """The key that was made for what was asked; raises `KeyAnswerRefused`."""
+    try:
+        _require_plain(answer)
+        found = verify_registration_response(
+            credential=msgspec.to_builtins(answer),
+            expected_challenge=asked.challenge,
+            expected_rp_id=asked.host,
+            expected_origin=asked.origin,
+            supported_pub_key_algs=list(ALGORITHMS),
+        )
+    except Exception as exc:  # parsers of hostile bytes raise whatever they raise
+        raise KeyAnswerRefused from exc
+    return NewKey(
+        credential_id=found.credential_id,
+        public_key=found.credential_public_key,
+        sign_count=found.sign_count,
+    )
+
+
+def _require_plain(answer: MadeKey) -> None:
+    """Other formats are not even parsed further: nothing here hangs on who built the key."""
+    found = parse_attestation_object(base64url_to_bytes(answer.response.attestation_object))
+    if found.fmt not in _FORMATS:
+        raise KeyAnswerRefused
+
+
+def credential_of(answer: SignedByKey) -> bytes:
+    """Which key says it signed; raises `KeyAnswerRefused`."""
+    try:
+        return base64url_to_bytes(answer.raw_id)
+    except ValueError as exc:
+        raise KeyAnswerRefused from exc
+
+
+def verified_count(answer: SignedByKey, asked: Asked, public_key: bytes) -> int:
+    """How often the key says it signed; raises `KeyAnswerRefused`.
+
+    Whether that grew is for the caller: only of an answer whose signature is right a step back
+    says anything.
+    """
+    try:
+        found = verify_authentication_response(
+            credential=msgspec.to_builtins(answer),
+            expected_challenge=asked.challenge,
+            expected_rp_id=asked.host,
+            expected_origin=asked.origin,
+            credential_public_key=public_key,
+            credential_current_sign_count=0,
+        )
+    except Exception as exc:  # parsers of hostile bytes raise whatever they raise
+        raise KeyAnswerRefused from exc
+    return found.new_sign_count
