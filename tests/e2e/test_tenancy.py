@@ -252,6 +252,7 @@ def test_what_needs_no_login_is_this_and_no_more() -> None:
     assert {each.path for each in PUBLIC} == {
         "/api/v1/auth/link",
         "/api/v1/auth/second",
+        "/api/v1/auth/second/key",
         "/api/v1/auth/login",
         "/api/v1/auth/refresh",
         "/api/v1/devices/enroll",

@@ -186,6 +186,24 @@ def test_a_login_with_a_second_factor_asks_for_its_code(
     assert api.seen[-1][3]["code"] == "654321"
 
 
+def test_who_has_a_security_key_hears_that_it_works_in_the_browser(
+    run: Any, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AITRADING_CODE", raising=False)
+    waiting = {"challenge": "c", "lifetime_s": 300, "has_key": True}
+    key = {"name": "blue key", "host": "trading.example", "added_at": "2026-11-28T10:00:00Z"}
+    api.answers = {
+        "POST /api/v1/auth/login": (202, {"second_factor": waiting}),
+        "POST /api/v1/auth/second": (200, {"access_token": "a", "refresh_token": "r"}),
+        f"GET {FACTORS}": (200, {"step_up_with": "code", "security_keys": [key]}),
+    }
+    login = run(*LOGIN, api.url, stdin="AAAA-BBBB\n")
+    assert login.exit_code == 0
+    assert "Security keys work in the browser only" in login.stderr
+    assert api.seen[-1][3]["code"] == "AAAA-BBBB"
+    assert "security key: blue key, for trading.example" in run("factors", "show").stdout
+
+
 @pytest.mark.parametrize(("kind", "typed"), [("code", "123456"), ("password", "a secret")])
 def test_what_needs_a_fresh_proof_is_asked_for_and_repeated(
     run: Any, api: Any, monkeypatch: pytest.MonkeyPatch, kind: str, typed: str

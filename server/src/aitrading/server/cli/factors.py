@@ -31,7 +31,10 @@ class RecoveryCodes(msgspec.Struct, kw_only=True):
 
 @click.group()
 def factors() -> None:
-    """Your second factors: an authenticator app and recovery codes."""
+    """Your second factors: an authenticator app, security keys, recovery codes.
+
+    Security keys are added, used and removed in the browser.
+    """
 
 
 @factors.command("show")
@@ -43,6 +46,8 @@ def show(*, as_json: bool) -> None:
         show_json(found)
         return
     click.echo(f"authenticator app: {f'since {found.totp_since}' if found.totp_since else 'none'}")
+    for key in found.security_keys:
+        click.echo(f"security key: {key.name}, for {key.host}, since {key.added_at}")
     click.echo(f"recovery codes left: {found.recovery_codes_left}")
 
 
@@ -66,12 +71,12 @@ def setup(*, as_json: bool) -> None:
 @factors.command("remove")
 @json_option
 def remove(*, as_json: bool) -> None:
-    """Remove the authenticator app and the recovery codes; the password is enough then."""
+    """Remove the authenticator app; with the last factor go the recovery codes."""
     _web().delete(f"{FACTORS}/totp", msgspec.Raw)
     if as_json:
         show_json({"authenticator_app": None})
     else:
-        click.echo("Removed. Your password alone logs in now.", err=True)
+        click.echo("Removed. Without a security key your password alone logs in now.", err=True)
 
 
 @factors.command("recovery-codes")

@@ -28,6 +28,7 @@ class Challenge(msgspec.Struct, kw_only=True):
     """What a login with a second factor waits for."""
 
     challenge: str
+    has_key: bool = False
 
 
 class LoginAnswer(msgspec.Struct, kw_only=True):
@@ -51,8 +52,9 @@ class LoginAnswer(msgspec.Struct, kw_only=True):
 
 def second_step(web: Web, answer: LoginAnswer) -> Tokens:
     """Ask for the code of the app, or a recovery code, and finish the login."""
-    challenge = answer.second_factor.challenge if answer.second_factor else ""
-    wanted = {"challenge": challenge, "code": ask_for_code(), "deliver": "token"}
+    waiting = answer.second_factor or Challenge(challenge="")
+    code = ask_for_code(has_key=waiting.has_key)
+    wanted = {"challenge": waiting.challenge, "code": code, "deliver": "token"}
     return web.post(f"{AUTH}/second", wanted, Tokens)
 
 

@@ -1,6 +1,6 @@
 """What a security key signed, verified: WebAuthn level 2, sections 7.1 and 7.2, by `webauthn`.
 
-Pure: an answer and what was asked give what is proved, or `KeyAnswerRefused`. Which challenge counts,
+Pure: an answer and what was asked give what is proved, or `KeyAnswerError`. Which challenge counts,
 whose key it is and whether its counter grew are the database's to know.
 """
 
@@ -26,7 +26,7 @@ _FORMATS: Final = (AttestationFormat.NONE, AttestationFormat.PACKED)
 """We ask for no attestation; a key that vouches for itself may answer in the second format."""
 
 
-class KeyAnswerRefused(Exception):
+class KeyAnswerError(Exception):
     """The answer proves nothing; why is for no caller."""
 
 
@@ -49,7 +49,7 @@ class NewKey:
 
 
 def verified_new(answer: MadeKey, asked: Asked) -> NewKey:
-    """The key that was made for what was asked; raises `KeyAnswerRefused`."""
+    """The key that was made for what was asked; raises `KeyAnswerError`."""
     try:
         _require_plain(answer)
         found = verify_registration_response(
@@ -60,7 +60,7 @@ def verified_new(answer: MadeKey, asked: Asked) -> NewKey:
             supported_pub_key_algs=list(ALGORITHMS),
         )
     except Exception as exc:  # parsers of hostile bytes raise whatever they raise
-        raise KeyAnswerRefused from exc
+        raise KeyAnswerError from exc
     return NewKey(
         credential_id=found.credential_id,
         public_key=found.credential_public_key,
@@ -72,19 +72,19 @@ def _require_plain(answer: MadeKey) -> None:
     """Other formats are not even parsed further: nothing here hangs on who built the key."""
     found = parse_attestation_object(base64url_to_bytes(answer.response.attestation_object))
     if found.fmt not in _FORMATS:
-        raise KeyAnswerRefused
+        raise KeyAnswerError
 
 
 def credential_of(answer: SignedByKey) -> bytes:
-    """Which key says it signed; raises `KeyAnswerRefused`."""
+    """Which key says it signed; raises `KeyAnswerError`."""
     try:
         return base64url_to_bytes(answer.raw_id)
     except ValueError as exc:
-        raise KeyAnswerRefused from exc
+        raise KeyAnswerError from exc
 
 
 def verified_count(answer: SignedByKey, asked: Asked, public_key: bytes) -> int:
-    """How often the key says it signed; raises `KeyAnswerRefused`.
+    """How often the key says it signed; raises `KeyAnswerError`.
 
     Whether that grew is for the caller: only of an answer whose signature is right a step back
     says anything.
@@ -99,5 +99,5 @@ def verified_count(answer: SignedByKey, asked: Asked, public_key: bytes) -> int:
             credential_current_sign_count=0,
         )
     except Exception as exc:  # parsers of hostile bytes raise whatever they raise
-        raise KeyAnswerRefused from exc
+        raise KeyAnswerError from exc
     return found.new_sign_count

@@ -9,7 +9,7 @@ from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.api_gateway.identity.factors.ceremony import (
     ALGORITHMS,
-    KeyAnswerRefused,
+    KeyAnswerError,
     verified_new,
 )
 from aitrading.server.api_gateway.identity.factors.codes import SQL
@@ -109,7 +109,7 @@ class KeyEnrolment:
                 return None
             try:
                 new = verified_new(wanted.key, asked)
-            except KeyAnswerRefused:
+            except KeyAnswerError:
                 return None
             sealed = (await self._keys.of(tx)).seal(SECURITY_KEY_NAME, key, name)
             added = await tx.fetch_row(

@@ -14,7 +14,7 @@ from aitrading.core.kit.randomness import Randomness
 from aitrading.core.security.encoding import base64url_encode
 from aitrading.server.api_gateway.identity.factors.ceremony import (
     Asked,
-    KeyAnswerRefused,
+    KeyAnswerError,
     credential_of,
     verified_count,
 )
@@ -147,7 +147,7 @@ class SecurityKeys:
             if row is None:
                 return Checked()
             count = verified_count(answer, asked, row["public_key"])
-        except KeyAnswerRefused:
+        except KeyAnswerError:
             return Checked()
         if not _grew(int(row["sign_count"]), count):
             await self._note_step_back(tx, user, row["id"], int(row["sign_count"]), count)

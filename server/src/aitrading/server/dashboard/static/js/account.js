@@ -1,6 +1,7 @@
-// Your second factors: an authenticator app, and recovery codes for when it is lost.
+// Your second factors: an authenticator app, security keys, and recovery codes for when they are lost.
 
 import { get, post, remove } from "./api.js";
+import { make, supported } from "./security_keys.js";
 import { careful } from "./step_up.js";
 
 const FACTORS = "/api/v1/auth/factors";
@@ -9,14 +10,21 @@ export class Account {
   #dialog = document.querySelector("#account");
   #state = document.querySelector("#account-state");
   #begun = document.querySelector("#account-begun");
+  #keys = document.querySelector("#account-keys");
+  #newKey = document.querySelector("#account-key");
   #codes = document.querySelector("#account-codes");
   #problem = document.querySelector("#account-problem");
 
   start() {
     document.querySelector("#account-open").addEventListener("click", () => this.#open());
     this.#on("#account-set-up", () => this.#setUp());
-    this.#on("#account-remove", () => this.#remove());
+    this.#on("#account-remove", () => this.#removed(`${FACTORS}/totp`));
     this.#on("#account-new-codes", () => this.#newCodes());
+    this.#on("#account-add-key", () => this.#nameKey());
+    this.#newKey.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#try(() => this.#addKey());
+    });
     this.#begun.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#try(() => this.#confirm());
@@ -49,20 +57,58 @@ export class Account {
     this.#begun.hidden = true;
     this.#begun.querySelector("path").setAttribute("d", "");
     this.#begun.querySelector("code").textContent = "";
+    this.#newKey.hidden = true;
     this.#codes.hidden = true;
     this.#codes.querySelector("ol").replaceChildren();
     this.#problem.hidden = true;
   }
 
   async #show() {
-    const { totp_since: since, recovery_codes_left: left } = await get(FACTORS);
-    this.#state.textContent = since
-      ? `Authenticator app since ${since.slice(0, 10)}. Recovery codes left: ${left}.`
-      : "Your password alone logs in. With an authenticator app a stolen password is not enough.";
-    this.#state.dataset.state = since ? "good" : "warn";
+    const { totp_since: since, recovery_codes_left: left, security_keys: keys, keys_for: here } = await get(FACTORS);
+    const told = [
+      since && `Authenticator app since ${since.slice(0, 10)}.`,
+      keys.length && `Security keys: ${keys.length}.`,
+    ].filter(Boolean);
+    this.#state.textContent = told.length
+      ? `${told.join(" ")} Recovery codes left: ${left}.`
+      : "Your password alone logs in. With an authenticator app or a security key a stolen password is not enough.";
+    this.#state.dataset.state = told.length ? "good" : "warn";
     document.querySelector("#account-set-up").hidden = Boolean(since);
     document.querySelector("#account-remove").hidden = !since;
-    document.querySelector("#account-new-codes").hidden = !since;
+    document.querySelector("#account-new-codes").hidden = !told.length;
+    document.querySelector("#account-add-key").hidden = !here || !supported();
+    this.#keys.replaceChildren(...keys.map((key) => this.#line(key)));
+  }
+
+  #line({ id, name, host, added_at: added, used_at: used }) {
+    const line = document.createElement("li");
+    const text = document.createElement("span");
+    const button = document.createElement("button");
+    text.textContent = `${name} · ${host} · since ${added.slice(0, 10)}${used ? `, used ${used.slice(0, 10)}` : ""}`;
+    button.type = "button";
+    button.textContent = "Remove";
+    button.setAttribute("aria-label", `Remove the key ${name}`);
+    button.addEventListener("click", () => this.#try(() => this.#removed(`${FACTORS}/keys/${id}`)));
+    line.append(text, button);
+    return line;
+  }
+
+  #nameKey() {
+    this.#newKey.hidden = false;
+    this.#newKey.elements.name.focus();
+  }
+
+  async #addKey() {
+    const name = this.#newKey.elements.name.value.trim() || "security key";
+    const options = await careful(() => post(`${FACTORS}/keys/options`));
+    if (!options) return;
+    const key = await make(options);
+    const made = await careful(() => post(`${FACTORS}/keys`, { name, key }));
+    if (!made) return;
+    this.#newKey.elements.name.value = "";
+    this.#forget();
+    this.#tell(made.recovery_codes);
+    await this.#show();
   }
 
   async #setUp() {
@@ -87,8 +133,8 @@ export class Account {
     await this.#show();
   }
 
-  async #remove() {
-    if (await careful(async () => { await remove(`${FACTORS}/totp`); return true; })) {
+  async #removed(path) {
+    if (await careful(async () => { await remove(path); return true; })) {
       this.#forget();
       await this.#show();
     }

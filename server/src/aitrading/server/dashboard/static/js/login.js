@@ -2,9 +2,11 @@
 
 import { ApiError, post } from "./api.js";
 import { forget, mayExist } from "./known_session.js";
+import { sign, supported } from "./security_keys.js";
 
 const form = document.querySelector("#login");
 const second = document.querySelector("#second");
+const useKey = document.querySelector("#use-key");
 let challenge = null;
 
 function say(where, error) {
@@ -25,6 +27,7 @@ async function enter(where, path, body) {
       return;
     }
     challenge = answer.second_factor.challenge;
+    useKey.hidden = !answer.second_factor.has_key || !supported();
     show(second);
   } catch (error) {
     say(where, error);
@@ -43,6 +46,18 @@ second.addEventListener("submit", (event) => {
   const code = second.elements.code.value.trim();
   second.elements.code.value = "";
   if (code) enter(second, second.getAttribute("action"), { challenge, code });
+});
+
+useKey.addEventListener("click", async () => {
+  second.querySelector(".problem").hidden = true;
+  useKey.disabled = true;
+  try {
+    const key = await sign(await post("/api/v1/auth/second/key", { challenge }));
+    await enter(second, second.getAttribute("action"), { challenge, key });
+  } catch (error) {
+    say(second, error);
+  }
+  useKey.disabled = false;
 });
 
 document.querySelector("#anew").addEventListener("click", () => {
