@@ -116,7 +116,43 @@ def set_up(page: Page, password: str) -> tuple[Secret[str], str]:
     return secret, recovery
 
 
-def test_an_app_is_set_up_asked_for_and_taken_away(
+def plug_in_a_key(page: Page) -> None:
+    """A security key that somebody touches whenever it blinks; the browser believes it is USB."""
+    session = page.context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "usb",
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+
+
+def add_a_key(page: Page) -> None:
+    page.click("#account-open")
+    page.click("#account-add-key")
+    page.fill("#account-key-name", "the blue one")
+    page.press("#account-key-name", "Enter")
+    expect(page.locator("#account-keys li")).to_contain_text("the blue one · localhost · since")
+    expect(page.locator("#account-codes")).to_be_hidden()
+    page.click("#account button:text('Close')")
+
+
+def remove_the_key_with_itself(platform: Platform, page: Page) -> None:
+    """The proof is old: the key is asked for one, a last time."""
+    make_proof_old(platform)
+    page.evaluate("fetch('/api/v1/auth/refresh', {method: 'POST'})")
+    page.click("#account-open")
+    page.click("#account-keys button")
+    page.click("#proof-key")
+    expect(page.locator("#account-keys li")).to_have_count(0)
+    expect(page.locator("#account-state")).to_contain_text("Authenticator app since")
+    page.click("#account button:text('Close')")
+
+
+def test_an_app_and_a_key_are_set_up_asked_for_and_taken_away(
     platform: Platform, page: Page, password: str, tmp_path: Path
 ) -> None:
     log_in(page, password)
@@ -124,6 +160,8 @@ def test_an_app_is_set_up_asked_for_and_taken_away(
     make_proof_old(platform)
     page.evaluate("fetch('/api/v1/auth/refresh', {method: 'POST'})")
     secret, recovery = set_up(page, password)
+    plug_in_a_key(page)
+    add_a_key(page)
 
     page.click("#logout")
     page.wait_for_url("**/login")
@@ -135,6 +173,13 @@ def test_an_app_is_set_up_asked_for_and_taken_away(
     page.fill("#code", code_of(secret))
     page.press("#code", "Enter")
     page.wait_for_url("**/")
+
+    page.click("#logout")
+    page.wait_for_url("**/login")
+    log_in(page, password)
+    page.click("#use-key")
+    page.wait_for_url("**/")
+    remove_the_key_with_itself(platform, page)
 
     place = ("login", "--server", platform.url, "--tenant", TENANT, "--user", "owner")
     typed = {"AITRADING_PASSWORD": password, "AITRADING_CODE": recovery}
