@@ -2,21 +2,24 @@
 
 import mmap
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import pytest
 from harness.platform import Platform
+from harness.software_key import SoftwareKey
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 USER: Final = "canary.person@example.org"
 SHOWN: Final = "Canary van Persoon"
 DEVICE: Final = "Canary's laptop"
 ACCOUNT: Final = "Canary savings"
+KEY: Final = "Canary's little blue key"
 LOGIN: Final = "73519924680135"
 BROKER: Final = "CanaryBroker-Live"
 """Not personal; kept in the clear, it proves that the search finds what is there."""
-HIDDEN: Final = (USER, SHOWN, DEVICE, ACCOUNT, LOGIN)
+HIDDEN: Final = (USER, SHOWN, DEVICE, ACCOUNT, KEY, LOGIN)
 TRADED: Final = (b"EURUSD", b"GBPUSD", b"XAUUSD", b"broker")
 """In every journal of the demo's client, sealed; in the clear it would be found."""
 TOLD_ON_PURPOSE: Final = ("clients",)
@@ -69,6 +72,21 @@ def lived(platform: Platform) -> None:
     token = platform.cli("token", "--for", f"demo/{USER}")
     assert token.returncode == 0, token.stderr
     platform.request("GET", f"/api/v1/ticks?symbol={LOGIN}", person=f"demo/{USER}")
+    key_added(platform, f"demo/{USER}")
+
+
+def key_added(platform: Platform, person: str) -> None:
+    """A security key with a name, of a person who then sees it."""
+    path, page = "/api/v1/auth/factors/keys", {"origin": platform.url}
+    status, options = platform.request(
+        "POST", f"{path}/options", person=person, body={}, headers=page
+    )
+    assert status == HTTPStatus.OK, options
+    made = SoftwareKey(origin=platform.url).made(options)
+    body = {"name": KEY, "key": made}
+    status, answer = platform.request("POST", path, person=person, body=body, headers=page)
+    assert status == HTTPStatus.OK, answer
+    assert KEY in str(platform.get("/api/v1/auth/factors", person=person))
 
 
 def test_nothing_that_a_platform_writes_tells_a_name(own_platform: Platform) -> None:

@@ -1,86 +1,20 @@
 """Security keys as their owner, another person, a copy and a phishing page use them."""
 
-import hashlib
 import json
-import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor
+from harness.software_key import ORIGIN, SoftwareKey
+from webauthn.helpers import bytes_to_base64url, encode_cbor
 
 from aitrading.core.testing.async_test import async_test
 
 Running = Callable[[], AbstractAsyncContextManager[Any]]
-ORIGIN = "https://localhost:8000"
 KEYS = "/auth/factors/keys"
-PRESENT, VERIFIED, NEW_KEY = 0x01, 0x04, 0x40
-
-
-@dataclass
-class SoftwareKey:
-    """A key of one name in a browser: what it tells, and where it is used, can be bent."""
-
-    origin: str = ORIGIN
-    host: str = "localhost"
-    count: int = 0
-    id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-
-    def __post_init__(self) -> None:
-        self._private = ec.generate_private_key(ec.SECP256R1())
-
-    def made(self, options: Any, **client: Any) -> dict[str, Any]:
-        """What `navigator.credentials.create` gives."""
-        numbers = self._private.public_key().public_numbers()
-        public = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)}
-        new = bytes(16) + len(self.id).to_bytes(2) + self.id + encode_cbor(public)
-        told = self._told(PRESENT | NEW_KEY) + new
-        attestation = encode_cbor({"fmt": "none", "attStmt": {}, "authData": told})
-        response = {
-            "clientDataJSON": self._client("webauthn.create", options, client),
-            "attestationObject": bytes_to_base64url(attestation),
-            "transports": ["usb"],
-        }
-        return self._credential(response)
-
-    def signed(self, options: Any, **client: Any) -> dict[str, Any]:
-        """What `navigator.credentials.get` gives."""
-        self.count += 1
-        told = self._told(PRESENT | VERIFIED)
-        data = self._client("webauthn.get", options, client)
-        plain = hashlib.sha256(base64url_to_bytes(data)).digest()
-        signature = self._private.sign(told + plain, ec.ECDSA(hashes.SHA256()))
-        response = {
-            "clientDataJSON": data,
-            "authenticatorData": bytes_to_base64url(told),
-            "signature": bytes_to_base64url(signature),
-            "userHandle": None,
-        }
-        return self._credential(response)
-
-    def _told(self, flags: int) -> bytes:
-        return (
-            hashlib.sha256(self.host.encode()).digest() + bytes([flags]) + self.count.to_bytes(4)
-        )
-
-    def _client(self, kind: str, options: Any, changes: dict[str, Any]) -> str:
-        told = {"type": kind, "challenge": options["challenge"], "origin": self.origin}
-        return bytes_to_base64url(json.dumps({**told, **changes}).encode())
-
-    def _credential(self, response: dict[str, Any]) -> dict[str, Any]:
-        spelled = bytes_to_base64url(self.id)
-        return {
-            "id": spelled,
-            "rawId": spelled,
-            "type": "public-key",
-            "response": response,
-            "clientExtensionResults": {},
-        }
 
 
 @dataclass
@@ -286,6 +220,40 @@ async def test_a_key_is_a_fresh_proof_for_its_session_alone(gateway: Running) ->
         assert codes == []
         assert (await gate.login(owner.tenant)).status == 200
         assert owner.events("identity.factor.removed")
+
+
+@pytest.mark.integration
+@async_test
+async def test_a_session_whose_key_answers_wrongly_again_and_again_ends(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        owner, key, recovery = await with_key(gate)
+        for _wrong in range(5):
+            assert (await gate.get("/auth/me", **owner.bearer)).status == 200
+            options = (await owner.send("/auth/step-up/key")).json
+            signed = key.signed(options, challenge=bytes_to_base64url(bytes(32)))
+            assert (await owner.send("/auth/step-up", {"key": signed})).code == "PROOF_REFUSED"
+        assert (await gate.get("/auth/me", **owner.bearer)).code == "TOKEN_REFUSED"
+        (ended,) = owner.events("identity.session.ended")
+        assert json.loads(ended["details"]) == {"reason": "guessing"}
+        challenge = await owner.challenge()
+        waits = await gate.post("/auth/second", {"challenge": challenge, "code": recovery[0]})
+        assert waits.code == "SECOND_FACTOR_THROTTLED", "wrong answers count with wrong codes"
+        assert (await owner.log_in(key)).status == 200, "a right answer waits for nobody"
+
+
+@pytest.mark.integration
+@async_test
+async def test_a_bad_proof_of_a_program_uses_up_no_answer_of_a_key(gateway: Running) -> None:
+    async with gateway() as gate:
+        owner, key, _ = await with_key(gate)
+        challenge = await owner.challenge()
+        signed = key.signed(await owner.asked(challenge))
+        body = {"challenge": challenge, "key": signed, "deliver": "token"}
+        assert (await gate.post("/auth/second", body, dpop="no.proof.")).code == "TOKEN_REFUSED"
+        assert (await gate.post("/auth/second", body)).code == "KEYS_NOT_HERE"
+        assert (await owner.second(challenge, signed)).status == 200
 
 
 @pytest.mark.integration

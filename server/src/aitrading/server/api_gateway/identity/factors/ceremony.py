@@ -4,25 +4,20 @@ Pure: an answer and what was asked give what is proved, or `KeyAnswerError`. Whi
 whose key it is and whether its counter grew are the database's to know.
 """
 
+import asyncio
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Final
 
 import msgspec
-from webauthn.authentication.verify_authentication_response import verify_authentication_response
-from webauthn.helpers import base64url_to_bytes, parse_attestation_object
-from webauthn.helpers.cose import COSEAlgorithmIdentifier
-from webauthn.helpers.structs import AttestationFormat
-from webauthn.registration.verify_registration_response import verify_registration_response
 
+from aitrading.core.security.encoding import base64url_decode
 from aitrading.server.api_gateway.identity.factors.key_shapes import MadeKey, SignedByKey
 
-ALGORITHMS: Final = (
-    COSEAlgorithmIdentifier.ECDSA_SHA_256,
-    COSEAlgorithmIdentifier.EDDSA,
-    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
-)
-"""What keys in the field have; a page of ours asks for one of these."""
-_FORMATS: Final = (AttestationFormat.NONE, AttestationFormat.PACKED)
+ALGORITHMS: Final = (-7, -8, -257)
+"""COSE: ECDSA with SHA-256, EdDSA, RSA with SHA-256. What keys in the field have; a page of ours
+asks for one of these."""
+_FORMATS: Final = ("none", "packed")
 """We ask for no attestation; a key that vouches for itself may answer in the second format."""
 
 
@@ -48,8 +43,21 @@ class NewKey:
     sign_count: int
 
 
+async def library_loaded() -> None:
+    """Load the library where it keeps nobody waiting: it costs 0.2 s that no start pays.
+
+    Called when a key is asked, so it is there when the key has answered.
+    """
+    await asyncio.to_thread(import_module, "webauthn")
+
+
 def verified_new(answer: MadeKey, asked: Asked) -> NewKey:
     """The key that was made for what was asked; raises `KeyAnswerError`."""
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier  # noqa: PLC0415 - heavy
+    from webauthn.registration.verify_registration_response import (  # noqa: PLC0415 - heavy
+        verify_registration_response,
+    )
+
     try:
         _require_plain(answer)
         found = verify_registration_response(
@@ -57,7 +65,7 @@ def verified_new(answer: MadeKey, asked: Asked) -> NewKey:
             expected_challenge=asked.challenge,
             expected_rp_id=asked.host,
             expected_origin=asked.origin,
-            supported_pub_key_algs=list(ALGORITHMS),
+            supported_pub_key_algs=[COSEAlgorithmIdentifier(each) for each in ALGORITHMS],
         )
     except Exception as exc:  # parsers of hostile bytes raise whatever they raise
         raise KeyAnswerError from exc
@@ -70,7 +78,9 @@ def verified_new(answer: MadeKey, asked: Asked) -> NewKey:
 
 def _require_plain(answer: MadeKey) -> None:
     """Other formats are not even parsed further: nothing here hangs on who built the key."""
-    found = parse_attestation_object(base64url_to_bytes(answer.response.attestation_object))
+    from webauthn.helpers import parse_attestation_object  # noqa: PLC0415 - heavy
+
+    found = parse_attestation_object(base64url_decode(answer.response.attestation_object))
     if found.fmt not in _FORMATS:
         raise KeyAnswerError
 
@@ -78,7 +88,7 @@ def _require_plain(answer: MadeKey) -> None:
 def credential_of(answer: SignedByKey) -> bytes:
     """Which key says it signed; raises `KeyAnswerError`."""
     try:
-        return base64url_to_bytes(answer.raw_id)
+        return base64url_decode(answer.raw_id)
     except ValueError as exc:
         raise KeyAnswerError from exc
 
@@ -89,6 +99,10 @@ def verified_count(answer: SignedByKey, asked: Asked, public_key: bytes) -> int:
     Whether that grew is for the caller: only of an answer whose signature is right a step back
     says anything.
     """
+    from webauthn.authentication.verify_authentication_response import (  # noqa: PLC0415 - heavy
+        verify_authentication_response,
+    )
+
     try:
         found = verify_authentication_response(
             credential=msgspec.to_builtins(answer),

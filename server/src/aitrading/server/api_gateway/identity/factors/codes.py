@@ -49,7 +49,7 @@ class Checked:
     kind: Kind | None = None
     wait_s: int = 0
     failures: int = 0
-    """Wrong codes in a row, this one among them."""
+    """Wrong codes and answers in a row, this one among them."""
 
     def require(self, refusal: ErrorSpec = SECOND_FACTOR_REFUSED) -> None:
         """Raise `refusal` or `SECOND_FACTOR_THROTTLED` unless it was accepted.
@@ -81,11 +81,7 @@ class Codes:
         if remaining_s > 0:
             return Checked(wait_s=remaining_s)
         kind = await self._accepted(tx, user, typed.reveal().strip())
-        if kind is None:
-            await tx.execute(SQL["note_failure"], user, failures + 1, moment)
-            return Checked(failures=failures + 1)
-        await tx.execute(SQL["forget_failures"], user)
-        return Checked(kind=kind)
+        return await _settled(tx, user, kind, failures, moment)
 
     async def _accepted(self, tx: TenantTransaction, user: UUID, typed: str) -> Kind | None:
         digits = normalised(typed)
@@ -121,6 +117,24 @@ class Codes:
         )
         await self._audit.add(tx, event)
         return True
+
+
+async def settled(
+    tx: TenantTransaction, user: UUID, kind: Kind | None, moment: datetime
+) -> Checked:
+    """Count a look that waits for nobody: a key's answer cannot be guessed, only sent in vain."""
+    failures: int | None = await tx.fetch_value(SQL["hold_failures"], user)
+    return Checked() if failures is None else await _settled(tx, user, kind, failures, moment)
+
+
+async def _settled(
+    tx: TenantTransaction, user: UUID, kind: Kind | None, failures: int, moment: datetime
+) -> Checked:
+    if kind is None:
+        await tx.execute(SQL["note_failure"], user, failures + 1, moment)
+        return Checked(failures=failures + 1)
+    await tx.execute(SQL["forget_failures"], user)
+    return Checked(kind=kind)
 
 
 def wait_s(failures: int) -> int:

@@ -84,7 +84,7 @@ class KeyEnrolment:
                     display_name=person.name,
                 ),
                 challenge=base64url_encode(challenge),
-                pub_key_cred_params=tuple(KeyAlgorithm(alg=each.value) for each in ALGORITHMS),
+                pub_key_cred_params=tuple(KeyAlgorithm(alg=each) for each in ALGORITHMS),
                 exclude_credentials=known,
                 timeout=TIMEOUT_MS,
             )

@@ -16,9 +16,10 @@ from aitrading.server.api_gateway.identity.factors.ceremony import (
     Asked,
     KeyAnswerError,
     credential_of,
+    library_loaded,
     verified_count,
 )
-from aitrading.server.api_gateway.identity.factors.codes import Checked, Kind
+from aitrading.server.api_gateway.identity.factors.codes import Checked, Kind, settled
 from aitrading.server.api_gateway.identity.factors.errors import KEYS_NOT_HERE
 from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigin
 from aitrading.server.api_gateway.identity.factors.key_shapes import (
@@ -97,6 +98,7 @@ class SecurityKeys:
         self, tx: TenantTransaction, user: UUID, bond: Bond, origin: KeyOrigin
     ) -> bytes:
         """A new challenge; the one before it, of the same session or login, counts no more."""
+        await library_loaded()
         challenge = self._randomness.token(CHALLENGE_BYTES)
         ends = after(self._clock, LIFETIME_S)
         await tx.execute(
@@ -138,22 +140,29 @@ class SecurityKeys:
         origin: KeyOrigin,
         answer: SignedByKey,
     ) -> Checked:
-        """Whether the answer counts; to be committed either way, so that it was the only one."""
+        """Whether the answer counts; to be committed either way, so that it was the only one.
+
+        A wrong one is counted with wrong codes, but no wait for codes keeps a right one out.
+        """
         asked = await self.take(tx, user, bond, origin)
-        if asked is None:
-            return Checked()
+        counts = asked is not None and await self._accepted(tx, user, asked, answer)
+        return await settled(tx, user, Kind.KEY if counts else None, now_utc(self._clock))
+
+    async def _accepted(
+        self, tx: TenantTransaction, user: UUID, asked: Asked, answer: SignedByKey
+    ) -> bool:
         try:
             row = await tx.fetch_row(KEYS["find"], user, credential_of(answer), asked.host)
             if row is None:
-                return Checked()
+                return False
             count = verified_count(answer, asked, row["public_key"])
         except KeyAnswerError:
-            return Checked()
+            return False
         if not _grew(int(row["sign_count"]), count):
             await self._note_step_back(tx, user, row["id"], int(row["sign_count"]), count)
-            return Checked()
+            return False
         await tx.execute(KEYS["used"], row["id"], count, now_utc(self._clock))
-        return Checked(kind=Kind.KEY)
+        return True
 
     async def _note_step_back(
         self, tx: TenantTransaction, user: UUID, key: UUID, known: int, told: int
