@@ -40,7 +40,8 @@ def page(platform: Platform) -> Iterator[Page]:
             executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
         )
         context = browser.new_context(ignore_https_errors=True, base_url=platform.url)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
         page, problems = context.new_page(), []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
