@@ -53,6 +53,23 @@ def test_the_feed_is_live_or_the_answer_is_no(run: Any, api: Any) -> None:
     assert run("feed", "--for", "demo/owner").exit_code == 1
 
 
+def test_each_feed_says_why_and_until_when(run: Any, api: Any) -> None:
+    feed = {
+        "symbol": "EURUSDm", "state": "CLOSED", "reason": "the market is closed: Christmas",
+        "account": "B:1", "market": "CLOSED", "deadline": "2026-12-25T22:00:00.000000Z",
+        "last_tick": None, "canonical": "EURUSD", "instrument_class": "forex",
+        "market_changes": None, "calendar_mismatch": False,
+        "bounds": {"delayed_after_s": 2.5, "learned": True},
+    }  # fmt: skip
+    api.answers = {"GET /api/v1/feeds": (200, {"items": [feed], "next_cursor": None})}
+    result = run("feed", "states", "--for", "demo/owner")
+    assert result.exit_code == 0
+    for told in ("Christmas", "2026-12-25T22:00:00", "2.5 s learned"):
+        assert told in result.stdout
+    api.answers = {"GET /api/v1/feeds": (200, {"items": [{**feed, "state": "DEAD"}]})}
+    assert run("feed", "states", "--for", "demo/owner").exit_code == 1
+
+
 def test_an_order_is_refused_in_the_servers_words(run: Any, api: Any) -> None:
     api.answers = {"POST /api/v1/orders": (409, HALTED)}
     result = run("orders", "place", "EURUSD", "buy", "0.1", "--for", "demo/owner")

@@ -53,9 +53,9 @@ def test_a_feed_is_judged_by_its_age_and_its_link(
     event_age_s: float | None, silent_s: float, is_linked: bool, expected: FeedState
 ) -> None:
     view = FeedView(event_age_s=event_age_s, silent_s=silent_s, is_linked=is_linked)
-    state, reason = judge(view, SETTINGS)
-    assert state is expected
-    assert reason
+    verdict = judge(view, SETTINGS)
+    assert verdict.state is expected
+    assert verdict.reason
 
 
 def test_thresholds_must_grow() -> None:

@@ -47,3 +47,12 @@ TICKS_MALFORMED: Final = ErrorSpec(
     http_status=422,
     impact=Impact.MARKET_DATA,
 )
+CALENDAR_MALFORMED: Final = ErrorSpec(
+    code="CALENDAR_MALFORMED",
+    category=Category.DENIED,
+    message="{what} of a trading calendar was not understood: {reason}.",
+    why="A setting of the section `calendar`, or a calendar file, is not written as it should be.",
+    remedy="Compare with `docs/explanation/feed-truth.md`; the calendar before stays in force.",
+    http_status=422,
+    impact=Impact.MARKET_DATA,
+)

@@ -121,6 +121,8 @@ class FeedStateChanged(Event, frozen=True, kw_only=True):
     state: FeedState
     reason: str
     last_event_ms: int | None
+    deadline_ms: int | None = None
+    """Without news (`MarketDataReceived` is some) it is worse, or another one, from then on."""
 
 
 class ServiceStateChanged(Event, frozen=True, kw_only=True):

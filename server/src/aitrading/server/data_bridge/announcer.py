@@ -114,6 +114,7 @@ class Announcer:
             state=feed.state,
             reason=feed.reason,
             last_event_ms=last_ms,
+            deadline_ms=self._feeds.deadline_ms(stream.feed_key),
         )
         await self._bus.publish(event, tenant=stream.device.tenant)
 

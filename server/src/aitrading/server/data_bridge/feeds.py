@@ -1,20 +1,37 @@
 """How far each feed can be trusted, told to everybody when it changes."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.domain.market import TickBatch
+from aitrading.core.domain.sessions import NO_CALENDAR, MarketNow, MarketState
+from aitrading.core.domain.symbols import InstrumentClass
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.ids import TenantId
+from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.quotes import QuoteSource
 from aitrading.server.data_bridge.settings import FeedSettings
 from aitrading.server.data_bridge.streams import BridgeStream, FeedKey
+from aitrading.server.data_bridge.tick_rates import Deadlines, TickRates
 
 NEVER: Final = "no tick since the bridge started"
+GRACE_S: Final = 120.0
+"""Ticks this long after the calendar's closing are the end of the session, not a mistake of it."""
+
+
+class FeedBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """From which silence on this feed counts as late, now."""
+
+    delayed_after_s: float
+    stale_after_s: float
+    dead_after_s: float
+    learned: bool
+    """From the feed's own rhythm at this hour of the week; otherwise the fixed bounds."""
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="feed"):
@@ -28,9 +45,20 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="fee
     device: UUID
     stream: UUID
     account: str
+    deadline: str | None
+    """Without any news the state is worse, or another one, from then on: do not believe it longer."""
+    bounds: FeedBounds
+    canonical: str | None
+    """What the broker's symbol stands for; null when that is not certain."""
+    instrument_class: InstrumentClass | None
+    market: MarketState
+    """What the calendar says; `UNKNOWN` is never taken for closed."""
+    market_changes: str | None
+    calendar_mismatch: bool
+    """It ticked while the calendar said closed: its silence is silence until the next session."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedView:
     """Everything that decides a feed's state."""
 
@@ -39,22 +67,85 @@ class FeedView:
     silent_s: float
     """Since anything arrived, or since the stream was opened."""
     is_linked: bool
+    limits: Deadlines | None = None
+    """What the feed's own rhythm allows; None: the fixed bounds."""
+    market: MarketNow = NO_CALENDAR
+    in_state_s: float | None = None
+    """Since when the market is as it is; None when that is unknown or long ago."""
+    until_change_s: float | None = None
+    is_mismatch: bool = False
 
 
-def judge(view: FeedView, settings: FeedSettings) -> tuple[FeedState, str]:
-    """State and reason. A session is never guessed to be closed: silence is silence."""
-    age_s = view.silent_s if view.event_age_s is None else max(view.event_age_s, view.silent_s)
-    if age_s >= settings.dead_after_s:
-        return FeedState.DEAD, f"nothing newer than {_rounded(age_s)}"
-    if view.event_age_s is None:
-        return FeedState.UNKNOWN, NEVER
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is true of a feed, why, and for how long without news."""
+
+    state: FeedState
+    reason: str
+    holds_s: float | None = None
+
+
+def judge(view: FeedView, settings: FeedSettings) -> Verdict:
+    """State and reason. Only a calendar closes a feed, and only one that the feed has not disproved."""
+    limits = view.limits or _fixed(settings)
+    silent_s, age_s = _ages(view)
+    is_closed = view.market.state is MarketState.CLOSED and not view.is_mismatch
+    is_fresh = (
+        age_s is not None and silent_s < limits.delayed_s and age_s < settings.delayed_after_s
+    )
+    if is_closed and not (is_fresh and view.is_linked):
+        link = "" if view.is_linked else "; the device's link is down"
+        reason = f"the market is closed: {view.market.why}{link}"
+        return Verdict(FeedState.CLOSED, reason, view.until_change_s)
+    verdict = _judged_by_age(view, settings, limits, silent_s, age_s)
+    if verdict.state is FeedState.LIVE and view.market.state is MarketState.CLOSED:
+        return replace(verdict, reason=f"ticks although the calendar says: {view.market.why}")
+    return verdict
+
+
+def _judged_by_age(
+    view: FeedView,
+    settings: FeedSettings,
+    limits: Deadlines,
+    silent_s: float,
+    age_s: float | None,
+) -> Verdict:
+    """Silence is held against the feed's own rhythm, the ticks' own time against the fixed bounds."""
+    own_s = silent_s if age_s is None else age_s
+
+    def left(silence_limit_s: float, fixed_s: float) -> float:
+        return min(silence_limit_s - silent_s, fixed_s - own_s)
+
+    to_delayed = left(limits.delayed_s, settings.delayed_after_s)
+    to_stale = left(limits.stale_s, settings.stale_after_s)
+    to_dead = left(limits.dead_s, settings.dead_after_s)
+    old = _rounded(max(silent_s, own_s))
+    if to_dead <= 0:
+        return Verdict(FeedState.DEAD, f"nothing newer than {old}")
+    if age_s is None:
+        return Verdict(FeedState.UNKNOWN, NEVER, to_dead)
     if not view.is_linked:
-        return FeedState.STALE, "the device's link is down"
-    if age_s >= settings.stale_after_s:
-        return FeedState.STALE, f"the newest tick is {_rounded(age_s)} old"
-    if age_s >= settings.delayed_after_s:
-        return FeedState.DELAYED, f"the newest tick is {_rounded(age_s)} old"
-    return FeedState.LIVE, "ticks arrive in time"
+        return Verdict(FeedState.STALE, "the device's link is down", to_dead)
+    if to_stale <= 0:
+        return Verdict(FeedState.STALE, f"the newest tick is {old} old", to_dead)
+    if to_delayed <= 0:
+        return Verdict(FeedState.DELAYED, f"the newest tick is {old} old", to_stale)
+    return Verdict(FeedState.LIVE, "ticks arrive in time", to_delayed)
+
+
+def _ages(view: FeedView) -> tuple[float, float | None]:
+    """How long nothing came and how old the newest tick is; a closed market counts for neither."""
+    silent_s, age_s = view.silent_s, view.event_age_s
+    if view.market.state is MarketState.OPEN and view.in_state_s is not None:
+        silent_s = min(silent_s, view.in_state_s)
+        age_s = None if age_s is None else min(age_s, view.in_state_s)
+    return silent_s, age_s
+
+
+def _fixed(settings: FeedSettings) -> Deadlines:
+    return Deadlines(
+        settings.delayed_after_s, settings.stale_after_s, settings.dead_after_s, is_learned=False
+    )
 
 
 @dataclass
@@ -65,24 +156,39 @@ class _Watched:
     state: FeedState | None = None
     reason: str = ""
     since_ns: int = 0
+    holds_s: float | None = None
+    judged_ns: int = 0
 
 
 Change = Callable[[BridgeStream, FeedState | None, Feed], None]
 
 
 class FeedWatch:
-    """Judges every stream again and again, and at once when a tick may make it LIVE."""
+    """Judges every stream again and again, at once when a tick may make it LIVE, and when asked.
 
-    def __init__(self, clock: Clock, settings: Callable[[], FeedSettings]) -> None:
+    An answer is never older than the question: even when nothing calls `judge_all` any more, a
+    feed that is asked for is judged by the clock of now, and says until when that holds.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Callable[[], FeedSettings],
+        calendars: Calendars,
+        rates: TickRates,
+    ) -> None:
         self.on_change: Change = lambda _stream, _before, _feed: None
         self._clock = clock
         self._settings = settings
+        self._calendars = calendars
+        self._rates = rates
         self._feeds: dict[FeedKey, _Watched] = {}
 
-    def ticked(self, source: QuoteSource) -> FeedState:
-        """A feed has a newer tick; gives its state now."""
+    def ticked(self, source: QuoteSource, batch: TickBatch) -> FeedState:
+        """A feed has newer ticks; gives its state now."""
         watched = self._watched(source.stream)
         watched.source = source
+        self._rates.learn(source.stream.feed_key, batch.array(), batch.broker_offset_s)
         if watched.state is not FeedState.LIVE:
             self._judge(watched)
         return watched.state or FeedState.UNKNOWN
@@ -98,7 +204,7 @@ class FeedWatch:
 
     @property
     def limits(self) -> FeedSettings:
-        """The ages at which a feed changes its state."""
+        """The ages at which a feed changes its state, at the latest."""
         return self._settings()
 
     def judge_all(self, streams: Iterable[BridgeStream]) -> None:
@@ -109,22 +215,35 @@ class FeedWatch:
                 self._judge(watched)
 
     def state(self, key: FeedKey) -> FeedState:
-        """What is known now; a feed never heard of is UNKNOWN."""
+        """What is true now; a feed never heard of is UNKNOWN."""
         watched = self._feeds.get(key)
-        return (watched.state if watched else None) or FeedState.UNKNOWN
+        if watched is None:
+            return FeedState.UNKNOWN
+        self._judge(watched)
+        return watched.state or FeedState.UNKNOWN
 
     def of_tenant(self, tenant: TenantId) -> list[Feed]:
         """The tenant's feeds in order of symbol."""
-        return [
-            self._feed(self._feeds[key])
+        mine = [
+            self._feeds[key]
             for key in sorted(self._feeds)
             if self._feeds[key].stream.device.tenant == tenant
         ]
+        for watched in mine:
+            self._judge(watched)
+        return [self._feed(watched) for watched in mine]
 
     def last_event_ms(self, key: FeedKey) -> int | None:
         """UTC time of the feed's newest tick."""
         watched = self._feeds.get(key)
         return watched.source.event_ms if watched and watched.source else None
+
+    def deadline_ms(self, key: FeedKey) -> int | None:
+        """Until when what was judged last holds without news; UTC."""
+        watched = self._feeds.get(key)
+        if watched is None or watched.holds_s is None:
+            return None
+        return (watched.judged_ns + round(watched.holds_s * NS_PER_S)) // NS_PER_MS
 
     def all(self) -> list[tuple[BridgeStream, Feed]]:
         """Every feed with its stream."""
@@ -145,28 +264,39 @@ class FeedWatch:
         return watched
 
     def _judge(self, watched: _Watched) -> None:
-        state, reason = judge(self._view(watched), self._settings())
-        if state is watched.state:
-            watched.reason = reason
+        verdict = judge(self._view(watched), self._settings())
+        watched.reason, watched.holds_s = verdict.reason, verdict.holds_s
+        watched.judged_ns = self._clock.now_ns()
+        if verdict.state is watched.state:
             return
-        before, watched.state, watched.reason = watched.state, state, reason
-        watched.since_ns = self._clock.now_ns()
+        before, watched.state = watched.state, verdict.state
+        watched.since_ns = watched.judged_ns
         self.on_change(watched.stream, before, self._feed(watched))
 
     def _view(self, watched: _Watched) -> FeedView:
-        source = watched.source
-        now_ns = self._clock.monotonic_ns()
+        source, stream = watched.source, watched.stream
+        wall_s, now_ns = self._clock.now_ns() / NS_PER_S, self._clock.monotonic_ns()
         heard_ns = source.received_ns if source else watched.opened_ns
-        event_age_ns = self._clock.now_ns() - source.event_ms * NS_PER_MS if source else None
+        market = self._calendars.now(stream.device.tenant, stream.symbol)
         return FeedView(
-            event_age_s=None if event_age_ns is None else event_age_ns / NS_PER_S,
+            event_age_s=None if source is None else wall_s - source.event_ms / 1_000,
             silent_s=(now_ns - heard_ns) / NS_PER_S,
-            is_linked=watched.stream.link is not None,
+            is_linked=stream.link is not None,
+            limits=self._rates.deadlines(stream.feed_key, wall_s, self._settings()),
+            market=market,
+            in_state_s=None if market.since_s is None else wall_s - market.since_s,
+            until_change_s=None if market.until_s is None else market.until_s - wall_s,
+            is_mismatch=_disproves(source, market),
         )
 
     def _feed(self, watched: _Watched) -> Feed:
         stream, source = watched.stream, watched.source
-        said = stream.declaration
+        said, tenant = stream.declaration, stream.device.tenant
+        market = self._calendars.now(tenant, said.symbol)
+        canonical = self._calendars.canonical(tenant, said.symbol)
+        limits = self._rates.deadlines(
+            stream.feed_key, self._clock.now_ns() / NS_PER_S, self._settings()
+        )
         return Feed(
             symbol=said.symbol,
             state=watched.state or FeedState.UNKNOWN,
@@ -176,7 +306,35 @@ class FeedWatch:
             device=stream.device.device,
             stream=stream.id,
             account=f"{said.broker}:{said.login}",
+            deadline=_deadline(watched),
+            bounds=FeedBounds(
+                delayed_after_s=limits.delayed_s,
+                stale_after_s=limits.stale_s,
+                dead_after_s=limits.dead_s,
+                learned=limits.is_learned,
+            ),
+            canonical=canonical.symbol if canonical else None,
+            instrument_class=canonical.kind if canonical else None,
+            market=market.state,
+            market_changes=(
+                None if market.until_s is None else rfc3339_of_ns(market.until_s * NS_PER_S)
+            ),
+            calendar_mismatch=_disproves(source, market),
         )
+
+
+def _disproves(source: QuoteSource | None, market: MarketNow) -> bool:
+    """A tick from well within a closing disproves the calendar for this closing."""
+    if market.state is not MarketState.CLOSED or source is None:
+        return False
+    began_ms = 0 if market.since_s is None else (market.since_s + GRACE_S) * 1_000
+    return source.event_ms >= began_ms
+
+
+def _deadline(watched: _Watched) -> str | None:
+    if watched.holds_s is None:
+        return None
+    return rfc3339_of_ns(watched.judged_ns + round(watched.holds_s * NS_PER_S))
 
 
 def _rounded(seconds: float) -> str:

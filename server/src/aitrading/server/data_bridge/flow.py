@@ -64,7 +64,7 @@ class TickFlow:
     def _on_batch(self, stream: BridgeStream, batch: TickBatch) -> None:
         source = self._board.update(stream, batch, self._clock.monotonic_ns())
         if source is not None:
-            state = self._feeds.ticked(source)
+            state = self._feeds.ticked(source, batch)
             self._fan_out.ticks(source, batch, state)
             self._announcer.ticks(source, batch)
 

@@ -10,6 +10,7 @@ from aitrading.core.kit.errors import AitradingError, Category
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
+from aitrading.server.kit.calendar_settings import CALENDAR_PATH, CalendarWords
 from aitrading.server.kit.ingest_api import (
     QUOTES_PATH,
     SEGMENT_PATH,
@@ -84,6 +85,17 @@ class DatabasePeer(TickStore):
             lambda: self._client.get(
                 QUOTES_PATH,
                 answer=LastQuotes,
+                query={"tenant": str(tenant)},
+                timeout_s=Timeouts.FAST,
+            )
+        )
+
+    @override
+    async def calendar(self, tenant: TenantId) -> CalendarWords:
+        return await self._breaker.run(
+            lambda: self._client.get(
+                CALENDAR_PATH,
+                answer=CalendarWords,
                 query={"tenant": str(tenant)},
                 timeout_s=Timeouts.FAST,
             )

@@ -7,6 +7,7 @@ import msgspec
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.ingest_api import LastQuotes, SegmentStored, StreamMark, StreamOpening
 
 
@@ -53,4 +54,8 @@ class TickStore(Protocol):
 
     async def last_quotes(self, tenant: TenantId) -> LastQuotes:
         """The newest stored quotes of a tenant."""
+        ...
+
+    async def calendar(self, tenant: TenantId) -> CalendarWords:
+        """What a tenant says about trading hours beside the shipped calendars."""
         ...

@@ -15,6 +15,7 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.file_sealing import FileKeys
 from aitrading.server.data_bridge.announcer import Announcer
+from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.call_sites import (
     ALL_CALL_SITES,
     DATABASE_BREAKER,
@@ -34,12 +35,15 @@ from aitrading.server.data_bridge.links import DeviceLinks
 from aitrading.server.data_bridge.peers import DatabasePeer, IdentityPeer
 from aitrading.server.data_bridge.ports import DeviceRegister, TickStore
 from aitrading.server.data_bridge.quotes import QuoteBoard
+from aitrading.server.data_bridge.rate_keeper import RateKeeper
 from aitrading.server.data_bridge.settings import BridgeSettings, FeedSettings, StreamSettings
 from aitrading.server.data_bridge.spool_guard import SpoolFolder, SpoolGuard
 from aitrading.server.data_bridge.streams import StreamDirectory
+from aitrading.server.data_bridge.tick_rates import TickRates
 from aitrading.server.data_bridge.websocket_server import WebSocketServer
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
+from aitrading.server.kit.calendar_settings import CalendarSettings
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_spec import ServiceSpec
@@ -64,6 +68,9 @@ def providers(manager: ImportManager) -> None:
     manager.provide(SpoolGuard)
     manager.provide(SegmentHandover)
     manager.provide(QuoteBoard)
+    manager.provide(Calendars)
+    manager.provide(TickRates)
+    manager.provide(_rate_keeper)
     manager.provide(_feeds)
     manager.provide(_fan_out)
     manager.provide(Announcer)
@@ -123,8 +130,16 @@ def _fallback(errors: ErrorHandler, clock: Clock) -> Fallback:
     return errors.guard(QUOTE_FALLBACK, Fallback(QUOTE_FALLBACK.name, clock=clock))
 
 
-def _feeds(clock: Clock, config: ConfigManager) -> FeedWatch:
-    return FeedWatch(clock, lambda: config.get(FeedSettings))
+def _feeds(
+    clock: Clock, config: ConfigManager, calendars: Calendars, rates: TickRates
+) -> FeedWatch:
+    return FeedWatch(clock, lambda: config.get(FeedSettings), calendars, rates)
+
+
+def _rate_keeper(
+    rates: TickRates, bundle: ServiceBundle, keys: FileKeys, clock: Clock
+) -> RateKeeper:
+    return RateKeeper(rates, bundle.home / "feeds", keys, clock)
 
 
 def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' parts
@@ -165,7 +180,7 @@ def _websocket_server(
 SPEC: Final = ServiceSpec(
     name=SERVICE,
     depends_on=("nats", "api-gateway"),
-    sections=(BridgeSettings, FeedSettings, StreamSettings),
+    sections=(BridgeSettings, FeedSettings, StreamSettings, CalendarSettings),
     providers=providers,
     components=(
         SegmentHandover,
@@ -173,6 +188,8 @@ SPEC: Final = ServiceSpec(
         SpoolGuard,
         FanOut,
         Announcer,
+        Calendars,
+        RateKeeper,
         TickFlow,
         WebSocketServer,
     ),

@@ -21,6 +21,7 @@ from aitrading.server.database_service.cache.busiest import Busiest
 from aitrading.server.database_service.cache.composition import in_process, make_cache
 from aitrading.server.database_service.cache.quotes import QuoteCache
 from aitrading.server.database_service.cache.read_budget import ReadBudget
+from aitrading.server.database_service.calendar_endpoints import CalendarEndpoints
 from aitrading.server.database_service.chain_graph.arangodb import ArangoChainGraph
 from aitrading.server.database_service.chain_graph.endpoints import ChainEndpoints
 from aitrading.server.database_service.chain_graph.keeper import ChainKeeper
@@ -105,6 +106,7 @@ from aitrading.server.database_service.traces.endpoints import TraceEndpoints
 from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
+from aitrading.server.kit.calendar_settings import CalendarSettings
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
 from aitrading.server.kit.pool_reports import PoolReports
@@ -133,6 +135,7 @@ _READ_BY_PEOPLE: Final = (
     TenantSettings,
     SettingsBook,
     TenantSettingsEndpoints,
+    CalendarEndpoints,
     TraceBook,
     TraceEndpoints,
 )
@@ -313,6 +316,7 @@ SPEC: Final = ServiceSpec(
         BarSettings,
         HistorySettings,
         TraceSettings,
+        CalendarSettings,
     ),
     providers=_providers,
     components=(
@@ -348,6 +352,7 @@ SPEC: Final = ServiceSpec(
         StoreEndpoints,
         AuditEndpoints,
         TenantSettingsEndpoints,
+        CalendarEndpoints,
         TraceEndpoints,
     ),
     merges_chains=True,

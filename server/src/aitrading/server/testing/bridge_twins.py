@@ -17,6 +17,7 @@ from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.segment import read_segment
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
+from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.ingest_api import (
     LastQuotes,
     SegmentStored,
@@ -31,6 +32,7 @@ class FolderTickStore(TickStore):
     def __init__(self, folder: Path) -> None:
         self.failure: Exception | None = None
         self.quotes = LastQuotes(source="store", quotes=())
+        self.words: dict[TenantId, CalendarWords] = {}
         self.calls = 0
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,11 @@ class FolderTickStore(TickStore):
     async def last_quotes(self, tenant: TenantId) -> LastQuotes:
         self._call()
         return self.quotes
+
+    @override
+    async def calendar(self, tenant: TenantId) -> CalendarWords:
+        self._call()
+        return self.words.get(tenant, CalendarWords())
 
     def rows(self) -> dict[UUID, dict[int, bytes]]:
         """What is stored: row bytes by stream and sequence.

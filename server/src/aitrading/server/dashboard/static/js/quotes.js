@@ -25,6 +25,9 @@ class Quote {
     this.ask = null;
     this.told = "";
     this.reason = "";
+    this.bounds = null;
+    this.deadlineMs = null;
+    this.about = "";
     this.state = "";
     this.heardAt = performance.now();
     this.sequence = "";
@@ -63,16 +66,24 @@ class Quote {
   }
 
   /** What the server says of the feed, true when it is said; `judge` lets it age. */
-  tell({ state, reason }) {
+  tell({ state, reason, bounds, deadline, canonical, instrument_class, calendar_mismatch }) {
+    if (bounds) {
+      this.bounds = bounds;
+      this.deadlineMs = deadline ? Date.parse(deadline) : null;
+      const hours = instrument_class ? `${canonical}, hours of ${instrument_class}` : "trading hours not known";
+      const rhythm = `late after ${bounds.delayed_after_s} s${bounds.learned ? ", learned" : ""}`;
+      this.about = `${hours}; ${rhythm}${calendar_mismatch ? "; ticks outside of these hours" : ""}`;
+    }
     if (!state || (state === this.told && !reason)) return;
     this.told = state;
     this.reason = reason ?? "";
   }
 
+  get silentMs() { return performance.now() - this.heardAt; }
+
   /** Since the quote was made, and at least since it was heard: a fast clock hides no silence. */
   ageMs(now) {
-    const silentMs = performance.now() - this.heardAt;
-    return this.timeMs === null ? silentMs : Math.max(now - this.timeMs, silentMs);
+    return this.timeMs === null ? this.silentMs : Math.max(now - this.timeMs, this.silentMs);
   }
 
   get rate() {
@@ -230,7 +241,9 @@ export class QuotesTable extends EventTarget {
   }
 
   #judge(quote, key) {
-    const state = this.#live ? aged(quote.told, quote.ageMs(nowMs()), this.#limits) : UNKNOWN;
+    const now = nowMs();
+    const ages = { ageMs: quote.ageMs(now), silentMs: quote.silentMs, nowMs: now };
+    const state = this.#live ? aged(quote, ages, this.#limits) : UNKNOWN;
     if (state === quote.state) return;
     quote.state = state;
     this.#mark(key);
@@ -261,7 +274,7 @@ export class QuotesTable extends EventTarget {
       this.#paintPrices(quote, fields);
       fields.state.textContent = quote.state;
       fields.state.dataset.state = quote.state;
-      fields.state.title = this.#why(quote);
+      fields.state.title = [this.#why(quote), quote.about].filter(Boolean).join(" · ");
       fields.sequence.textContent = quote.sequence;
       fields.provisional.textContent = quote.provisional ? "◦" : "";
       fields.provisional.title = quote.provisional ? "Seen, not yet stored" : "";
