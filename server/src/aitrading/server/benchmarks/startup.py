@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,11 @@ from typing import Final
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.server.benchmarks.installation import (
+    FREE_PORTS,
+    command_up,
+    platform_state,
+)
 from aitrading.server.engines.binaries import envoy_binary, nats_binary, valkey_binary
 from aitrading.server.engines.proc import descendants, pss_mb
 from aitrading.server.supervisor.admin_client import AdminClient
@@ -36,13 +41,7 @@ from aitrading.server.testing.engines import running_postgres
 WARM_STARTS: Final = 3
 WARM_STARTS_LONG: Final = 9
 IDLE_S: Final = 3.0
-AITRADING: Final = (str(Path(sys.executable).with_name("aitrading")),)
 EAGER: Final = (sys.executable, "-I", "-m", "aitrading.server.benchmarks.eager")
-FREE_PORTS: Final = {
-    "gateway.port": "0",
-    "ports.nats": "0",
-    **{f"ports.{service.port_setting}": "0" for service in SERVICES},
-}
 Figures = dict[str, float | None]
 
 
@@ -79,8 +78,8 @@ async def run(*, long: bool = False) -> Figures:
 
 def _start(home: Home) -> float:
     """The command as a person types it, and its end; returns what it says it took."""
-    with _command_up(home):
-        started_in_s = _state(home).started_in_s
+    with command_up(home, FREE_PORTS):
+        started_in_s = platform_state(home).started_in_s
     assert started_in_s is not None  # noqa: S101 - `--detach` came back, so it started
     return started_in_s
 
@@ -98,21 +97,9 @@ async def _warm(home: Home, folder: Path, rounds: int) -> tuple[float, float]:
 
 
 async def _idle_memory(home: Home) -> Memory:
-    with _command_up(home):
+    with command_up(home, FREE_PORTS):
         await asyncio.sleep(IDLE_S)
-        return _memory(_state(home))
-
-
-@contextmanager
-def _command_up(home: Home) -> Generator[None]:
-    options = [f"--set={name}={value}" for name, value in FREE_PORTS.items()]
-    command = [*AITRADING, "up", f"--home={home.root}"]
-    subprocess.run([*command, "--detach", *options], check=True, capture_output=True)  # noqa: S603 - our own command
-    try:
-        yield
-    finally:
-        down = [*AITRADING, "down", f"--home={home.root}"]
-        subprocess.run(down, check=True, capture_output=True)  # noqa: S603 - our own command
+        return _memory(platform_state(home))
 
 
 async def _eager_memory(home: Home) -> Memory:
@@ -136,10 +123,6 @@ def _eagerly(
     assembler: Callable[[Choices, Kit, Births], Assembly],
 ) -> Callable[[Choices, Kit, Births], Assembly]:
     return lambda choices, kit, births: assembler(replace(choices, interpreter=EAGER), kit, births)
-
-
-def _state(home: Home) -> PlatformState:
-    return AdminClient(home).request("status", PlatformState)
 
 
 def _memory(state: PlatformState) -> Memory:

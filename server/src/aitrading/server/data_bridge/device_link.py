@@ -89,6 +89,9 @@ class DeviceLink(WSListener):
         self._goodbyes = 0
         self._is_leaving = False
         self._streams: dict[int, BridgeStream] = {}
+        self._refused: set[int] = set()
+        self._messages: list[bytes] = []
+        """Of the piece of data that is being read from the socket."""
 
     @override
     def __repr__(self) -> str:
@@ -122,17 +125,28 @@ class DeviceLink(WSListener):
         if self._is_leaving and frame.msg_type is not WSMsgType.CLOSE:
             return
         if frame.msg_type is WSMsgType.BINARY and frame.fin:
-            for event in self._session.receive(frame.get_payload_as_memoryview()):
-                self._on_event(event)
-        elif frame.msg_type is WSMsgType.CLOSE:
+            self._messages.append(frame.get_payload_as_bytes())
+        else:
+            self._read_messages()
+            self._on_other_frame(transport, frame)
+        if frame.last_in_buffer:
+            self._read_messages()
+            self._ingest.commit()
+            self.flush()
+
+    def _read_messages(self) -> None:
+        """Let the session read what came together, together."""
+        messages, self._messages = self._messages, []
+        for event in self._session.receive_all(messages):
+            self._on_event(event)
+
+    def _on_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
             transport.disconnect()
         elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
             self._fail(LINK_FRAME_MALFORMED.error(
                 field="message", expected="one binary message", actual=frame.msg_type.name
             ))  # fmt: skip
-        if frame.last_in_buffer:
-            self._ingest.commit()
-            self.flush()
 
     @override
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -217,10 +231,13 @@ class DeviceLink(WSListener):
                 pass
 
     def _take(self, event: TicksReceived) -> None:
+        if event.handle in self._refused:
+            return  # read together with what was refused; behind a hole it must not be stored
         stream = self._streams[event.handle]
         try:
             self._ingest.take(stream, event)
         except AitradingError as exc:
+            self._refused.add(event.handle)
             self._session.refuse_stream(event.handle, exc.code, exc.message)
 
     def _fail(self, error: AitradingError) -> None:

@@ -1,12 +1,20 @@
 """A device that speaks the link directly, as the edge forwards it: for tests and benchmarks."""
 
 import asyncio
+import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
 
 import numpy as np
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,  # pyright: ignore[reportUnknownVariableType]
+)
 from typing_extensions import override
 
 from aitrading.core.domain.market import TICK_DTYPE, TickArray, make_batch
@@ -25,6 +33,7 @@ from aitrading.server.testing.bridge import connect_as_edge
 
 CLOCK: Final = SystemClock()
 OFFSET_S: Final = 7_200
+LINK_NAME: Final = "link.localhost"
 E = TypeVar("E")
 
 
@@ -71,14 +80,32 @@ class Device(WSListener):
     async def connect(self, socket: Path, *declarations: StreamDeclaration) -> None:
         """Open the socket and greet."""
         self.transport = await connect_as_edge(socket, "/link", self, forwarded(self.identity))
-        if self.session.state is SessionState.NEW:  # a refusal may come first
-            self.session.start(declarations)
-            self.flush()
+        self._greet(declarations)
+
+    async def connect_to_edge(
+        self, port: int, context: ssl.SSLContext, *declarations: StreamDeclaration
+    ) -> None:
+        """Come in like any device, with a certificate, and wait for the answer to the greeting."""
+        self.transport, _ = await ws_connect(
+            lambda: self,
+            f"wss://127.0.0.1:{port}/link",
+            ssl_context=context,
+            server_hostname=LINK_NAME,
+            extra_headers={"Host": LINK_NAME},
+            use_aiofastnet=False,  # what is written raw must go through the loop's own TLS
+        )
+        self._greet(declarations)
+        await eventually(lambda: self.of(Established), what="greeting")
 
     async def open(self, socket: Path, *declarations: StreamDeclaration) -> None:
         """Open the socket and wait for the answer to the greeting."""
         await self.connect(socket, *declarations)
         await eventually(lambda: self.of(Established), what="greeting")
+
+    def _greet(self, declarations: Sequence[StreamDeclaration]) -> None:
+        if self.session.state is SessionState.NEW:  # a refusal may come first
+            self.session.start(declarations)
+            self.flush()
 
     def of(self, kind: type[E]) -> list[E]:
         """The events of one kind so far."""
@@ -114,10 +141,14 @@ class Device(WSListener):
         self.flush()
         return batch.last_sequence
 
-    async def until_acknowledged(self, sequence: int, handle: int = 1) -> None:
+    async def until_acknowledged(
+        self, sequence: int, handle: int = 1, *, timeout_s: float = 10.0
+    ) -> None:
         """Wait until the server has stored everything up to a sequence."""
         await eventually(
-            lambda: self.acknowledged.get(handle, 0) >= sequence, what=f"ACK of {sequence}"
+            lambda: self.acknowledged.get(handle, 0) >= sequence,
+            what=f"ACK of {sequence}",
+            timeout_s=timeout_s,
         )
 
     def raw(self, message: bytes) -> None:

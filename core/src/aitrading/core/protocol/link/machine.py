@@ -1,7 +1,7 @@
 """What both ends of a link share: states, heartbeat, limits, orderly and disorderly ends."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
@@ -145,14 +145,23 @@ class Machine(Generic[Event]):
         events: list[Event | CommonEvent] = []
         if self._state is SessionState.CLOSED:
             return events
-        self._statistics.frames_received += 1
-        self._statistics.bytes_received += len(message)
+        self._count_received(1, len(message))
         try:
             frame = decode_frame(message, self._limits.frame_bytes_max)
             self._received_ns = self._clock.monotonic_ns()
             self._handle(frame, events)
         except AitradingError as exc:
             events.append(self._fail(exc))
+        return events
+
+    def receive_all(self, messages: Sequence[bytes]) -> list[Event | CommonEvent]:
+        """Take binary messages that came together: what `receive` gives for one after the other.
+
+        Ticks of several of them may be in one event.
+        """
+        events: list[Event | CommonEvent] = []
+        for message in messages:
+            events += self.receive(message)
         return events
 
     def outgoing(self) -> list[bytes]:
@@ -175,6 +184,10 @@ class Machine(Generic[Event]):
         """End the session and tell the peer why; send `outgoing()` before closing the socket."""
         if self._state is not SessionState.CLOSED:
             self._end(Notice(code=spec.code, message=spec.message, retry_after_ms=retry_after_ms))
+
+    def _count_received(self, count: int, size_bytes: int) -> None:
+        self._statistics.frames_received += count
+        self._statistics.bytes_received += size_bytes
 
     def _handle(self, frame: Frame, events: list[Event | CommonEvent]) -> None:
         handler = self._dispatch.get(frame.type)

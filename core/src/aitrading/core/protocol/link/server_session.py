@@ -1,6 +1,6 @@
 """The data bridge's end of a link."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_STREAM_UNKNOWN,
     LINK_VERSION_UNSUPPORTED,
 )
+from aitrading.core.protocol.link.burst import BURST_FRAMES_MIN, by_size, read_burst
 from aitrading.core.protocol.link.events import (
     Gap,
     HelloReceived,
@@ -37,6 +38,7 @@ from aitrading.core.protocol.link.frames import (
     encode_control,
 )
 from aitrading.core.protocol.link.machine import (
+    CommonEvent,
     InFlight,
     LinkLimits,
     Machine,
@@ -202,6 +204,49 @@ class ServerSession(Machine[ServerEvent]):
         """Tell the client which symbols are wanted."""
         self._require_state(SessionState.OPEN, "subscribe")
         self._send(encode_control(FrameType.SUBSCRIBE, subscription))
+
+    @override
+    def receive_all(self, messages: Sequence[bytes]) -> list[ServerEvent | CommonEvent]:
+        if len(messages) < BURST_FRAMES_MIN:
+            return super().receive_all(messages)
+        events: list[ServerEvent | CommonEvent] = []
+        for run in by_size(messages):
+            taken = self._receive_burst(run, events) if len(run) >= BURST_FRAMES_MIN else 0
+            for message in run[taken:]:
+                events += self.receive(message)
+        return events
+
+    def _receive_burst(
+        self, messages: Sequence[bytes], events: list[ServerEvent | CommonEvent]
+    ) -> int:
+        """Take the beginning that is plainly in order; returns how many frames that were."""
+        if self._state is not SessionState.OPEN:
+            return 0
+        limits, taken = self._limits, 0
+        if len(messages[0]) > limits.frame_bytes_max:
+            return 0
+        self._received_ns = self._clock.monotonic_ns()
+        for piece in read_burst(messages, batch_ticks_max=limits.batch_ticks_max):
+            stream = self._streams.get(piece.handle)
+            is_next = stream is not None and piece.first_sequence == stream.received + 1
+            room = limits.window_ticks * WINDOW_TOLERANCE - self._unacknowledged
+            if stream is None or not is_next or not stream.usable or piece.ticks > room:
+                break
+            self._count_received(piece.frames, len(messages[0]) * piece.frames)
+            batch = TickBatch(
+                stream=stream.stream_id,
+                first_sequence=piece.first_sequence,
+                count=piece.ticks,
+                receive_ns=piece.receive_ns,
+                broker_offset_s=piece.broker_offset_s,
+                rows=piece.rows,
+                trace_id=piece.trace_id,
+                span_id=piece.span_id,
+            )
+            self._take(piece.handle, stream, batch)
+            events.append(TicksReceived(piece.handle, batch, piece.link_delay_us))
+            taken += piece.frames
+        return taken
 
     @override
     def _flush(self) -> None:

@@ -1,0 +1,186 @@
+"""A whole platform for a benchmark: started as a person starts it, with devices and tokens.
+
+Nothing of the demo runs in it. What is measured goes through the edge like everybody else's.
+"""
+
+import http.client
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.certificates import DeviceIdentity, parse_device
+from aitrading.core.security.claims import Authentication, Scope
+from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
+from aitrading.server.authority.installation import Authority, initialise
+from aitrading.server.authority.tokens import TokenGrant
+from aitrading.server.cli.host import Host
+from aitrading.server.engines.proc import use_of
+from aitrading.server.supervisor.admin_client import AdminClient
+from aitrading.server.supervisor.bundles import SERVICES
+from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.state import PlatformState
+
+AITRADING: Final = (str(Path(sys.executable).with_name("aitrading")),)
+FREE_PORTS: Final = {
+    "gateway.port": "0",
+    "ports.nats": "0",
+    **{f"ports.{service.port_setting}": "0" for service in SERVICES},
+}
+ENROL_PATH: Final = "/api/v1/devices/enroll"
+TENANT: Final = "bench"
+BRIDGE: Final = "data-bridge"
+ENVOY: Final = "envoy"
+CALL_TIMEOUT_S: Final = 30.0
+T = TypeVar("T")
+
+
+class _Invitation(msgspec.Struct):
+    code: str
+
+
+class _Enrolled(msgspec.Struct):
+    certificate: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchDevice:
+    """An enrolled device and the TLS context that proves it."""
+
+    identity: DeviceIdentity
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """A running platform with one organisation that may do everything."""
+
+    home: Home
+    folder: Path
+    """For the benchmark's own files."""
+    state: PlatformState
+    tenant: TenantId
+    authority: Authority
+    host: Host
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def port(self) -> int:
+        """Where the edge listens."""
+        port = self.state.engines[ENVOY].port
+        if port is None:
+            raise LookupError("the edge has no port")
+        return port
+
+    @property
+    def trust(self) -> Path:
+        """The authority that signs the edge's certificate."""
+        return self.home.root / "trust" / "edge-ca.pem"
+
+    def pid(self, name: str) -> int:
+        """The process of a service or an engine."""
+        child = (self.state.services | self.state.engines)[name]
+        if child.pid is None:
+            raise LookupError(f"{name} does not run")
+        return child.pid
+
+    def cpu_s(self, name: str) -> float:
+        """Processor time that a service or an engine has used."""
+        return use_of([self.pid(name)]).cpu_s
+
+    def device(self, name: str) -> BenchDevice:
+        """Invite and enrol a device, as its client would."""
+        wanted = {"tenant": TENANT, "name": name}
+        invitation = self.host.post("devices/invite", wanted, _Invitation)
+        key = TlsKey.generate()
+        csr = create_csr(key, common_name="aitrading device").decode()
+        enrolled = self._post(ENROL_PATH, {"code": invitation.code, "csr": csr}, _Enrolled)
+        certificate, private = (self.folder / f"{name}.{end}" for end in ("crt", "key"))
+        certificate.write_text(enrolled.certificate, encoding="utf-8")
+        private.write_bytes(key.pem().reveal())
+        context = ssl.create_default_context(cafile=str(self.trust))
+        context.load_cert_chain(certificate, private)
+        identity = parse_device(inspect_certificate(enrolled.certificate.encode()).uris[0])
+        return BenchDevice(identity=identity, context=context)
+
+    def token(self, user: UserId) -> str:
+        """A token to read with, of a person of the organisation."""
+        grant = TokenGrant(
+            tenant=self.tenant,
+            user=user,
+            session=user,
+            scopes=frozenset({Scope.READ}),
+            authentication=Authentication.PASSWORD,
+            authenticated_ns=self.clock.now_ns(),
+        )
+        return self.authority.user_token_issuer().issue(grant).token.reveal()
+
+    def _post(self, path: str, body: Mapping[str, object], answer: type[T]) -> T:
+        trust = ssl.create_default_context(cafile=str(self.trust))
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, context=trust, timeout=CALL_TIMEOUT_S
+        )
+        try:
+            headers = {"content-type": "application/json", "idempotency-key": str(body["code"])}
+            connection.request("POST", path, msgspec.json.encode(body), headers)
+            reply = connection.getresponse()
+            said = reply.read()
+            if reply.status >= http.client.BAD_REQUEST:
+                raise RuntimeError(f"{path} answered {reply.status}: {said[:300]!r}")
+            return msgspec.json.decode(said, type=answer)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_installation(settings: Mapping[str, str] | None = None) -> Generator[Installation]:
+    """Start a platform on an empty home, make the organisation, and stop it at the end."""
+    with tempfile.TemporaryDirectory(prefix="ait-bench-") as folder:
+        home = Home(Path(folder) / "home")
+        with command_up(home, {**FREE_PORTS, **(settings or {})}):
+            yield _furnished(home, Path(folder))
+
+
+@contextmanager
+def command_up(home: Home, settings: Mapping[str, str]) -> Generator[None]:
+    """`aitrading up --detach` and, at the end, `aitrading down`."""
+    options = [f"--set={name}={value}" for name, value in settings.items()]
+    command = [*AITRADING, "up", f"--home={home.root}"]
+    subprocess.run([*command, "--detach", *options], check=True, capture_output=True)  # noqa: S603 - our own command
+    try:
+        yield
+    finally:
+        down = [*AITRADING, "down", f"--home={home.root}"]
+        subprocess.run(down, check=True, capture_output=True)  # noqa: S603 - our own command
+
+
+def platform_state(home: Home) -> PlatformState:
+    """What the running platform says of itself."""
+    return AdminClient(home).request("status", PlatformState)
+
+
+def _furnished(home: Home, folder: Path) -> Installation:
+    host = Host(home.root)
+    host.post("tenants", {"name": TENANT}, msgspec.Raw)
+    plan = {"tenant": TENANT, "plan": "demo", "features": ("ticks", "quotes")}
+    host.post("subscriptions", plan, msgspec.Raw)
+    clock = SystemClock()
+    return Installation(
+        home=home,
+        folder=folder,
+        state=platform_state(home),
+        tenant=TenantId(host.tenant_id(TENANT)),
+        authority=initialise(home.root, clock, SystemIdFactory(clock, SystemRandomness())),
+        host=host,
+        clock=clock,
+    )
