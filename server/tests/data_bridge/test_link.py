@@ -9,6 +9,7 @@ from picows import WSHandshakeError, WSMsgType
 from aitrading.core.domain.market import ROW_BYTES
 from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
 from aitrading.core.kit.ids import DeviceId
+from aitrading.core.protocol.link.burst import SAME_MOMENT_NS
 from aitrading.core.protocol.link.events import (
     ErrorReported,
     PeerClosed,
@@ -223,6 +224,41 @@ async def test_impossible_times_isolate_the_stream_and_not_the_link(
         await device.until_acknowledged(device.send(ticks(10), handle=2), handle=2)
         await eventually(lambda: len(stored(bridge)) == 10)
         assert not device.of(ErrorReported)
+
+
+@async_test
+async def test_what_comes_together_with_an_impossible_tick_is_not_stored_behind_it(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared(1), declared(2, "GBPUSD"))
+        rows = ticks(30)
+        rows["event_ms"][10] += 10**10
+        last = device.send_one_by_one(rows, apart_ns=2 * SAME_MOMENT_NS)
+        refused = await eventually(lambda: device.of(StreamRefused))
+        assert (refused[0].declaration.handle, refused[0].code) == (1, "TICKS_IMPLAUSIBLE")
+        await device.until_acknowledged(device.send(ticks(5), handle=2), handle=2)
+        assert device.acknowledged.get(1, 0) < last
+        await eventually(bridge.store.rows)
+        behind = [rows for rows in bridge.store.rows().values() if any(n > 10 for n in rows)]
+        assert not behind
+
+
+@async_test
+async def test_many_ticks_each_in_its_own_message_are_stored_once_and_in_order(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        rows = ticks(2_000)
+        await device.until_acknowledged(device.send_one_by_one(rows))
+        await eventually(lambda: len(stored(bridge)) == len(rows))
+        kept = b"".join(stored(bridge)[number] for number in range(1, len(rows) + 1))
+        assert kept == rows.tobytes()
 
 
 @async_test

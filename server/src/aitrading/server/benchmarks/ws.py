@@ -39,7 +39,7 @@ from aitrading.server.benchmarks.installation import (
 from aitrading.server.benchmarks.ws_floor import COUNT
 from aitrading.server.engines.proc import use_of
 from aitrading.server.testing.engines import free_port
-from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, ticks
+from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, framed, ticks
 
 CONNECTIONS: Final = 50
 MESSAGES: Final = 8_000
@@ -48,9 +48,6 @@ LONG_FACTOR: Final = 4
 WRITE_BYTES: Final = 1 << 18
 TIME_LIMIT_S: Final = 120.0
 US_PER_S: Final = 1_000_000
-_SMALL: Final = 125
-_MASKED: Final = 0x80
-_BINARY: Final = 0x82
 on_loop: Final = uvloop.run
 Figures = dict[str, float | None]
 
@@ -126,14 +123,6 @@ def _messages(device: Device, count: int) -> Generator[bytes]:
         )
         device.session.send_ticks(1, batch)
         yield from device.session.outgoing()
-
-
-def framed(message: bytes) -> bytes:
-    """A client's WebSocket message; masked with zeros, which costs the sender nothing."""
-    size = len(message)
-    if size <= _SMALL:
-        return bytes((_BINARY, _MASKED | size, 0, 0, 0, 0)) + message
-    return bytes((_BINARY, _MASKED | 126)) + size.to_bytes(2, "big") + bytes(4) + message
 
 
 async def _send(sender: _Sender) -> None:

@@ -34,6 +34,10 @@ from aitrading.server.testing.bridge import connect_as_edge
 CLOCK: Final = SystemClock()
 OFFSET_S: Final = 7_200
 LINK_NAME: Final = "link.localhost"
+_SMALL: Final = 125
+_SIZE_FOLLOWS: Final = 126
+_MASKED: Final = 0x80
+_BINARY: Final = 0x82
 E = TypeVar("E")
 
 
@@ -64,6 +68,14 @@ def ticks(count: int, *, first: int = 1, age_ms: int = 0) -> TickArray:
 def forwarded(identity: DeviceIdentity) -> dict[str, str]:
     """The header with which the edge vouches for a device."""
     return {"x-forwarded-client-cert": f"Hash={'ab' * 32};URI={identity.uri}"}
+
+
+def framed(message: bytes) -> bytes:
+    """A client's WebSocket message; masked with zeros, which costs the sender nothing."""
+    size = len(message)
+    if size <= _SMALL:
+        return bytes((_BINARY, _MASKED | size, 0, 0, 0, 0)) + message
+    return bytes((_BINARY, _MASKED | _SIZE_FOLLOWS)) + size.to_bytes(2, "big") + bytes(4) + message
 
 
 class Device(WSListener):
@@ -150,6 +162,29 @@ class Device(WSListener):
             what=f"ACK of {sequence}",
             timeout_s=timeout_s,
         )
+
+    def send_one_by_one(self, rows: TickArray, *, handle: int = 1, apart_ns: int = 0) -> int:
+        """Send each row in a message of its own, all in one piece of data.
+
+        `apart_ns` is how far their moments of receipt are from each other.
+        """
+        if self.transport is None:
+            raise LookupError("not connected")
+        last = 0
+        for index in range(len(rows)):
+            first = self.session.next_sequence(handle)
+            batch = make_batch(
+                UUID(int=1),
+                first,
+                rows[index : index + 1],
+                receive_ns=CLOCK.now_ns() + index * apart_ns,
+                broker_offset_s=OFFSET_S,
+            )
+            self.session.send_ticks(handle, batch)
+            last = first
+        together = b"".join(map(framed, self.session.outgoing()))
+        self.transport.underlying_transport.write(together)
+        return last
 
     def raw(self, message: bytes) -> None:
         """Send any bytes as one message."""
