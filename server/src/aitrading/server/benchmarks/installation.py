@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 import msgspec
 
@@ -42,6 +42,7 @@ TENANT: Final = "bench"
 BRIDGE: Final = "data-bridge"
 ENVOY: Final = "envoy"
 CALL_TIMEOUT_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 60.0
 T = TypeVar("T")
 
 
@@ -153,15 +154,24 @@ def running_installation(settings: Mapping[str, str] | None = None) -> Generator
 
 @contextmanager
 def command_up(home: Home, settings: Mapping[str, str]) -> Generator[None]:
-    """`aitrading up --detach` and, at the end, `aitrading down`."""
+    """`aitrading up` as our own child, ready; at the end it stops in order."""
     options = [f"--set={name}={value}" for name, value in settings.items()]
-    command = [*AITRADING, "up", f"--home={home.root}"]
-    subprocess.run([*command, "--detach", *options], check=True, capture_output=True)  # noqa: S603 - our own command
-    try:
+    command = [*AITRADING, "up", "--json", f"--home={home.root}", *options]
+    with tempfile.TemporaryFile() as told, _child(command, told) as process:
+        if process.stdout is None or not process.stdout.readline():
+            told.seek(0)
+            raise RuntimeError(f"the platform did not start: {told.read().decode()[-500:]}")
         yield
-    finally:
-        down = [*AITRADING, "down", f"--home={home.root}"]
-        subprocess.run(down, check=True, capture_output=True)  # noqa: S603 - our own command
+
+
+@contextmanager
+def _child(command: list[str], told: IO[bytes]) -> Generator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told) as process:  # noqa: S603 - our own command
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(STOP_TIMEOUT_S)
 
 
 def platform_state(home: Home) -> PlatformState:

@@ -5,6 +5,8 @@ import importlib
 import math
 import os
 import platform
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -45,7 +47,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_benchmark(name: str, *, long: bool = False) -> Result:
-    """Run one benchmark to its end in this process."""
+    """Run one benchmark to its end in this process; told to end, it takes down what it started."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     module = importlib.import_module(f"aitrading.server.benchmarks.{name}")
     started = time.monotonic()
     on_loop = getattr(module, "on_loop", asyncio.run)
