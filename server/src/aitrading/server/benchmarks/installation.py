@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -24,7 +25,6 @@ from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
 from aitrading.server.authority.installation import Authority, initialise
 from aitrading.server.authority.tokens import TokenGrant
-from aitrading.server.cli.host import Host
 from aitrading.server.engines.proc import use_of
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.bundles import SERVICES
@@ -38,12 +38,17 @@ FREE_PORTS: Final = {
     **{f"ports.{service.port_setting}": "0" for service in SERVICES},
 }
 ENROL_PATH: Final = "/api/v1/devices/enroll"
+ADMIN_PATH: Final = "/internal/v1/admin"
 TENANT: Final = "bench"
 BRIDGE: Final = "data-bridge"
 ENVOY: Final = "envoy"
 CALL_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 60.0
 T = TypeVar("T")
+
+
+class _Tenant(msgspec.Struct):
+    id: UUID
 
 
 class _Invitation(msgspec.Struct):
@@ -72,7 +77,6 @@ class Installation:
     state: PlatformState
     tenant: TenantId
     authority: Authority
-    host: Host
     clock: SystemClock = field(default_factory=SystemClock)
 
     @property
@@ -102,7 +106,7 @@ class Installation:
     def device(self, name: str) -> BenchDevice:
         """Invite and enrol a device, as its client would."""
         wanted = {"tenant": TENANT, "name": name}
-        invitation = self.host.post("devices/invite", wanted, _Invitation)
+        invitation = _administer(self.home, "devices/invite", wanted, _Invitation)
         key = TlsKey.generate()
         csr = create_csr(key, common_name="aitrading device").decode()
         enrolled = self._post(ENROL_PATH, {"code": invitation.code, "csr": csr}, _Enrolled)
@@ -180,17 +184,21 @@ def platform_state(home: Home) -> PlatformState:
 
 
 def _furnished(home: Home, folder: Path) -> Installation:
-    host = Host(home.root)
-    host.post("tenants", {"name": TENANT}, msgspec.Raw)
+    made = _administer(home, "tenants", {"name": TENANT}, _Tenant)
     plan = {"tenant": TENANT, "plan": "demo", "features": ("ticks", "quotes")}
-    host.post("subscriptions", plan, msgspec.Raw)
+    _administer(home, "subscriptions", plan, msgspec.Raw)
     clock = SystemClock()
     return Installation(
         home=home,
         folder=folder,
         state=platform_state(home),
-        tenant=TenantId(host.tenant_id(TENANT)),
+        tenant=TenantId(made.id),
         authority=initialise(home.root, clock, SystemIdFactory(clock, SystemRandomness())),
-        host=host,
         clock=clock,
     )
+
+
+def _administer(home: Home, path: str, body: Mapping[str, object], answer: type[T]) -> T:
+    """Ask the api-gateway in the name of the host's administrator."""
+    call = {"peer": "api-gateway", "method": "POST", "path": f"{ADMIN_PATH}/{path}"}
+    return AdminClient(home).request("call", answer, **call, body=dict(body))
