@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 VICTIM: Final = "demo"
 THIEF: Final = "thief"
 PERSON: Final = f"{THIEF}/owner"
-NO_IDS: Final = {"/api/v1/auth/logout", "/api/v1/auth/step-up"}
+NO_IDS: Final = {"/api/v1/auth/logout", "/api/v1/auth/password", "/api/v1/auth/step-up"}
 """They take no id. A logout would end the test; of wrong proofs of a person each makes the next wait
 longer, so that two answers differ by when they were asked for (`test_second_factors`)."""
 OPERATIONS: Final = operations()

@@ -12,6 +12,7 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.kit.secret import Secret
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.authority.common_passwords import common_words, is_easily_guessed
 from aitrading.server.authority.passwords import (
     Argon2Cost,
     PasswordHasher,
@@ -88,13 +89,45 @@ async def test_a_flood_is_refused_and_leaves_the_loop_free() -> None:
         "abababababababababab",
         "x" * 257,
         "my name is Trader, hello",
+        "Password1234567890",
+        "P@ssw0rdP@ssw0rd!!",
+        "qwertyqwertyqwerty",
+        "monkey-dragon-2026",
+        "1234567890123456789",
+        "aitrading-password",
+        "HarborStreet2026!!!",
+        "Ann Example, 1.1.2026",
     ],
 )
 def test_a_weak_password_is_refused(password: str) -> None:
     with pytest.raises(AitradingError) as caught:
-        require_strong(Secret(password), login_name="trader@example.com")
+        require_strong(
+            Secret(password), login_name="trader@example.com", names=("Ann", "harbor-street")
+        )
     assert caught.value.code == "PASSWORD_TOO_WEAK"
     assert password not in str(caught.value) or not password
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["monkey dragon sunshine", "password of the harbor street", "summer rain on a green ladder"],
+)
+def test_several_words_are_good_whatever_the_words(password: str) -> None:
+    require_strong(Secret(password), login_name="owner", names=("Ann", "harbor-street"))
+
+
+def test_the_list_is_one_of_thousands_and_has_no_disguise() -> None:
+    words = common_words()
+    assert len(words) >= 4900
+    assert {"password", "qwerty", "dragon", "iloveyou"} <= words
+
+
+def test_the_longest_password_is_judged_at_once() -> None:
+    """No password makes the judge work: it runs before anybody is known to be right."""
+    for long in ("monkey" * 42, "ab1" * 85, "a@4" * 85, "".join(map(chr, range(97, 123))) * 9):
+        began = time.perf_counter()
+        is_easily_guessed(long, ("Ann",) * 10)
+        assert time.perf_counter() - began < 0.5
 
 
 def test_good_passwords_are_accepted() -> None:

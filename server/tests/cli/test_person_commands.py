@@ -285,3 +285,26 @@ def test_each_request_of_a_command_may_be_asked_for_a_fresh_proof(api: Any, home
         with pytest.raises(AitradingError, match="STEP_UP_NEEDED"):
             web.post(path, {}, Any)
         assert len(asked) == times, "another error before, or a proof before, changes nothing"
+
+
+def test_a_password_is_changed_at_the_keyboard_and_the_login_goes_on(
+    run: Any, api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AITRADING_PASSWORD", raising=False)
+    monkeypatch.delenv("AITRADING_NEW_PASSWORD", raising=False)
+    api.answers = {"POST /api/v1/auth/login": (200, {"access_token": "a", "refresh_token": "r"})}
+    run(*LOGIN, api.url)
+    api.answers = {
+        "POST /api/v1/auth/password": (200, {"sessions_ended": 2}),
+        "POST /api/v1/auth/refresh": (200, {"access_token": "new", "refresh_token": "r2"}),
+    }
+    changed = run("password", "--json", stdin="first typed\nthen typed\nthen typed\n")
+    assert json.loads(changed.stdout) == {"sessions_ended": 2}, changed.stderr
+    assert "first typed" not in changed.stderr
+    assert "then typed" not in changed.stderr
+    [change, renewal] = [(path, body) for _, path, _, body in api.seen[1:]]
+    wanted = {"old_password": "first typed", "new_password": "then typed"}
+    assert change == ("/api/v1/auth/password", wanted)
+    assert renewal == ("/api/v1/auth/refresh", {"refresh_token": "r"})
+    stored = tmp_path / "aitrading" / "session.json"
+    assert json.loads(stored.read_text())["access_token"] == "new"  # noqa: S105

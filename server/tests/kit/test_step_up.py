@@ -37,7 +37,7 @@ NEVER: Final = {
     ("POST", "/api/v1/auth/step-up"),
 }
 """What makes things safer, and daily work, is never held up; nor is the proof itself."""
-OWN_FACTORS: Final = "/api/v1/auth/factors"
+OWN_FACTORS: Final = ("/api/v1/auth/factors", "/api/v1/auth/password")
 
 
 def declared() -> list[Endpoint]:

@@ -32,6 +32,7 @@ from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEn
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.own_endpoints import OwnEndpoints
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
@@ -81,6 +82,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_login_endpoints)
     manager.provide(_factor_endpoints)
     manager.provide(_key_endpoints)
+    manager.provide(_own_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
@@ -162,6 +164,10 @@ def _factor_endpoints(identity: Identity) -> FactorEndpoints:
 
 def _key_endpoints(identity: Identity) -> KeyEndpoints:
     return identity.key_endpoints
+
+
+def _own_endpoints(identity: Identity) -> OwnEndpoints:
+    return identity.own_endpoints
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -300,6 +306,7 @@ SPEC: Final = ServiceSpec(
         LoginEndpoints,
         FactorEndpoints,
         KeyEndpoints,
+        OwnEndpoints,
         Revocations,
         TokenKeys,
         DeviceEndpoints,

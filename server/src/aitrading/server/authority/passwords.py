@@ -6,6 +6,7 @@ is then refused; it never starves the rest of the service.
 
 import asyncio
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from aitrading.core.kit.errors import Category, ErrorSpec, Severity
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.encoding import base64url_encode
+from aitrading.server.authority.common_passwords import is_easily_guessed
 
 MIN_PASSWORD_CHARS: Final = 15
 """NIST SP 800-63B-4: the length for a password that is the only factor."""
@@ -31,7 +33,8 @@ PASSWORD_TOO_WEAK = ErrorSpec(
     category=Category.DENIED,
     message="The password is not accepted: {reason}.",
     why="It is the only factor of this login, so it must resist guessing.",
-    remedy="Use a sentence of several words, at least 15 characters, without your own name.",
+    remedy="Use a sentence of several words, at least 15 characters, without your own name; or "
+    "let a password manager make one.",
     http_status=422,
     severity=Severity.DEBUG,
 )
@@ -86,8 +89,11 @@ def hashing_bulkhead() -> Bulkhead:
     return Bulkhead("password-hashing", limit=HASHING_LIMIT, queue_limit=HASHING_QUEUE_LIMIT)
 
 
-def require_strong(password: Secret[str], *, login_name: str) -> None:
-    """Raise `PASSWORD_TOO_WEAK` for a password that guessing finds."""
+def require_strong(password: Secret[str], *, login_name: str, names: Iterable[str] = ()) -> None:
+    """Raise `PASSWORD_TOO_WEAK` for a password that guessing finds.
+
+    `names` are those of the surroundings: what a guesser who knows the person tries first.
+    """
     text = normalised(password)
     if len(text) < MIN_PASSWORD_CHARS:
         raise PASSWORD_TOO_WEAK.error(reason=f"it is shorter than {MIN_PASSWORD_CHARS} characters")
@@ -98,6 +104,10 @@ def require_strong(password: Secret[str], *, login_name: str) -> None:
     local_part = login_name.partition("@")[0].casefold()
     if local_part and local_part in text.casefold():
         raise PASSWORD_TOO_WEAK.error(reason="it contains your login name")
+    if is_easily_guessed(text, (login_name, *names)):
+        raise PASSWORD_TOO_WEAK.error(
+            reason="it is made of the commonest passwords, names and digits alone"
+        )
 
 
 def generate_password(randomness: Randomness) -> Secret[str]:

@@ -40,6 +40,7 @@ COMMANDS: Final = {
         "Schemas of PostgreSQL and ClickHouse: what is applied, what waits.",
     ),
     "orders": ("trading:orders", "Orders of an organisation."),
+    "password": ("own_password:password", "Change your own password."),
     "primary": ("primary:primary", "Which primary PostgreSQL is the newest one met."),
     "quarantine": ("quarantine:quarantine", "Segments that can never be stored: list, open."),
     "restore": ("backup:restore", "Make a home from a backup."),

@@ -94,13 +94,17 @@ class SessionFile:
         web.prove = self._proved
         return web
 
-    def _proved(self, web: Web) -> str:
-        """A token of the same session with a fresh proof of the person."""
-        prove_anew(web)
+    def renew(self) -> str:
+        """A new token of the same session, whatever the age of the old one."""
         session = self._load()
         if session is None:
             raise LOGIN_NEEDED.error()
         return self._renewed(session).access_token
+
+    def _proved(self, web: Web) -> str:
+        """A token of the same session with a fresh proof of the person."""
+        prove_anew(web)
+        return self.renew()
 
     def _renewed(self, session: StoredSession) -> StoredSession:
         key = session.signing_key()

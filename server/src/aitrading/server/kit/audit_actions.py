@@ -46,6 +46,16 @@ class AuditAction(StrEnum):
         True,
         "A password was replaced; every session of the person ended.",
     )
+    USER_PASSWORD_CHANGED = (
+        "identity.user.password_changed",
+        True,
+        "A person changed the own password; every other session of the person ended.",
+    )
+    PASSWORD_CHANGE_REFUSED = (
+        "identity.user.password_refused",
+        True,
+        "A change of the own password came with a wrong old one.",
+    )
     FACTOR_ADDED = "identity.factor.added", True, "A person set up a second factor."
     FACTOR_REMOVED = "identity.factor.removed", True, "A person took a second factor away."
     FACTORS_RESET = (

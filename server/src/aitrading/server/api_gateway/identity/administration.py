@@ -38,6 +38,7 @@ from aitrading.server.api_gateway.identity.model import (
     normalised_name,
     tenant_of_row,
 )
+from aitrading.server.api_gateway.identity.own_password import names_around
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
 from aitrading.server.api_gateway.identity.tenants import TenantState, opener_of
 from aitrading.server.authority.passwords import PasswordHasher, generate_password, require_strong
@@ -142,7 +143,8 @@ class Administration:
         """A new person; tells a generated password once."""
         name, user = normalised_name(new.user), self._ids.new()
         shown = checked_text(new.display_name, field="display name", limit=DISPLAY_NAME_CHARS)
-        password = self._password(new.password, name)
+        tenant = await self.find_tenant(new.tenant)
+        password = self._password(new.password, name, (tenant.name, shown))
         digest = await self._hasher.hash(password)
 
         async def apply(tx: TenantTransaction) -> None:
@@ -185,7 +187,9 @@ class Administration:
     ) -> Credentials:
         """Give a new password and end every session of the person."""
         account = await self._login.find(name)
-        password = self._password(chosen, name.user)
+        async with self._pool.tenant_read(account.tenant) as tx:
+            names = await names_around(tx, self._keys, account.user)
+        password = self._password(chosen, name.user, names)
         digest = await self._hasher.hash(password)
 
         async def apply(tx: TenantTransaction) -> Revocation:
@@ -326,11 +330,11 @@ class Administration:
         )
         await self._audit.add(tx, event)
 
-    def _password(self, chosen: str | None, name: str) -> Secret[str]:
+    def _password(self, chosen: str | None, name: str, names: Collection[str]) -> Secret[str]:
         if chosen is None:
             return generate_password(self._randomness)
         password = Secret(chosen)
-        require_strong(password, login_name=name)
+        require_strong(password, login_name=name, names=names)
         return password
 
 

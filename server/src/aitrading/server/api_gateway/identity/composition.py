@@ -24,6 +24,8 @@ from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.own_endpoints import OwnEndpoints
+from aitrading.server.api_gateway.identity.own_password import OwnPassword
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.sessions import Sessions
@@ -98,9 +100,10 @@ class Identity:
             randomness=randomness,
         )
         self._origins = KeyOrigins(parts.hosts)
+        proofs = LoginThrottle(clock)
         security_keys = SecurityKeys(keys=keys, audit=audit, clock=clock, randomness=randomness)
         self.second_step, self._step_up, self._enrolment = self._factors(
-            parts, audit, refusals, hasher, security_keys
+            parts, audit, refusals, hasher, proofs, security_keys
         )
         key_enrolment = KeyEnrolment(
             parts.replay,
@@ -149,6 +152,18 @@ class Identity:
             self._enrolment, self._step_up, self.login, self._origins
         )
         self.key_endpoints = KeyEndpoints(key_enrolment, self._step_up, self._origins)
+        self.own_endpoints = OwnEndpoints(
+            OwnPassword(
+                parts.replay,
+                sessions=self.sessions,
+                hasher=hasher,
+                throttle=proofs,
+                keys=keys,
+                refusals=refusals,
+                audit=audit,
+                clock=clock,
+            )
+        )
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
 
@@ -171,6 +186,7 @@ class Identity:
         audit: AuditTrail,
         refusals: Refusals,
         hasher: PasswordHasher,
+        proofs: LoginThrottle,
         security_keys: SecurityKeys,
     ) -> tuple[SecondStep, StepUp, Enrolment]:
         codes = Codes(keys=parts.field_keys, audit=audit, clock=parts.clock)
@@ -189,6 +205,7 @@ class Identity:
             codes=codes,
             security_keys=security_keys,
             hasher=hasher,
+            throttle=proofs,
             refusals=refusals,
             audit=audit,
             clock=parts.clock,
@@ -235,6 +252,7 @@ class Identity:
             self.login_endpoints,
             self.factor_endpoints,
             self.key_endpoints,
+            self.own_endpoints,
             self.revocations,
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),

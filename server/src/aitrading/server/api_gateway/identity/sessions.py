@@ -232,13 +232,16 @@ class Sessions:
         await self._replay.run(tenant, apply, idempotent=True)
         await self._announce(Revocation(sessions=(session,)))
 
-    async def end_all(self, tx: TenantTransaction, user: UUID, reason: str) -> Revocation:
+    async def end_all(
+        self, tx: TenantTransaction, user: UUID, reason: str, *, keep: UUID | None = None
+    ) -> Revocation:
         """End every session of a user in the running transaction; tell `refuse_tokens` after it.
 
-        Raises the person's epoch too, so that no token from before counts, whoever issued it.
+        Raises the person's epoch too, so that no token from before counts, whoever issued it. A
+        session to `keep` lives on: its holder renews the token, and goes on with a new one.
         """
         moment = now_utc(self._clock)
-        rows = await tx.fetch(_SQL["end_sessions_of_user"], user, moment, reason)
+        rows = await tx.fetch(_SQL["end_sessions_of_user"], user, moment, reason, keep)
         raised = await tx.fetch(_SQL["raise_user_epoch"], user, moment)
         return Revocation(
             sessions=tuple(row["id"] for row in rows),

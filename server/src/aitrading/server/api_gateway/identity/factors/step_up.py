@@ -41,6 +41,7 @@ class StepUp:
         codes: Codes,
         security_keys: SecurityKeys,
         hasher: PasswordHasher,
+        throttle: LoginThrottle,
         refusals: Refusals,
         audit: AuditTrail,
         clock: Clock,
@@ -53,7 +54,7 @@ class StepUp:
         self._refusals = refusals
         self._audit = audit
         self._clock = clock
-        self._throttle = LoginThrottle(clock)
+        self._throttle = throttle
 
     async def by_code(self, token: VerifiedToken, code: Secret[str], *, network: str) -> None:
         """Raises `PROOF_REFUSED` or `SECOND_FACTOR_THROTTLED`.

@@ -42,7 +42,7 @@ RETURNING id;
 
 -- name: end_sessions_of_user
 UPDATE identity.sessions SET ended_at = $2, ended_reason = $3
- WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
+ WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND id IS DISTINCT FROM $4::uuid
 RETURNING id;
 
 -- name: recently_ended

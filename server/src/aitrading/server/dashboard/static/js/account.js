@@ -1,6 +1,8 @@
-// Your second factors: an authenticator app, security keys, and recovery codes for when they are lost.
+// Your second factors: an authenticator app, security keys, and recovery codes for when they are lost;
+// your password.
 
 import { get, post, remove } from "./api.js";
+import { OwnPassword } from "./own_password.js";
 import { make, supported } from "./security_keys.js";
 import { careful } from "./step_up.js";
 
@@ -14,6 +16,7 @@ export class Account {
   #newKey = document.querySelector("#account-key");
   #codes = document.querySelector("#account-codes");
   #problem = document.querySelector("#account-problem");
+  #password = new OwnPassword(document.querySelector("#account-password"));
 
   start() {
     document.querySelector("#account-open").addEventListener("click", () => this.#open());
@@ -61,6 +64,7 @@ export class Account {
     this.#codes.hidden = true;
     this.#codes.querySelector("ol").replaceChildren();
     this.#problem.hidden = true;
+    this.#password.forget();
   }
 
   async #show() {
