@@ -308,3 +308,24 @@ def test_a_password_is_changed_at_the_keyboard_and_the_login_goes_on(
     assert renewal == ("/api/v1/auth/refresh", {"refresh_token": "r"})
     stored = tmp_path / "aitrading" / "session.json"
     assert json.loads(stored.read_text())["access_token"] == "new"  # noqa: S105
+
+
+def test_own_sessions_are_listed_and_ended(run: Any, api: Any) -> None:
+    api.answers = {"POST /api/v1/auth/login": (200, {"access_token": "a", "refresh_token": "r"})}
+    run(*LOGIN, api.url)
+    one = "01a22384-c56f-7608-9582-7d0f1cce5c46"
+    known = {"id": one, "current": True, "authentication": "pwd", "network": "private"}
+    moment = {"began_at": "2026-11-21T03:00:00Z", "used_at": "2026-11-21T04:00:00Z"}
+    sessions = "/api/v1/auth/sessions"
+    api.answers = {
+        f"GET {sessions}": (200, {"items": [{**known, **moment}]}),
+        f"DELETE {sessions}": (200, {"sessions_ended": 2}),
+        f"DELETE {sessions}/{one}": (204, None),
+    }
+    shown = run("sessions", "list")
+    assert "2026-11-21 04:00:00Z" in shown.stdout, shown.stderr
+    assert "this one" in shown.stdout
+    assert json.loads(run("sessions", "end", one, "--json").stdout) == {"sessions_ended": 1}
+    assert json.loads(run("sessions", "end", "--others", "--json").stdout) == {"sessions_ended": 2}
+    for wrong in ((), (one, "--others")):
+        assert run("sessions", "end", *wrong).exit_code == 2

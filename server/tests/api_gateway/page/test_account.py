@@ -1,4 +1,4 @@
-"""The account dialog: one's own password."""
+"""The account dialog: one's own password and sessions."""
 
 import json
 from typing import Any
@@ -21,7 +21,14 @@ def answering(page: Page, path: str, *answers: tuple[int, Any]) -> list[Any]:
     return seen
 
 
-def opened(page: Page) -> Page:
+def session(number: int, **given: Any) -> dict[str, Any]:
+    moment = f"2026-11-21T0{number}:00:00Z"
+    known = {"id": f"s{number}", "current": False, "authentication": "pwd", "network": "private"}
+    return {**known, "began_at": moment, "used_at": moment, **given}
+
+
+def opened(page: Page, *sessions: tuple[int, Any]) -> Page:
+    answering(page, "sessions", *(sessions or ((200, {"items": []}),)))
     factors = {"recovery_codes_left": 0, "step_up_with": "password"}
     answering(page, "factors", (200, factors))
     page.click("#account-open")
@@ -42,3 +49,31 @@ def test_a_password_is_changed_and_the_session_goes_on(terminal: Page) -> None:
     assert [each["old_password"] for each in seen] == ["wrong", "right"]
     assert len(renewals) == 1
     assert form.locator(".problem").is_hidden()
+
+
+def test_sessions_are_shown_and_ended(terminal: Page) -> None:
+    mine, hostile = session(1, current=True), session(2, authentication="<b>x</b>")
+    both, one = (200, {"items": [hostile, mine]}), (200, {"items": [mine]})
+    ended = answering(terminal, "sessions/s2", (204, None))
+    panel = opened(terminal, both, one, both, (200, {"sessions_ended": 1}), one).locator(
+        "#account-sessions"
+    )
+    panel.get_by_text("<b>x</b>, since 2026-11-21 02:00Z").wait_for()
+    assert panel.locator("li").count() == 2
+    panel.locator("li button").click()
+    panel.get_by_text("End all others").wait_for(state="hidden")
+    assert len(ended) == 1
+    assert panel.locator("li").all_inner_texts() == [
+        "password, since 2026-11-21 01:00Z, renewed 2026-11-21 01:00Z, private network\nthis one"
+    ]
+    terminal.locator("#account").press("Escape")
+    terminal.click("#account-open")
+    panel.get_by_text("End all others").click()
+    panel.get_by_text("End all others").wait_for(state="hidden")
+    assert panel.locator("li").count() == 1
+
+
+def test_unknown_sessions_are_said_to_be(terminal: Page) -> None:
+    refused = {"error": {"code": "X", "message": "No answer.", "remedy": "Wait."}}
+    panel = opened(terminal, (503, refused)).locator("#account-sessions")
+    panel.get_by_text("No answer. Wait.").wait_for()

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "quarantine": ("quarantine:quarantine", "Segments that can never be stored: list, open."),
     "restore": ("backup:restore", "Make a home from a backup."),
     "service": ("service:service", "Services of your own: admit, dismiss, list."),
+    "sessions": ("own_sessions:sessions", "Where you are logged in; end a login."),
     "status": ("status:status", "Show services and engines."),
     "store": ("store:store", "Records of the relational store, page by page."),
     "subscription": (

@@ -26,6 +26,7 @@ from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.own_endpoints import OwnEndpoints
 from aitrading.server.api_gateway.identity.own_password import OwnPassword
+from aitrading.server.api_gateway.identity.own_sessions import OwnSessions
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.sessions import Sessions
@@ -162,7 +163,8 @@ class Identity:
                 refusals=refusals,
                 audit=audit,
                 clock=clock,
-            )
+            ),
+            OwnSessions(parts.replay, sessions=self.sessions, audit=audit, clock=clock),
         )
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)

@@ -115,7 +115,7 @@ class Login:
         account = await self._account(name)
         matches = await self._hasher.verify(password, account.password_hash)
         try:
-            tickets = await self._decide(account, matches=matches)
+            tickets = await self._decide(account, matches=matches, network=network)
         except AitradingError as exc:
             if exc.spec is LOGIN_REFUSED:
                 self._throttle.failed(key, network)
@@ -135,7 +135,9 @@ class Login:
             row = await tx.fetch_row(_SQL["use_login_link"], digest, now_utc(self._clock))
             if row is None:
                 raise CODE_REFUSED.error()
-            return await self._second.enter(tx, row["user_id"], Authentication.LINK)
+            return await self._second.enter(
+                tx, row["user_id"], Authentication.LINK, network=network
+            )
 
         try:
             return await self._replay.once(tenant, apply)
@@ -206,7 +208,7 @@ class Login:
         return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])
 
     async def _open(
-        self, tx: TenantTransaction, account: Account
+        self, tx: TenantTransaction, account: Account, network: str
     ) -> SessionTickets | Challenge | None:
         """The next step, if the verified password is the one that counts now.
 
@@ -216,11 +218,15 @@ class Login:
         held = await tx.fetch_value(_SQL["hold_password"], account.user)
         if held != account.password_hash:
             return None
-        return await self._second.enter(tx, account.user, Authentication.PASSWORD)
+        return await self._second.enter(tx, account.user, Authentication.PASSWORD, network=network)
 
-    async def _decide(self, account: Account, *, matches: bool) -> SessionTickets | Challenge:
+    async def _decide(
+        self, account: Account, *, matches: bool, network: str
+    ) -> SessionTickets | Challenge:
         if matches:
-            opened = await self._replay.once(account.tenant, lambda tx: self._open(tx, account))
+            opened = await self._replay.once(
+                account.tenant, lambda tx: self._open(tx, account, network)
+            )
             if opened is not None:
                 return opened
         raise LOGIN_REFUSED.error()

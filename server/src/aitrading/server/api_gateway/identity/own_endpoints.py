@@ -1,4 +1,4 @@
-"""`/api/v1/auth/password`: what a person changes about the own way in."""
+"""`/api/v1/auth/password` and `…/sessions`: a person's own way in."""
 
 from typing import Final
 
@@ -6,15 +6,18 @@ import msgspec
 
 from aitrading.core.infrastructure.resilience.errors import BULKHEAD_FULL
 from aitrading.core.kit.secret import Secret
-from aitrading.server.api_gateway.identity.errors import LOGIN_THROTTLED
+from aitrading.server.api_gateway.identity.device_endpoints import uuid_of
+from aitrading.server.api_gateway.identity.errors import IDENTITY_UNKNOWN, LOGIN_THROTTLED
 from aitrading.server.api_gateway.identity.factors.errors import PROOF_REFUSED
 from aitrading.server.api_gateway.identity.own_password import OwnPassword
+from aitrading.server.api_gateway.identity.own_sessions import OwnSession, OwnSessions
 from aitrading.server.authority.passwords import PASSWORD_TOO_WEAK
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, endpoint, proved_recently
 from aitrading.server.kit.rate_limits import LimitKind
 
 PASSWORD_PATH: Final = "/api/v1/auth/password"  # noqa: S105 - an address
+SESSIONS_PATH: Final = "/api/v1/auth/sessions"
 BODY_LIMIT_BYTES: Final = 4096
 
 
@@ -31,11 +34,24 @@ class PasswordChanged(msgspec.Struct, frozen=True, kw_only=True):
     sessions_ended: int
 
 
-class OwnEndpoints:
-    """The own password."""
+class OwnSessionList(msgspec.Struct, frozen=True, kw_only=True):
+    """Your sessions that live, the newest login first."""
 
-    def __init__(self, password: OwnPassword) -> None:
+    items: tuple[OwnSession, ...]
+
+
+class SessionsEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """So many sessions ended."""
+
+    sessions_ended: int
+
+
+class OwnEndpoints:
+    """The own password and sessions."""
+
+    def __init__(self, password: OwnPassword, sessions: OwnSessions) -> None:
         self._password = password
+        self._sessions = sessions
 
     @endpoint(
         "POST",
@@ -57,3 +73,36 @@ class OwnEndpoints:
             network=call.network,
         )
         return PasswordChanged(sessions_ended=ended)
+
+    @endpoint(
+        "GET",
+        SESSIONS_PATH,
+        access=LOGGED_IN,
+        limit=LimitKind.IDENTITY,
+        answer=OwnSessionList,
+    )
+    async def sessions(self, call: Call) -> OwnSessionList:
+        """Where you are logged in: how, since when, and when each was last begun or renewed."""
+        return OwnSessionList(items=await self._sessions.list(call.token))
+
+    @endpoint(
+        "DELETE",
+        SESSIONS_PATH,
+        access=LOGGED_IN,
+        limit=LimitKind.IDENTITY,
+        answer=SessionsEnded,
+    )
+    async def end_other_sessions(self, call: Call) -> SessionsEnded:
+        """End every session of yours but this one; their tokens are refused from now on."""
+        return SessionsEnded(sessions_ended=await self._sessions.end_others(call.token))
+
+    @endpoint(
+        "DELETE",
+        f"{SESSIONS_PATH}/{{session}}",
+        access=LOGGED_IN,
+        limit=LimitKind.IDENTITY,
+        errors=(IDENTITY_UNKNOWN,),
+    )
+    async def end_session(self, call: Call) -> None:
+        """End one session of yours; its tokens are refused from now on."""
+        await self._sessions.end(call.token, uuid_of(call.path("session")))

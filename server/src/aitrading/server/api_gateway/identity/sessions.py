@@ -29,6 +29,7 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
+from aitrading.server.api_gateway.identity.networks import seen_from
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.tenants import hold_active
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
@@ -139,12 +140,15 @@ class Sessions:
         self._ids = ids
         self._randomness = randomness
 
-    async def open(self, tx: TenantTransaction, user: UUID, how: Authentication) -> SessionTickets:
+    async def open(
+        self, tx: TenantTransaction, user: UUID, how: Authentication, *, network: str = ""
+    ) -> SessionTickets:
         """Open a session in the running transaction; raises `LOGIN_REFUSED` for who is suspended."""
         if not await hold_active(tx):
             raise LOGIN_REFUSED.error()
         person, standing = await self.person(tx, user)
         session, begins = self._ids.new(), now_utc(self._clock)
+        seen = seen_from(network, await self._keys.of(tx))
         await tx.execute(
             _SQL["insert_session"],
             session,
@@ -153,6 +157,8 @@ class Sessions:
             begins,
             after(self._clock, IDLE_LIMIT_S),
             after(self._clock, ABSOLUTE_LIMIT_S),
+            seen.kind,
+            seen.index,
         )
         refresh = await self._new_refresh_token(tx, session)
         await self._audit.add(
@@ -288,14 +294,19 @@ class Sessions:
         if used is None:
             return await self._refuse(tx, token, renewal)
         await tx.execute(_SQL["insert_refresh_token"], token.session, sha256(secret))
-        return await self._continued(tx, token.session, secret, renewal.shown)
+        return await self._continued(tx, token.session, secret, renewal)
 
     async def _continued(
-        self, tx: TenantTransaction, session: UUID, secret: bytes, binding: Confirmation | None
+        self, tx: TenantTransaction, session: UUID, secret: bytes, renewal: Renewal
     ) -> SessionTickets | _Refusal:
-        moment = now_utc(self._clock)
+        moment, seen = now_utc(self._clock), seen_from(renewal.network, await self._keys.of(tx))
         row = await tx.fetch_row(
-            _SQL["continue_session"], session, moment, after(self._clock, IDLE_LIMIT_S)
+            _SQL["continue_session"],
+            session,
+            moment,
+            after(self._clock, IDLE_LIMIT_S),
+            seen.kind,
+            seen.index,
         )
         if row is None:
             return _Refusal.UNKNOWN
@@ -303,7 +314,9 @@ class Sessions:
         how = Authentication(row["authentication"])
         grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing)
         return self._tickets(
-            person, _refresh_token(tx.tenant, session, secret), replace(grant, binding=binding)
+            person,
+            _refresh_token(tx.tenant, session, secret),
+            replace(grant, binding=renewal.shown),
         )
 
     async def _refuse(
@@ -319,7 +332,7 @@ class Sessions:
             if renewal.request_key is not None and row["successor"] is not None:
                 secret = _successor(row["successor_salt"], renewal.request_key)
                 if same(sha256(secret), row["successor"]):
-                    return await self._continued(tx, token.session, secret, renewal.shown)
+                    return await self._continued(tx, token.session, secret, renewal)
             return _Refusal.RACED
         await self._end(tx, token.session, "refresh_reuse")
         await self._audit.add(

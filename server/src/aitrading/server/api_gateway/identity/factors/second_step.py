@@ -80,11 +80,11 @@ class SecondStep:
         self._randomness = randomness
 
     async def enter(
-        self, tx: TenantTransaction, user: UUID, how: Authentication
+        self, tx: TenantTransaction, user: UUID, how: Authentication, *, network: str
     ) -> SessionTickets | Challenge:
         """A session for who has no second factor, else a challenge; raises `LOGIN_REFUSED`."""
         if not await tx.fetch_value(SQL["has_factor"], user):
-            return await self._sessions.open(tx, user, how)
+            return await self._sessions.open(tx, user, how, network=network)
         await self._sessions.person(tx, user)  # who may not log in learns no more with a factor
         secret = self._randomness.token(SECRET_BYTES)
         ends = after(self._clock, LIFETIME_S)
@@ -147,7 +147,7 @@ class SecondStep:
             if checked.kind is None:
                 return _Refusal(user=user, checked=checked)
             await tx.execute(SQL["use_challenge"], digest, now_utc(self._clock))
-            return await self._sessions.open(tx, user, Authentication.MFA)
+            return await self._sessions.open(tx, user, Authentication.MFA, network=network)
 
         outcome = await self._entered(tenant, apply)
         if isinstance(outcome, SessionTickets):

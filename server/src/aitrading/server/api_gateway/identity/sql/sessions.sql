@@ -1,7 +1,8 @@
 -- name: insert_session
 INSERT INTO identity.sessions
-       (id, user_id, authentication, authenticated_at, idle_until, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6);
+       (id, user_id, authentication, authenticated_at, idle_until, expires_at, used_at,
+        network_kind, network_index)
+VALUES ($1, $2, $3, $4, $5, $6, $4, $7, $8);
 
 -- name: insert_refresh_token
 INSERT INTO identity.refresh_tokens (session_id, hash, state) VALUES ($1, $2, 'live');
@@ -31,7 +32,8 @@ SELECT t.used_at, t.successor_salt, n.hash AS successor,
  WHERE t.session_id = $1 AND t.hash = $2;
 
 -- name: continue_session
-UPDATE identity.sessions SET idle_until = least($3, expires_at)
+UPDATE identity.sessions
+   SET idle_until = least($3, expires_at), used_at = $2, network_kind = $4, network_index = $5
  WHERE id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2
 RETURNING user_id, authentication, authenticated_at;
 

@@ -1,8 +1,9 @@
 // Your second factors: an authenticator app, security keys, and recovery codes for when they are lost;
-// your password.
+// your password; your sessions.
 
 import { get, post, remove } from "./api.js";
 import { OwnPassword } from "./own_password.js";
+import { OwnSessions } from "./own_sessions.js";
 import { make, supported } from "./security_keys.js";
 import { careful } from "./step_up.js";
 
@@ -17,6 +18,7 @@ export class Account {
   #codes = document.querySelector("#account-codes");
   #problem = document.querySelector("#account-problem");
   #password = new OwnPassword(document.querySelector("#account-password"));
+  #sessions = new OwnSessions(document.querySelector("#account-sessions"));
 
   start() {
     document.querySelector("#account-open").addEventListener("click", () => this.#open());
@@ -52,7 +54,7 @@ export class Account {
   async #open() {
     this.#forget();
     this.#dialog.showModal();
-    await this.#try(() => this.#show());
+    await Promise.all([this.#try(() => this.#show()), this.#sessions.show()]);
   }
 
   /** What was told once leaves the page with the dialog. */
