@@ -111,3 +111,42 @@ async def test_nobody_sees_or_ends_the_session_of_somebody_else(gateway: Running
             assert answer.json == {"sessions_ended": 0}
         assert (await ended(gate, bearer_of(victim), "nonsense")).code == "REQUEST_INVALID"
         assert (await gate.get("/auth/me", **bearer_of(victim))).status == 200
+
+
+@async_test
+async def test_another_network_is_audited_and_takes_the_freshness_of_the_proof(
+    gateway: Running,
+) -> None:
+    change = {"old_password": PASSWORD, "new_password": "green ladders under quiet rain"}
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        user = await gate.user(tenant)
+
+        def moves() -> list[Any]:
+            found = gate.audit("identity.session.network_changed")
+            return [row for row in found if row["actor"] == f"user:{user}"]
+
+        session = await login(gate, tenant, **OFFICE)
+        session = await renewed(gate, session, **{"x-forwarded-for": "::ffff:10.1.2.200"})
+        assert moves() == [], "the same network, spelt otherwise, with another host in it"
+        session = await renewed(gate, session, **HOME)
+        moved = bearer_of(session)
+        assert len(moves()) == 1
+        assert (await gate.get("/auth/me", **moved)).status == 200
+        assert (await gate.post("/auth/password", change, **moved)).code == "STEP_UP_NEEDED"
+        assert (await gate.post("/auth/step-up", {"password": PASSWORD}, **moved)).status == 204
+        session = await renewed(gate, session, **HOME)
+        assert (await gate.post("/auth/password", change, **bearer_of(session))).status == 200
+        assert len(moves()) == 1
+
+
+@async_test
+async def test_a_session_whose_network_was_never_seen_learns_it_quietly(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        user = await gate.user(tenant)
+        given = await renewed(gate, await login(gate, tenant), **HOME)
+        change = {"old_password": PASSWORD, "new_password": "green ladders under quiet rain"}
+        assert (await gate.post("/auth/password", change, **bearer_of(given))).status == 200
+        events = gate.audit("identity.session.network_changed")
+        assert not [row for row in events if row["actor"] == f"user:{user}"]

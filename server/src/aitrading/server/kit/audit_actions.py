@@ -36,7 +36,12 @@ class AuditAction(StrEnum):
     SESSION_ENDED = (
         "identity.session.ended",
         True,
-        "A person logged out, or the session was used to guess codes.",
+        "A person logged out, here or elsewhere, or the session was used to guess codes.",
+    )
+    SESSION_NETWORK_CHANGED = (
+        "identity.session.network_changed",
+        True,
+        "A session was renewed from another network: what is dangerous needs a fresh proof again.",
     )
     LOGIN_LINK_CREATED = "identity.login_link.created", True, "A one-time login link was made."
     TOKEN_GIVEN = "identity.token.given", True, "The host took a token in a person's name."

@@ -29,7 +29,7 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
-from aitrading.server.api_gateway.identity.networks import seen_from
+from aitrading.server.api_gateway.identity.networks import Seen, seen_from
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.tenants import hold_active
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
@@ -45,6 +45,8 @@ from aitrading.server.personal_data.opening import opened_user
 IDLE_LIMIT_S: Final = 7 * 24 * 3600
 ABSOLUTE_LIMIT_S: Final = 30 * 24 * 3600
 RACE_WINDOW_S: Final = 10
+STALE_PROOF: Final = timedelta(days=1)
+"""A proof so old is fresh enough for nothing, whatever `step_up.max_age_s` is."""
 SECRET_BYTES: Final = 32
 UUID_BYTES: Final = 16
 Announce = Callable[[Revocation], Awaitable[None]]
@@ -307,9 +309,12 @@ class Sessions:
             after(self._clock, IDLE_LIMIT_S),
             seen.kind,
             seen.index,
+            moment - STALE_PROOF,
         )
         if row is None:
             return _Refusal.UNKNOWN
+        if row["moved"]:
+            await self._audit.add(tx, _moved(row["user_id"], session, seen))
         person, standing = await self.person(tx, row["user_id"])
         how = Authentication(row["authentication"])
         grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing)
@@ -388,6 +393,16 @@ def _grant(
         entitlement_version=standing.entitlement_version,
         user_epoch=standing.user_epoch,
         tenant_epoch=standing.tenant_epoch,
+    )
+
+
+def _moved(user: UUID, session: UUID, seen: Seen) -> AuditEvent:
+    """It may be a train, or a thief: the session goes on, and danger asks who it is."""
+    return AuditEvent(
+        actor=f"user:{user}",
+        action=AuditAction.SESSION_NETWORK_CHANGED,
+        subject=f"session:{session}",
+        details={"network": "unknown" if seen.kind is None else str(seen.kind)},
     )
 
 

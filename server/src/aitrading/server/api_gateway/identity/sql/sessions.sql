@@ -32,10 +32,16 @@ SELECT t.used_at, t.successor_salt, n.hash AS successor,
  WHERE t.session_id = $1 AND t.hash = $2;
 
 -- name: continue_session
+WITH before AS (
+    SELECT network_index IS NOT NULL AND network_index IS DISTINCT FROM $5 AS moved
+      FROM identity.sessions WHERE id = $1 FOR NO KEY UPDATE
+)
 UPDATE identity.sessions
-   SET idle_until = least($3, expires_at), used_at = $2, network_kind = $4, network_index = $5
+   SET idle_until = least($3, expires_at), used_at = $2, network_kind = $4, network_index = $5,
+       authenticated_at = CASE WHEN moved THEN least(authenticated_at, $6) ELSE authenticated_at END
+  FROM before
  WHERE id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2
-RETURNING user_id, authentication, authenticated_at;
+RETURNING user_id, authentication, authenticated_at, moved;
 
 -- name: end_session
 UPDATE identity.sessions SET ended_at = $2, ended_reason = $3
