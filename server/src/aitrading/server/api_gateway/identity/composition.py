@@ -19,7 +19,7 @@ from aitrading.server.api_gateway.identity.factors.key_enrolment import KeyEnrol
 from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigins
 from aitrading.server.api_gateway.identity.factors.keys import SecurityKeys
 from aitrading.server.api_gateway.identity.factors.second_step import SecondStep
-from aitrading.server.api_gateway.identity.factors.step_up import StepUp
+from aitrading.server.api_gateway.identity.factors.step_up import Proofs, StepUp
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login import Login
@@ -188,7 +188,7 @@ class Identity:
         audit: AuditTrail,
         refusals: Refusals,
         hasher: PasswordHasher,
-        proofs: LoginThrottle,
+        throttle: LoginThrottle,
         security_keys: SecurityKeys,
     ) -> tuple[SecondStep, StepUp, Enrolment]:
         codes = Codes(keys=parts.field_keys, audit=audit, clock=parts.clock)
@@ -203,11 +203,10 @@ class Identity:
         )
         step_up = StepUp(
             parts.replay,
+            proofs=Proofs(
+                codes=codes, security_keys=security_keys, hasher=hasher, throttle=throttle
+            ),
             sessions=self.sessions,
-            codes=codes,
-            security_keys=security_keys,
-            hasher=hasher,
-            throttle=proofs,
             refusals=refusals,
             audit=audit,
             clock=parts.clock,

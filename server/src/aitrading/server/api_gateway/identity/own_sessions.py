@@ -81,7 +81,7 @@ class OwnSessions:
                     actor=f"user:{token.user}",
                     action=AuditAction.SESSION_ENDED,
                     subject=f"session:{each}",
-                    details={"from": f"session:{token.session}"},
+                    details={"reason": "logout", "from": f"session:{token.session}"},
                 )
                 await self._audit.add(tx, event)
             return ended

@@ -5,6 +5,7 @@ next token tells the new time, so whoever stepped up renews its token and repeat
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aitrading.core.kit.clock import Clock, now_utc
@@ -30,6 +31,16 @@ KEY: Final = "key"
 PASSWORD: Final = "password"  # noqa: S105 - the name of a proof
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proofs:
+    """With what a person can prove anew who they are."""
+
+    codes: Codes
+    security_keys: SecurityKeys
+    hasher: PasswordHasher
+    throttle: LoginThrottle
+
+
 class StepUp:
     """Takes the proof, and writes its time into the session."""
 
@@ -37,24 +48,21 @@ class StepUp:
         self,
         replay: Replay,
         *,
+        proofs: Proofs,
         sessions: Sessions,
-        codes: Codes,
-        security_keys: SecurityKeys,
-        hasher: PasswordHasher,
-        throttle: LoginThrottle,
         refusals: Refusals,
         audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._replay = replay
         self._sessions = sessions
-        self._codes = codes
-        self._security_keys = security_keys
-        self._hasher = hasher
+        self._codes = proofs.codes
+        self._security_keys = proofs.security_keys
+        self._hasher = proofs.hasher
         self._refusals = refusals
         self._audit = audit
         self._clock = clock
-        self._throttle = throttle
+        self._throttle = proofs.throttle
 
     async def by_code(self, token: VerifiedToken, code: Secret[str], *, network: str) -> None:
         """Raises `PROOF_REFUSED` or `SECOND_FACTOR_THROTTLED`.
