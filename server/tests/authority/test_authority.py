@@ -27,7 +27,7 @@ from aitrading.core.security.jwt_manager import JwtVerifier
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.installation import Authority, initialise, write_file
 from aitrading.server.authority.key_provider import LocalKeyProvider
-from aitrading.server.authority.token_keys import OVERLAP_S
+from aitrading.server.authority.token_keys import OVERLAP_S, STATE_FILE, TokenKeyLife
 from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.kit.service_tokens import FileKeySet
 
@@ -317,3 +317,32 @@ def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"signing": "user-token-0001.pem"}',
+        b'{"signing": 1, "retiring": {}}',
+        b'{"signing": "user-token-0001.pem", "retiring": {"x": "soon"}}',
+        b'{"signing": "user-token-0001.pem", "retiring": {}, "more": 1}',
+    ],
+)
+def test_a_damaged_file_of_token_keys_is_named_with_its_remedy(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Guessing would publish a key again that was taken back after a leak."""
+    (tmp_path / STATE_FILE).write_bytes(content)
+    with pytest.raises(AitradingError) as refused:
+        TokenKeyLife.read(tmp_path, ["user-token-0001.pem", "user-token-0002.pem"])
+    assert refused.value.code == "TOKEN_KEYS_DAMAGED"
+    assert refused.value.fields["path"] == str(tmp_path / STATE_FILE)
+    (tmp_path / STATE_FILE).unlink()
+    newest = TokenKeyLife.read(tmp_path, ["user-token-0001.pem", "user-token-0002.pem"])
+    assert newest.published(["user-token-0001.pem", "user-token-0002.pem"], 0) == [
+        "user-token-0002.pem"
+    ]

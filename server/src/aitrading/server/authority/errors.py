@@ -46,6 +46,17 @@ KEY_NOT_STORED = ErrorSpec(
     http_status=503,
     severity=Severity.ERROR,
 )
+TOKEN_KEYS_DAMAGED = ErrorSpec(
+    code="TOKEN_KEYS_DAMAGED",
+    category=Category.FATAL,
+    message="{path} does not say which key signs access tokens: {problem}.",
+    why="The file was changed by hand, or the disk lost what it had confirmed.",
+    remedy="Restore it from a backup. Without one: remove the file, then `aitrading up` and "
+    "`aitrading keys rotate-tokens --leaked`, which ends every token of an earlier key; everybody "
+    "logs in again.",
+    severity=Severity.CRITICAL,
+    impact=Impact.TRADING,
+)
 AUTHORITY_MISMATCH = ErrorSpec(
     code="AUTHORITY_MISMATCH",
     category=Category.FATAL,

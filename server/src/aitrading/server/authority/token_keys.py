@@ -5,19 +5,28 @@ until the last token it signed is over), then it is gone from the published set.
 file beside the published keys, replaced whole; without it the newest key signs, as at first.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S
 from aitrading.core.security.jwt_manager import LEEWAY_S
+from aitrading.server.authority.errors import TOKEN_KEYS_DAMAGED
 
 PREFIX: Final = "user-token-"
 OVERLAP_S: Final = USER_TOKEN_LIFETIME_S + 2 * LEEWAY_S + 30
 """A token, both sides' leeway, and a clock that is a little off."""
 STATE_FILE: Final = "user-keys.life.json"
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file."""
+
+    signing: str
+    retiring: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +39,24 @@ class TokenKeyLife:
 
     @classmethod
     def read(cls, trust: Path, names: list[str]) -> "TokenKeyLife":
-        """What the file says; names a backup lost do not count."""
+        """What the file says; names a backup lost do not count.
+
+        Raises `TOKEN_KEYS_DAMAGED`: which keys were taken back after a leak is in this file alone,
+        so nothing is guessed.
+        """
+        path = trust / STATE_FILE
         try:
-            said = json.loads((trust / STATE_FILE).read_bytes())
+            said = msgspec.json.decode(path.read_bytes(), type=_Said)
         except FileNotFoundError:
             return cls(signing=names[-1])
-        signing = said["signing"] if said["signing"] in names else names[-1]
-        return cls(signing=signing, retiring=dict(said["retiring"]))
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as exc:
+            raise TOKEN_KEYS_DAMAGED.error(path=str(path), problem=str(exc)) from exc
+        signing = said.signing if said.signing in names else names[-1]
+        return cls(signing=signing, retiring=said.retiring)
 
     def encoded(self) -> bytes:
         """For `read`."""
-        return json.dumps({"signing": self.signing, "retiring": self.retiring}).encode()
+        return msgspec.json.encode(_Said(signing=self.signing, retiring=self.retiring))
 
     def published(self, names: list[str], now_ns: int) -> list[str]:
         """The one that signs, those that still retire, and the staged one."""
