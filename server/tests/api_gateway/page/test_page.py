@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -246,3 +246,28 @@ def test_every_text_names_its_charset(site: Any) -> None:
     assert {"text/css; charset=utf-8", "text/javascript; charset=utf-8"} <= kinds
     assert all("charset=utf-8" in kind for kind in kinds if kind.startswith("text/"))
     assert site.request("/api/v1/quotes").headers["content-type"] == "application/json"
+
+
+def test_a_renewal_whose_answer_was_lost_is_asked_again_as_the_same_one(terminal: Page) -> None:
+    """Under another key the server would see somebody who came by a used token, and end both."""
+    keys: list[str] = []
+
+    def answer(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.abort("connectionreset")
+        elif len(keys) == 2:
+            route.fulfill(status=503, json={})
+        else:
+            route.continue_()
+
+    is_live(terminal)
+    terminal.route("**/api/v1/auth/refresh", answer)
+    terminal.evaluate(
+        "import(new URL('renewal.js', document.querySelector('script[type=module]').src))"
+        ".then(async ({ renew }) => {"
+        " for (const _ of [1, 2, 3]) await renew().catch(() => null); })"
+    )
+    assert len(keys) == 4
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]

@@ -16,8 +16,9 @@ export async function get(path) {
   return request(path, { method: "GET" });
 }
 
-export async function post(path, body) {
-  const headers = { "content-type": "application/json", "idempotency-key": crypto.randomUUID() };
+/** Under a `key` of the caller's, a repeat is known as one; else each call is a new write. */
+export async function post(path, body, key = crypto.randomUUID()) {
+  const headers = { "content-type": "application/json", "idempotency-key": key };
   return request(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
 }
 

@@ -2,6 +2,7 @@
 
 import { ApiError, post } from "./api.js";
 import { forget, mayExist } from "./known_session.js";
+import { renew } from "./renewal.js";
 import { sign, supported } from "./security_keys.js";
 
 const form = document.querySelector("#login");
@@ -80,7 +81,7 @@ form.addEventListener("submit", (event) => {
 async function resume() {
   if (!mayExist()) return;
   try {
-    await post("/api/v1/auth/refresh");
+    await renew();
     location.replace("/");
   } catch (error) {
     if (error instanceof ApiError && [400, 401].includes(error.status)) forget();

@@ -2,15 +2,16 @@
 
 import { ApiError, post } from "./api.js";
 import { forget, remember } from "./known_session.js";
+import { renew } from "./renewal.js";
 
 const REFRESH_MS = 8 * 60_000;
 
 /** Renew now and then; `renewed` is called after each renewal. */
 export function keepAlive(renewed) {
   remember();
-  const renew = async () => { if (await refresh()) renewed(); };
-  setInterval(renew, REFRESH_MS);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) renew(); });
+  const renewInTime = async () => { if (await refresh()) renewed(); };
+  setInterval(renewInTime, REFRESH_MS);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) renewInTime(); });
 }
 
 let lastRefreshMs = Date.now();
@@ -19,7 +20,7 @@ let lastRefreshMs = Date.now();
 export async function refresh({ force = false } = {}) {
   if (!force && Date.now() - lastRefreshMs < REFRESH_MS / 2) return false;
   try {
-    await post("/api/v1/auth/refresh");
+    await renew();
     lastRefreshMs = Date.now();
     return true;
   } catch (error) {
@@ -30,17 +31,18 @@ export async function refresh({ force = false } = {}) {
 
 /** End the session; where the server did not do so, throw: whoever leaves must not believe it. */
 export async function logout() {
-  if (!await accepted("/api/v1/auth/logout") && await accepted("/api/v1/auth/refresh")) {
-    await post("/api/v1/auth/logout"); // only the access token was over, not the session
+  const end = () => post("/api/v1/auth/logout");
+  if (!await accepted(end) && await accepted(renew)) {
+    await end(); // only the access token was over, not the session
   }
   forget();
   toLogin();
 }
 
-/** Post; false when the server knows nobody by these cookies. */
-async function accepted(path) {
+/** Ask; false when the server knows nobody by these cookies. */
+async function accepted(ask) {
   try {
-    await post(path);
+    await ask();
     return true;
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return false;
