@@ -111,6 +111,14 @@ CAMPAIGNS = (
         chunk=5,
         question="Does a platform start by itself after a power cut, with every tick it showed?",
     ),
+    Campaign(
+        name="hunted-interface",
+        test="tests/e2e/test_hunted_interface.py::test_nothing_that_a_stranger_makes_up_breaks_or_reveals_anything",
+        unit="examples of each operation for each role",
+        size=1_000,
+        chunk=50,
+        question="Does the interface stand whatever a generator makes of its own document?",
+    ),
 )
 
 

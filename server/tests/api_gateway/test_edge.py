@@ -101,6 +101,17 @@ def test_without_a_token_the_answer_has_the_one_error_shape(edge: Any) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_every_refusal_has_every_member_of_an_error_as_text(edge: Any) -> None:
+    """Also where the edge refuses before it gave the request an id."""
+    early = edge.request("/api/v1/errors/a%5Cb")
+    for answer in (early, edge.request("/api/v1/quotes"), edge.request("/", host="evil.example")):
+        error = answer.json["error"]
+        names = {"code", "message", "category", "remedy", "request_id", "trace_id"}
+        assert set(error) == names | {"fields"}
+        assert all(isinstance(error[name], str) for name in names)
+    assert early.json["error"]["code"] == "EDGE_REQUEST_MALFORMED"
+
+
 def test_a_token_passes_in_header_and_in_cookie(edge: Any) -> None:
     token = edge.tokens.make()
     in_header = edge.request("/api/v1/quotes", headers={"authorization": f"Bearer {token}"})

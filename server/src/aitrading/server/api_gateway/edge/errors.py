@@ -1,5 +1,7 @@
 """What the edge itself answers, in the platform's one error shape."""
 
+from typing import Final
+
 from aitrading.core.kit.errors import Category, ErrorSpec, Severity
 from aitrading.server.api_gateway.edge.json_types import Json, Resource
 
@@ -148,6 +150,12 @@ _ASKS_FOR_AN_UPGRADE: Resource = {
 }
 
 
+_REQUEST_ID: Final = (
+    "%CEL('x-request-id' in request.headers ? request.headers['x-request-id'] : '')%"
+)
+"""Never `null`, which the document does not allow: what Envoy refuses early has no id yet."""
+
+
 def _status(spec: ErrorSpec) -> Resource:
     return {
         "status_code_filter": {
@@ -173,8 +181,8 @@ def _mapper(spec: ErrorSpec, when: Resource) -> Json:
                     "category": spec.category.value,
                     "fields": {},
                     "remedy": spec.remedy,
-                    "request_id": "%REQ(X-REQUEST-ID)%",
-                    "trace_id": "%TRACE_ID%",
+                    "request_id": _REQUEST_ID,
+                    "trace_id": "",  # what is refused here begins no trace
                 }
             },
             "content_type": "application/json",
