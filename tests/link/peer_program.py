@@ -35,7 +35,9 @@ class Peers:
         self._store = FolderTickStore(bundle.home / "stored")
         self._devices: Path = bundle.home / "devices.json"
 
-    @endpoint("PUT", STREAMS_PATH, access=peers("data-bridge"), summary="streams")
+    @endpoint(
+        "PUT", STREAMS_PATH, access=peers("data-bridge"), summary="streams", body=OpenStreams
+    )  # fmt: skip
     async def streams(self, call: Call) -> StreamMarks:
         opening = await call.json(OpenStreams)
         device = DeviceIdentity(tenant=TenantId(opening.tenant), device=DeviceId(opening.device))

@@ -37,7 +37,7 @@ class HopKind(StrEnum):
     FAN_OUT = "fan-out"
 
 
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
+class Hop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of a chain.
 
     `service` does the step and is to blame for it, `budget_ms` is the latency that 99 of 100 may
@@ -55,7 +55,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] | None = None
 
 
-class ChainDefinition(msgspec.Struct, frozen=True, kw_only=True):
+class ChainDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A chain; its hops in the order of the data."""
 
     name: str

@@ -1,7 +1,10 @@
-"""JSON as signed texts need it: one meaning per text, or `ValueError`."""
+"""JSON as signed texts and request bodies need it: one meaning per text, or `ValueError`."""
 
 import json
-from typing import Any
+from typing import Any, Final
+
+_SHOWN: Final = 64
+"""Characters of a name that an error repeats."""
 
 
 def strict_json(data: bytes) -> Any:
@@ -14,7 +17,9 @@ def strict_json(data: bytes) -> Any:
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member appears twice")
+        names = [name for name, _ in pairs]
+        twice = next(name for name in members if names.count(name) > 1)
+        raise ValueError(f"the member `{twice[:_SHOWN]}` appears twice")
     return members
 
 

@@ -135,6 +135,7 @@ class _EndpointApp:
             request_id=scope["aitrading.request_id"],
             trace=scope["aitrading.trace"],
             body_limit_bytes=declared.body_limit_bytes,
+            shape=declared.body,
         )
         tenant = scope["aitrading.tenant"] = caller.person.tenant if caller.person else None
         with bind_context(tenant=tenant):

@@ -20,7 +20,7 @@ VERIFIED_PATH: Final = f"{BACKUPS_PATH}/verified"
 BACKUPS_SHOWN_MAX: Final = 100
 
 
-class BackupBegin(msgspec.Struct, frozen=True, kw_only=True):
+class BackupBegin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backup that is about to be made."""
 
     backup: UUID
@@ -41,7 +41,7 @@ class BackupBegun(msgspec.Struct, frozen=True, kw_only=True):
     migrations: tuple[AppliedMigration, ...]
 
 
-class BackupNamed(msgspec.Struct, frozen=True, kw_only=True):
+class BackupNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which backup is meant."""
 
     backup: UUID
@@ -67,7 +67,7 @@ class FrozenStore(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[FrozenTable, ...]
 
 
-class BackupEnd(msgspec.Struct, frozen=True, kw_only=True):
+class BackupEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a backup went."""
 
     backup: UUID
@@ -78,7 +78,7 @@ class BackupEnd(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class BackupVerified(msgspec.Struct, frozen=True, kw_only=True):
+class BackupVerified(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The outcome of restoring it aside."""
 
     backup: UUID

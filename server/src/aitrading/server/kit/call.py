@@ -10,6 +10,7 @@ from starlette.requests import Request
 from aitrading.core.protocol.tracecontext import TraceContext
 from aitrading.core.security.certificates import ServiceIdentity
 from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.core.security.strict_json import strict_json
 from aitrading.server.kit.authentication import RequestHead, require_same_origin
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 
@@ -36,10 +37,12 @@ class Call:
         request_id: str,
         trace: TraceContext,
         body_limit_bytes: int,
+        shape: type | None = None,
     ) -> None:
         self._request = request
         self._caller = caller
         self._body_limit_bytes = body_limit_bytes
+        self._shape = shape
         self._body: bytes | None = None
         self.request_id = request_id
         self.trace = trace
@@ -136,19 +139,22 @@ class Call:
         return bytes(data)
 
     async def json(self, shape: type[T]) -> T:
-        """The body decoded into a struct; raises `REQUEST_INVALID` and names the field."""
+        """The body decoded into the struct that the endpoint declares.
+
+        Raises `REQUEST_INVALID` and names the field: for one that is missing, of another type, not
+        of the struct, or given twice (which of two counts is nobody's guess).
+        """
+        if shape is not self._shape:
+            raise LookupError(f"this endpoint does not declare a body of {shape.__name__}")
         kind = (self.header("content-type") or "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise REQUEST_INVALID.error(reason="the content type is not application/json")
         try:
-            return msgspec.json.decode(await self.body(), type=shape)
-        except (
-            msgspec.ValidationError,
-            msgspec.DecodeError,
-            UnicodeDecodeError,
-            RecursionError,
-        ) as exc:
+            decoded = msgspec.json.decode(await self.body(), type=shape)
+            strict_json(await self.body())
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
             raise REQUEST_INVALID.error(reason=str(exc)) from exc
+        return decoded
 
 
 def head_of(request: Request) -> RequestHead:

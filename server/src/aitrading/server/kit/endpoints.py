@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from aitrading.core.kit.errors import ErrorSpec
@@ -10,6 +11,7 @@ from aitrading.server.kit.authentication import ANY_SERVICE
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.step_up import SECOND_FACTOR_NEEDED, STEP_UP_NEEDED
+from aitrading.server.kit.strict_bodies import require_strict
 
 DEFAULT_BODY_LIMIT_BYTES: Final = 64 * 1024
 DEFAULT_TIMEOUT_S: Final = 30.0
@@ -75,7 +77,11 @@ class Endpoint:
     access: Access
     summary: str
     body: type | None = None
+    body_optional: bool = False
+    """Whether the request counts without its body too."""
     answer: type | None = None
+    statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,)
+    """With which the answer comes."""
     query: tuple[QueryField, ...] = ()
     errors: tuple[ErrorSpec, ...] = ()
     body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES
@@ -91,7 +97,9 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     access: Access,
     summary: str | None = None,
     body: type | None = None,
+    body_optional: bool = False,
     answer: type | None = None,
+    statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,),
     query: tuple[QueryField, ...] = (),
     errors: tuple[ErrorSpec, ...] = (),
     body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES,
@@ -103,8 +111,10 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     The documents show the first line of the handler's docstring unless `summary` says otherwise.
 
     The handler gives a msgspec struct (200, or 201 with `Created`), None (204) or a response.
-    Raises `ValueError` for a declaration that would open an internal path, or hide a public one.
+    Raises `ValueError` for a declaration that would open an internal path, or hide a public one,
+    and for a body that would let unknown members pass unsaid.
     """
+    require_strict(body)
     if bool(access.peers) != path.startswith(INTERNAL_PREFIX):
         raise ValueError(f"{path}: exactly the paths under {INTERNAL_PREFIX} are for peers")
     declared = Endpoint(
@@ -113,7 +123,9 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         access=access,
         summary=summary or "",
         body=body,
+        body_optional=body_optional,
         answer=answer,
+        statuses=statuses,
         query=query,
         errors=(*errors, *_refusals_of(access)),
         body_limit_bytes=body_limit_bytes,

@@ -29,7 +29,7 @@ SEGMENT_NAME: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}", re.ASCII)
 """What `segment_name` makes."""
 
 
-class StreamOpening(msgspec.Struct, frozen=True, kw_only=True):
+class StreamOpening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One stream of a device, as `domain.instruments.StreamKey` names it."""
 
     broker: str
@@ -39,7 +39,7 @@ class StreamOpening(msgspec.Struct, frozen=True, kw_only=True):
     digits: int
 
 
-class OpenStreams(msgspec.Struct, frozen=True, kw_only=True):
+class OpenStreams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Streams of one device; tenant and device come from its certificate."""
 
     tenant: UUID

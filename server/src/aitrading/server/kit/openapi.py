@@ -105,7 +105,10 @@ def _operation(declared: Endpoint, schemas: dict[type, Json]) -> Json:
         "responses": _responses(declared, schemas),
     }
     if declared.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(schemas[declared.body])}
+        operation["requestBody"] = {
+            "required": not declared.body_optional,
+            "content": _json(schemas[declared.body]),
+        }
     if not declared.access.public:
         operation["security"] = [{"bearer": []}, {"proof": []}, {"cookie": []}]
     if declared.access.scope is not None:
@@ -138,7 +141,7 @@ def _responses(declared: Endpoint, schemas: dict[type, Json]) -> Json:
         responses: Json = {"204": {"description": "Done."}}
     else:
         good = {"description": "The answer.", "content": _json(schemas[declared.answer])}
-        responses = {"200": good}
+        responses = {str(int(status)): good for status in declared.statuses}
     refusals: dict[str, list[ErrorSpec]] = {}
     for spec in declared.errors:
         refusals.setdefault(str(spec.http_status), []).append(spec)

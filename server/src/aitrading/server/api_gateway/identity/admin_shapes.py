@@ -19,7 +19,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person to create; without a password one is generated."""
 
     tenant: str
@@ -48,7 +48,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     password: str | None
 
 
-class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
+class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A broker account to create."""
 
     tenant: str

@@ -83,7 +83,7 @@ class EnrolledDevice(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True):
+class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A client asks for its next certificate, signed with the key of the present one."""
 
     tenant: UUID

@@ -139,6 +139,7 @@ class LoginEndpoints:
         access=PUBLIC,
         body=LoginRequest,
         answer=LoginAnswer,
+        statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
         errors=(LOGIN_REFUSED, LOGIN_THROTTLED, BULKHEAD_FULL),
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
@@ -157,6 +158,7 @@ class LoginEndpoints:
         access=PUBLIC,
         body=LinkRequest,
         answer=LoginAnswer,
+        statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
         errors=(CODE_REFUSED,),
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
@@ -200,6 +202,8 @@ class LoginEndpoints:
         "POST",
         f"{AUTH_PATH}/refresh",
         access=PUBLIC,
+        body=RefreshRequest,
+        body_optional=True,
         answer=SessionAnswer,
         errors=(TOKEN_MISSING, TOKEN_REFUSED, REFRESH_RACED),
         body_limit_bytes=BODY_LIMIT_BYTES,

@@ -1,10 +1,12 @@
 """What a browser's WebAuthn takes and gives, as JSON (`toJSON`, `parse…OptionsFromJSON`)."""
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 import msgspec
+
+BROWSERS_TELL_MORE = "browsers add members as WebAuthn grows"
 
 
 class RelyingParty(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,12 +71,16 @@ class SignOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class MadeKeyResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the key made and signed."""
 
+    TOLERATES: ClassVar = BROWSERS_TELL_MORE
+
     client_data_json: str = msgspec.field(name="clientDataJSON")
     attestation_object: str
 
 
 class MadeKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The answer of `navigator.credentials.create`; browsers tell more, which is not looked at."""
+
+    TOLERATES: ClassVar = BROWSERS_TELL_MORE
 
     id: str
     raw_id: str
@@ -85,6 +91,8 @@ class MadeKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class SignedResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the key signed."""
 
+    TOLERATES: ClassVar = BROWSERS_TELL_MORE
+
     client_data_json: str = msgspec.field(name="clientDataJSON")
     authenticator_data: str
     signature: str
@@ -92,6 +100,8 @@ class SignedResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class SignedByKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The answer of `navigator.credentials.get`; browsers tell more, which is not looked at."""
+
+    TOLERATES: ClassVar = BROWSERS_TELL_MORE
 
     id: str
     raw_id: str
