@@ -30,7 +30,7 @@ class Watch:
                 _watch_stops(quote, position)
             for order in self._book.orders_of(name):
                 _watch_order(quote, order)
-        if slack is not None:
+        if slack is not None and exposed:
             self._watch_money(slack, exposed)
 
     def _watch_money(self, slack: int, exposed: set[str]) -> None:
