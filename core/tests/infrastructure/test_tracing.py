@@ -225,6 +225,53 @@ async def test_what_the_collector_does_not_confirm_waits_and_drops_are_visible()
     await bus.stop()
 
 
+def test_what_is_put_back_stays_the_oldest() -> None:
+    backlog = TraceBacklog(limit_spans=30)
+    for number in range(1, 4):
+        backlog.add(a_part(number, trace_id=f"{number:032x}", steps=9))
+    taken = backlog.take(20)
+    backlog.add(a_part(4, trace_id=f"{4:032x}", steps=9))
+    backlog.put_back(taken, lost=("a" * 32,))
+    assert backlog.take_lost() == ("a" * 32, f"{1:032x}")
+    assert [part.root.began_ns for part in backlog.take(100)] == [2, 3, 4]
+
+
+@async_test
+async def test_a_report_that_fails_or_is_cancelled_loses_neither_parts_nor_what_was_lost() -> None:
+    errors = ErrorHandler(
+        clock=CLOCK,
+        randomness=SystemRandomness(),
+        metrics=Metrics(),
+        resilience=ResilienceRegistry(),
+    )
+    tracer, backlog = a_tracer(limit_spans=10)
+    bus = MemoryBus(MemoryBroker(), clock=CLOCK, ids=IDS, errors=errors)
+    await bus.start()
+    reporter = TraceReporter(bus, tracer, clock=CLOCK, errors=errors, metrics=Metrics())
+    backlog.add(a_part(1, trace_id="a" * 32, steps=9))
+    backlog.add(a_part(2, trace_id="b" * 32, steps=9))
+    await reporter.report()
+    assert len(backlog) == 1, "nobody answers yet"
+    asked, go_on, told = asyncio.Event(), asyncio.Event(), list[CollectTraces]()
+
+    async def collect(event: CollectTraces, _: EventEnvelope) -> TracesCollected:
+        asked.set()
+        await go_on.wait()
+        told.append(event)
+        return TracesCollected(parts=len(event.parts))
+
+    await bus.respond(CollectTraces, collect, scope=None)
+    async with asyncio.TaskGroup() as tasks:
+        report = tasks.create_task(reporter.report())
+        await asked.wait()
+        report.cancel()
+    assert len(backlog) == 1
+    go_on.set()
+    await reporter.report()
+    assert [(len(each.parts), each.lost) for each in told] == [(1, ("a" * 32,))] * 2
+    await bus.stop()
+
+
 @async_test
 async def test_a_handler_is_a_child_of_who_published() -> None:
     errors = ErrorHandler(

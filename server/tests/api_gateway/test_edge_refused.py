@@ -1,9 +1,13 @@
 """What the edge refused is audited, folded, and nothing else of its log is."""
 
+import asyncio
 import json
 import math
+import threading
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
@@ -79,3 +83,44 @@ def test_who_falls_far_behind_skips_and_says_how_much(tmp_path: Path) -> None:
     assert len(tail.lines()) <= MAX_READ_BYTES >> 10
     assert tail.skipped_bytes > MAX_BEHIND_BYTES - 2 * MAX_READ_BYTES
     tail.close()
+
+
+def test_what_is_skipped_takes_the_begin_of_its_line_with_it(tmp_path: Path) -> None:
+    log = tmp_path / "envoy.log"
+    log.write_bytes(b"")
+    tail = LogTail(log)
+    tail.begin()
+    log.write_bytes(b"begin of a line")
+    assert tail.lines() == []
+    with log.open("ab") as output:
+        output.write(b"\n" + (b"x" * 1023 + b"\n") * (MAX_BEHIND_BYTES >> 10))
+    assert not tail.lines()[0].startswith(b"begin")
+    tail.close()
+
+
+@async_test
+async def test_what_a_cancelled_reader_had_read_the_next_one_gets(tmp_path: Path) -> None:
+    log = tmp_path / "envoy.log"
+    log.write_bytes(b"")
+    began, go_on = threading.Event(), threading.Event()
+
+    class SlowDisk(LogTail):
+        @override
+        def lines(self) -> list[bytes]:
+            found = super().lines()
+            began.set()
+            go_on.wait()
+            return found
+
+    tail = SlowDisk(log)
+    tail.begin()
+    log.write_bytes(b"one\n")
+    async with asyncio.TaskGroup() as tasks:
+        cancelled = tasks.create_task(tail.read())
+        await asyncio.to_thread(began.wait)
+        cancelled.cancel()
+    go_on.set()
+    assert await tail.read() == [b"one"]
+    tail.close()
+    log.write_bytes(b"one\ntwo\n")
+    assert await tail.read() == [], "a reader that comes late opens nothing again"

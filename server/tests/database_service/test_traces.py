@@ -1,7 +1,7 @@
 """What is kept of traces, for whom, and what is said of those that are not."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,10 @@ from secrets import token_hex
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.events import CollectTraces
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.infrastructure.tracing import Outcome, Span, SpanKind, TracePart
@@ -27,6 +29,10 @@ from aitrading.server.database_service.traces.book import TraceBook
 from aitrading.server.database_service.traces.collector import TraceCollector
 from aitrading.server.database_service.traces.edge_log import edge_parts, part_of
 from aitrading.server.database_service.traces.errors import TRACE_NOT_KEPT
+from aitrading.server.database_service.traces.sampling import (
+    MAX_SPANS_KNOWN,
+    MAX_SPANS_OF_TRACE,
+)
 from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
@@ -94,6 +100,11 @@ class Desk:
     metrics: Metrics
     pool: PostgresPool
 
+    def hand_in(self, *parts: TracePart, lost: tuple[str, ...] = ()) -> None:
+        """As a process does."""
+        answer = self.collector.collect(CollectTraces(parts=parts, lost=lost))
+        assert answer.parts == len(parts)
+
     async def settle(self) -> None:
         """Let every held trace be decided."""
         await self.clock.advance(10)
@@ -115,7 +126,7 @@ class Desk:
 @asynccontextmanager
 async def a_desk(
     postgres: PostgresServer, folder: Path, settings: TraceSettings | None = None
-) -> AsyncIterator[Desk]:
+) -> AsyncGenerator[Desk]:
     clock, metrics = ManualClock(NOW_NS), Metrics()
     errors = ErrorHandler(
         clock=clock,
@@ -166,7 +177,7 @@ async def test_errors_slow_ones_and_the_share_are_kept_and_nothing_else(
 
 
 @async_test
-async def test_with_no_share_at_all_every_failed_one_is_kept_without_limit(
+async def test_with_no_share_at_all_failed_ones_are_kept_beside_the_limit_of_the_rest(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     owner = TenantId(IDS.new())
@@ -182,6 +193,109 @@ async def test_with_no_share_at_all_every_failed_one_is_kept_without_limit(
         assert outcomes == [Outcome.FAILED] * 5 + [Outcome.REFUSED] * 2
         assert desk.told('aitrading_traces_dropped_total{because="minute"} 3.0')
         assert desk.collector.statistics()["dropped"] == 0, "who sends nonsense makes nothing ill"
+
+
+@async_test
+async def test_failed_ones_have_a_limit_of_their_own(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    settings = TraceSettings(failed_per_minute=3)
+    async with a_desk(postgres, tmp_path, settings) as desk:
+        for _ in range(5):
+            desk.collector.take(part(never_sampled(), outcome=Outcome.FAILED))
+        await desk.settle()
+        assert desk.told('aitrading_traces_kept_total{because="failed"} 3.0')
+        assert desk.told('aitrading_traces_dropped_total{because="minute"} 2.0')
+
+
+@async_test
+async def test_what_fails_after_it_had_no_place_is_kept_as_a_failed_one(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    owner = TenantId(IDS.new())
+    trace_id = never_sampled()
+    async with a_desk(postgres, tmp_path, TraceSettings(per_minute=1)) as desk:
+        desk.collector.take(part(never_sampled(), owner, outcome=Outcome.REFUSED))
+        desk.collector.take(part(trace_id, owner, outcome=Outcome.REFUSED))
+        await desk.collector.round()
+        assert not await desk.has(owner, trace_id)
+        desk.collector.take(part(trace_id, owner, outcome=Outcome.FAILED))
+        await desk.collector.round()
+        assert await desk.has(owner, trace_id)
+
+
+@async_test
+async def test_one_id_with_every_request_is_written_up_to_a_limit_and_holds_no_memory(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    owner, other = TenantId(IDS.new()), TenantId(IDS.new())
+    trace_id = never_sampled()
+    async with a_desk(postgres, tmp_path) as desk:
+        for _ in range(4):
+            for _ in range(MAX_SPANS_OF_TRACE // 4):
+                edge = token_hex(8)
+                desk.collector.take(part(trace_id, owner, parent=edge, outcome=Outcome.REFUSED))
+                desk.collector.take(part(trace_id, span=edge, kind=SpanKind.EDGE))
+            # Each time it leaves what is held and comes back from what is remembered.
+            await desk.settle()
+        assert len((await desk.book.one(owner, trace_id)).spans) == MAX_SPANS_OF_TRACE
+        assert desk.told('aitrading_traces_dropped_total{because="trace"} 1.0')
+        assert desk.collector.statistics()["remembered_spans"] <= MAX_SPANS_KNOWN
+        desk.collector.take(part(trace_id, other, outcome=Outcome.REFUSED))
+        await desk.settle()
+        assert await desk.has(other, trace_id), "whoever copied the id has a limit of their own"
+
+
+@async_test
+async def test_a_part_that_no_process_of_ours_hands_in_is_not_taken_and_ends_nothing(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    good = part(never_sampled(), outcome=Outcome.FAILED)
+    root = good.root
+    bad = [
+        replace(good, tenant="nobody"),
+        replace(good, tenant=str(TenantId(IDS.new())).upper()),
+        replace(good, trace_id="x" * 32),
+        replace(good, spans=()),
+        replace(good, spans=(root,) * 1_000),
+        replace(good, service="x" * 65),
+        replace(good, cut=1 << 31),
+        *(
+            replace(good, spans=(replace(root, **wrong),))
+            for wrong in (
+                {"id": "y" * 16},
+                {"parent": "short"},
+                {"fingerprint": ""},
+                {"name": "x" * 121},
+                {"name": "a\x00b"},
+                {"code": "x" * 101},
+                {"began_ns": 1 << 63},
+                {"took_ns": -1},
+            )
+        ),
+    ]
+    async with a_desk(postgres, tmp_path) as desk:
+        desk.hand_in(*bad, good)
+        assert desk.collector.statistics()["held_spans"] == 2
+        assert desk.told(f'aitrading_traces_dropped_total{{because="invalid"}} {len(bad)}.0')
+        await desk.settle()
+        assert await desk.has(PLATFORM, good.trace_id)
+
+
+@async_test
+async def test_what_the_store_refuses_for_good_is_not_tried_for_ever(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    good, refused = (part(never_sampled(), outcome=Outcome.FAILED) for _ in range(2))
+    async with a_desk(postgres, tmp_path) as desk:
+        # Past the check: what the store would say to something the check does not know.
+        desk.collector.take(replace(refused, service="x" * 65))
+        await desk.settle()
+        assert desk.collector.statistics()["unwritten_spans"] == 0
+        assert desk.told('aitrading_traces_dropped_total{because="invalid"} 1.0')
+        desk.collector.take(good)
+        await desk.settle()
+        assert await desk.has(PLATFORM, good.trace_id)
 
 
 @async_test
@@ -246,16 +360,57 @@ async def test_too_much_to_hold_lets_go_of_whole_traces_that_did_not_fail(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     owner = TenantId(IDS.new())
-    failed = never_sampled()
+    failed, refused = never_sampled(), never_sampled()
     async with a_desk(postgres, tmp_path, TraceSettings(held_spans=1_000)) as desk:
         desk.collector.take(part(failed, owner, outcome=Outcome.FAILED))
+        desk.collector.take(part(refused, owner, outcome=Outcome.REFUSED))
         for _ in range(600):
             desk.collector.take(part(never_sampled(), owner))
         statistics = desk.collector.statistics()
         assert statistics["held_spans"] <= 1_000
-        assert statistics["dropped"] > 0
+        assert statistics["dropped"] == 0, "of these nobody would have kept one"
+        for _ in range(600):
+            desk.collector.take(part(sampled(), owner))
+        assert desk.collector.statistics()["held_spans"] <= 1_000
+        assert desk.collector.statistics()["dropped"] > 0
         await desk.settle()
         assert await desk.has(owner, failed)
+        assert not await desk.has(owner, refused)
+
+
+@async_test
+async def test_letting_go_under_pressure_gives_no_trace_its_limits_twice(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    trace_id = never_sampled()
+    async with a_desk(postgres, tmp_path, TraceSettings(held_spans=1_000)) as desk:
+        for _ in range(2):
+            for _ in range(MAX_SPANS_OF_TRACE // 400):
+                for _ in range(200):
+                    desk.collector.take(part(trace_id, outcome=Outcome.REFUSED))
+                await desk.settle()
+            desk.hand_in(part(trace_id, outcome=Outcome.REFUSED), lost=(trace_id,))
+        assert len((await desk.book.one(PLATFORM, trace_id)).spans) == MAX_SPANS_OF_TRACE
+
+
+@async_test
+async def test_while_the_store_is_away_whoever_has_most_waiting_loses_first(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    quiet, loud = TenantId(IDS.new()), TenantId(IDS.new())
+    trace_id = never_sampled()
+    async with a_desk(postgres, tmp_path, TraceSettings(held_spans=1_000)) as desk:
+        await desk.pool.stop()
+        desk.collector.take(part(trace_id, quiet, outcome=Outcome.FAILED))
+        await desk.settle()
+        for _ in range(3):
+            for _ in range(250):
+                desk.collector.take(part(never_sampled(), loud, outcome=Outcome.FAILED))
+            await desk.settle()
+        assert desk.collector.statistics()["unwritten_spans"] <= 1_000
+        await desk.pool.start()
+        await desk.settle()
+        assert await desk.has(quiet, trace_id)
 
 
 @async_test
@@ -351,6 +506,9 @@ def test_a_record_of_the_edge_is_its_part_of_the_trace() -> None:
     down = part_of(record(status=503, details="upstream_reset_before_response_started{x}"), IDS)
     assert down is not None
     assert (down.root.id, down.root.outcome) == ("b" * 16, Outcome.FAILED)
+    left = part_of(record(status=0, details="downstream_remote_disconnect"), IDS)
+    assert left is not None
+    assert (left.root.outcome, left.root.code) == (Outcome.REFUSED, "CANCELLED")
 
 
 @pytest.mark.parametrize(

@@ -96,15 +96,19 @@ class TraceReporter:
         """Hand over what waits, until nothing does or the collector does not answer."""
         self._look_for_drops()
         lost = self._backlog.take_lost()
-        while parts := self._backlog.take(MAX_SPANS_PER_REPORT):
+        while (parts := self._backlog.take(MAX_SPANS_PER_REPORT)) or lost:
             command = CollectTraces(parts=parts, lost=lost)
             try:
                 await self._bus.request(command, TracesCollected, timeout_s=ANSWER_LIMIT_S)
             except AitradingError as exc:
                 # Not classified: it would be reported by the same way that is closed.
-                self._backlog.put_back(parts)
+                self._backlog.put_back(parts, lost)
                 _log.debug("traces wait to be collected: %s", exc.message)
                 return
+            except BaseException:
+                # Cancelled as well: the last report of all is made by who cancels.
+                self._backlog.put_back(parts, lost)
+                raise
             lost = ()
 
     def _look_for_drops(self) -> None:

@@ -1,7 +1,7 @@
 """Parts of traces that wait to be collected: bounded, and what does not fit is counted."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aitrading.core.infrastructure.tracing.spans import Outcome, TracePart
@@ -31,10 +31,9 @@ class TraceBacklog:
 
     def add(self, part: TracePart) -> None:
         """Keep it, at the cost of the oldest where there is no room."""
-        (self._failed if part.outcome is Outcome.FAILED else self._well).append(part)
+        self._line_of(part).append(part)
         self.spans += len(part.spans)
-        while self.spans > self._limit_spans and len(self) > 1:
-            self._drop()
+        self._bound()
 
     def take(self, limit_spans: int) -> tuple[TracePart, ...]:
         """The next to be sent, failed ones first; at least one while any waits."""
@@ -48,16 +47,26 @@ class TraceBacklog:
         self.spans -= spans
         return tuple(taken)
 
-    def put_back(self, parts: Iterable[TracePart]) -> None:
-        """Keep for the next time what could not be sent; the newest come first where it is full."""
-        for part in parts:
-            self.add(part)
+    def put_back(self, parts: Sequence[TracePart], lost: Iterable[str] = ()) -> None:
+        """Keep for the next time what could not be sent, as the oldest: it gives way first."""
+        for part in reversed(parts):
+            self._line_of(part).appendleft(part)
+            self.spans += len(part.spans)
+        self._lost.extend(lost)
+        self._bound()
 
     def take_lost(self) -> tuple[str, ...]:
         """Traces of which parts were dropped since the last time."""
         lost = tuple(dict.fromkeys(self._lost))
         self._lost.clear()
         return lost
+
+    def _line_of(self, part: TracePart) -> deque[TracePart]:
+        return self._failed if part.outcome is Outcome.FAILED else self._well
+
+    def _bound(self) -> None:
+        while self.spans > self._limit_spans and len(self) > 1:
+            self._drop()
 
     def _drop(self) -> None:
         if self._well:

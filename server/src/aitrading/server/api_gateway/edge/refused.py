@@ -78,7 +78,7 @@ class RefusedAtEdge:
 
     async def look(self) -> None:
         """Audit what was refused since the last look."""
-        for line in await asyncio.to_thread(self._tail.lines):
+        for line in await self._tail.read():
             refused = refusal_of(line)
             if refused is not None:
                 await self._note(refused)

@@ -5,7 +5,6 @@ supervisor keeps them; on another machine there are none, and traces say that th
 missing. What was written while this service was away is not read again.
 """
 
-import asyncio
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.infrastructure.tracing import Outcome, Span, SpanKind, TracePart
+from aitrading.core.infrastructure.tracing.tracer import CANCELLED
 from aitrading.core.kit.clock import NS_PER_MS
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.protocol.tracecontext import TraceContext
@@ -23,6 +23,8 @@ from aitrading.server.kit.log_tail import LogTail
 EDGE: Final = "edge"
 _UPGRADED: Final = 101
 """A connection that stays: neither slow nor over when its record is written."""
+_HUNG_UP: Final = 0
+"""The caller went before there was an answer; whatever they do it again for, nothing failed."""
 _BAD_REQUEST: Final = 400
 _SERVER_ERROR: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,8 +60,7 @@ _decoder: Final = msgspec.json.Decoder(_Record)
 
 async def edge_parts(tail: LogTail, ids: IdFactory) -> list[TracePart]:
     """Parts of the requests that ended since the last time."""
-    lines = await asyncio.to_thread(tail.lines)
-    return [part for line in lines if (part := part_of(line, ids)) is not None]
+    return [part for line in await tail.read() if (part := part_of(line, ids)) is not None]
 
 
 def part_of(line: bytes, ids: IdFactory) -> TracePart | None:
@@ -104,13 +105,15 @@ def _was_sent_on(details: str) -> bool:
 
 
 def _outcome(status: int) -> Outcome:
-    if status >= _SERVER_ERROR or status == 0:
+    if status >= _SERVER_ERROR:
         return Outcome.FAILED
-    return Outcome.REFUSED if status >= _BAD_REQUEST else Outcome.OK
+    return Outcome.REFUSED if status >= _BAD_REQUEST or status == _HUNG_UP else Outcome.OK
 
 
 def _code(details: str, status: int) -> str:
     """Why the edge answered itself, else the status of the service's answer."""
+    if status == _HUNG_UP:
+        return CANCELLED
     reason = _WORD.match(details)
     if reason is None or reason[0] == _FROM_SERVICE:
         return f"HTTP_{status}"

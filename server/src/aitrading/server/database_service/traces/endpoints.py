@@ -21,6 +21,7 @@ HOST: Final = peers(ADMIN_SERVICE)
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 MAX_LEAST_MS: Final = 86_400_000
+_MAX_LEAST_MS_CHARS: Final = len(str(MAX_LEAST_MS))
 OWN: Final = "own"
 PLATFORMS: Final = "platform"
 _PATH: Final = "/api/v1/traces"
@@ -135,6 +136,7 @@ def _outcome(text: str | None) -> Outcome | None:
 def _least_ms(text: str | None) -> int:
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit()) or int(text[:12]) > MAX_LEAST_MS:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_LEAST_MS_CHARS
+    if not is_number or int(text) > MAX_LEAST_MS:
         raise REQUEST_INVALID.error(reason=f"`least_ms` is not a number up to {MAX_LEAST_MS}")
     return int(text)

@@ -18,8 +18,9 @@ PASSED: Final = Metric(
 DROPPED: Final = Metric(
     name="aitrading_traces_dropped_total",
     kind=MetricKind.COUNTER,
-    help="Traces that would have been kept and were not: no room to hold them (held), too many of "
-    "one organisation in a minute (minute), or a store that was away too long (store).",
+    help="Traces that would have been kept and were not, or not wholly: no room to hold them "
+    "(held), too many of one organisation in a minute (minute), a store that was away too long "
+    "(store), one that grew without end (trace), or parts that the store cannot take (invalid).",
     labels=("because",),
 )
 HELD: Final = Metric(

@@ -11,6 +11,10 @@ FAILED: Final = "failed"
 REFUSED: Final = "refused"
 SLOW: Final = "slow"
 SHARE: Final = "share"
+MAX_SPANS_OF_TRACE: Final = 2_000
+"""Written for one organisation; who sends the same id with every request gets that much of it."""
+MAX_SPANS_KNOWN: Final = 2 * MAX_SPANS_OF_TRACE
+"""Of one trace, whose organisation is remembered for the parts that come later."""
 _DIGITS: Final = 8
 _SPACE: Final = 16**_DIGITS
 
@@ -24,8 +28,14 @@ class HeldTrace:
     """Not written yet."""
     because: str | None = None
     """Why it is kept; None while that is not decided."""
-    admitted: dict[TenantId, bool] = field(default_factory=dict[TenantId, bool])
-    """Whether it counts among the traces of this owner that are kept."""
+    admitted: dict[tuple[TenantId, bool], bool] = field(
+        default_factory=dict[tuple[TenantId, bool], bool]
+    )
+    """Whether it counts among the traces of an owner that are kept, those that failed or others."""
+    written: dict[TenantId, int] = field(default_factory=dict[TenantId, int])
+    """Spans of each owner that were handed on."""
+    spent: set[TenantId] = field(default_factory=set[TenantId])
+    """Owners of whom it had more than `MAX_SPANS_OF_TRACE`."""
     owners: dict[str, str] = field(default_factory=dict[str, str])
     """Organisation by span, of the parts that were written."""
     openers: dict[str, str] = field(default_factory=dict[str, str])
@@ -34,6 +44,29 @@ class HeldTrace:
     def add(self, part: TracePart) -> None:
         """One more."""
         self.waiting.append(part)
+
+    @property
+    def waiting_spans(self) -> int:
+        """Spans that were not handed on yet."""
+        return sum(len(part.spans) for part in self.waiting)
+
+    @property
+    def known_spans(self) -> int:
+        """Spans whose organisation is remembered."""
+        return len(self.owners) + len(self.openers)
+
+    def within_budget(self, owner: TenantId, parts: list[TracePart]) -> list[TracePart]:
+        """As many of the parts, in their order, as the trace may still have with this owner."""
+        fitting: list[TracePart] = []
+        written = self.written.get(owner, 0)
+        for part in parts:
+            if written + len(part.spans) > MAX_SPANS_OF_TRACE:
+                self.spent.add(owner)
+                break
+            written += len(part.spans)
+            fitting.append(part)
+        self.written[owner] = written
+        return fitting
 
 
 def is_shared(trace_id: str, share: float) -> bool:
@@ -58,7 +91,8 @@ def owned(held: HeldTrace, *, finally_: bool) -> dict[str | None, list[TracePart
     A part that names no organisation belongs to whom it worked for: to the organisation of the
     span that called it, or for the edge, where it verified no token, to that of the request it let
     in.
-    What came through the edge says nothing of its own about whose span it continues.
+    What came through the edge says nothing of its own about whose span it continues. A trace that
+    grows without end forgets whose its spans were: what it adopts later is the platform's.
     """
     parts = held.waiting
     own = {part.root.id: part.tenant for part in parts if part.tenant is not None}
@@ -81,6 +115,8 @@ def owned(held: HeldTrace, *, finally_: bool) -> dict[str | None, list[TracePart
         else:
             held.waiting.append(part)
     held.owners = of_span
+    if held.known_spans > MAX_SPANS_KNOWN:
+        held.owners, held.openers = {}, {}
     return taken
 
 

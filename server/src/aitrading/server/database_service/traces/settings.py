@@ -52,11 +52,20 @@ class TraceSettings:
         int,
         Setting(
             doc="Traces kept in a minute of one organisation, and of the platform itself; failed "
-            "ones do not count.",
+            "ones count by themselves (`failed_per_minute`).",
             minimum=1,
             maximum=100_000,
         ),
     ] = 600
+    failed_per_minute: Annotated[
+        int,
+        Setting(
+            doc="Traces of failed requests kept in a minute of one organisation, and of the "
+            "platform itself.",
+            minimum=1,
+            maximum=1_000_000,
+        ),
+    ] = 6_000
     keep_days: Annotated[
         int,
         Setting(doc="How long a kept trace can be read.", unit="days", minimum=1, maximum=365),
