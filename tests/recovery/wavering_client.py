@@ -26,18 +26,10 @@ class ClosableTerminal(SimulatedTerminal):
         super().__init__(clock)
         self._flag = flag
 
+    @property
     @override
-    def initialize(self, *args: object, **kwargs: object) -> bool:
-        if self._flag.exists():
-            self.shutdown()
-            return self._reachable()
-        return super().initialize(*args, **kwargs)
-
-    @override
-    def _reachable(self) -> bool:
-        if self._flag.exists():
-            self._connected = False
-        return super()._reachable()
+    def is_running(self) -> bool:
+        return not self._flag.exists()
 
 
 async def main(home: Path, flag: Path) -> None:

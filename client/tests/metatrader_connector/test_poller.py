@@ -14,9 +14,9 @@ from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.broker_time import broker_offset_s
 from aitrading.client.terminal.sim import SimulatedTerminal
-from aitrading.client.terminal.sim.market.generator import (
+from aitrading.client.terminal.sim.market.generator import TICKS_PER_SECOND_MAX
+from aitrading.client.terminal.sim.market.instruments import (
     FOUR_SYMBOLS,
-    TICKS_PER_SECOND_MAX,
     SimulatedInstrument,
 )
 from aitrading.client.terminal.worker import TerminalThread

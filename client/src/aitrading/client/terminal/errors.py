@@ -34,3 +34,23 @@ TERMINAL_NOT_AVAILABLE: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.MARKET_DATA,
 )
+RECORDING_INVALID: Final = ErrorSpec(
+    code="TERMINAL_RECORDING_INVALID",
+    category=Category.DENIED,
+    message="The recorded quotes in {file} cannot be replayed: {problem}.",
+    why="A recording is `milliseconds_of_day,bid,ask` a line, one day a file.",
+    remedy="Compare the file with docs/how-to/test-against-the-twin.md, or leave `replay` empty.",
+    http_status=422,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
+FAULT_SCRIPT_INVALID: Final = ErrorSpec(
+    code="TERMINAL_FAULT_SCRIPT_INVALID",
+    category=Category.DENIED,
+    message="The script of faults is not understood: {problem}.",
+    why="A script is TOML with one [[fault]] a rule; a name, a number or a combination is wrong.",
+    remedy="Compare it with docs/how-to/test-against-the-twin.md.",
+    http_status=422,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)

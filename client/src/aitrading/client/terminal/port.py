@@ -91,7 +91,7 @@ class Terminal(Protocol):
         """One symbol, or None when the broker does not know it."""
         ...
 
-    def symbol_select(self, symbol: str, enable: bool = True, /) -> bool:
+    def symbol_select(self, symbol: str, wanted: bool = True, /) -> bool:
         """Show or hide the symbol in Market Watch."""
         ...
 
@@ -100,7 +100,7 @@ class Terminal(Protocol):
         ...
 
     def copy_ticks_from(
-        self, symbol: str, date_from: int | datetime, count: int, flags: int, /
+        self, symbol: str, start: int | datetime, count: int, flags: int, /
     ) -> TickRows | None:
         """Up to `count` ticks from a moment on, that moment included, oldest first.
 

@@ -1,87 +1,42 @@
-"""A simulated terminal: the port over a made-up market, deterministic by seed and clock."""
+"""A simulated terminal: every function of the package, deterministic by seed, script and clock."""
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-import numpy as np
 from typing_extensions import override
 
-from aitrading.client.terminal.api.arrays import TICKS_DTYPE, TickRows
-from aitrading.client.terminal.api.constants import (
-    COPY_TICKS_TRADE,
-    RES_E_FAIL,
-    RES_E_INTERNAL_FAIL_CONNECT,
-    RES_E_INVALID_PARAMS,
-    RES_E_NOT_FOUND,
-    RES_S_OK,
-)
+from aitrading.client.terminal.api import errors
+from aitrading.client.terminal.api.arrays import RateRows, TickRows
 from aitrading.client.terminal.api.errors import ErrorOfTerminal
-from aitrading.client.terminal.broker_time import (
-    is_repeated_hour,
-    utc_of_broker_s,
+from aitrading.client.terminal.api.structs import (
+    AccountInfo,
+    BookInfo,
+    OrderCheckResult,
+    OrderSendResult,
+    SymbolInfo,
+    TerminalInfo,
+    Tick,
+    TradeDeal,
+    TradeOrder,
+    TradePosition,
 )
 from aitrading.client.terminal.port import Terminal
-from aitrading.client.terminal.sim.market.generator import (
-    FOUR_SYMBOLS,
-    SimulatedInstrument,
-    SimulatedMarket,
-)
-from aitrading.client.terminal.sim.symbol_masks import matches
-from aitrading.core.kit.clock import NS_PER_S, Clock
-
-NS_PER_US: Final = 1_000
-HISTORY_S: Final = 7 * 24 * 3_600
-"""How far back the simulated broker keeps ticks."""
-DEFAULT_TICKS_PER_S: Final = 4.0
-SIMULATED_LOGIN: Final = 1_000_001
-SIMULATED_SERVER: Final = "Simulated-Demo"
+from aitrading.client.terminal.sim.arguments import CallRefusedError
+from aitrading.client.terminal.sim.faults import FaultKind, FaultRule, Gate
+from aitrading.client.terminal.sim.market.instruments import FOUR_SYMBOLS, SimulatedInstrument
+from aitrading.client.terminal.sim.session import TERMINAL_VERSION
+from aitrading.client.terminal.sim.world import DEFAULT_TICKS_PER_S, World, WorldOptions
+from aitrading.core.kit.clock import Clock
 
 T = TypeVar("T")
-
-
-class SimulatedAccount(NamedTuple):
-    """The account of the simulated broker."""
-
-    login: int
-    leverage: int
-    margin_mode: int
-    balance: float
-    equity: float
-    name: str
-    server: str
-    currency: str
-    company: str
-
-
-class SimulatedSymbol(NamedTuple):
-    """One symbol of the simulated broker."""
-
-    name: str
-    digits: int
-    point: float
-    visible: bool
-    description: str
-
-
-class SimulatedTick(NamedTuple):
-    """The newest tick, as `symbol_info_tick` gives it."""
-
-    time: int
-    bid: float
-    ask: float
-    last: float
-    volume: int
-    time_msc: int
-    flags: int
-    volume_real: float
+F = TypeVar("F")
 
 
 class SimulatedTerminal(Terminal):
-    """Answers like a terminal whose broker trades around the clock.
+    """Answers as the package does: no exception, but None or False and `last_error()`.
 
-    Ticks appear when the injected clock passes their microsecond, so that two ticks of one
-    millisecond may come in different calls, as with a real terminal.
+    Functions without arguments refuse any with `TypeError`, functions with arguments by place
+    refuse names with `TypeError`; everything else that is wrong is an error of the package.
     """
 
     def __init__(
@@ -91,161 +46,224 @@ class SimulatedTerminal(Terminal):
         seed: int = 0,
         ticks_per_s: float = DEFAULT_TICKS_PER_S,
         instruments: Iterable[SimulatedInstrument] = FOUR_SYMBOLS,
-        login: int = SIMULATED_LOGIN,
+        options: WorldOptions | None = None,
+        faults: Iterable[FaultRule] = (),
+        gate: Gate | None = None,
     ) -> None:
-        self._clock = clock
-        self._login = login
-        self._instruments = {instrument.name: instrument for instrument in instruments}
-        self._markets = {
-            name: SimulatedMarket(instrument, seed=seed, ticks_per_s=ticks_per_s)
-            for name, instrument in self._instruments.items()
-        }
-        self._selected = set(self._instruments)
-        self._connected = False
-        self._error: ErrorOfTerminal = (RES_S_OK, "Success")
+        self.world = World(
+            clock,
+            options
+            or WorldOptions(seed=seed, ticks_per_s=ticks_per_s, instruments=tuple(instruments)),
+            faults=faults,
+            gate=gate,
+        )
+        self._error: ErrorOfTerminal = errors.SUCCESS
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a terminal program to connect to."""
+        return self.world.is_running
+
+    # connection
 
     @override
     def initialize(self, *args: Any, **kwargs: Any) -> bool:
-        self._connected = True
-        return self._well(True)
+        return self._ask("initialize", lambda: self.world.session.initialize(args, kwargs), False)
+
+    def login(self, *args: Any, **kwargs: Any) -> bool:
+        """Log in to an account."""
+        return self._ask("login", lambda: self.world.session.login(args, kwargs), False)
 
     @override
     def shutdown(self) -> None:
-        self._connected = False
-        self._well(None)
+        self.world.session.is_connected = False
+        self._error = errors.SUCCESS
 
     @override
     def last_error(self) -> ErrorOfTerminal:
         return self._error
 
+    def version(self) -> tuple[int, int, str] | None:
+        """Version, build and release date of the terminal."""
+        return self._ask("version", lambda: TERMINAL_VERSION, None)
+
+    def terminal_info(self) -> TerminalInfo | None:
+        """The terminal program and its connection."""
+        return self._ask("terminal_info", self.world.session.terminal_info, None)
+
     @override
-    def account_info(self) -> SimulatedAccount | None:
-        if not self._reachable():
-            return None
-        return self._well(
-            SimulatedAccount(
-                login=self._login,
-                leverage=100,
-                margin_mode=2,
-                balance=10_000.0,
-                equity=10_000.0,
-                name="Simulated account",
-                server=SIMULATED_SERVER,
-                currency="USD",
-                company="aitrading simulated broker",
-            )
+    def account_info(self) -> AccountInfo | None:
+        return self._ask("account_info", self.world.session.account_info, None)
+
+    # symbols and prices
+
+    def symbols_total(self) -> int | None:
+        """How many symbols the broker lists."""
+        return self._ask("symbols_total", self.world.quotes.symbols_total, None)
+
+    @override
+    def symbols_get(self, *args: Any, **kwargs: Any) -> tuple[SymbolInfo, ...] | None:
+        return self._ask("symbols_get", lambda: self.world.quotes.symbols_get(args, kwargs), None)
+
+    @override
+    def symbol_info(self, *args: Any) -> SymbolInfo | None:
+        return self._ask("symbol_info", lambda: self.world.quotes.symbol_info(args), None)
+
+    @override
+    def symbol_info_tick(self, *args: Any) -> Tick | None:
+        return self._ask(
+            "symbol_info_tick", lambda: self.world.quotes.symbol_info_tick(args), None
         )
 
     @override
-    def symbols_get(self, group: str = "*") -> tuple[SimulatedSymbol, ...] | None:
-        if not self._reachable():
-            return None
-        names = [name for name in self._instruments if matches(name, group)]
-        return self._well(tuple(self._symbol(name) for name in names))
+    def symbol_select(self, *args: Any) -> bool:
+        return self._ask("symbol_select", lambda: self.world.quotes.symbol_select(args), False)
 
-    @override
-    def symbol_info(self, symbol: str, /) -> SimulatedSymbol | None:
-        if not self._reachable() or not self._known(symbol):
-            return None
-        return self._well(self._symbol(symbol))
+    def market_book_add(self, *args: Any) -> bool:
+        """Subscribe to the depth of a symbol."""
+        return self._ask("market_book_add", lambda: self.world.quotes.market_book_add(args), False)
 
-    @override
-    def symbol_select(self, symbol: str, enable: bool = True, /) -> bool:
-        if not self._reachable() or not self._known(symbol):
-            return False
-        if enable:
-            self._selected.add(symbol)
-        else:
-            self._selected.discard(symbol)
-        return self._well(True)
+    def market_book_get(self, *args: Any) -> tuple[BookInfo, ...] | None:
+        """The depth of a subscribed symbol."""
+        return self._ask("market_book_get", lambda: self.world.quotes.market_book_get(args), None)
 
-    @override
-    def symbol_info_tick(self, symbol: str, /) -> SimulatedTick | None:
-        if not self._reachable() or not self._known(symbol):
-            return None
-        if symbol not in self._selected:
-            return self._refuse(RES_E_FAIL, "Terminal: Call failed")
-        return self._well(self._newest(symbol))
-
-    @override
-    def copy_ticks_from(
-        self, symbol: str, date_from: int | datetime, count: int, flags: int, /
-    ) -> TickRows | None:
-        if not self._reachable() or not self._known(symbol):
-            return None
-        if count < 0:
-            return self._refuse(RES_E_INVALID_PARAMS, "Terminal: Invalid params")
-        if symbol not in self._selected:
-            return self._refuse(RES_E_FAIL, "Terminal: Call failed")
-        if flags == COPY_TICKS_TRADE:
-            return self._well(np.empty(0, TICKS_DTYPE))
-        return self._well(self._ticks(symbol, _broker_ms(date_from), count))
-
-    def _ticks(self, symbol: str, from_ms: int, count: int) -> TickRows:
-        parts: list[TickRows] = []
-        missing = count
-        for ticks in self._seconds(symbol, from_ms):
-            part = ticks[ticks["time_msc"].searchsorted(from_ms) :][:missing]
-            parts.append(part)
-            missing -= len(part)
-            if missing <= 0:
-                break
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, TICKS_DTYPE)
-
-    def _newest(self, symbol: str) -> SimulatedTick:
-        now_s = self._clock.now_ns() // NS_PER_S
-        for utc_s in range(now_s, now_s - HISTORY_S, -1):
-            ticks = self._visible(symbol, utc_s)
-            if len(ticks):
-                return SimulatedTick(*ticks[-1].item())
-        return SimulatedTick(0, 0.0, 0.0, 0.0, 0, 0, 0, 0.0)
-
-    def _seconds(self, symbol: str, from_ms: int) -> Iterator[TickRows]:
-        now_s = self._clock.now_ns() // NS_PER_S
-        first_s = max(utc_of_broker_s(from_ms // 1_000), now_s - HISTORY_S)
-        for utc_s in range(first_s, now_s + 1):
-            yield self._visible(symbol, utc_s)
-
-    def _visible(self, symbol: str, utc_s: int) -> TickRows:
-        """The ticks of one second that have happened by now."""
-        if is_repeated_hour(utc_s):
-            return np.empty(0, TICKS_DTYPE)
-        second = self._markets[symbol].second(utc_s)
-        now_us = self._clock.now_ns() // NS_PER_US
-        return second.ticks[: second.time_us.searchsorted(now_us, side="right")]
-
-    def _symbol(self, name: str) -> SimulatedSymbol:
-        instrument = self._instruments[name]
-        return SimulatedSymbol(
-            name=name,
-            digits=instrument.digits,
-            point=instrument.point,
-            visible=name in self._selected,
-            description=instrument.description,
+    def market_book_release(self, *args: Any) -> bool:
+        """End a subscription."""
+        return self._ask(
+            "market_book_release", lambda: self.world.quotes.market_book_release(args), False
         )
 
-    def _reachable(self) -> bool:
-        if not self._connected:
-            self._error = (RES_E_INTERNAL_FAIL_CONNECT, "No IPC connection")
-        return self._connected
+    @override
+    def copy_ticks_from(self, *args: Any) -> TickRows | None:
+        return self._ask("copy_ticks_from", lambda: self.world.quotes.copy_ticks_from(args), None)
 
-    def _known(self, symbol: str) -> bool:
-        known = symbol in self._instruments
-        if not known:
-            self._error = (RES_E_NOT_FOUND, "Terminal: Not found")
-        return known
+    def copy_ticks_range(self, *args: Any) -> TickRows | None:
+        """Ticks between two moments."""
+        return self._ask(
+            "copy_ticks_range", lambda: self.world.quotes.copy_ticks_range(args), None
+        )
 
-    def _refuse(self, code: int, text: str) -> None:
-        self._error = (code, text)
+    def copy_rates_from(self, *args: Any) -> RateRows | None:
+        """Bars up to a moment."""
+        return self._ask("copy_rates_from", lambda: self.world.quotes.copy_rates_from(args), None)
 
-    def _well(self, answer: T) -> T:
-        self._error = (RES_S_OK, "Success")
-        return answer
+    def copy_rates_from_pos(self, *args: Any) -> RateRows | None:
+        """Bars counted from the one that is forming."""
+        return self._ask(
+            "copy_rates_from_pos", lambda: self.world.quotes.copy_rates_from_pos(args), None
+        )
 
+    def copy_rates_range(self, *args: Any) -> RateRows | None:
+        """Bars that start between two moments."""
+        return self._ask(
+            "copy_rates_range", lambda: self.world.quotes.copy_rates_range(args), None
+        )
 
-def _broker_ms(date_from: int | datetime) -> int:
-    if isinstance(date_from, datetime):
-        return round(date_from.timestamp() * 1_000)
-    return date_from * 1_000
+    # trading
+
+    def order_send(self, *args: Any, **kwargs: Any) -> OrderSendResult | None:
+        """Send a request to the broker."""
+        return self._ask("order_send", lambda: self.world.trading.order_send(args, kwargs), None)
+
+    def order_check(self, *args: Any, **kwargs: Any) -> OrderCheckResult | None:
+        """What sending the request would do."""
+        return self._ask("order_check", lambda: self.world.trading.order_check(args, kwargs), None)
+
+    def order_calc_margin(self, *args: Any) -> float | None:
+        """Margin of a volume by itself."""
+        return self._ask(
+            "order_calc_margin", lambda: self.world.trading.order_calc_margin(args), None
+        )
+
+    def order_calc_profit(self, *args: Any) -> float | None:
+        """The result between two prices."""
+        return self._ask(
+            "order_calc_profit", lambda: self.world.trading.order_calc_profit(args), None
+        )
+
+    def orders_total(self) -> int | None:
+        """How many orders wait."""
+        return self._ask("orders_total", self.world.trading.orders_total, None)
+
+    def orders_get(self, *args: Any, **kwargs: Any) -> tuple[TradeOrder, ...] | None:
+        """The waiting orders, or some of them."""
+        return self._ask("orders_get", lambda: self.world.trading.orders_get(args, kwargs), None)
+
+    def positions_total(self) -> int | None:
+        """How many positions are open."""
+        return self._ask("positions_total", self.world.trading.positions_total, None)
+
+    def positions_get(self, *args: Any, **kwargs: Any) -> tuple[TradePosition, ...] | None:
+        """The open positions, or some of them."""
+        return self._ask(
+            "positions_get", lambda: self.world.trading.positions_get(args, kwargs), None
+        )
+
+    def history_orders_total(self, *args: Any) -> int | None:
+        """How many orders were done in a stretch of time."""
+        return self._ask(
+            "history_orders_total", lambda: self.world.trading.history_orders_total(args), None
+        )
+
+    def history_orders_get(self, *args: Any, **kwargs: Any) -> tuple[TradeOrder, ...] | None:
+        """Done orders of a stretch of time, of a position, or one by its ticket."""
+        return self._ask(
+            "history_orders_get",
+            lambda: self.world.trading.history_orders_get(args, kwargs),
+            None,
+        )
+
+    def history_deals_total(self, *args: Any) -> int | None:
+        """How many deals there were in a stretch of time."""
+        return self._ask(
+            "history_deals_total", lambda: self.world.trading.history_deals_total(args), None
+        )
+
+    def history_deals_get(self, *args: Any, **kwargs: Any) -> tuple[TradeDeal, ...] | None:
+        """Deals of a stretch of time, of a position, or of an order by its ticket."""
+        return self._ask(
+            "history_deals_get", lambda: self.world.trading.history_deals_get(args, kwargs), None
+        )
+
+    def _ask(self, call: str, answer: Callable[[], T], failure: F) -> T | F:
+        """One call: the faults it meets, the connection it needs, the answer and its error."""
+        try:
+            given = self._answered(call, answer)
+        except CallRefusedError as exc:
+            self._error = exc.error
+            return failure
+        self._error = errors.SUCCESS
+        return given
+
+    def _answered(self, call: str, answer: Callable[[], T]) -> T:
+        met = self._meet(call)
+        if call != "initialize" and not self._is_reachable():
+            raise CallRefusedError(errors.NO_CONNECTION)
+        given = answer()
+        if FaultKind.REPLY_LOST in met:
+            raise CallRefusedError(errors.IPC_TIMEOUT)
+        return given
+
+    def _is_reachable(self) -> bool:
+        if not self.is_running:
+            self.world.session.is_connected = False
+        return self.world.session.is_connected
+
+    def _meet(self, call: str) -> Mapping[FaultKind, FaultRule]:
+        """Let faults happen before the call reaches the terminal; those after it are given back."""
+        if call == "initialize" and not self.is_running:
+            raise CallRefusedError(errors.initialize_failed("MetaTrader 5 x64 not found"))
+        met = {rule.kind: rule for rule in self.world.faults.met_by(call)}
+        gate = self.world.faults.gate
+        if (slow := met.get(FaultKind.SLOW_CALL)) is not None:
+            gate.wait(slow.duration_s)
+        if (wedge := met.get(FaultKind.WEDGE)) is not None:
+            gate.wait(wedge.duration_s or None)
+            raise CallRefusedError(errors.IPC_TIMEOUT)
+        if FaultKind.IPC_TIMEOUT in met:
+            raise CallRefusedError(errors.IPC_TIMEOUT)
+        if FaultKind.RESTART in met:
+            self.world.session.is_connected = False
+        if (step := met.get(FaultKind.CLOCK_STEP)) is not None:
+            self.world.clock.step(step.step_s)
+        return met

@@ -5,126 +5,126 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from typing_extensions import override
 
-from aitrading.client.terminal.api.arrays import TICKS_DTYPE, TickRows
-from aitrading.client.terminal.api.constants import TICK_FLAG_ASK, TICK_FLAG_BID
-from aitrading.client.terminal.broker_time import broker_offset_s
-from aitrading.client.terminal.sim.market.noise import Floats, Octaves, key_of, uniform
-
-US_PER_S: Final = 1_000_000
-US_PER_MS: Final = 1_000
-Whole = NDArray[np.int64]
+from aitrading.client.terminal.sim.market.instruments import SimulatedInstrument
+from aitrading.client.terminal.sim.market.noise import (
+    Floats,
+    Octaves,
+    Words,
+    key_of,
+    keys_of,
+    keys_of_each,
+    uniform,
+)
+from aitrading.client.terminal.sim.market.sessions import Calendar
+from aitrading.client.terminal.sim.market.ticks import (
+    US_PER_S,
+    TickBlock,
+    TickSource,
+    Whole,
+    dressed,
+)
 
 TICKS_PER_SECOND_MAX: Final = 200_000
 """Largest number of ticks one symbol can have within one second, bursts included."""
 SECONDS_CACHED: Final = 256
+TICKS_PER_BLOCK: Final = 8_192
+"""How many are made at once, so that the work fits the processor's cache."""
+BLOCK_MAX_S: Final = 3_600
 _BURST_STRENGTH: Final = 0.15
 _SPREAD_JITTER: Final = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimulatedInstrument:
-    """A symbol and how it behaves."""
-
-    name: str
-    digits: int
-    price_points: int
-    """Where the price wanders around."""
-    step_points: float
-    """How far it moves in about a second."""
-    spread_points: int
-    """The narrowest spread."""
-    description: str = ""
-
-    @property
-    def point(self) -> float:
-        """The smallest step of a price."""
-        return float(f"1e-{self.digits}")
-
-
-FOUR_SYMBOLS: Final = (
-    SimulatedInstrument(
-        name="EURUSD", digits=5, price_points=108_400, step_points=2.2, spread_points=6,
-        description="Euro vs US Dollar",
-    ),
-    SimulatedInstrument(
-        name="GBPUSD", digits=5, price_points=127_150, step_points=2.8, spread_points=9,
-        description="Great Britain Pound vs US Dollar",
-    ),
-    SimulatedInstrument(
-        name="USDJPY", digits=3, price_points=149_820, step_points=3.0, spread_points=8,
-        description="US Dollar vs Japanese Yen",
-    ),
-    SimulatedInstrument(
-        name="XAUUSD", digits=2, price_points=234_115, step_points=7.0, spread_points=18,
-        description="Gold vs US Dollar",
-    ),
-)  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
-class SecondOfTicks:
-    """The ticks of one second, oldest first."""
+class _Seconds:
+    """Some seconds that trade, and what was drawn for each."""
 
-    time_us: NDArray[np.int64]
-    """When each becomes visible, in microseconds since the epoch, UTC."""
-    ticks: TickRows
+    utc_s: Whole
+    keys: Words
+    heat: Floats
+    counts: Whole
 
 
-class SimulatedMarket:
+class SimulatedMarket(TickSource):
     """One symbol's prices as a pure function of seed and time.
 
     Quiet stretches and bursts follow each other; the spread widens a little when it is busy.
     """
 
-    def __init__(self, instrument: SimulatedInstrument, *, seed: int, ticks_per_s: float) -> None:
+    def __init__(
+        self,
+        instrument: SimulatedInstrument,
+        *,
+        seed: int,
+        ticks_per_s: float,
+        calendar: Calendar,
+        history_s: int,
+    ) -> None:
         self._instrument = instrument
         self._ticks_per_s = ticks_per_s
+        self._calendar = calendar
+        self._history_s = history_s
         self._key = key_of(seed, *instrument.name.encode())
+        self._seconds_key = key_of(self._key, 3)
         self._price = Octaves(key_of(self._key, 1), shortest_s=0.0625, longest_s=65_536)
         self._bursts = Octaves(key_of(self._key, 2), shortest_s=1, longest_s=64)
-        self.second = lru_cache(maxsize=SECONDS_CACHED)(self._second)
+        self._second = lru_cache(maxsize=SECONDS_CACHED)(self._made)
 
-    def _second(self, utc_s: int) -> SecondOfTicks:
-        """Make the ticks of one second; the same ones every time."""
-        key = key_of(self._key, 3, utc_s)
-        heat = float(np.exp(_BURST_STRENGTH * self._bursts.at(np.array([float(utc_s)])))[0])
-        count = self._count(key, heat)
-        moments = np.sort(uniform(key_of(key, 1), count))
+    @property
+    @override
+    def digits(self) -> int:
+        return self._instrument.digits
+
+    @property
+    @override
+    def block_s(self) -> int:
+        return int(min(BLOCK_MAX_S, max(1.0, TICKS_PER_BLOCK / self._ticks_per_s)))
+
+    @override
+    def first_s(self, now_s: int) -> int:
+        return now_s - self._history_s
+
+    @override
+    def open_before(self, utc_s: int) -> int | None:
+        return self._calendar.open_before(utc_s)
+
+    @override
+    def block(self, from_s: int, to_s: int) -> TickBlock:
+        return self._second(from_s, to_s) if to_s == from_s + 1 else self._made(from_s, to_s)
+
+    @override
+    def sample(self, utc_s: Floats) -> Floats:
+        return self._instrument.price_points + self._price.at(utc_s) * self._instrument.step_points
+
+    def _made(self, from_s: int, to_s: int) -> TickBlock:
+        seconds = self._draw(from_s, to_s)
+        counts = seconds.counts
+        of_second = np.repeat(np.arange(len(counts)), counts)
+        moments = uniform(keys_of(seconds.keys, 1), counts)
+        moments = moments[np.lexsort((moments, of_second))]
+        utc_s = seconds.utc_s[of_second]
         time_us = utc_s * US_PER_S + (moments * US_PER_S).astype(np.int64)
-        middle = self._middle(utc_s + moments)
-        spread = self._spread(key, count, heat)
+        middle = self.sample(utc_s + moments)
+        jitter = uniform(keys_of(seconds.keys, 4), counts) * _SPREAD_JITTER
+        jitter *= np.maximum(1.0, seconds.heat)[of_second]
+        spread = self._instrument.spread_points + jitter.astype(np.int64)
         bid = np.rint(middle - spread / 2).astype(np.int64)
-        ticks = self._ticks(utc_s, time_us, bid, bid + spread)
-        ticks.flags.writeable = False  # it is shared between answers
-        return SecondOfTicks(time_us, ticks)
+        starts = (counts.cumsum() - counts)[counts > 0]
+        return TickBlock(
+            time_us, dressed(time_us, bid, bid + spread, self._instrument.digits, starts)
+        )
 
-    def _ticks(self, utc_s: int, time_us: Whole, bid: Whole, ask: Whole) -> TickRows:
-        """Dress the numbers as a terminal does: broker time, doubles, flags for what changed."""
-        scale = 10**self._instrument.digits
-        ticks = np.zeros(len(time_us), TICKS_DTYPE)
-        ticks["time_msc"] = time_us // US_PER_MS + broker_offset_s(utc_s) * 1_000
-        ticks["time"] = ticks["time_msc"] // 1_000
-        ticks["bid"] = bid / scale
-        ticks["ask"] = ask / scale
-        flags = _changed(bid) * TICK_FLAG_BID + _changed(ask) * TICK_FLAG_ASK
-        ticks["flags"] = np.where(flags == 0, TICK_FLAG_BID | TICK_FLAG_ASK, flags)
-        return ticks
-
-    def _count(self, key: int, heat: float) -> int:
-        expected = min(self._ticks_per_s * heat, float(TICKS_PER_SECOND_MAX - 1))
-        return int(expected + uniform(key_of(key, 2), 1)[0])
-
-    def _middle(self, seconds: Floats) -> Floats:
-        walk = self._price.at(seconds) * self._instrument.step_points
-        return self._instrument.price_points + walk
-
-    def _spread(self, key: int, count: int, heat: float) -> Whole:
-        jitter = uniform(key_of(key, 4), count) * _SPREAD_JITTER * max(1.0, heat)
-        return self._instrument.spread_points + jitter.astype(np.int64)
-
-
-def _changed(prices: Whole) -> Whole:
-    """1 where a price differs from the one before it, and at the beginning."""
-    return np.diff(prices, prepend=prices[:1] - 1).astype(bool).astype(np.int64)
+    def _draw(self, from_s: int, to_s: int) -> _Seconds:
+        """What each second that trades has: as many ticks as its burst asks for."""
+        stretches = self._calendar.stretches(from_s, to_s)
+        utc_s = np.concatenate(
+            [np.arange(begin_s, end_s, dtype=np.int64) for begin_s, end_s in stretches]
+            or [np.empty(0, np.int64)]
+        )
+        keys = keys_of_each(self._seconds_key, utc_s)
+        heat = np.exp(_BURST_STRENGTH * self._bursts.at(utc_s.astype(np.float64)))
+        expected = np.minimum(self._ticks_per_s * heat, float(TICKS_PER_SECOND_MAX - 1))
+        once = np.ones(len(utc_s), np.int64)
+        counts = (expected + uniform(keys_of(keys, 2), once)).astype(np.int64)
+        return _Seconds(utc_s, keys, heat, counts)

@@ -28,11 +28,21 @@ def key_of(*parts: int) -> int:
     return key
 
 
-def uniform(key: int, count: int) -> Floats:
-    """`count` numbers in [0, 1), the same ones for the same key."""
-    with np.errstate(over="ignore"):
-        index = np.arange(count, dtype=np.uint64) * _GOLDEN + np.uint64(key)
-    return _unit(_mix(index))
+def keys_of(keys: Words, part: int) -> Words:
+    """`key_of(key, part)` for each of the keys."""
+    return _mix(_mix(keys) * np.uint64(31) + np.uint64(part))
+
+
+def keys_of_each(key: int, parts: NDArray[np.int64]) -> Words:
+    """What `key_of` gives when each of the parts is folded into what made the key."""
+    return _mix(np.uint64(key * 31 & _WORD) + parts.astype(np.uint64))
+
+
+def uniform(keys: Words, counts: NDArray[np.int64]) -> Floats:
+    """For each key so many numbers in [0, 1), one after the other; the same for the same key."""
+    index = np.arange(int(counts.sum()), dtype=np.int64)
+    index -= np.repeat(counts.cumsum() - counts, counts)
+    return _unit(_mix(index.astype(np.uint64) * _GOLDEN + np.repeat(keys, counts)))
 
 
 class Octaves:
