@@ -9,6 +9,8 @@ from aitrading.core.security.claims import Scope
 from aitrading.core.security.db_security_manager import MINIMUM_TLS_VERSION
 from aitrading.server import policy
 from aitrading.server.api_gateway.identity.model import SCOPES, Role
+from aitrading.server.cli.administration import ROLES
+from aitrading.server.kit.endpoints import endpoints_of_class
 from aitrading.server.policy import (
     EdgePolicy,
     bus_policy,
@@ -18,6 +20,7 @@ from aitrading.server.policy import (
     tls_policy,
 )
 from aitrading.server.supervisor.bundles import SERVICE_NAMES
+from aitrading.server.trading_engine.service import SPEC as TRADING
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted(Path(policy.__file__).parent.glob("*.toml"))
@@ -36,6 +39,23 @@ def test_every_role_has_its_scopes_and_nobody_else() -> None:
     assert SCOPES[Role.OWNER] == frozenset(Scope)
     for role in (Role.VIEWER, Role.AUDITOR):
         assert not SCOPES[role] & {Scope.TRADE, Scope.KILL, Scope.ADMIN}
+
+
+def test_who_administers_can_neither_trade_nor_read_who_watches() -> None:
+    scopes = SCOPES[Role.ADMIN]
+    assert scopes == {Scope.READ, Scope.ADMIN}
+    changes = {
+        each.access.scope
+        for owner in TRADING.endpoints
+        for each in endpoints_of_class(owner)
+        if each.method != "GET" and not each.access.peers
+    }
+    assert changes
+    assert not changes & scopes
+
+
+def test_the_command_line_offers_every_role() -> None:
+    assert set(ROLES) == {role.value for role in Role}
 
 
 def test_services_are_named_in_full_and_paths_have_one_owner() -> None:

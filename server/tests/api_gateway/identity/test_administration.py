@@ -107,6 +107,7 @@ async def test_roles_give_their_scopes(gateway: Running) -> None:
         tenant = await gate.tenant()
         expected = {
             "owner": ["admin", "audit", "kill", "read", "trade"],
+            "admin": ["admin", "read"],
             "trader": ["kill", "read", "trade"],
             "viewer": ["read"],
             "auditor": ["audit", "read"],

@@ -14,7 +14,7 @@ from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table
 from aitrading.server.cli.session import local_web
 
-ROLES = ("owner", "trader", "viewer", "auditor")
+ROLES = ("owner", "admin", "trader", "viewer", "auditor")
 ACCOUNT_FIELDS = ("name", "broker_server", "login", "currency", "device", "id")
 ERASED_NOTE = (
     "Backups made before still have its key: delete them when you may. On the database's own disk\n"

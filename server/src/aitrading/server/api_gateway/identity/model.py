@@ -27,6 +27,7 @@ class Role(StrEnum):
     """What a person is in the organisation."""
 
     OWNER = "owner"
+    ADMIN = "admin"
     TRADER = "trader"
     VIEWER = "viewer"
     AUDITOR = "auditor"
