@@ -250,6 +250,7 @@ def test_nobody_reaches_the_inside_through_the_edge(platform: Platform, loot: Lo
 def test_what_needs_no_login_is_this_and_no_more() -> None:
     """Each of these is judged by a test of its own; a new one must be thought of here."""
     assert {each.path for each in PUBLIC} == {
+        "/api/v1/auth/key",
         "/api/v1/auth/link",
         "/api/v1/auth/second",
         "/api/v1/auth/second/key",

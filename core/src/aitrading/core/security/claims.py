@@ -36,6 +36,7 @@ class Authentication(StrEnum):
     LINK = "link"
     HOST = "host"
     MFA = "mfa"
+    KEY = "key"
 
 
 class TokenHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

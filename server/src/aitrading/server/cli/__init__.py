@@ -16,6 +16,7 @@ from aitrading.server.cli.up_ends import INTERRUPTED, UNAVAILABLE
 TRACEBACK_VARIABLE: Final = "AITRADING_TRACEBACK"
 COMMANDS: Final = {
     "account": ("administration:account", "Broker accounts of an organisation."),
+    "apikey": ("apikey:apikey", "Keys of an organisation's programs."),
     "audit": ("audit:audit", "What was done and refused, by whom."),
     "backup": ("backup:backup", "Make, examine and list backups."),
     "bench": ("bench:bench", "Run one benchmark."),

@@ -10,6 +10,8 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.administration import Administration
+from aitrading.server.api_gateway.identity.api_key_endpoints import ApiKeyEndpoints
+from aitrading.server.api_gateway.identity.api_keys import ApiKeys
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
@@ -168,6 +170,27 @@ class Identity:
         )
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
+        self.api_key_endpoints = ApiKeyEndpoints(
+            self._api_keys(parts, audit, refusals, hasher),
+            self.administration,
+            parts.authenticator,
+        )
+
+    def _api_keys(
+        self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals, hasher: PasswordHasher
+    ) -> ApiKeys:
+        return ApiKeys(
+            parts.replay,
+            sessions=self.sessions,
+            issuer=self.issuer,
+            hasher=hasher,
+            keys=parts.field_keys,
+            refusals=refusals,
+            audit=audit,
+            clock=parts.clock,
+            ids=parts.ids,
+            randomness=parts.randomness,
+        )
 
     def _devices(self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals) -> Devices:
         return Devices(
@@ -259,4 +282,5 @@ class Identity:
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),
             TenantEndpoints(self.tenant_life),
+            self.api_key_endpoints,
         )

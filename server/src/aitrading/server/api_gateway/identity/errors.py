@@ -65,6 +65,16 @@ IDENTITY_INVALID = ErrorSpec(
     http_status=422,
     severity=Severity.DEBUG,
 )
+API_KEY_REFUSED = ErrorSpec(
+    code="API_KEY_REFUSED",
+    category=Category.DENIED,
+    message="The key was refused.",
+    why="It is wrong, too old or revoked, its organisation is suspended, or a key that signs came "
+    "without its proof.",
+    remedy="Look at it with `aitrading apikey list`, or make a new one: `aitrading apikey create`.",
+    http_status=401,
+    severity=Severity.INFO,
+)
 TENANT_ERASED = ErrorSpec(
     code="TENANT_ERASED",
     category=Category.DENIED,

@@ -31,6 +31,7 @@ class Role(StrEnum):
     TRADER = "trader"
     VIEWER = "viewer"
     AUDITOR = "auditor"
+    SERVICE = "service"
 
 
 SCOPES: Final = {

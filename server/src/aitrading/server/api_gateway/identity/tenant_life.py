@@ -56,6 +56,7 @@ _FORGOTTEN: Final = (
     "forget_security_keys",
     "forget_key_challenges",
     "forget_recovery_codes",
+    "forget_api_keys",
     "forget_enrolment_codes",
     "forget_people",
 )

@@ -44,6 +44,9 @@ DELETE FROM identity.recovery_codes;
 -- name: forget_challenges
 DELETE FROM identity.login_challenges;
 
+-- name: forget_api_keys
+DELETE FROM identity.api_keys;
+
 -- name: forget_enrolment_codes
 DELETE FROM identity.enrolment_codes;
 
