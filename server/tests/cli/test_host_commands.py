@@ -93,6 +93,50 @@ def test_a_device_is_invited_and_revoked(run: Any, supervisor: Any) -> None:
     assert run("device", "revoke", "no-uuid", "--tenant", "demo").exit_code == 2
 
 
+KEY = {
+    "id": ID,
+    "name": "robot",
+    "proof": "secret",
+    "scopes": ["read", "trade"],
+    "created_at": "2026-11-21T03:00:00Z",
+    "expires_at": "2027-02-19T03:00:00Z",
+    "revoked_at": None,
+    "last_used_at": None,
+}
+
+
+def test_a_key_of_a_program_is_shown_once_listed_and_revoked(run: Any, supervisor: Any) -> None:
+    made = {**KEY, "key": "ait_once"}  # pragma: allowlist secret
+    supervisor.answers = {
+        f"POST {ADMIN}/api-keys": made,
+        f"GET {ADMIN}/api-keys?tenant=demo": [KEY],
+        f"POST {ADMIN}/api-keys/revoke": {"done": True},
+    }
+    given = ("--scope", "read", "--scope", "trade", "--days", "7")
+    shown = run("apikey", "create", "robot", "--tenant", "demo", *given)
+    assert "ait_once" in shown.stdout, shown.stderr
+    wanted = {"tenant": "demo", "name": "robot", "scopes": ["read", "trade"], "days": 7}
+    assert supervisor.calls[0]["body"] == wanted
+    (listed,) = json.loads(run("apikey", "list", "--tenant", "demo", "--json").stdout)
+    assert (listed["name"], listed["scopes"]) == ("robot", ["read", "trade"])
+    assert "robot" in run("apikey", "list", "--tenant", "demo").stdout
+    ended = run("apikey", "revoke", ID, "--tenant", "demo", "--json")
+    assert json.loads(ended.stdout) == {"key": ID, "revoked": True}
+    assert supervisor.calls[-1]["body"] == {"tenant": "demo", "key": ID}
+
+
+def test_a_key_of_a_program_needs_a_scope_that_there_is(run: Any, supervisor: Any) -> None:
+    of_demo = ("apikey", "create", "robot", "--tenant", "demo")
+    assert run(*of_demo).exit_code == 2
+    assert run(*of_demo, "--scope", "root").exit_code == 2
+    assert run("apikey", "revoke", "no-uuid", "--tenant", "demo").exit_code == 2
+    assert supervisor.calls == []
+    supervisor.answers = {f"POST {ADMIN}/api-keys": EXISTS.error(name="demo")}
+    refused = run(*of_demo, "--scope", "read")
+    assert refused.exit_code == 1
+    assert "Use another name." in refused.stderr
+
+
 def test_a_login_link_names_the_page(run: Any, supervisor: Any) -> None:
     supervisor.url = "https://localhost:8000"
     supervisor.answers = {f"POST {ADMIN}/login-link": {"code": "abc", "lifetime_s": 600}}

@@ -197,3 +197,24 @@ async def test_an_erased_organisation_leaves_no_key(gateway: Running) -> None:
         await gate.command("tenants/erase", tenant=tenant, confirm=tenant)
         assert not gate.sql(f"SELECT 1 FROM identity.api_keys WHERE id = '{key['id']}'")  # noqa: S608
         assert (await exchanged(gate, key["key"])).code == "API_KEY_REFUSED"
+
+
+@async_test
+async def test_a_key_is_exchanged_at_its_pace_and_another_one_waits_for_nobody(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        key, other = await made(gate, tenant), await made(gate, tenant, name="other")
+        for _often in range(30):
+            assert (await exchanged(gate, key["key"])).status == 200
+        held = await exchanged(gate, key["key"])
+        assert (held.status, held.code) == (429, "API_KEY_THROTTLED")
+        assert 1 <= held.json["error"]["fields"]["retry_after_s"] <= 6
+        raw = base64url_decode(key["key"].removeprefix("ait_"))
+        wrong = f"ait_{base64url_encode(raw[:-1] + bytes([raw[-1] ^ 1]))}"
+        assert (await exchanged(gate, wrong)).code == "API_KEY_REFUSED", "only its holder is told"
+        assert (await exchanged(gate, other["key"])).status == 200
+        await gate.clock.advance(6)
+        assert (await exchanged(gate, key["key"])).status == 200
+        assert (await exchanged(gate, key["key"])).code == "API_KEY_THROTTLED"

@@ -20,6 +20,7 @@ from aitrading.server.api_gateway.identity.api_keys import (
 from aitrading.server.api_gateway.identity.device_endpoints import uuid_of
 from aitrading.server.api_gateway.identity.errors import (
     API_KEY_REFUSED,
+    API_KEY_THROTTLED,
     IDENTITY_EXISTS,
     IDENTITY_INVALID,
     IDENTITY_UNKNOWN,
@@ -82,7 +83,7 @@ class ApiKeyEndpoints:
         access=PUBLIC,
         body=KeyRequest,
         answer=KeyToken,
-        errors=(API_KEY_REFUSED, TOKEN_REFUSED),
+        errors=(API_KEY_REFUSED, API_KEY_THROTTLED, TOKEN_REFUSED),
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
     async def exchange(self, call: Call) -> KeyToken:

@@ -8,6 +8,7 @@ ends a program's.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.server.api_gateway.identity.administration import explained
 from aitrading.server.api_gateway.identity.errors import (
     API_KEY_REFUSED,
+    API_KEY_THROTTLED,
     IDENTITY_INVALID,
     IDENTITY_UNKNOWN,
     LOGIN_REFUSED,
@@ -40,6 +42,7 @@ from aitrading.server.api_gateway.identity.model import (
     as_ns,
     normalised_name,
 )
+from aitrading.server.api_gateway.identity.networks import seen_from
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
 from aitrading.server.api_gateway.identity.tenants import hold_active, opener_of
@@ -50,7 +53,7 @@ from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.revoked_tokens import Revocation
-from aitrading.server.kit.transactions import TenantTransaction
+from aitrading.server.kit.transactions import Row, TenantTransaction
 from aitrading.server.personal_data.catalogue import USER_DISPLAY_NAME, USER_NAME
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.opening import by_name, opened_user
@@ -62,6 +65,10 @@ UUID_BYTES: Final = 16
 MAX_DAYS: Final = 365
 MAX_LIVE_KEYS: Final = 200
 """Of one organisation."""
+PACE: Final = timedelta(seconds=6)
+"""Between two exchanges of a key in the long run …"""
+BURST: Final = 30
+"""… of which so many may come at once: a program that starts, or some that share a key."""
 _SQL: Final = Queries.load(PACKAGE, "sql/api_keys.sql")
 _SESSIONS: Final = Queries.load(PACKAGE, "sql/sessions.sql")
 _PEOPLE: Final = Queries.load(PACKAGE, "sql/administration.sql")
@@ -179,7 +186,7 @@ class ApiKeys:
     ) -> KeyToken:
         """A token for a key; `thumbprint` is that of the proof which came with it.
 
-        Raises `API_KEY_REFUSED`, whatever is wrong.
+        Raises `API_KEY_REFUSED`, whatever is wrong, or `API_KEY_THROTTLED` for who has the key.
         """
         tenant, key, secret = _parse(text)
         if not secret and thumbprint is None:
@@ -191,10 +198,11 @@ class ApiKeys:
             if not await hold_active(tx):
                 raise API_KEY_REFUSED.error()
             moment = now_utc(self._clock)
-            row = await tx.fetch_row(_SQL["use_api_key"], key, digest, registered, moment)
+            shown = (key, digest, registered, moment)
+            row = await tx.fetch_row(_SQL["use_api_key"], *shown, PACE, PACE * (BURST - 1))
             if row is None:
-                raise API_KEY_REFUSED.error()
-            grant = await self._grant(tx, row["user_id"], row["scopes"], row["created_at"])
+                raise _held_back(await tx.fetch_value(_SQL["pace_of_api_key"], *shown), moment)
+            grant = await self._grant(tx, row, network)
             binding = Confirmation(jkt=thumbprint) if thumbprint else None
             return replace(grant, binding=binding)
 
@@ -235,17 +243,25 @@ class ApiKeys:
 
         await self._sessions.refuse_tokens(await self._replay.once(tenant, apply))
 
-    async def _grant(
-        self, tx: TenantTransaction, user: UUID, scopes: list[str], created_at: datetime
-    ) -> TokenGrant:
+    async def _grant(self, tx: TenantTransaction, row: Row, network: str) -> TokenGrant:
         """A session of one token. Nobody proved who they are since the key was made.
 
         So what asks a person for a fresh proof refuses a program.
         """
+        user, created_at = row["user_id"], row["created_at"]
         _, standing = await self._sessions.person(tx, user)
         session, ends = self._ids.new(), after(self._clock, USER_TOKEN_LIFETIME_S)
+        seen = seen_from(network, await self._keys.of(tx))
         await tx.execute(
-            _SESSIONS["insert_session"], session, user, Authentication.KEY, created_at, ends, ends
+            _SESSIONS["insert_session"],
+            session,
+            user,
+            Authentication.KEY,
+            created_at,
+            ends,
+            ends,
+            seen.kind,
+            seen.index,
         )
         event = AuditEvent(
             actor=f"user:{user}",
@@ -258,7 +274,7 @@ class ApiKeys:
             tenant=tx.tenant,
             user=UserId(user),
             session=session,
-            scopes=frozenset(map(Scope, scopes)),
+            scopes=frozenset(map(Scope, row["scopes"])),
             authentication=Authentication.KEY,
             authenticated_ns=as_ns(created_at),
             entitlement_version=standing.entitlement_version,
@@ -288,6 +304,14 @@ class ApiKeys:
     ) -> None:
         event = AuditEvent(actor=actor, action=action, subject=f"api_key:{key}", details=details)
         await self._audit.add(tx, event)
+
+
+def _held_back(paced_until: datetime | None, moment: datetime) -> AitradingError:
+    """Why no row was used: it is no key, or it comes too often."""
+    if paced_until is None:
+        return API_KEY_REFUSED.error()
+    ahead = paced_until - moment - PACE * (BURST - 1)
+    return API_KEY_THROTTLED.error(retry_after_s=max(1, ceil(ahead.total_seconds())))
 
 
 def _require(holds: bool, field: str, reason: str) -> None:

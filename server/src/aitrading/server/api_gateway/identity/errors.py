@@ -75,6 +75,16 @@ API_KEY_REFUSED = ErrorSpec(
     http_status=401,
     severity=Severity.INFO,
 )
+API_KEY_THROTTLED = ErrorSpec(
+    code="API_KEY_THROTTLED",
+    category=Category.RETRYABLE,
+    message="This key is exchanged too often. Wait {retry_after_s} s.",
+    why="A token of a key counts for 15 minutes; a program that asks for one with each request, or "
+    "many programs with one key, are held back for that key alone.",
+    remedy="Keep the token until shortly before it ends, and give each program a key of its own.",
+    http_status=429,
+    severity=Severity.INFO,
+)
 TENANT_ERASED = ErrorSpec(
     code="TENANT_ERASED",
     category=Category.DENIED,

@@ -6,10 +6,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7);
 SELECT count(*) FROM identity.api_keys WHERE revoked_at IS NULL AND expires_at > $1;
 
 -- name: use_api_key
-UPDATE identity.api_keys SET last_used_at = $4
+UPDATE identity.api_keys
+   SET last_used_at = $4, paced_until = greatest(paced_until, $4) + $5::interval
  WHERE id = $1 AND revoked_at IS NULL AND expires_at > $4
    AND hash IS NOT DISTINCT FROM $2 AND thumbprint IS NOT DISTINCT FROM $3
+   AND (paced_until IS NULL OR paced_until <= $4 + $6::interval)
 RETURNING user_id, scopes, created_at, expires_at;
+
+-- name: pace_of_api_key
+SELECT paced_until FROM identity.api_keys
+ WHERE id = $1 AND revoked_at IS NULL AND expires_at > $4
+   AND hash IS NOT DISTINCT FROM $2 AND thumbprint IS NOT DISTINCT FROM $3;
 
 -- name: list_api_keys
 SELECT u.id, u.name_sealed, u.display_name_sealed, k.id AS key, k.scopes, k.thumbprint,

@@ -10,7 +10,8 @@ ALTER TABLE identity.sessions
         CHECK (authentication IN ('pwd', 'link', 'host', 'mfa', 'key'));
 
 -- What a program exchanges for a token: the hash of a secret of 256 random bits, or the thumbprint
--- of a key that signs a proof. The name is that of the program.
+-- of a key that signs a proof. The name is that of the program. `paced_until` is when an exchange at
+-- the steady pace would come next: how far it lies ahead says how often the key was exchanged lately.
 CREATE TABLE identity.api_keys (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -25,6 +26,7 @@ CREATE TABLE identity.api_keys (
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
     last_used_at timestamptz,
+    paced_until timestamptz,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, user_id),
     FOREIGN KEY (tenant_id, user_id) REFERENCES identity.users (tenant_id, id) ON DELETE CASCADE,
