@@ -109,7 +109,7 @@ def test_a_key_of_a_program_is_shown_once_listed_and_revoked(run: Any, superviso
     made = {**KEY, "key": "ait_once"}  # pragma: allowlist secret
     supervisor.answers = {
         f"POST {ADMIN}/api-keys": made,
-        f"GET {ADMIN}/api-keys?tenant=demo": [KEY],
+        f"GET {ADMIN}/api-keys": [KEY],
         f"POST {ADMIN}/api-keys/revoke": {"done": True},
     }
     given = ("--scope", "read", "--scope", "trade", "--days", "7")
