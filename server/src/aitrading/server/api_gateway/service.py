@@ -25,6 +25,7 @@ from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
 from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
+from aitrading.server.api_gateway.identity.api_key_endpoints import ApiKeyEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
@@ -83,6 +84,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_factor_endpoints)
     manager.provide(_key_endpoints)
     manager.provide(_own_endpoints)
+    manager.provide(_api_key_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
@@ -164,6 +166,10 @@ def _factor_endpoints(identity: Identity) -> FactorEndpoints:
 
 def _key_endpoints(identity: Identity) -> KeyEndpoints:
     return identity.key_endpoints
+
+
+def _api_key_endpoints(identity: Identity) -> ApiKeyEndpoints:
+    return identity.api_key_endpoints
 
 
 def _own_endpoints(identity: Identity) -> OwnEndpoints:
@@ -307,6 +313,7 @@ SPEC: Final = ServiceSpec(
         FactorEndpoints,
         KeyEndpoints,
         OwnEndpoints,
+        ApiKeyEndpoints,
         Revocations,
         TokenKeys,
         DeviceEndpoints,
