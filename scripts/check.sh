@@ -34,7 +34,7 @@ dependencies() {
 
 # Tests are full of made-up passwords and digests, so there only the shapes of real keys count.
 secrets() {
-  local generated='^(uv\.lock|.*/static/vendor/|.*package-lock\.json|security/semgrep/requirements\.txt|\.secrets\.baseline)' tests='(^|/)tests/'
+  local generated='^(uv\.lock|.*/static/vendor/|.*package-lock\.json|security/(semgrep|sslyze)/requirements\.txt|\.secrets\.baseline)' tests='(^|/)tests/'
   git ls-files -z | grep -zvE "$generated" | grep -zvE "$tests" | xargs -0 "$bin/detect-secrets-hook" --baseline .secrets.baseline &&
     git ls-files -z | grep -zE "$tests" | xargs -0 "$bin/detect-secrets-hook" --disable-plugin HexHighEntropyString \
       --disable-plugin Base64HighEntropyString --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector --disable-plugin PrivateKeyDetector

@@ -2,6 +2,14 @@
 # Debian packages that some tests want. Root installs them; without root those tests say why they skip.
 set -uo pipefail
 
+# sslyze wants an older cryptography than the platform, so it lives in an environment of its own.
+lock=security/sslyze/requirements.txt home=.venv-sslyze
+if ! cmp -s "$lock" "$home/requirements.txt"; then
+  { .venv/bin/uv venv --quiet --clear "$home" &&
+    UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --require-hashes -p "$home/bin/python" -r "$lock" &&
+    cp "$lock" "$home/requirements.txt"; } >/dev/null 2>&1 || echo "test: could not install sslyze; its tests will be skipped" >&2
+fi
+
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 command -v redis-server >/dev/null || missing+=(redis-server)

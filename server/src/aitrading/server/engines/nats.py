@@ -111,6 +111,7 @@ class NatsEngine:
                 "ca_file": str(tls.ca),
                 "verify": True,
                 "min_version": tls_policy().minimum,
+                "curve_preferences": [tls_policy().internal_group],
             },
             "accounts": {
                 "PLATFORM": {"jetstream": "enabled", "users": self._users()},

@@ -91,6 +91,7 @@ class MtlsHttpProtocol(HttpToolsProtocol):
 def _harden(context: ssl.SSLContext, tls: TlsFiles) -> ssl.SSLContext:
     context.minimum_version = _VERSION[tls_policy().minimum]
     context.maximum_version = _VERSION[tls_policy().maximum]
+    context.set_ecdh_curve(tls_policy().internal_group)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cafile=tls.ca)
     context.load_cert_chain(tls.certificate, tls.private_key)

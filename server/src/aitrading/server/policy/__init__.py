@@ -76,6 +76,7 @@ class TlsPolicy(Strict, frozen=True, kw_only=True):
     maximum: str
     ciphers: tuple[str, ...]
     edge_groups: tuple[str, ...]
+    internal_group: str
 
 
 class BusPolicy(Strict, frozen=True, kw_only=True):
