@@ -311,31 +311,48 @@ def _flatten(trader: Trader) -> None:
     assert not trader.broker.positions()
 
 
-TICKS = st.lists(
-    st.tuples(st.integers(-60, 60), st.integers(1, 30), st.sampled_from([-500, 0, 1, 900])),
-    min_size=1,
-    max_size=300,
-)
+MOVES = st.tuples(st.integers(-60, 60), st.integers(1, 30), st.sampled_from([-500, 0, 1, 900]))
+TICKS = st.lists(MOVES, min_size=1, max_size=200)
+LEVERAGES = st.sampled_from([1, 2, 20, 500])
 
 
-@given(ticks=TICKS, stops=st.integers(20, 300), leverage=st.sampled_from([1, 20, 500]))
-@settings(max_examples=60, deadline=None)
-def test_many_ticks_at_once_are_the_same_as_one_by_one(
-    ticks: list[tuple[int, int, int]], stops: int, leverage: int
+@given(ticks=TICKS, stops=st.integers(20, 300), leverage=LEVERAGES, is_yen=st.booleans())
+@settings(max_examples=80, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+def test_ticks_that_are_only_noted_would_have_changed_nothing(
+    ticks: list[tuple[int, int, int]], stops: int, leverage: int, is_yen: bool
 ) -> None:
-    account = AccountSpec(leverage=leverage, deposit=120_000)
-    one, many = traders = [Trader(account) for _ in range(2)]
-    bid, now_msc, rows = 109_990, START_MSC, list[tuple[int, int, int]]()
+    """One broker looks at each tick, one where it thinks it must, one takes them all at once."""
+    symbol = "USDJPY" if is_yen else "EURUSD"
+    traders = [Trader(AccountSpec(leverage=leverage, deposit=120_000)) for _ in range(3)]
     for trader in traders:
-        trader.buy(STEP * 40, sl=bid - stops, tp=bid + stops)
-        trader.sell(STEP * 20)
-        trader.buy(STEP * 5, symbol="XAUUSD")
-        trader.place(OrderKind.BUY_LIMIT, bid - stops - 30, STEP)
-        trader.place(OrderKind.SELL_STOP, bid - stops - 5, STEP, time_kind=TimeInForce.DAY)
+        _engage(trader, symbol, stops)
+    eager, one, many = (trader.broker for trader in traders)
+    rows = _rows(one.quote(symbol).bid, ticks)
+    for row in rows:
+        eager._watch.everything()
+        eager.on_tick(symbol, *row)
+        one.on_tick(symbol, *row)
+    bids, asks, times = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    many.on_ticks(symbol, bids, asks, times)
+    assert one.snapshot() == eager.snapshot()
+    assert many.snapshot() == eager.snapshot()
+
+
+def _engage(trader: Trader, symbol: str, stops: int) -> None:
+    """Positions that a few hundred points ruin, and orders on both sides."""
+    bid = trader.broker.quote(symbol).bid
+    trader.buy(STEP * 60, symbol=symbol, sl=bid - 2 * stops, tp=bid + stops)
+    trader.sell(STEP * 20, symbol=symbol)
+    trader.buy(STEP * 40, symbol=symbol)
+    trader.buy(STEP, symbol="XAUUSD")
+    trader.place(OrderKind.BUY_LIMIT, bid - stops - 30, STEP, symbol=symbol)
+    day = {"symbol": symbol, "time_kind": TimeInForce.DAY}
+    trader.place(OrderKind.SELL_STOP, bid - stops - 5, STEP, **day)
+
+
+def _rows(bid: int, ticks: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    rows, now_msc = list[tuple[int, int, int]](), START_MSC
     for move, spread, step_ms in ticks:
         bid, now_msc = bid + move, now_msc + step_ms
         rows.append((bid, bid + spread, now_msc))
-        one.broker.on_tick("EURUSD", bid, bid + spread, now_msc)
-    bids, asks, times = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    many.broker.on_ticks("EURUSD", bids, asks, times)
-    assert many.broker.snapshot() == one.broker.snapshot()
+    return rows

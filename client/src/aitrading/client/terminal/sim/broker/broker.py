@@ -84,9 +84,9 @@ class Broker:
         return self._book.quotes[symbol]
 
     def on_tick(self, symbol: str, bid: int, ask: int, time_msc: int, last: int = 0) -> None:
-        """Take a tick; one that is older than the symbol's newest is dropped."""
+        """Take a tick; one that is older than the symbol's newest, or the same, is dropped."""
         quote = self._book.quotes[symbol]
-        if time_msc < quote.time_msc:
+        if time_msc <= quote.time_msc and quote.is_stale(bid, ask, time_msc):
             return
         if time_msc < self._due_msc and quote.is_quiet(bid, ask):
             quote.put(bid, ask, last, time_msc)
@@ -105,7 +105,9 @@ class Broker:
             window = slice(start, start + look)
             quiet = self._quiet(symbol, bids[window], asks[window], times_msc[window])
             if quiet:
-                self._tick(symbol, bids, asks, times_msc, start + quiet - 1)
+                self._note(
+                    symbol, bids[window][:quiet], asks[window][:quiet], times_msc[window][:quiet]
+                )
                 start += quiet
                 look = min(2 * look, TICKS_PER_LOOK_MAX)
             else:
@@ -251,11 +253,21 @@ class Broker:
     def _quiet(self, symbol: str, bids: Points, asks: Points, times_msc: Points) -> int:
         """How many ticks at the beginning can have no consequences."""
         quote = self._book.quotes[symbol]
+        if quote.is_watched_closely:
+            return 0
         is_loud = (bids <= quote.bid_below) | (bids >= quote.bid_above)
         is_loud |= (asks <= quote.ask_below) | (asks >= quote.ask_above)
         is_loud |= times_msc >= self._due_msc
         is_loud |= np.diff(times_msc, prepend=quote.time_msc) < 0
         return int(is_loud.argmax()) if is_loud.any() else len(is_loud)
+
+    def _note(self, symbol: str, bids: Points, asks: Points, times_msc: Points) -> None:
+        """Take over the last of some quiet ticks, unless they all repeat what is known."""
+        quote = self._book.quotes[symbol]
+        is_news = (bids != quote.bid) | (asks != quote.ask) | (times_msc != quote.time_msc)
+        if is_news.any():
+            quote.put(int(bids[-1]), int(asks[-1]), 0, int(times_msc[-1]))
+            self._book.now_msc = max(self._book.now_msc, quote.time_msc)
 
     def _tick(
         self, symbol: str, bids: Points, asks: Points, times_msc: Points, index: int

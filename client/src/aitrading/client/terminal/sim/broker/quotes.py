@@ -38,6 +38,11 @@ class Quote:
         """Whether there are prices on both sides."""
         return self.bid > 0 and self.ask > 0
 
+    @property
+    def is_watched_closely(self) -> bool:
+        """Whether no tick at all is quiet."""
+        return self.bid_below == NEVER
+
     def watch_nothing(self) -> None:
         """No price is interesting."""
         self.bid_below = self.ask_below = -NEVER
@@ -50,6 +55,11 @@ class Quote:
     def is_quiet(self, bid: int, ask: int) -> bool:
         """Whether such a tick can trigger nothing."""
         return self.bid_below < bid < self.bid_above and self.ask_below < ask < self.ask_above
+
+    def is_stale(self, bid: int, ask: int, time_msc: int) -> bool:
+        """Whether such a tick is older than the newest, or the newest once more."""
+        same = bid == self.bid and ask == self.ask
+        return time_msc < self.time_msc or (same and time_msc == self.time_msc)
 
     def put(self, bid: int, ask: int, last: int, time_msc: int) -> None:
         """Take over a tick; the depth is whole again."""

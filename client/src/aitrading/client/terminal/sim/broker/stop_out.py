@@ -21,19 +21,20 @@ class StopOut:
     def run(self) -> bool:
         """Enforce the level; whether anything had to go."""
         happened = False
-        while self.slack() is not None and self._book.positions:
-            state = self._book.state()
-            if state.equity > self._level() or not self._relieve(state):
-                break
+        while self._is_reached() and self._relieve(self._book.state()):
             happened = True
         return happened
 
     def slack(self) -> int | None:
-        """Money that can be lost before the level is reached; None without a margin."""
-        if not self._book.margin():
-            return None
+        """Money that can be lost before the level is reached; None while nothing is at stake."""
         book = self._book
+        if not book.positions or not book.margin():
+            return None
         return book.balance + book.credit + book.floating() - self._level()
+
+    def _is_reached(self) -> bool:
+        slack = self.slack()
+        return slack is not None and slack <= 0
 
     def _level(self) -> int:
         return self._book.threshold(self._book.account.stop_out)

@@ -37,10 +37,20 @@ class Valuation:
             for name, spec in symbols.items()
         }
 
-    def point_value(self, spec: SymbolSpec) -> Ratio | None:
-        """Minor units that a point earns per unit of volume; None when a rate is needed too."""
-        same = spec.currency_profit == self._account.currency
-        return self._point_values[spec.name] if same else None
+    def point_value(self, spec: SymbolSpec) -> Ratio:
+        """Minor units of the profit currency that a point earns per unit of volume."""
+        return self._point_values[spec.name]
+
+    def is_plain(self, spec: SymbolSpec) -> bool:
+        """Whether results need no rate."""
+        return spec.currency_profit == self._account.currency
+
+    def is_own_rate(self, spec: SymbolSpec) -> bool:
+        """Whether results are divided by the symbol's own price, as those of USDJPY in USD."""
+        path = self.converter.path(spec.currency_profit, self._account.currency)
+        return path is not None and [(hop.symbol, hop.is_inverse) for hop in path] == [
+            (spec.name, True)
+        ]
 
     @staticmethod
     def worth_of_point(spec: SymbolSpec) -> Ratio:

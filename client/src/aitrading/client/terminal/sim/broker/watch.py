@@ -5,6 +5,7 @@ from aitrading.client.terminal.sim.broker.kinds import Side
 from aitrading.client.terminal.sim.broker.quotes import NEVER, Quote
 from aitrading.client.terminal.sim.broker.records import Order, Position
 from aitrading.client.terminal.sim.broker.stop_out import StopOut
+from aitrading.client.terminal.sim.broker.units import Ratio, times
 
 
 class Watch:
@@ -30,7 +31,7 @@ class Watch:
                 _watch_stops(quote, position)
             for order in self._book.orders_of(name):
                 _watch_order(quote, order)
-        if slack is not None and exposed:
+        if slack is not None:
             self._watch_money(slack, exposed)
 
     def _watch_money(self, slack: int, exposed: set[str]) -> None:
@@ -46,12 +47,25 @@ class Watch:
 
     def _reach(self, symbol: str, share: int) -> int | None:
         """Points that the symbol may move against everything before the share is lost."""
-        value = self._book.valuation.point_value(self._book.symbols[symbol])
-        if value is None:
+        book, spec = self._book, self._book.symbols[symbol]
+        positions = book.positions_of(symbol)
+        value = book.valuation.point_value(spec)
+        volume = sum(position.volume for position in positions)
+        if book.valuation.is_plain(spec):
+            return _points(share, value, volume)
+        if not book.valuation.is_own_rate(spec):
             return None
-        volume = sum(position.volume for position in self._book.positions_of(symbol))
-        per_point = volume * value[0]
-        return NEVER if per_point <= 0 else share * value[1] // per_point
+        # A result is (bid - open) / ask at worst. Where both move against it, a point costs at
+        # most (open + 2 price) / price², and at nine tenths of the price 1.3 times that.
+        price = book.quotes[symbol].bid
+        amount = sum(position.cost for position in positions) + 2 * volume * price
+        steepest = times(value, (13 * 10**spec.digits, 10 * price * price))
+        return min(_points(share, steepest, amount), price // 10)
+
+
+def _points(share: int, value: Ratio, amount: int) -> int:
+    per_point = amount * value[0]
+    return NEVER if per_point <= 0 else share * value[1] // per_point
 
 
 def _watch_stops(quote: Quote, position: Position) -> None:
