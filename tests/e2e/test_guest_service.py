@@ -57,11 +57,18 @@ def test_a_service_comes_and_goes_without_a_restart(platform: Platform, tmp_path
             assert platform.request("GET", "/api/v1/orders")[0] == 200
         gone = (503, "EDGE_UPSTREAM_UNAVAILABLE")
         wait_until(lambda: code(platform.request("GET", HELLO)) == gone, what="a clear refusal")
-        with running_guest(admitted["bundle"], tmp_path / "said.txt"):
+        with running_guest(admitted["bundle"], tmp_path / "said.txt") as process:
             wait_until(lambda: platform.get(HELLO)["text"] == "hello", what="the service again")
+            dismissed = platform.cli("service", "dismiss", "greeter")
+            assert dismissed.returncode == 0, dismissed.stderr
+            # It runs on, and nobody's token gets to it.
+            closed = (404, "EDGE_NO_ROUTE")
+            wait_until(
+                lambda: code(platform.request("GET", HELLO)) == closed, what="a closed path"
+            )
+            assert process.poll() is None
     finally:
-        dismissed = platform.cli("service", "dismiss", "greeter")
-    assert dismissed.returncode == 0, dismissed.stderr
+        platform.cli("service", "dismiss", "greeter")
     assert platform.cli_json("service", "list") == []
     assert not Path(admitted["bundle"]).exists()
     assert links(platform) >= before

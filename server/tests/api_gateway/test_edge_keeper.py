@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -33,6 +34,7 @@ from aitrading.server.api_gateway.edge.keeper import (
 )
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.authority.installation import Authority, initialise
+from aitrading.server.kit.admitted_services import ADMITTED_FILE, Guest
 from aitrading.server.kit.bundle import HttpListener, ServiceBundle, TlsFiles
 
 LEAF_DAYS = 30
@@ -67,6 +69,11 @@ class Installation:
     def follow(self, listener: Any) -> Any:
         self.listener = listener
         return lambda: None
+
+    def admit(self, *names: str) -> None:
+        """Let exactly these be admitted."""
+        guests = [Guest(name=name, port=0) for name in names]
+        (self.home / ADMITTED_FILE).write_bytes(msgspec.json.encode(guests))
 
     async def register(self, *records: ServiceRecord) -> None:
         """Let exactly these be registered, and wait until the keeper has seen it."""
@@ -224,6 +231,7 @@ def test_who_registers_is_routed_and_who_ends_stays_known(installation: Installa
     """What has gone answers 503 from its cluster; 404 would say that it never existed."""
 
     async def scenario() -> list[dict[str, str]]:
+        installation.admit("news")
         await installation.keeper.start()
         seen = [installation.routed()]
         await installation.register(service("news", PublishedRoute(path="/api/v1/news")))
@@ -240,6 +248,45 @@ def test_who_registers_is_routed_and_who_ends_stays_known(installation: Installa
     endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
     socket = installation.home / "run" / "news.sock"
     assert endpoint["address"] == {"pipe": {"path": str(socket)}}
+
+
+def test_who_was_dismissed_is_routed_no_more_though_it_still_runs(
+    installation: Installation,
+) -> None:
+    async def scenario() -> None:
+        rogue = service("rogue", PublishedRoute(path="/api/v1/rogue"))
+        news = service("news", PublishedRoute(path="/api/v1/news"))
+        installation.admit("news")
+        await installation.keeper.start()
+        house = installation.routed()
+        await installation.register(rogue, news)
+        assert installation.routed() == house | {"/api/v1/news": "news"}, "nobody let it in"
+        installation.admit()
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: installation.routed() == house, what="the dismissal")
+        assert not [each for each in installation.resource("cds") if each["name"] == "news"]
+        installation.admit("news")
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: "/api/v1/news" in installation.routed(), what="the admission")
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_damaged_list_of_admitted_services_leaves_the_last_routes_and_shows(
+    installation: Installation,
+) -> None:
+    async def scenario() -> None:
+        await installation.keeper.start()
+        await eventually(lambda: installation.clock.sleeping == 1)
+        house = installation.routed()
+        (installation.home / ADMITTED_FILE).write_bytes(b"[{")
+        await installation.pass_time(LOOK_AGAIN_S)
+        await eventually(lambda: installation.keeper.state is ComponentState.DEGRADED)
+        assert installation.routed() == house
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -271,6 +318,7 @@ def test_a_registration_takes_nothing_that_is_not_its_own(
     installation: Installation, name: str, route: PublishedRoute
 ) -> None:
     async def scenario() -> None:
+        installation.admit(name)
         await installation.keeper.start()
         before = installation.routed()
         await installation.register(service(name, route))
@@ -289,6 +337,7 @@ def test_services_without_end_do_not_push_anybody_out(installation: Installation
         return [service(name, PublishedRoute(path=f"/api/v1/{name}")) for name in names]
 
     async def scenario() -> None:
+        installation.admit(*(each.name for each in (*flood("a"), *flood("b"))))
         await installation.keeper.start()
         house = installation.routed()
         await installation.register(*flood("a"))

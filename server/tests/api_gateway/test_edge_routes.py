@@ -28,7 +28,7 @@ ROOMS = {
     "trading_engine": "trading-engine",
     "database_service": "database-service",
 }
-ADMISSION = RouteBook(edge_policy(), declared_routes()).take([])
+ADMISSION = RouteBook(edge_policy(), declared_routes()).take([], ())
 ROUTES = routes_of(ADMISSION.services)
 
 

@@ -153,6 +153,10 @@ class Authority:
         write_file(files.certificate, issued.certificate_pem)
         return files
 
+    def withdraw_service(self, name: str) -> None:
+        """Publish the token key of a service no longer: nobody takes its tokens from then on."""
+        self._write_service_keys(self._other_service_keys(name))
+
     def issue_edge(self, hosts: Iterable[str]) -> EdgeCredentials:
         """Issue for the edge's names; its key stays the same, because clients pin it."""
         pem = load_or_create(self._provider, "edge.key.pem", lambda: TlsKey.generate().pem())
@@ -189,10 +193,15 @@ class Authority:
         return [self._key(name) for name in published]
 
     def _publish_service_key(self, name: str, key: VerifyKey) -> None:
+        self._write_service_keys([*self._other_service_keys(name), key.public_jwk(name)])
+
+    def _other_service_keys(self, name: str) -> list[dict[str, Any]]:
         document: dict[str, Any] = json.loads(self.service_keys_file.read_bytes())
-        others = [jwk for jwk in document["keys"] if jwk["kid"] != name]
-        keys = sorted([*others, key.public_jwk(name)], key=lambda jwk: jwk["kid"])
-        write_file(self.service_keys_file, json.dumps({"keys": keys}).encode(), mode=0o644)
+        return [jwk for jwk in document["keys"] if jwk["kid"] != name]
+
+    def _write_service_keys(self, keys: list[dict[str, Any]]) -> None:
+        document = {"keys": sorted(keys, key=lambda jwk: jwk["kid"])}
+        write_file(self.service_keys_file, json.dumps(document).encode(), mode=0o644)
 
 
 def initialise(

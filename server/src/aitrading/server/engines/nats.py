@@ -15,7 +15,7 @@ from aitrading.server.engines.files import write_private
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
-from aitrading.server.policy import bus_policy, tls_policy
+from aitrading.server.policy import Machinery, bus_policy, tls_policy
 
 NAME = "nats"
 MAJOR = 2
@@ -34,6 +34,8 @@ class SubjectRights:
 
     publish: tuple[str, ...] = ("ait.>",)
     subscribe: tuple[str, ...] = ("ait.>",)
+    machinery: Machinery | None = None
+    """None: all that a service of the house may use of the bus itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,17 +130,20 @@ class NatsEngine:
 
     def _user(self, name: str, rights: SubjectRights) -> dict[str, object]:
         policy = bus_policy()
+        machinery = rights.machinery or Machinery(
+            publish=policy.machinery, subscribe=policy.machinery
+        )
         return {
             "user": name,
             "password": self._password(name).reveal(),
             "permissions": {
                 "publish": _allowed(
                     rights.publish,
-                    (*policy.machinery, f"{policy.registry}.{name}.*"),
+                    (*machinery.publish, f"{policy.registry}.{name}.*"),
                     but=policy.forbidden,
                 ),
                 "subscribe": _allowed(
-                    rights.subscribe, (*policy.machinery, f"{policy.registry}.>")
+                    rights.subscribe, (*machinery.subscribe, f"{policy.registry}.>")
                 ),
             },
         }

@@ -24,6 +24,10 @@ class PasswordStore:
         except FileNotFoundError:
             return self._make(path)
 
+    def forget(self, engine: str, user: str) -> None:
+        """Whoever asks for it the next time gets another one."""
+        (self._folder / f"{engine}-{user}").unlink(missing_ok=True)
+
     def _make(self, path: Path) -> Secret[str]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         password = self._randomness.token(PASSWORD_BYTES).hex()

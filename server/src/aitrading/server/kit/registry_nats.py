@@ -12,7 +12,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import KeyValueConfig, StorageType
-from nats.js.errors import KeyNotFoundError
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
 from typing_extensions import override
 
@@ -32,6 +32,13 @@ BUCKET: Final = "registry"
 RECORD_LIFE_S: Final = 300
 BUCKET_MAX_BYTES: Final = 4 << 20
 
+_CONFIG: Final = KeyValueConfig(
+    bucket=BUCKET,
+    ttl=RECORD_LIFE_S,
+    max_bytes=BUCKET_MAX_BYTES,
+    storage=StorageType.MEMORY,
+    direct=True,
+)
 _STREAM: Final = f"KV_{BUCKET}"
 _PREFIX: Final = f"$KV.{BUCKET}."
 _LOST: Final = "the connection to NATS was lost"
@@ -123,15 +130,10 @@ class NatsRegistryStore(RegistryStore):
     async def _bucket(self) -> KeyValue:
         client = self._client()
         if self._known is None or self._known[0] is not client:
-            bucket = await client.jetstream().create_key_value(
-                KeyValueConfig(
-                    bucket=BUCKET,
-                    ttl=RECORD_LIFE_S,
-                    max_bytes=BUCKET_MAX_BYTES,
-                    storage=StorageType.MEMORY,
-                    direct=True,
-                )
-            )
+            try:  # whoever may only use it finds it here, or waits for who may make it
+                bucket = await client.jetstream().key_value(BUCKET)
+            except BucketNotFoundError:
+                bucket = await client.jetstream().create_key_value(_CONFIG)
             self._known = client, bucket
         return self._known[1]
 

@@ -16,6 +16,7 @@ __all__ = [
     "CachePolicy",
     "EdgeLimits",
     "EdgePolicy",
+    "Machinery",
     "TlsPolicy",
     "bus_policy",
     "cache_policy",
@@ -79,6 +80,13 @@ class TlsPolicy(Strict, frozen=True, kw_only=True):
     internal_group: str
 
 
+class Machinery(Strict, frozen=True, kw_only=True):
+    """Subjects of the bus itself that somebody may use."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
 class BusPolicy(Strict, frozen=True, kw_only=True):
     """`bus.toml`."""
 
@@ -87,6 +95,8 @@ class BusPolicy(Strict, frozen=True, kw_only=True):
     registry: str
     forbidden: tuple[str, ...]
     subscribe: tuple[str, ...]
+    guests_publish: tuple[str, ...]
+    guests_machinery: Machinery
     guests_subscribe: tuple[str, ...]
     publish: dict[str, tuple[str, ...]]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 
 from aitrading.core.kit.clock import Clock
@@ -11,6 +12,7 @@ from aitrading.core.security.db_security_manager import Store
 from aitrading.server.engines.any_answer import ENVOY_GREETING, AnyAnswer
 from aitrading.server.engines.envoy import ADMIN_SOCKET, EnvoyEngine, EnvoySetup
 from aitrading.server.engines.passwords import PasswordStore
+from aitrading.server.kit.admitted_services import ADMITTED_FILE
 from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import (
@@ -108,7 +110,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     home = choices.home
     identities = Identities(home, choices.environment, births)
     passwords = PasswordStore(home.passwords, kit.randomness)
-    guests = Guests(home.keys / "guests.json")
+    guests = Guests(home.root / ADMITTED_FILE)
     stores = StorePlan(
         home, passwords, identities, choices.servers, choices.stores, guests=guests.rights
     )
@@ -150,6 +152,8 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     guests.open(
         Doors(
             issue=identities.issue,
+            withdraw=identities.withdraw,
+            forget_login=partial(passwords.forget, NATS),
             bundles=bundles,
             bus_users=keeping.bus_users,
             write_bus=write_bus,
@@ -157,7 +161,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     )
 
     async def issue_identities() -> None:
-        await identities.issue((*_IDENTITIES, *guests.names))
+        await identities.issue_first((*_IDENTITIES, *guests.names))
         bundles.write_admin()
         guests.write_bundles()
 

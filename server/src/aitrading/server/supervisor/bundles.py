@@ -157,10 +157,11 @@ class BundleWriter:
         return service_socket(self._installation.home, name)
 
     def remove(self, name: str) -> None:
-        """Take the bundle and the identity of a service away."""
+        """Take the bundle, the identity and the socket of a service away."""
         files = tls_files(self._installation.home, name)
         token_key = self.path(name).with_suffix(".key")
-        for path in (self.path(name), files.private_key, files.certificate, token_key):
+        socket = self.socket(name)
+        for path in (self.path(name), files.private_key, files.certificate, token_key, socket):
             path.unlink(missing_ok=True)
 
     def write_admin(self) -> ServiceBundle:

@@ -5,7 +5,6 @@ user on the bus with the fewest rights, and a bundle that tells the service wher
 registers without one is nobody: the bus lets a user write under its own name only.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,19 @@ import msgspec
 from aitrading.core.kit.errors import Category, ErrorSpec
 from aitrading.server.engines.files import replace_private
 from aitrading.server.engines.nats import SubjectRights
+from aitrading.server.kit.admitted_services import Guest, read_admitted
 from aitrading.server.policy import bus_policy, edge_policy
+from aitrading.server.policy.service_names import MAX_SERVICE_NAME_CHARS, objection_to_name
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, BundleWriter
 from aitrading.server.supervisor.errors import ADMIN_ARGUMENTS_INVALID
 
 T = TypeVar("T")
 RIGHTS: Final = SubjectRights(
-    publish=bus_policy().everybody, subscribe=bus_policy().guests_subscribe
+    publish=bus_policy().guests_publish,
+    subscribe=bus_policy().guests_subscribe,
+    machinery=bus_policy().guests_machinery,
 )
-"""It says how it is, and hears whose sessions ended; no market data, no orders."""
-_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_MAX_NAME_CHARS: Final = 40
+"""It says how it is, and hears whose sessions ended; no market data, no orders, no stored events."""
 _TAKEN: Final = frozenset({*SERVICE_NAMES, ADMIN, "nats", "supervisor", "sys", "edge"})
 _PORT_MAX: Final = 65_535
 
@@ -38,13 +39,6 @@ SERVICE_NOT_ADMISSIBLE = ErrorSpec(
     remedy="Choose a name of small letters, digits and single hyphens that nobody has; see "
     "`aitrading service list`.",
 )
-SERVICES_FILE_DAMAGED = ErrorSpec(
-    code="SERVICES_FILE_DAMAGED",
-    category=Category.FATAL,
-    message="{path} does not say which services were admitted: {problem}.",
-    why="The file was changed by hand, or the disk lost what it had confirmed.",
-    remedy="Restore it from a backup, or remove it and admit the services again.",
-)
 SERVICE_UNKNOWN = ErrorSpec(
     code="SERVICE_UNKNOWN",
     category=Category.DENIED,
@@ -52,14 +46,6 @@ SERVICE_UNKNOWN = ErrorSpec(
     why="Only services of the operator can be dismissed, and only once.",
     remedy="See `aitrading service list`.",
 )
-
-
-class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """One admitted service."""
-
-    name: str
-    port: int
-    """Of its mutual TLS listener for peers; 0 lets it take a free one."""
 
 
 class AdmittedService(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +62,10 @@ class Doors:
     """What admitting somebody opens, and closes again."""
 
     issue: Callable[[tuple[str, ...]], Awaitable[None]]
+    withdraw: Callable[[tuple[str, ...]], Awaitable[None]]
+    """Publish the token keys of these no longer."""
+    forget_login: Callable[[str], None]
+    """Of the bus: who is admitted again under the name gets another password."""
     bundles: BundleWriter
     bus_users: dict[str, SubjectRights]
     """Read whenever the bus's configuration is written."""
@@ -87,7 +77,7 @@ class Guests:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._guests = {guest.name: guest for guest in _read(path)}
+        self._guests = {guest.name: guest for guest in read_admitted(path)}
         self._doors: Doors | None = None
 
     @property
@@ -129,32 +119,39 @@ class Guests:
         return self._bundle(guest)
 
     async def dismiss(self, arguments: Mapping[str, Any]) -> None:
-        """Take its user on the bus away; its paths answer 503 until the next start.
+        """Take everything away that made it somebody, also from one that still runs.
 
-        Raises SERVICE_UNKNOWN.
+        Its user on the bus, the key of its tokens, its socket and its paths; what it can still
+        show is a certificate that nobody asks for without a token. It counts as admitted until
+        all of that is done: a dismissal that failed can be repeated. Raises SERVICE_UNKNOWN, or
+        the authority's own errors.
         """
         name = _arguments(arguments, _Name).name
-        if self._guests.pop(name, None) is None:
-            raise SERVICE_UNKNOWN.error(service=name[:_MAX_NAME_CHARS])
-        self._save()
+        if name not in self._guests:
+            raise SERVICE_UNKNOWN.error(service=name[:MAX_SERVICE_NAME_CHARS])
         doors = self._opened()
         doors.bus_users.pop(name, None)
-        doors.bundles.remove(name)
         await doors.write_bus()
+        await doors.withdraw((name,))
+        doors.bundles.remove(name)
+        doors.forget_login(name)
+        self._guests.pop(name, None)
+        self._save()
 
     def _require_admissible(self, guest: Guest) -> None:
-        reason = None
+        reason = objection_to_name(guest.name)
         limit = edge_policy().admission.max_services - len(SERVICE_NAMES)
-        if len(guest.name) > _MAX_NAME_CHARS or not _NAME.fullmatch(guest.name):
-            reason = "it is no name for a service"
-        elif guest.name in _TAKEN or guest.name.endswith("-ws"):
+        if reason is not None:
+            pass
+        elif guest.name in _TAKEN:
             reason = "the platform itself uses this name"
         elif not 0 <= guest.port <= _PORT_MAX:
             reason = f"{guest.port} is no port"
         elif guest.name not in self._guests and len(self._guests) >= limit:
             reason = f"{limit} services are admitted already"
         if reason is not None:
-            raise SERVICE_NOT_ADMISSIBLE.error(service=guest.name[:_MAX_NAME_CHARS], reason=reason)
+            shown = guest.name[:MAX_SERVICE_NAME_CHARS]
+            raise SERVICE_NOT_ADMISSIBLE.error(service=shown, reason=reason)
 
     def _bundle(self, guest: Guest, *, write: bool = True) -> AdmittedService:
         bundles = self._opened().bundles
@@ -185,12 +182,3 @@ def _arguments(given: Mapping[str, Any], kind: type[T]) -> T:
         return msgspec.convert(dict(given), kind)
     except msgspec.ValidationError as exc:
         raise ADMIN_ARGUMENTS_INVALID.error(reason=str(exc)) from exc
-
-
-def _read(path: Path) -> list[Guest]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Guest])
-    except FileNotFoundError:
-        return []
-    except (msgspec.MsgspecError, OSError) as exc:
-        raise SERVICES_FILE_DAMAGED.error(path=str(path), problem=str(exc)) from exc

@@ -27,24 +27,35 @@ class Identities:
         self._births = births
         self._environment = environment
         self._issued = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     async def wait(self) -> None:
         """Wait until every identity of this start is on disk."""
         await self._issued.wait()
 
+    async def issue_first(self, names: tuple[str, ...]) -> None:
+        """Issue what this start needs; lets those go on who wait for it."""
+        await self.issue(names)
+        self._issued.set()
+
     async def issue(self, names: tuple[str, ...]) -> None:
         """Write a fresh identity for each name; raises the authority's own errors."""
         await self._run("start", names)
-        self._issued.set()
 
     async def renew(self, names: tuple[str, ...]) -> None:
         """Write the next certificate for each name; token keys stay."""
         await self._run("renew", names)
 
+    async def withdraw(self, names: tuple[str, ...]) -> None:
+        """Publish the token key of each name no longer."""
+        await self._run("withdraw", names)
+
     async def _run(self, occasion: str, names: tuple[str, ...]) -> None:
         place, environment = str(self._home.root), self._environment
         launch = python_launch(self._home, _MODULE, occasion, place, environment, *names)
-        code, said = await self._births.run_to_end(launch, timeout_s=ISSUE_TIMEOUT_S)
+        # Each reads the published keys, changes them and writes them: two at once lose a key.
+        async with self._one_at_a_time:
+            code, said = await self._births.run_to_end(launch, timeout_s=ISSUE_TIMEOUT_S)
         if code != 0:
             raise _refusal(said)
 

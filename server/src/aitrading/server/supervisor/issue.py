@@ -1,4 +1,4 @@
-"""Issues identities in a process of its own: `python -m ...issue start|renew HOME ENV NAME...`.
+"""Issues identities in a process of its own: `python -m ...issue start|renew|withdraw HOME ENV NAME`.
 
 A process of its own keeps the cryptography out of the supervisor's memory and lets it load beside
 the engines' start. A refusal is printed as JSON and the exit code is 1.
@@ -19,12 +19,12 @@ from aitrading.server.personal_data.masters import FOLDER, MasterFolder
 from aitrading.server.supervisor.admin_client import failure_of
 from aitrading.server.supervisor.home import Home
 
-START = "start"
-RENEW = "renew"
-
 
 def main(occasion: str, home: str, environment: str, *names: str) -> int:
-    """Write an identity of 24 hours for each name; the first start makes the authority itself."""
+    """Write an identity of 24 hours for each name, or take back what was published of it.
+
+    The first start makes the authority itself.
+    """
     clock = SystemClock()
     place = Home(Path(home))
     try:
@@ -36,9 +36,14 @@ def main(occasion: str, home: str, environment: str, *names: str) -> int:
         )
         MasterFolder(place.keys / FOLDER, environment=environment).make_first()
         FileKeyFolder(place.keys / FILES_FOLDER, environment=environment).make_first()
-        write = authority.renew_service if occasion == RENEW else authority.write_service
         for name in names:
-            write(name, place.bundles)
+            match occasion:
+                case "withdraw":
+                    authority.withdraw_service(name)
+                case "renew":
+                    authority.renew_service(name, place.bundles)
+                case _:
+                    authority.write_service(name, place.bundles)
     except AitradingError as exc:
         sys.stdout.write(msgspec.json.encode(failure_of(exc)).decode())
         return 1

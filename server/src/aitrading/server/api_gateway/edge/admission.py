@@ -6,7 +6,7 @@ that a forged registration does is to close paths of the service whose name it b
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +16,9 @@ from aitrading.core.infrastructure.service_registry import (
     ServiceRecord,
 )
 from aitrading.server.policy import EdgePolicy
+from aitrading.server.policy.service_names import MAX_SERVICE_NAME_CHARS, objection_to_name
 
-STREAM_SUFFIX: Final = "-ws"
-_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PATH: Final = re.compile(r"/|(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
-_MAX_NAME_CHARS: Final = 40
 _MAX_TIMEOUT_S: Final = 60
 
 Routes = tuple[PublishedRoute, ...]
@@ -46,6 +44,7 @@ class Admission:
 class RouteBook:
     """Follows the registry; a service that has gone keeps its routes, which then answer 503.
 
+    One that is neither of this release nor admitted has none, whether it still runs or not.
     `declared` is what the services of this release declare: they are known before they register.
     """
 
@@ -54,15 +53,19 @@ class RouteBook:
         self._declared = declared
         self._known: dict[str, Routes] = dict(declared)
 
-    def take(self, records: Iterable[ServiceRecord]) -> Admission:
-        """Learn from everything that is registered now."""
+    def take(self, records: Iterable[ServiceRecord], admitted_names: Collection[str]) -> Admission:
+        """Learn from everything that is registered now, of those who are admitted now."""
+        for name in [each for each in self._known if each not in self._declared]:
+            if name not in admitted_names:
+                del self._known[name]
         live = {record.name: record.routes for record in sorted(records, key=_started)}
         refused: list[Refusal] = []
         for name, routes in live.items():
             if not routes and name not in self._known:
                 continue
-            if reason := self._unwelcome(name, live):
-                refused.append(Refusal(service=name[:_MAX_NAME_CHARS], path="", reason=reason))
+            if reason := self._unwelcome(name, admitted_names):
+                shown = name[:MAX_SERVICE_NAME_CHARS]
+                refused.append(Refusal(service=shown, path="", reason=reason))
             else:
                 self._known[name] = routes
         services: dict[str, Routes] = {}
@@ -71,20 +74,15 @@ class RouteBook:
             refused += closed
         return Admission(services=services, refused=tuple(refused))
 
-    def _unwelcome(self, name: str, live: Mapping[str, Routes]) -> str | None:
-        """Why a service gets no place at all; those that have gone make room for it."""
-        if len(name) > _MAX_NAME_CHARS or not _NAME.fullmatch(name):
-            return "its name is none that a service may have"
-        if name.endswith(STREAM_SUFFIX):
-            return f"names that end in {STREAM_SUFFIX} belong to the streams of other services"
-        if name not in self._known and len(self._known) >= self._policy.admission.max_services:
-            gone = [
-                each for each in self._known if each not in live and each not in self._declared
-            ]
-            if not gone:
-                return "there are as many services as the policy allows"
-            del self._known[gone[0]]
-        return None
+    def _unwelcome(self, name: str, admitted_names: Collection[str]) -> str | None:
+        """Why a service gets no place at all."""
+        if name in self._known:
+            return None
+        if name not in admitted_names:
+            return "nobody admitted it"
+        if len(self._known) >= self._policy.admission.max_services:
+            return "there are as many services as the policy allows"
+        return objection_to_name(name)
 
 
 def admitted(policy: EdgePolicy, name: str, routes: Routes) -> tuple[Routes, list[Refusal]]:

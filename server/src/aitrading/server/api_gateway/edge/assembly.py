@@ -10,7 +10,6 @@ from aitrading.core.infrastructure.service_registry import PublishedRoute, Servi
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.security.claims import ISSUER, USER_AUDIENCE
 from aitrading.server.api_gateway.edge.admission import (
-    STREAM_SUFFIX,
     Refusal,
     RouteBook,
     Routes,
@@ -24,9 +23,11 @@ from aitrading.server.api_gateway.edge.config import (
     Upstream,
 )
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.kit.admitted_services import ADMITTED_FILE, read_admitted
 from aitrading.server.kit.authentication import ACCESS_COOKIE
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.policy import edge_policy
+from aitrading.server.policy.service_names import STREAM_SUFFIX
 
 GATEWAY = "api-gateway"
 BRIDGE = "data-bridge"
@@ -42,7 +43,7 @@ def declared_routes() -> dict[str, Routes]:
 
 
 class RegisteredEdge:
-    """Makes the edge's configuration from the services that are registered at that moment."""
+    """Makes the edge's configuration from the services registered and admitted at that moment."""
 
     def __init__(
         self,
@@ -57,8 +58,9 @@ class RegisteredEdge:
         self._refused: frozenset[Refusal] = frozenset()
 
     def __call__(self) -> EdgeConfig:
-        """The edge as it is to be now; raises EDGE_CONFIG_INVALID."""
-        admission = self._book.take(self._registered())
+        """The edge as it is to be now; raises EDGE_CONFIG_INVALID or SERVICES_FILE_DAMAGED."""
+        guests = read_admitted(self._bundle.home / ADMITTED_FILE)
+        admission = self._book.take(self._registered(), {guest.name for guest in guests})
         refused = frozenset(admission.refused)
         for each in refused - self._refused:
             _log.warning(
