@@ -1,7 +1,8 @@
 """Quotes and feed states to everybody who listens, each tenant its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -31,7 +32,12 @@ from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
 from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
 from aitrading.server.data_bridge.settings import StreamSettings
-from aitrading.server.data_bridge.subscriber import Subscriber, SubscriberHub, WaitingQuote
+from aitrading.server.data_bridge.subscriber import (
+    Round,
+    Subscriber,
+    SubscriberHub,
+    WaitingQuote,
+)
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.authentication import Authenticator, RequestHead
 from aitrading.server.kit.connections_api import Connection
@@ -76,7 +82,11 @@ class FanOut(SubscriberHub):
         self._state = ComponentState.NEW
         self._tenants: dict[TenantId, set[Subscriber]] = {}
         self._count = 0
+        self._newest: dict[TenantId, dict[str, WaitingQuote]] = {}
+        """What the next round tells, however many listen."""
+        self._every_tick: set[Subscriber] = set()
         self._dirty: set[Subscriber] = set()
+        """Who has something of its own to be sent."""
         self._wake = asyncio.Event()
 
     @property
@@ -142,23 +152,22 @@ class FanOut(SubscriberHub):
     def ticks(self, source: QuoteSource, batch: TickBatch, state: FeedState) -> None:
         """Offer what is new of a stream to the subscribers of its tenant."""
         stream = source.stream
-        interested = [
-            subscriber
-            for subscriber in self._tenants.get(stream.device.tenant, ())
-            if subscriber.wants(stream.symbol)
-        ]
-        if not interested:
+        tenant = stream.device.tenant
+        subscribers = self._tenants.get(tenant)
+        if not subscribers:
             return
-        newest = WaitingQuote(stream.symbol, source.received_ns, lambda: source.quote(state))
-        every: list[WaitingQuote] | None = None
-        for subscriber in interested:
-            if subscriber.every_tick:
-                every = every or _every_tick(source, batch, state)
+        newest = self._newest.setdefault(tenant, {})
+        if stream.symbol in newest:
+            self._metrics.increment(QUOTES_CONFLATED)
+        newest[stream.symbol] = WaitingQuote(
+            stream.symbol, source.received_ns, lambda: source.quote(state)
+        )
+        if wanting := [one for one in subscribers & self._every_tick if one.wants(stream.symbol)]:
+            every = _every_tick(source, batch, state)
+            for subscriber in wanting:
                 for quote in every:
                     subscriber.offer(quote)
-            else:
-                subscriber.offer(newest)
-        self._dirty.update(interested)
+            self._dirty.update(wanting)
         self._wake.set()
 
     def feed_changed(self, tenant: TenantId, feed: Feed) -> None:
@@ -180,11 +189,16 @@ class FanOut(SubscriberHub):
     def left(self, subscriber: Subscriber) -> None:
         self._tenants.get(subscriber.token.tenant, set()).discard(subscriber)
         self._dirty.discard(subscriber)
+        self._every_tick.discard(subscriber)
         self._count -= 1
         self._metrics.set(SUBSCRIBERS, self._count)
 
     @override
     def changed(self, subscriber: Subscriber) -> None:
+        if subscriber.every_tick:
+            self._every_tick.add(subscriber)
+        else:
+            self._every_tick.discard(subscriber)
         self._dirty.add(subscriber)
         self._wake.set()
 
@@ -237,21 +251,27 @@ class FanOut(SubscriberHub):
 
     def _round(self) -> None:
         dirty, self._dirty = self._dirty, set()
+        newest, self._newest = self._newest, {}
         now_ns = self._clock.monotonic_ns()
-        sent = 0
-        oldest_ns = now_ns
+        told = _Told(now_ns)
+        for tenant, quotes in newest.items():
+            this_round = Round(quotes)
+            for subscriber in self._tenants.get(tenant, set()) - self._every_tick:
+                told.count(subscriber.send_round(this_round))
+                if subscriber.waiting:
+                    dirty.add(subscriber)
         for subscriber in dirty:
-            for quote in subscriber.send_waiting():
-                sent += 1
-                oldest_ns = min(oldest_ns, quote.received_ns)
+            told.count(subscriber.send_waiting())
             if subscriber.waiting:
                 self._dirty.add(subscriber)
             if subscriber.conflated:
                 self._metrics.increment(QUOTES_CONFLATED, subscriber.conflated)
                 subscriber.conflated = 0
-        if sent:
-            self._metrics.increment(QUOTES_SENT, sent)
-            self._chains.record(MARKET_DATA, BRIDGE_SUBSCRIBER, now_ns - oldest_ns, count=sent)
+        if told.quotes:
+            self._metrics.increment(QUOTES_SENT, told.quotes)
+            self._chains.record(
+                MARKET_DATA, BRIDGE_SUBSCRIBER, now_ns - told.oldest_ns, count=told.quotes
+            )
 
     async def _expiry(self) -> None:
         while True:
@@ -277,6 +297,20 @@ class FanOut(SubscriberHub):
 
     def _is_full(self) -> bool:
         return self._count >= self._settings().subscribers_max
+
+
+@dataclass
+class _Told:
+    """What one round told, over all subscribers."""
+
+    oldest_ns: int
+    quotes: int = 0
+
+    def count(self, sent: Sequence[WaitingQuote]) -> None:
+        """Add what one subscriber was sent."""
+        self.quotes += len(sent)
+        for quote in sent:
+            self.oldest_ns = min(self.oldest_ns, quote.received_ns)
 
 
 def _every_tick(source: QuoteSource, batch: TickBatch, state: FeedState) -> list[WaitingQuote]:

@@ -1,6 +1,7 @@
 """One open quote stream: what it wants, what waits for it, how long it may live."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
 
@@ -17,6 +18,9 @@ SYMBOLS_MAX: Final = 1_024
 EVERY_TICK_QUEUE_MAX: Final = 2_000
 """Quotes that may wait for a subscriber of every tick; beyond, older ones are conflated."""
 CLOSE_BASE: Final = 4_000
+_FINAL_TEXT: Final = 0x81
+_SMALL_MAX: Final = 125
+_SIZE_OF_TWO_BYTES: Final = 126
 
 Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -61,6 +65,43 @@ class WaitingQuote:
         if self._text is None:
             self._text = _encoder.encode(self._render())
         return self._text
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Quotes of one round as the bytes of their WebSocket messages: the same for everybody."""
+
+    data: bytes
+    quotes: tuple[WaitingQuote, ...]
+
+
+class Round:
+    """The newest quotes of one organisation, bundled once per choice of symbols."""
+
+    def __init__(self, newest: Mapping[str, WaitingQuote]) -> None:
+        self.newest = newest
+        self._bundles: dict[frozenset[str] | None, Bundle] = {}
+
+    def bundle(self, chosen: frozenset[str] | None) -> Bundle:
+        """What somebody who chose these symbols is told."""
+        bundle = self._bundles.get(chosen)
+        if bundle is None:
+            quotes = tuple(self.chosen(chosen))
+            data = b"".join(_text_frame(quote.text) for quote in quotes)
+            bundle = self._bundles[chosen] = Bundle(data, quotes)
+        return bundle
+
+    def chosen(self, symbols: frozenset[str] | None) -> Iterator[WaitingQuote]:
+        """The quotes of these symbols; of all when none were chosen."""
+        return (q for q in self.newest.values() if symbols is None or q.symbol in symbols)
+
+
+def _text_frame(text: bytes) -> bytes:
+    """A server's WebSocket message: never masked, so one rendering serves everybody."""
+    size = len(text)
+    if size <= _SMALL_MAX:
+        return bytes((_FINAL_TEXT, size)) + text
+    return bytes((_FINAL_TEXT, _SIZE_OF_TWO_BYTES)) + size.to_bytes(2, "big") + text
 
 
 class SubscriberHub(Protocol):
@@ -126,6 +167,23 @@ class Subscriber(WSListener):
         if quote.symbol in self._newest:
             self.conflated += 1
         self._newest[quote.symbol] = quote
+
+    def send_round(self, quotes: Round) -> Sequence[WaitingQuote]:
+        """Send the newest quotes in one write; gives what was sent.
+
+        While the socket is slow they wait, the newest of each symbol.
+        """
+        transport = self._transport
+        if transport is None or not self.is_open:
+            return ()
+        if self.is_paused or self.waiting:
+            for quote in quotes.chosen(self._symbols):
+                self.offer(quote)
+            return self.send_waiting()
+        bundle = quotes.bundle(self._symbols)
+        if bundle.data:
+            transport.underlying_transport.write(bundle.data)
+        return bundle.quotes
 
     def send_waiting(self) -> list[WaitingQuote]:
         """Send everything that waits; gives what was sent. Nothing while the socket is slow."""
