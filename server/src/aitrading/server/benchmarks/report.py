@@ -12,7 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-BENCHMARKS = ("startup", "bus", "store", "pool", "history", "tracing", "gateway", "ws", "users", "auth")
+BENCHMARKS = (
+    "startup",
+    "bus",
+    "store",
+    "pool",
+    "history",
+    "tracing",
+    "gateway",
+    "ws",
+    "users",
+    "auth",
+)
 TOLERANCE = 1.5
 """A ratio may drift by this factor before a comparison fails: shared machines are noisy."""
 
