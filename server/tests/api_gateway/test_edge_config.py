@@ -12,11 +12,14 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.server.api_gateway.edge.clusters import IDLE_S
 from aitrading.server.api_gateway.edge.config import (
     EdgeConfig,
+    RateLimit,
     Route,
     TokenRules,
     Upstream,
 )
 from aitrading.server.api_gateway.edge.errors import EDGE_REPLIES
+from aitrading.server.api_gateway.edge.listener import TOKEN_FILTER
+from aitrading.server.api_gateway.edge.routes import CORS_FILTER, RATE_LIMIT_FILTER
 from aitrading.server.api_gateway.edge.xds import resources, write_resources
 from aitrading.server.kit.http_servers import KEEP_ALIVE_S
 
@@ -66,7 +69,48 @@ def test_the_closest_route_is_matched_first(config: EdgeConfig) -> None:
         paths = [line.get("name") for line in virtual_host["routes"]]
         assert paths == ["/api/v1/auth", "/api/v1", None]
     rules = resources(config)["ecds"][0]["typed_config"]["rules"]
-    assert ["requires" in rule for rule in rules] == [False, True]
+    assert ["requires" in rule for rule in rules] == [False, True, True]
+
+
+def test_a_path_that_needs_a_token_below_an_open_one_needs_it(config: EdgeConfig) -> None:
+    routes = (
+        Route(path="/api/v1/auth", upstream="gateway", access=RouteAccess.GUESSED),
+        Route(path="/api/v1/auth/sessions", upstream="gateway"),
+    )
+    rules = resources(replace(config, routes=routes))["ecds"][0]["typed_config"]["rules"]
+    first = next(
+        rule
+        for rule in rules
+        if "/api/v1/auth/sessions/all".startswith(
+            rule["match"].get("path_separated_prefix") or rule["match"]["prefix"]
+        )
+    )
+    assert "requires" in first, "Envoy takes the first that matches"
+
+
+@pytest.mark.parametrize("per_minute", [60, 1_199, 1_201, 2_399, 2_400, 60_001, 100_000_000])
+def test_a_rate_is_the_one_that_was_set(config: EdgeConfig, per_minute: int) -> None:
+    limited = replace(config, limit_per_address=RateLimit(burst=100, per_minute=per_minute))
+    host = resources(limited)["rds-public"][0]["virtual_hosts"][0]
+    limit = host["typed_per_filter_config"][RATE_LIMIT_FILTER]
+    bucket = limit["descriptors"][0]["token_bucket"]
+    interval_s = float(bucket["fill_interval"].removesuffix("s"))
+    assert interval_s >= 0.05, "Envoy takes no shorter one"
+    assert bucket["tokens_per_fill"] * 60 / interval_s == pytest.approx(per_minute, rel=0.01)
+
+
+def test_what_the_edge_answers_itself_counts_as_well(config: EdgeConfig) -> None:
+    chain = resources(config)["lds"][0]["default_filter_chain"]
+    manager = chain["filters"][-1]["typed_config"]
+    names = [each["name"] for each in manager["http_filters"]]
+    assert names.index(RATE_LIMIT_FILTER) < names.index(CORS_FILTER) < names.index(TOKEN_FILTER)
+
+
+def test_a_device_has_less_time_for_its_handshake(config: EdgeConfig) -> None:
+    listener = resources(config)["lds"][0]
+    link, public = listener["filter_chains"][0], listener["default_filter_chain"]
+    waits = [float(each["transport_socket_connect_timeout"][:-1]) for each in (link, public)]
+    assert waits[0] < waits[1]
 
 
 def test_only_changed_files_are_written_and_each_is_whole(config: EdgeConfig) -> None:

@@ -83,7 +83,10 @@ def test_a_body_that_trickles_is_cut_off_and_reaches_no_service(tight: Any) -> N
 
 
 def test_people_cannot_crowd_out_devices(tight: Any, until: Any) -> None:
-    """Whoever holds every public connection, without a handshake even, leaves the link open."""
+    """Whoever holds every public connection, without a handshake even, leaves the link open.
+
+    Those that name the link in their greeting are told from devices by their handshake only.
+    """
     device = tight.pki.issue("device", x509.UniformResourceIdentifier(DEVICE_URI))
     with ExitStack() as stack:
         with suppress(OSError):

@@ -51,6 +51,7 @@ class EdgeLimits(Strict, frozen=True, kw_only=True):
     body_s: int
     silent_request_s: int
     handshake_s: int
+    link_handshake_s: int
     first_bytes_s: int
     idle_connection_s: int
     max_streams_per_connection: int

@@ -78,11 +78,8 @@ def token_filter(config: EdgeConfig) -> Resource:
             "jwt_max_token_size": token.max_token_bytes,
         },
     }
-    rules = [
-        _token_rule(route)
-        for route in most_specific_first(config.routes)
-        if route.access is not RouteAccess.TOKEN or not route.path.startswith(API_PREFIX)
-    ]
+    # The first that matches counts: a path that needs a token stands before an open one above it.
+    rules = [_token_rule(route) for route in most_specific_first(config.routes)]
     # What is not open to strangers is closed to them, also a route that Envoy learns of first.
     rules.append({"match": {"prefix": API_PREFIX}, "requires": {"provider_name": TOKEN_PROVIDER}})
     return typed(
@@ -132,7 +129,7 @@ def _link_chain(config: EdgeConfig) -> Resource:
             require_client_certificate=True,
             validation=device,
         ),
-        "transport_socket_connect_timeout": f"{config.limits.handshake_s}s",
+        "transport_socket_connect_timeout": f"{config.limits.link_handshake_s}s",
         "filters": [
             _connection_cap(LINK_ROUTES, config.limits.max_link_connections),
             _http(
@@ -174,7 +171,7 @@ def _public_chain(config: EdgeConfig) -> Resource:
             _http(
                 config,
                 PUBLIC_ROUTES,
-                [cors, limit, token, body],
+                [limit, cors, token, body],  # preflights count as well
                 forward_client_cert_details="SANITIZE",
                 request_timeout=f"{config.limits.body_s}s",
             ),
@@ -183,7 +180,11 @@ def _public_chain(config: EdgeConfig) -> Resource:
 
 
 def _connection_cap(chain: str, connections: int) -> Resource:
-    """Counts from the first byte, so connections that never finish their handshake count too."""
+    """Counts from the greeting on, which chooses the chain: also what never ends its handshake.
+
+    Whoever merely greets with a link's name holds a device's place until the handshake's time is
+    over: the caps keep people from crowding out devices, not an attacker who means devices.
+    """
     return extension(
         "envoy.filters.network.connection_limit",
         "extensions.filters.network.connection_limit.v3.ConnectionLimit",

@@ -1,6 +1,7 @@
 """The route tables: who answers which path, and how long the edge waits for the answer."""
 
 from collections.abc import Iterable
+from math import ceil
 
 from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.server.api_gateway.edge.config import (
@@ -186,11 +187,11 @@ def _auth_limit(config: EdgeConfig) -> Resource:
 
 def _bucket(limit: RateLimit) -> Resource:
     """Filled at most twenty times a second: Envoy takes no interval below 50 ms."""
-    fills = min(limit.per_minute, _FILLS_PER_MINUTE)
+    tokens = ceil(limit.per_minute / _FILLS_PER_MINUTE)
     return {
         "max_tokens": limit.burst,
-        "tokens_per_fill": max(1, limit.per_minute // fills),
-        "fill_interval": f"{60 / fills:.3f}s",
+        "tokens_per_fill": tokens,
+        "fill_interval": f"{60 * tokens / limit.per_minute:.3f}s",
     }
 
 
