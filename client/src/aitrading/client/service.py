@@ -17,6 +17,7 @@ from aitrading.client.errors import CLIENT_HOME_IN_USE
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.metrics import LINK_CONNECTED, LINK_ROUND_TRIP
 from aitrading.client.metatrader_connector.poller import TickPoller
+from aitrading.client.metatrader_connector.repairer import Repairer
 from aitrading.client.metatrader_connector.settings import (
     ClientSpoolSettings,
     ConnectorSettings,
@@ -178,7 +179,8 @@ async def _build(
         errors=core.errors,
     )
     _show(client, keeper, core.metrics)
-    return client, [probes, keeper, uplink, poller, link]
+    repairer = Repairer(terminal, journal, uplink, surroundings.clock)
+    return client, [probes, keeper, uplink, poller, repairer, link]
 
 
 @dataclass(frozen=True, kw_only=True)

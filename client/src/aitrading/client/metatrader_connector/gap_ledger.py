@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -11,6 +13,8 @@ import msgspec
 from aitrading.core.infrastructure.files import BINARY, PRIVATE_FILE_MODE, write_all
 
 LEDGER_NAME: Final = "gaps.jsonl"
+TOLD_AGAIN_MAX: Final = 64
+"""Newest gaps that are told to the server again after each connection."""
 
 
 class GapRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +26,9 @@ class GapRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_missing: int
     reason: str
     noticed_ns: int
+    from_ms: int = 0
+    until_ms: int = 0
+    """UTC; where no sequence says what is missing."""
 
 
 class GapLedger:
@@ -30,10 +37,22 @@ class GapLedger:
     def __init__(self, folder: Path) -> None:
         self._path = folder / LEDGER_NAME
         self.added = 0
+        self.newest: deque[GapRecord] = deque(self._read(), maxlen=TOLD_AGAIN_MAX)
+
+    def _read(self) -> list[GapRecord]:
+        """The end of the file; a line that a crash cut off is left out."""
+        if not self._path.exists():
+            return []
+        found: list[GapRecord] = []
+        for line in self._path.read_bytes().splitlines()[-TOLD_AGAIN_MAX:]:
+            with suppress(msgspec.MsgspecError):
+                found.append(msgspec.json.decode(line, type=GapRecord))
+        return found
 
     async def add(self, gap: GapRecord) -> None:
         """Return when the gap is on disk."""
         self.added += 1
+        self.newest.append(gap)
         await asyncio.to_thread(self._append, msgspec.json.encode(gap) + b"\n")
 
     def _append(self, line: bytes) -> None:

@@ -28,8 +28,10 @@ from aitrading.client.metatrader_connector.journal_records import (
     encode_batches,
 )
 from aitrading.client.metatrader_connector.stream_state import (
+    REPAIRS_KEPT,
     STATE_VERSION,
     STREAMS_MAX,
+    RepairRecord,
     StateFile,
     TickStream,
     next_epoch,
@@ -50,6 +52,8 @@ from aitrading.core.security.file_sealing import FileKeys, is_sealed
 GROUP_TICKS_MAX: Final = 100_000
 GROUPS_PER_SPOOL: Final = 16
 RECORD_KIND_TICKS: Final = 1
+RECORD_KIND_HISTORY: Final = 2
+"""Ticks fetched again for a gap: the cursor is elsewhere, and the trace id is the gap."""
 STATE_NAME: Final = "streams.json"
 """Sealed; JSON only inside, and in what was written before segments were sealed."""
 
@@ -86,6 +90,7 @@ class TickJournal:
         self._ids = ids
         self._keys = keys
         self._streams: dict[UUID, TickStream] = {}
+        self._repairs: dict[UUID, RepairRecord] = {}
         self._position = 0
 
     @classmethod
@@ -175,9 +180,31 @@ class TickJournal:
             return 0
         position = await self.spool.append(records, kind=RECORD_KIND_TICKS)
         for part in taken:
-            part.stream.take(part.rows)
+            part.stream.take(part.rows, part.broker_offset_s)
         self._position = position
         return sum(len(part.rows) for part in taken)
+
+    def repair_of(self, gap: UUID) -> RepairRecord | None:
+        """What was stored for a gap before, in this run or an earlier one."""
+        return self._repairs.get(gap)
+
+    async def append_history(self, part: Taken, gap: UUID) -> None:
+        """Store rows that were fetched again for a gap; like `append`, without moving the cursor."""
+        span = bytes.fromhex(self._ids.span_id())
+        records = list(encode_batches(part, self._identity.tenant, gap.bytes, span))
+        first = part.stream.next_sequence
+        position = await self.spool.append(records, kind=RECORD_KIND_HISTORY)
+        self._note_repair(gap, part.stream, first, len(part.rows))
+        part.stream.take(part.rows, part.broker_offset_s, is_history=True)
+        self._position = position
+
+    def _note_repair(self, gap: UUID, stream: TickStream, first: int, ticks: int) -> None:
+        known = self._repairs.pop(gap, None)
+        if known is not None and known.stream == stream.id:
+            first, ticks = known.first, first + ticks - known.first
+        self._repairs[gap] = RepairRecord(gap=gap, stream=stream.id, first=first, ticks=ticks)
+        while len(self._repairs) > REPAIRS_KEPT:
+            self._repairs.pop(next(iter(self._repairs)))
 
     async def read(self, position: int, max_bytes: int) -> list[JournalEntry]:
         """Stored batches from a position on; what was deleted or is damaged is passed over."""
@@ -189,7 +216,13 @@ class TickJournal:
                 raise
             await self._set_aside(start, exc)
             return await self.read(position, max_bytes)
-        return [JournalEntry(record.position, decode_batch(record.payload)) for record in records]
+        return [
+            JournalEntry(
+                record.position,
+                decode_batch(record.payload, is_history=record.kind == RECORD_KIND_HISTORY),
+            )
+            for record in records
+        ]
 
     async def release(self, position: int) -> None:
         """Forget what the server has: every batch up to the position."""
@@ -205,6 +238,7 @@ class TickJournal:
             position=self._position,
             broker_offset_s=self.broker_offset_s,
             streams=tuple(stream.record() for stream in self._streams.values()),
+            repairs=tuple(self._repairs.values()),
         )
         sealed = self._keys.seal(msgspec.json.encode(state), name=self._state_name)
         await asyncio.to_thread(write_atomically, self._state_path, sealed)
@@ -253,6 +287,7 @@ class TickJournal:
             stream = stream_of(record, identity.tenant, identity.device)
             self._streams[stream.id] = stream
         self.broker_offset_s = state.broker_offset_s
+        self._repairs = {one.gap: one for one in state.repairs}
         self._position = state.position
         await self._replay()
 
@@ -260,10 +295,14 @@ class TickJournal:
         while entries := await self.read(self._position + 1, 1 << 20):
             for entry in entries:
                 self._position = entry.position
-                stream = self._streams.get(entry.batch.stream)
-                if stream is not None and entry.batch.last_sequence >= stream.next_sequence:
-                    stream.next_sequence = entry.batch.first_sequence
-                    stream.take(entry.batch.array())
+                stream, batch = self._streams.get(entry.batch.stream), entry.batch
+                if stream is None or batch.last_sequence < stream.next_sequence:
+                    continue
+                stream.next_sequence = batch.first_sequence
+                if batch.is_history:
+                    gap = UUID(bytes=batch.trace_id)
+                    self._note_repair(gap, stream, batch.first_sequence, batch.count)
+                stream.take(batch.array(), batch.broker_offset_s, is_history=batch.is_history)
 
     def _load(self) -> StateFile:
         if not self._state_path.exists():

@@ -66,7 +66,7 @@ def encode_batches(part: Taken, tenant: UUID, trace: bytes, span: bytes) -> Iter
         yield encode_header(header) + rows.tobytes()
 
 
-def decode_batch(payload: bytes | memoryview) -> TickBatch:
+def decode_batch(payload: bytes | memoryview, *, is_history: bool = False) -> TickBatch:
     """Read one record; the rows are a view."""
     record = decode_record(payload)
     header = record.header
@@ -79,4 +79,5 @@ def decode_batch(payload: bytes | memoryview) -> TickBatch:
         rows=record.rows,
         trace_id=header.trace_id,
         span_id=header.span_id,
+        is_history=is_history,
     )

@@ -4,6 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock
+from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
 from aitrading.client.metatrader_connector.metrics import (
@@ -45,6 +46,7 @@ TERMINAL_RECONNECT: Final = CallSite(
     description="Connects again with growing pauses; ticks of the meantime come from its history.",
 )
 PAUSE_WHEN_FULL_S: Final = 1.0
+REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
 
@@ -232,6 +234,7 @@ class TickPoller:
             fresh = stream.cursor.later(rows)
             self._metrics.increment(HISTORY_CHANGED)
             _log.warning("the terminal's history changed", symbol=stream.key.symbol)
+            await self._note_change(stream, fresh)
             stream.cursor = stream.cursor.restarted(rows[: len(rows) - len(fresh)])
         if answer.converted.not_representable and len(fresh):
             self._metrics.increment(PRICES_NOT_REPRESENTABLE, answer.converted.not_representable)
@@ -240,6 +243,23 @@ class TickPoller:
             await self._reopen(stream, answer.digits_now)
             return fresh[:0]
         return fresh
+
+    async def _note_change(self, stream: TickStream, fresh: TickArray) -> None:
+        """What the terminal gives now may hold ticks that it did not give before: a gap."""
+        offset_ms = (self._broker_clock.offset_s or 0) * 1_000
+        ends_ms = int(fresh["event_ms"][0]) if len(fresh) else stream.cursor.last_ms
+        await self._journal.gaps.add(
+            GapRecord(
+                stream=stream.id,
+                symbol=stream.key.symbol,
+                first_missing=0,
+                last_missing=0,
+                reason=REASON_HISTORY,
+                noticed_ns=self._clock.now_ns(),
+                from_ms=stream.cursor.second * 1_000 - offset_ms,
+                until_ms=ends_ms - offset_ms,
+            )
+        )
 
     async def _reopen(self, stream: TickStream, digits: int) -> None:
         """A later epoch that begins where the old one ends; the old rows read in new digits."""

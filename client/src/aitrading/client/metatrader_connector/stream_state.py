@@ -1,6 +1,6 @@
 """What the client remembers about its streams between two runs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
@@ -9,11 +9,35 @@ import msgspec
 from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import TickArray
+from aitrading.core.domain.stream_days import DayTotal, days_of
 from aitrading.core.protocol.link.messages import StreamDeclaration
 
 STATE_VERSION: Final = 1
 STREAMS_MAX: Final = 1_000
 """Streams one client may hold, finished epochs with unsent ticks included."""
+
+
+DAYS_KEPT: Final = 8
+"""Newest days of a stream whose ticks are counted."""
+REPAIRS_KEPT: Final = 256
+"""Newest repairs that are remembered, so that none is made twice."""
+
+
+class DayRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was counted of one day."""
+
+    day: int
+    ticks: int
+    digest: str
+
+
+class RepairRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Ticks that were fetched again for one gap: their stream and sequences."""
+
+    gap: UUID
+    stream: UUID
+    first: int
+    ticks: int
 
 
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +54,9 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     checksum: int
     last_ms: int
     active: bool
+    days: tuple[DayRecord, ...] = ()
+    counted_from: int = 0
+    """First sequence that was counted into days; 0 in a file from before that."""
 
 
 class StateFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +66,7 @@ class StateFile(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     broker_offset_s: int | None = None
     streams: tuple[StreamRecord, ...] = ()
+    repairs: tuple[RepairRecord, ...] = ()
 
 
 @dataclass
@@ -50,13 +78,20 @@ class TickStream:
     cursor: TickCursor
     next_sequence: int = 1
     active: bool = True
+    days: dict[int, DayTotal] = field(default_factory=dict)
+    counted_from: int = 1
 
     def __post_init__(self) -> None:
         self.id: UUID = self.key.stream_id()
 
-    def take(self, rows: TickArray) -> None:
-        """Count these rows as taken: sequences and cursor move on."""
-        self.cursor = self.cursor.advance(rows)
+    def take(self, rows: TickArray, broker_offset_s: int, *, is_history: bool = False) -> None:
+        """Count these rows as taken: sequences move on, and the cursor unless they are history."""
+        if not is_history:
+            self.cursor = self.cursor.advance(rows)
+        for day, total in days_of(self.next_sequence, rows, broker_offset_s).items():
+            self.days[day] = self.days.get(day, DayTotal()).plus(total)
+        for day in sorted(self.days)[:-DAYS_KEPT]:
+            del self.days[day]
         self.next_sequence += len(rows)
 
     def declaration(self, handle: int) -> StreamDeclaration:
@@ -85,6 +120,11 @@ class TickStream:
             checksum=self.cursor.checksum,
             last_ms=self.cursor.last_ms,
             active=self.active,
+            days=tuple(
+                DayRecord(day=day, ticks=total.ticks, digest=total.digest)
+                for day, total in sorted(self.days.items())
+            ),
+            counted_from=self.counted_from,
         )
 
 
@@ -110,6 +150,8 @@ def stream_of(record: StreamRecord, tenant: UUID, device: UUID) -> TickStream:
         cursor=cursor,
         next_sequence=record.next_sequence,
         active=record.active,
+        days={one.day: DayTotal.of(one.ticks, one.digest) for one in record.days},
+        counted_from=record.counted_from or record.next_sequence,
     )
 
 

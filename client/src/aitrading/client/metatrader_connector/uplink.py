@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
 from typing_extensions import override
 
+from aitrading.client.metatrader_connector.feed_truth import FeedTruth
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import JournalEntry
@@ -26,16 +27,18 @@ from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.link.events import (
     Acknowledged,
     ClientEvent,
+    RepairAsked,
     StreamAhead,
     StreamOpened,
     StreamRefused,
 )
-from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.messages import FEATURE_TRUTH, Repair, StreamDeclaration
 from aitrading.core.protocol.link.session import ClientSession
 
 READ_BYTES: Final = 1 << 20
 RELEASE_EVERY_S: Final = 1.0
 PAUSE_S: Final = 1.0
+TRUTH_EVERY_S: Final = 2.0
 
 _log = get_logger(__name__)
 
@@ -51,6 +54,8 @@ class TickUplink(LinkUser):
         self.name = "uplink"
         self.refused: dict[str, str] = {}
         self.link: SecureWebSocketClient | None = None
+        self.on_repair: Callable[[Repair], None] = lambda _repair: None
+        self.truth = FeedTruth(journal, clock)
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
@@ -99,6 +104,7 @@ class TickUplink(LinkUser):
         self._journal.spool.on_durable = lambda _position: self._wake.set()
         self._tasks.start(self._run(), name="send")
         self._tasks.start(self._release(), name="release")
+        self._tasks.start(self._tell_truth(), name="truth")
         self._tasks.start(self._journal.spool.maintain(), name="seal")
         self._state = ComponentState.HEALTHY
 
@@ -128,6 +134,8 @@ class TickUplink(LinkUser):
                 self._settle(event.handle, event.sequence)
             case StreamRefused():
                 self._refuse(event.declaration, event.code)
+            case RepairAsked():
+                self.on_repair(event.repair)
             case StreamAhead():
                 self._settle(event.declaration.handle, event.durable_sequence)
                 self._tasks.start(self._renew(event.declaration), name="new-epoch")
@@ -140,10 +148,30 @@ class TickUplink(LinkUser):
         self._waiting.clear()
         self._next = self._released + 1
         self._granted.clear()
+        self.truth.forget()
 
     @override
     def on_writable(self) -> None:
         self._wake.set()
+
+    def stream_of(self, handle: int) -> TickStream | None:
+        """The stream behind a handle of this connection."""
+        stream_id = self._streams.get(handle)
+        return self._journal.find(stream_id) if stream_id is not None else None
+
+    async def _tell_truth(self) -> None:
+        """What was counted and lost, as often as it changes and at most every few seconds."""
+        while True:
+            session, link = self._session(), self.link
+            if session is not None and link is not None and FEATURE_TRUTH in session.features:
+                handles = {
+                    stream: handle
+                    for stream, handle in self._handles.items()
+                    if handle in self._granted
+                }
+                self.truth.tell(session, handles)
+                link.flush()
+            await self._clock.sleep(TRUTH_EVERY_S)
 
     async def _run(self) -> None:
         while True:

@@ -57,6 +57,8 @@ class TickBatch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows: bytes | bytearray | memoryview
     trace_id: bytes = NO_TRACE_ID
     span_id: bytes = NO_SPAN_ID
+    is_history: bool = False
+    """Fetched again from the terminal's history; `trace_id` is then the gap it repairs."""
 
     @property
     def last_sequence(self) -> int:

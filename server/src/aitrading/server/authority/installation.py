@@ -21,7 +21,9 @@ from aitrading.server.authority.ca import (
 from aitrading.server.authority.key_provider import KeyProvider, LocalKeyProvider, load_or_create
 from aitrading.server.authority.token_keys import PREFIX, STATE_FILE, TokenKeyLife, next_name
 from aitrading.server.authority.tokens import UserTokenIssuer
+from aitrading.server.kit.evidence_key import EVIDENCE_SIGNER, evidence_key_file
 
+EVIDENCE_KEY: Final = "evidence.key.pem"
 ADMIN_SERVICE: Final = "admin"
 """The identity of the host's administrator: the supervisor and, through it, the command line."""
 
@@ -65,6 +67,8 @@ class Authority:
             write_file(path, authority.certificate_pem, mode=0o644)
         keys = {key.public.thumbprint(): key.public for key in self._user_keys()}
         _write_jwks(self._trust / "user-keys.jwks", keys)
+        evidence = self._evidence_key().public
+        _write_jwks(self.evidence_keys_file, {evidence.thumbprint(): evidence})
         if not self.service_keys_file.exists():
             _write_jwks(self.service_keys_file, {})
 
@@ -77,6 +81,11 @@ class Authority:
     def user_keys_file(self) -> Path:
         """The published keys that verify access tokens."""
         return self._trust / "user-keys.jwks"
+
+    @property
+    def evidence_keys_file(self) -> Path:
+        """The published key that verifies certificates of complete days."""
+        return self._trust / "evidence-keys.jwks"
 
     def user_token_issuer(self) -> UserTokenIssuer:
         """Signs with the key that signs now."""
@@ -130,6 +139,9 @@ class Authority:
         token_key = SigningKey.generate()
         files = self.renew_service(name, folder, hosts)
         write_file(files.signing_key, token_key.pem().reveal())
+        if name == EVIDENCE_SIGNER:
+            path = evidence_key_file(folder, name)
+            write_file(path, self._evidence_key().pem().reveal())
         self._publish_service_key(name, token_key.public)
         return files
 
@@ -187,6 +199,10 @@ class Authority:
 
     def _key(self, name: str) -> SigningKey:
         return SigningKey.from_pem(self._provider.load(name))
+
+    def _evidence_key(self) -> SigningKey:
+        pem = load_or_create(self._provider, EVIDENCE_KEY, lambda: SigningKey.generate().pem())
+        return SigningKey.from_pem(pem)
 
     def _user_keys(self) -> list[SigningKey]:
         published = self._life().published(self._user_key_names(), self._clock.now_ns())

@@ -7,12 +7,21 @@ from typing import Final
 import click
 import msgspec
 
+from aitrading.core.infrastructure.files import write_atomically
+from aitrading.core.security.encoding import base64url_decode
+from aitrading.core.security.jwt_manager import StaticKeySet
+from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.output import json_option, show_json, show_table
 from aitrading.server.cli.session import person_option, web_for
 from aitrading.server.cli.web import Web
+from aitrading.server.supervisor.home import Home
 
 QUOTES: Final = "/api/v1/quotes"
 FEEDS: Final = "/api/v1/feeds"
+GAPS: Final = "/api/v1/feeds/gaps"
+CERTIFICATE: Final = "/api/v1/feeds/certificate"
+CERTIFICATE_TYPE: Final = "feed-certificate+jws"
+COMPLETE: Final = "COMPLETE"
 LIVE: Final = "LIVE"
 EXPECTED: Final = ("LIVE", "CLOSED")
 WATCH_PERIOD_S: Final = 1.0
@@ -65,6 +74,51 @@ class FeedViews(msgspec.Struct, kw_only=True):
 
     items: list[FeedView] = []
     next_cursor: str | None = None
+
+
+class FindingView(msgspec.Struct, kw_only=True):
+    """One thing that is not as the device counted it."""
+
+    what: str
+    ticks: int
+    text: str = ""
+    sequences: list[tuple[int, int]] = []
+
+
+class StreamDayView(msgspec.Struct, kw_only=True):
+    """One stream on one day."""
+
+    stream: str
+    state: str
+    stored: int
+    counted: int | None
+    digest_stored: str
+    digest_counted: str | None
+    findings: list[FindingView]
+
+
+class CertificateView(msgspec.Struct, kw_only=True):
+    """What a certificate says."""
+
+    symbol: str
+    day: str
+    state: str
+    text: str
+    streams: list[StreamDayView]
+    made_at: str
+
+
+class SignedView(msgspec.Struct, kw_only=True):
+    """A certificate and its signed form."""
+
+    certificate: CertificateView
+    signed: str
+
+
+class _Header(msgspec.Struct):
+    alg: str
+    typ: str
+    kid: str
 
 
 @click.group(invoke_without_command=True)
@@ -138,3 +192,168 @@ def states(ctx: click.Context, *, as_json: bool, person: str | None, home: Path)
         heads = ("symbol", "is", "feed", "holds until", "late after", "market", "why")
         show_table(heads, rows)
     ctx.exit(0 if found and all(one.state in EXPECTED for one in found) else 1)
+
+
+class GapView(msgspec.Struct, kw_only=True):
+    """One gap."""
+
+    id: str
+    symbol: str
+    state: str
+    reason: str
+    recorded_by: str
+    first_sequence: int | None
+    last_sequence: int | None
+    from_time: str | None
+    until_time: str | None
+    noticed_at: str
+    problem: str
+    repaired_at: str | None
+    repaired_ticks: int | None
+
+
+class GapViews(msgspec.Struct, kw_only=True):
+    """Gaps, the newest first."""
+
+    items: list[GapView] = []
+    next_cursor: str | None = None
+
+
+@feed.command()
+@click.option("--symbol", help="Only this symbol, in the broker's spelling.")
+@click.option("--all", "every", is_flag=True, help="Those that were repaired, too.")
+@json_option
+@person_option
+@click.pass_context
+def gaps(
+    ctx: click.Context,
+    *,
+    symbol: str | None,
+    every: bool,
+    as_json: bool,
+    person: str | None,
+    home: Path,
+) -> None:
+    """List ticks that are missing; exit code 1 when there are any."""
+    query = {"open": "false" if every else "true", "limit": "1000"}
+    if symbol is not None:
+        query["symbol"] = symbol
+    found = web_for(home, person).get(GAPS, GapViews, **query).items
+    if as_json:
+        show_json(found)
+    else:
+        rows = [
+            (
+                one.symbol,
+                one.state,
+                _where(one),
+                one.recorded_by,
+                one.reason,
+                one.problem
+                or (f"{one.repaired_ticks} ticks fetched again" if one.repaired_at else ""),
+            )
+            for one in found
+        ]
+        show_table(("symbol", "state", "missing", "by", "why", "repair"), rows)
+    ctx.exit(1 if any(one.repaired_at is None for one in found) else 0)
+
+
+@feed.command()
+@click.argument("symbol")
+@click.argument("day")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep the signed certificate in this file.",
+)
+@json_option
+@person_option
+@click.pass_context
+def certificate(
+    ctx: click.Context,
+    *,
+    symbol: str,
+    day: str,
+    target: Path | None,
+    as_json: bool,
+    person: str | None,
+    home: Path,
+) -> None:
+    """Tell whether every tick of SYMBOL on DAY (UTC) is stored; exit code 1 unless it is."""
+    answer = web_for(home, person).get(CERTIFICATE, SignedView, symbol=symbol, day=day)
+    if target is not None:
+        write_atomically(target, answer.signed.encode())
+    _show_certificate(answer.certificate, as_json=as_json)
+    ctx.exit(0 if answer.certificate.state == COMPLETE else 1)
+
+
+@feed.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The published keys; without it those of this home.",
+)
+@json_option
+@home_option
+@click.pass_context
+def verify(
+    ctx: click.Context, *, file: Path, keys: Path | None, as_json: bool, home: Path
+) -> None:
+    """Verify the certificate in FILE without a platform; exit code 1 when it is not genuine."""
+    keys = keys or Home(home).trust / "evidence-keys.jwks"
+    found = verified(file.read_text("ascii", errors="replace").strip(), keys.read_bytes())
+    if found is None:
+        click.echo("This certificate is not genuine: no published key signed it.", err=True)
+        ctx.exit(1)
+    _show_certificate(found, as_json=as_json)
+
+
+def verified(signed: str, jwks: bytes) -> CertificateView | None:
+    """What a signed certificate says; None when none of the keys signed exactly this."""
+    parts = signed.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, certificate, signature
+        return None
+    try:
+        header = msgspec.json.decode(base64url_decode(parts[0]), type=_Header)
+        key = StaticKeySet.from_jwks(jwks).find(header.kid)
+        signature = base64url_decode(parts[2])
+        if header.alg != "EdDSA" or header.typ != CERTIFICATE_TYPE or key is None:
+            return None
+        if not key.verify(signature, f"{parts[0]}.{parts[1]}".encode()):
+            return None
+        return msgspec.json.decode(base64url_decode(parts[1]), type=CertificateView)
+    except (ValueError, msgspec.MsgspecError):
+        return None
+
+
+def _show_certificate(found: CertificateView, *, as_json: bool) -> None:
+    if as_json:
+        show_json(found)
+        return
+    click.echo(f"{found.symbol} {found.day}: {found.state}, {found.text} ticks")
+    rows = [
+        (
+            one.stream[:8],
+            one.state,
+            one.stored,
+            "?" if one.counted is None else one.counted,
+            "; ".join(map(_finding, one.findings)) or one.digest_stored,
+        )
+        for one in found.streams
+    ]
+    show_table(("stream", "state", "stored", "counted", "findings or digest"), rows)
+
+
+def _finding(found: FindingView) -> str:
+    where = ", ".join(f"{first}-{last}" for first, last in found.sequences[:5])
+    return " ".join(
+        filter(None, (found.what, str(found.ticks or ""), found.text, where and f"at {where}"))
+    )
+
+
+def _where(gap: GapView) -> str:
+    if gap.first_sequence is not None:
+        return f"{gap.first_sequence}-{gap.last_sequence}"
+    return f"{(gap.from_time or '')[:19]} … {(gap.until_time or 'now')[:19]}"

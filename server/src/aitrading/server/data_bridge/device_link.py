@@ -21,8 +21,10 @@ from aitrading.core.protocol.error_codes import (
     LINK_VERSION_UNSUPPORTED,
 )
 from aitrading.core.protocol.link.events import (
+    DaysTold,
     Failed,
     Gap,
+    GapsTold,
     HelloReceived,
     LatencyMeasured,
     PeerClosed,
@@ -30,7 +32,7 @@ from aitrading.core.protocol.link.events import (
     StreamsRequested,
     TicksReceived,
 )
-from aitrading.core.protocol.link.messages import StreamDeclaration
+from aitrading.core.protocol.link.messages import Repair, StreamDeclaration
 from aitrading.core.protocol.link.session import (
     Refusal,
     ServerSession,
@@ -70,6 +72,7 @@ class DeviceLink(WSListener):
         session: ServerSession,
         ingest: TickIngest,
         on_gap: Callable[[BridgeStream, Gap], None],
+        on_truth: Callable[["DeviceLink", DaysTold | GapsTold], None],
         *,
         connection: UUID,
         since_ns: int,
@@ -85,6 +88,7 @@ class DeviceLink(WSListener):
         self._session = session
         self._ingest = ingest
         self._on_gap = on_gap
+        self._on_truth = on_truth
         self._transport: WSTransport | None = None
         self._goodbyes = 0
         self._is_leaving = False
@@ -174,6 +178,16 @@ class DeviceLink(WSListener):
         if self.is_open and self._streams.get(stream.handle) is stream:
             self._session.acknowledge(stream.handle, stream.durable)
 
+    def stream(self, handle: int) -> BridgeStream | None:
+        """The stream behind a handle, if it was granted."""
+        return self._streams.get(handle)
+
+    def ask_repair(self, repair: Repair) -> None:
+        """Ask the device for ticks that are missing; one that is too old is not asked."""
+        if self.is_open:
+            self._session.ask_repair(repair)
+            self.flush()
+
     def close(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:
         """End in order: tell the device why and when to come back."""
         self.reason = spec.code
@@ -220,6 +234,8 @@ class DeviceLink(WSListener):
                 self._requests.put_nowait(event.declarations)
             case Gap():
                 self._on_gap(self._streams[event.handle], event)
+            case DaysTold() | GapsTold():
+                self._on_truth(self, event)
             case LatencyMeasured():
                 self.round_trip_ns = event.round_trip_ns
             case Failed():

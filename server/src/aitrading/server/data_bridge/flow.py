@@ -14,6 +14,7 @@ from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.metrics import FEEDS
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
+from aitrading.server.data_bridge.truth import TruthKeeper
 
 JUDGE_S: Final = 0.25
 
@@ -21,7 +22,7 @@ JUDGE_S: Final = 0.25
 class TickFlow:
     """Connects the parts; nothing here waits for anything."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of the parts
         self,
         *,
         ingest: TickIngest,
@@ -30,6 +31,7 @@ class TickFlow:
         feeds: FeedWatch,
         fan_out: FanOut,
         announcer: Announcer,
+        truth: TruthKeeper,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -39,6 +41,7 @@ class TickFlow:
         self._feeds = feeds
         self._fan_out = fan_out
         self._announcer = announcer
+        self._truth = truth
         self._metrics = metrics
         self._clock = clock
         self._tasks = TaskSet(self.name)
@@ -69,7 +72,7 @@ class TickFlow:
             self._announcer.ticks(source, batch)
 
     def _on_feed_change(self, stream: BridgeStream, before: FeedState | None, feed: Feed) -> None:
-        del before
+        self._truth.feed_changed(stream, before, feed)
         self._fan_out.feed_changed(stream.device.tenant, feed)
 
     async def _judge(self) -> None:

@@ -119,7 +119,8 @@ class TickIngest:
         )
         stream.received = batch.last_sequence
         self._hops = self._latencies(event, newest_ms)
-        self.on_batch(stream, batch)
+        if not batch.is_history:
+            self.on_batch(stream, batch)
 
     def commit(self) -> None:
         """Append what was collected; what does not fit is told to `on_failure`."""

@@ -36,6 +36,7 @@ from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENE
 from aitrading.server.data_bridge.ports import DeviceRegister
 from aitrading.server.data_bridge.settings import BridgeSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
+from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
@@ -69,6 +70,7 @@ class DeviceLinks:
         streams: StreamDirectory,
         rates: RateLimits,
         register: DeviceRegister,
+        truth: TruthKeeper,
         settings: BridgeSettings,
         bus: EventBus,
         errors: ErrorHandler,
@@ -82,6 +84,8 @@ class DeviceLinks:
         self._streams = streams
         self._rates = rates
         self._register = register
+        self._truth = truth
+        truth.links = lambda: tuple(self._links.values())
         self._settings = settings
         self._bus = bus
         self._errors = errors
@@ -162,6 +166,7 @@ class DeviceLinks:
             ServerSession(self._clock, profile),
             self._ingest,
             self._on_gap,
+            self._truth.told,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
         )
@@ -285,6 +290,7 @@ class DeviceLinks:
             link.close(LINK_OVERLOADED, retry_after_ms=RETRY_LATER_MS)
 
     def _on_gap(self, stream: BridgeStream, gap: Gap) -> None:
+        self._truth.sequences_missing(stream, gap.first_missing, gap.last_missing)
         missing = gap.last_missing - gap.first_missing + 1
         self._metrics.increment(TICKS_MISSING, missing)
         _log.warning(

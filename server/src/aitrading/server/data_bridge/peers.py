@@ -11,6 +11,13 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
 from aitrading.server.kit.calendar_settings import CALENDAR_PATH, CalendarWords
+from aitrading.server.kit.feed_truth_api import (
+    REPAIRS_PATH,
+    TRUTH_PATH,
+    FeedTruth,
+    RepairOrders,
+    TruthTaken,
+)
 from aitrading.server.kit.ingest_api import (
     QUOTES_PATH,
     SEGMENT_PATH,
@@ -98,6 +105,28 @@ class DatabasePeer(TickStore):
                 answer=CalendarWords,
                 query={"tenant": str(tenant)},
                 timeout_s=Timeouts.FAST,
+            )
+        )
+
+    @override
+    async def tell_truth(self, truth: FeedTruth) -> TruthTaken:
+        return await self._breaker.run(
+            lambda: self._client.post(
+                TRUTH_PATH,
+                body=msgspec.json.encode(truth),
+                answer=TruthTaken,
+                timeout_s=Timeouts.NORMAL,
+            )
+        )
+
+    @override
+    async def repairs(self, device: DeviceIdentity) -> RepairOrders:
+        return await self._breaker.run(
+            lambda: self._client.get(
+                REPAIRS_PATH,
+                answer=RepairOrders,
+                query={"tenant": str(device.tenant), "device": str(device.device)},
+                timeout_s=Timeouts.NORMAL,
             )
         )
 

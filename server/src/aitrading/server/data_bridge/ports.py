@@ -8,6 +8,7 @@ import msgspec
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.kit.calendar_settings import CalendarWords
+from aitrading.server.kit.feed_truth_api import FeedTruth, RepairOrders, TruthTaken
 from aitrading.server.kit.ingest_api import LastQuotes, SegmentStored, StreamMark, StreamOpening
 
 
@@ -58,4 +59,12 @@ class TickStore(Protocol):
 
     async def calendar(self, tenant: TenantId) -> CalendarWords:
         """What a tenant says about trading hours beside the shipped calendars."""
+        ...
+
+    async def tell_truth(self, truth: FeedTruth) -> TruthTaken:
+        """Make durable what a device counted, lost and repaired."""
+        ...
+
+    async def repairs(self, device: DeviceIdentity) -> RepairOrders:
+        """What the device may repair."""
         ...

@@ -90,6 +90,10 @@ class QuoteBoard:
         source.ask_points = _newest(rows["ask"]) or source.ask_points
         return source
 
+    def of_feed(self, tenant: TenantId, key: FeedKey) -> QuoteSource | None:
+        """The newest tick of one feed."""
+        return self._tenants.get(tenant, {}).get(key)
+
     def of_tenant(self, tenant: TenantId) -> list[QuoteSource]:
         """The tenant's quotes in order of symbol."""
         board = self._tenants.get(tenant, {})

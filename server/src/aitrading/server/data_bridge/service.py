@@ -40,6 +40,7 @@ from aitrading.server.data_bridge.settings import BridgeSettings, FeedSettings, 
 from aitrading.server.data_bridge.spool_guard import SpoolFolder, SpoolGuard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.tick_rates import TickRates
+from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.websocket_server import WebSocketServer
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
@@ -64,6 +65,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_spool)
     manager.provide(_streams)
     manager.provide(TickIngest)
+    manager.provide(TruthKeeper)
     manager.provide(DeviceLinks)
     manager.provide(SpoolGuard)
     manager.provide(SegmentHandover)
@@ -184,6 +186,7 @@ SPEC: Final = ServiceSpec(
     providers=providers,
     components=(
         SegmentHandover,
+        TruthKeeper,
         DeviceLinks,
         SpoolGuard,
         FanOut,

@@ -43,6 +43,12 @@ from aitrading.server.database_service.clickhouse.served import (
 from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.examination.composition import Examined, make_examiner
 from aitrading.server.database_service.examination.endpoints import ExaminationEndpoints
+from aitrading.server.database_service.feed_truth.book import GapBook
+from aitrading.server.database_service.feed_truth.certificates import Certificates
+from aitrading.server.database_service.feed_truth.endpoints import (
+    CertificateEndpoints,
+    FeedTruthEndpoints,
+)
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.known_errors.catalogue import ErrorCatalogue
 from aitrading.server.database_service.known_errors.endpoints import ErrorEndpoints
@@ -107,6 +113,7 @@ from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.calendar_settings import CalendarSettings
+from aitrading.server.kit.evidence_key import evidence_key_of
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
 from aitrading.server.kit.pool_reports import PoolReports
@@ -136,6 +143,11 @@ _READ_BY_PEOPLE: Final = (
     SettingsBook,
     TenantSettingsEndpoints,
     CalendarEndpoints,
+    evidence_key_of,
+    GapBook,
+    Certificates,
+    FeedTruthEndpoints,
+    CertificateEndpoints,
     TraceBook,
     TraceEndpoints,
 )
@@ -353,6 +365,8 @@ SPEC: Final = ServiceSpec(
         AuditEndpoints,
         TenantSettingsEndpoints,
         CalendarEndpoints,
+        FeedTruthEndpoints,
+        CertificateEndpoints,
         TraceEndpoints,
     ),
     merges_chains=True,

@@ -18,6 +18,12 @@ from aitrading.core.protocol.segment import read_segment
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
 from aitrading.server.kit.calendar_settings import CalendarWords
+from aitrading.server.kit.feed_truth_api import (
+    FeedTruth,
+    RepairOrder,
+    RepairOrders,
+    TruthTaken,
+)
 from aitrading.server.kit.ingest_api import (
     LastQuotes,
     SegmentStored,
@@ -32,6 +38,8 @@ class FolderTickStore(TickStore):
     def __init__(self, folder: Path) -> None:
         self.failure: Exception | None = None
         self.quotes = LastQuotes(source="store", quotes=())
+        self.truths: list[FeedTruth] = []
+        self.orders: list[RepairOrder] = []
         self.words: dict[TenantId, CalendarWords] = {}
         self.calls = 0
         self._folder = folder
@@ -71,6 +79,17 @@ class FolderTickStore(TickStore):
     async def calendar(self, tenant: TenantId) -> CalendarWords:
         self._call()
         return self.words.get(tenant, CalendarWords())
+
+    @override
+    async def tell_truth(self, truth: FeedTruth) -> TruthTaken:
+        self._call()
+        self.truths.append(truth)
+        return TruthTaken(gaps=0)
+
+    @override
+    async def repairs(self, device: DeviceIdentity) -> RepairOrders:
+        self._call()
+        return RepairOrders(orders=tuple(self.orders))
 
     def rows(self) -> dict[UUID, dict[int, bytes]]:
         """What is stored: row bytes by stream and sequence.

@@ -22,6 +22,7 @@ from aitrading.core.protocol.link.events import (
     ClientEvent,
     ErrorReported,
     Established,
+    RepairAsked,
     StreamAhead,
     StreamOpened,
     StreamRefused,
@@ -45,12 +46,16 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    FEATURE_TRUTH,
     STREAMS_PER_FRAME_MAX,
+    Days,
+    Gaps,
     Hello,
     HelloAck,
     Notice,
     Open,
     OpenAck,
+    Repair,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -68,7 +73,7 @@ class ClientProfile:
     limits: LinkLimits = field(default_factory=LinkLimits)
     """Used until HELLO_ACK brings the server's; afterwards the smaller frame limit counts."""
     ack_timeout_ms: int = 30_000
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = (FEATURE_TRUTH,)
     resume_session: str = ""
     traceparent: str = ""
     checkpoint: str = ""
@@ -104,6 +109,9 @@ class ClientSession(Machine[ClientEvent]):
         self._dispatch[FrameType.OPEN_ACK] = self._on_open_ack
         self._dispatch[FrameType.ACK] = self._on_ack
         self._dispatch[FrameType.SUBSCRIBE] = self._on_subscribe
+        self._dispatch[FrameType.REPAIR] = self._on_repair
+        self.features: tuple[str, ...] = ()
+        """What both sides know; empty before the greeting is answered."""
 
     def start(self, declarations: Sequence[StreamDeclaration] = ()) -> None:
         """Greet the server and declare the streams."""
@@ -164,6 +172,16 @@ class ClientSession(Machine[ClientEvent]):
             )
         self._send_split(handle, stream, rest, jumped=jumped)
 
+    def tell_days(self, days: Days) -> None:
+        """Say what was counted; only where `features` has `FEATURE_TRUTH`."""
+        self._require_state(SessionState.OPEN, "tell_days")
+        self._send(encode_control(FrameType.DAYS, days))
+
+    def tell_gaps(self, gaps: Gaps) -> None:
+        """Say what was lost or repaired; only where `features` has `FEATURE_TRUTH`."""
+        self._require_state(SessionState.OPEN, "tell_gaps")
+        self._send(encode_control(FrameType.GAPS, gaps))
+
     @override
     def _check_time(self, now_ns: int) -> None:
         super()._check_time(now_ns)
@@ -200,6 +218,7 @@ class ClientSession(Machine[ClientEvent]):
         if ack.version != LINK_VERSION:
             raise LINK_VERSION_UNSUPPORTED.error(theirs=ack.version, ours=LINK_VERSION)
         self._agree(ack)
+        self.features = ack.features
         self._state = SessionState.OPEN
         self._pinged_ns = self._clock.monotonic_ns()
         events.append(Established(ack))
@@ -227,6 +246,10 @@ class ClientSession(Machine[ClientEvent]):
     def _on_subscribe(self, frame: Frame, events: list[ClientEvent]) -> None:
         self._require_open(FrameType.SUBSCRIBE)
         events.append(Subscribed(decode_control(frame, Subscribe)))
+
+    def _on_repair(self, frame: Frame, events: list[ClientEvent]) -> None:
+        self._require_open(FrameType.REPAIR)
+        events.append(RepairAsked(decode_control(frame, Repair)))
 
     @override
     def _on_error(self, frame: Frame, events: list[ClientEvent | CommonEvent]) -> None:

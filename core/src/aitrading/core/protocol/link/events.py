@@ -5,9 +5,12 @@ import msgspec
 from aitrading.core.domain.market import TickBatch
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.link.messages import (
+    Days,
+    Gaps,
     Hello,
     HelloAck,
     Notice,
+    Repair,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -44,6 +47,24 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     handle: int
     first_missing: int
     last_missing: int
+
+
+class DaysTold(msgspec.Struct, frozen=True, gc=False):
+    """Server: what the client counted of some streams and days."""
+
+    days: Days
+
+
+class GapsTold(msgspec.Struct, frozen=True, gc=False):
+    """Server: what the client lost, and repairs it finished."""
+
+    gaps: Gaps
+
+
+class RepairAsked(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server lacks ticks that the terminal may still have."""
+
+    repair: Repair
 
 
 class Established(msgspec.Struct, frozen=True, gc=False):
@@ -120,6 +141,8 @@ ServerEvent = (
     | StreamsRequested
     | TicksReceived
     | Gap
+    | DaysTold
+    | GapsTold
     | ErrorReported
     | LatencyMeasured
     | PeerClosed
@@ -132,6 +155,7 @@ ClientEvent = (
     | StreamAhead
     | Acknowledged
     | Subscribed
+    | RepairAsked
     | ErrorReported
     | LatencyMeasured
     | PeerClosed

@@ -21,11 +21,14 @@ from aitrading.core.protocol.error_codes import (
     LINK_VERSION_UNSUPPORTED,
 )
 from aitrading.core.protocol.link.messages import (
+    Days,
+    Gaps,
     Hello,
     HelloAck,
     Notice,
     Open,
     OpenAck,
+    Repair,
     Subscribe,
 )
 from aitrading.core.protocol.versions import LINK_VERSION
@@ -64,6 +67,9 @@ class FrameType(IntEnum):
     SIGNAL = 33
     REPORT = 34
     CHECKPOINT = 35
+    DAYS = 144
+    GAPS = 145
+    REPAIR = 146
 
 
 IGNORABLE_TYPES_FROM: Final = 128
@@ -73,6 +79,8 @@ class FrameFlag(IntFlag):
     """The low byte may be ignored by a reader; a bit of the high byte must be understood."""
 
     NONE = 0
+    HISTORY = 0x0001
+    """TICKS: fetched again from the terminal's history to repair a gap; no news about the price."""
     AFTER_GAP = 0x0100
     """TICKS: the sequences before this batch that were not sent are gone for good."""
 
@@ -187,7 +195,8 @@ def encode_ticks(
         b"".join((head, batch.rows)),
         stream=handle,
         sequence=batch.first_sequence,
-        flags=FrameFlag.AFTER_GAP if after_gap else 0,
+        flags=(FrameFlag.AFTER_GAP if after_gap else 0)
+        | (FrameFlag.HISTORY if batch.is_history else 0),
     )
 
 
@@ -241,8 +250,10 @@ def decode_ping(frame: Frame) -> PingBody:
     return PingBody(*_PING.unpack(frame.body))
 
 
-Control = Hello | HelloAck | Open | OpenAck | Subscribe | Notice
-ControlType = TypeVar("ControlType", Hello, HelloAck, Open, OpenAck, Subscribe, Notice)
+Control = Hello | HelloAck | Open | OpenAck | Subscribe | Notice | Days | Gaps | Repair
+ControlType = TypeVar(
+    "ControlType", Hello, HelloAck, Open, OpenAck, Subscribe, Notice, Days, Gaps, Repair
+)
 _encode_json: Final = msgspec.json.Encoder().encode
 
 

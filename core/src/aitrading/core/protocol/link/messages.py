@@ -5,6 +5,7 @@ white space, UTF-8. A reader ignores members it does not know and refuses wrong 
 """
 
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 
@@ -13,6 +14,10 @@ STREAMS_PER_FRAME_MAX: Final = 128
 SYMBOLS_MAX: Final = 1_024
 FEATURES_MAX: Final = 32
 CHECKPOINT_CHARS_MAX: Final = 4_096
+DAYS_PER_FRAME_MAX: Final = 128
+GAPS_PER_FRAME_MAX: Final = 64
+FEATURE_TRUTH: Final = "feed-truth"
+"""Both sides know DAYS, GAPS and REPAIR."""
 NO_HANDLE: Final = 0
 TICKS_KIND: Final = "ticks"
 
@@ -132,3 +137,71 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The stream an ERROR is about; the sender of that stream stops using it."""
     retry_after_ms: Count = 0
     """Earliest moment to come back after CLOSE; 0 leaves it to the client's backoff."""
+
+
+class DaySummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the client counted of one stream and day, among sequences up to `last_sequence`."""
+
+    handle: Handle
+    day: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+    """Days since 1970, UTC."""
+    ticks: Count
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    """See `domain.stream_days`."""
+    last_sequence: Sequence
+    counted_from: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)] = 1
+    """The client counts since this sequence; earlier ticks of the day it did not count."""
+    is_over: bool = False
+    """The day has ended; what comes for it now came late."""
+
+
+class Days(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Summaries that changed; each replaces the one of its stream and day."""
+
+    days: Annotated[tuple[DaySummary, ...], msgspec.Meta(max_length=DAYS_PER_FRAME_MAX)]
+
+
+class GapNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Ticks that the client knows it lost: a range of sequences, or a stretch of UTC time."""
+
+    stream: UUID
+    reason: Text
+    noticed_ns: Timestamp
+    first: Sequence = 0
+    last: Sequence = 0
+    from_ms: Timestamp = 0
+    until_ms: Timestamp = 0
+
+
+class RepairDone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a REPAIR: the missing ticks travel as these sequences, or why they do not."""
+
+    gap: UUID
+    stream: UUID
+    first: Sequence = 0
+    last: Sequence = 0
+    """Below `first` when the terminal has nothing there."""
+    problem: ShortText = ""
+
+
+class Gaps(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Losses, and repairs that are finished; saying one again changes nothing."""
+
+    gaps: Annotated[tuple[GapNote, ...], msgspec.Meta(max_length=GAPS_PER_FRAME_MAX)] = ()
+    repaired: Annotated[tuple[RepairDone, ...], msgspec.Meta(max_length=GAPS_PER_FRAME_MAX)] = ()
+
+
+class Repair(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The server lacks ticks of a stretch of UTC time, both ends inside.
+
+    Of those at `from_ms` it has the first `has_first`, of those at `until_ms` the last `has_last`.
+    """
+
+    gap: UUID
+    handle: Handle
+    from_ms: Timestamp
+    until_ms: Timestamp
+    has_first: Count = 0
+    has_last: Count = 0
+    expected: Count = 0
+    """How many are missing exactly; 0 when nobody knows."""

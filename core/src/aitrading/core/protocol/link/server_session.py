@@ -21,7 +21,9 @@ from aitrading.core.protocol.error_codes import (
 )
 from aitrading.core.protocol.link.burst import BURST_FRAMES_MIN, by_size, read_burst
 from aitrading.core.protocol.link.events import (
+    DaysTold,
     Gap,
+    GapsTold,
     HelloReceived,
     ServerEvent,
     StreamsRequested,
@@ -45,12 +47,16 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    FEATURE_TRUTH,
     TICKS_KIND,
+    Days,
+    Gaps,
     Hello,
     HelloAck,
     Notice,
     Open,
     OpenAck,
+    Repair,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -70,7 +76,7 @@ class ServerProfile:
     software: str
     limits: LinkLimits = field(default_factory=LinkLimits)
     epoch: int = 0
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = (FEATURE_TRUTH,)
     checkpoint: str = ""
 
 
@@ -114,6 +120,8 @@ class ServerSession(Machine[ServerEvent]):
         self._dispatch[FrameType.HELLO] = self._on_hello
         self._dispatch[FrameType.OPEN] = self._on_open
         self._dispatch[FrameType.TICKS] = self._on_ticks
+        self._dispatch[FrameType.DAYS] = self._on_days
+        self._dispatch[FrameType.GAPS] = self._on_gaps
 
     @property
     def unacknowledged(self) -> int:
@@ -205,6 +213,14 @@ class ServerSession(Machine[ServerEvent]):
         self._require_state(SessionState.OPEN, "subscribe")
         self._send(encode_control(FrameType.SUBSCRIBE, subscription))
 
+    def ask_repair(self, repair: Repair) -> bool:
+        """Ask for ticks that are missing; False when the client does not know that question."""
+        self._require_state(SessionState.OPEN, "ask_repair")
+        if self._hello is None or FEATURE_TRUTH not in self._hello.features:
+            return False
+        self._send(encode_control(FrameType.REPAIR, repair))
+        return True
+
     @override
     def receive_all(self, messages: Sequence[bytes]) -> list[ServerEvent | CommonEvent]:
         if len(messages) < BURST_FRAMES_MIN:
@@ -275,6 +291,17 @@ class ServerSession(Machine[ServerEvent]):
         self._requested.append(declarations)
         events.append(StreamsRequested(declarations))
 
+    def _on_days(self, frame: Frame, events: list[ServerEvent]) -> None:
+        self._require_open(FrameType.DAYS)
+        days = decode_control(frame, Days)
+        for day in days.days:
+            self._inbound(day.handle)
+        events.append(DaysTold(days))
+
+    def _on_gaps(self, frame: Frame, events: list[ServerEvent]) -> None:
+        self._require_open(FrameType.GAPS)
+        events.append(GapsTold(decode_control(frame, Gaps)))
+
     def _on_ticks(self, frame: Frame, events: list[ServerEvent]) -> None:
         self._require_open(FrameType.TICKS)
         handle, first = frame.stream, frame.sequence
@@ -304,6 +331,7 @@ class ServerSession(Machine[ServerEvent]):
             rows=body.rows,
             trace_id=body.trace_id,
             span_id=body.span_id,
+            is_history=bool(frame.flags & FrameFlag.HISTORY),
         )
         if first <= received:
             batch = batch.after(received) or batch

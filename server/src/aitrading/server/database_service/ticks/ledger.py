@@ -15,6 +15,7 @@ from aitrading.server.database_service.errors import (
 )
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.segments import TickSegment
+from aitrading.server.kit.feed_truth_api import HOLE, gap_id
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.transactions import PlatformTransaction, TenantTransaction, Transaction
@@ -69,9 +70,15 @@ async def streams_of(
 
 
 async def record(
-    tx: PlatformTransaction, segment: TickSegment, stored: Mapping[StreamId, SequenceRanges]
+    tx: PlatformTransaction,
+    segment: TickSegment,
+    before: Mapping[StreamId, StreamInfo],
+    stored: Mapping[StreamId, SequenceRanges],
 ) -> None:
-    """Note that the segment is stored, what its streams hold now, and which bars are missing."""
+    """Note that the segment is stored, what its streams hold now, and which bars are missing.
+
+    A new hole becomes a gap in the same transaction, and a gap that is filled counts as repaired.
+    """
     for tenant, streams in _by_tenant(stored).items():
         texts = [stored[tenant, stream].bounded().render() for stream in streams]
         async with tx.within(tenant) as inner:
@@ -80,6 +87,12 @@ async def record(
             await inner.execute(
                 _SQL["note_bars"], streams, [low for low, _ in spans], [high for _, high in spans]
             )
+            holes = {
+                stream: _new_holes(before[tenant, stream].stored, stored[tenant, stream])
+                for stream in streams
+            }
+            await _note_holes(inner, holes)
+            await settle_gaps(inner, [one for one in streams if _is_whole(stored[tenant, one])])
     await tx.execute(
         _SQL["record_segment"],
         segment.spool,
@@ -87,6 +100,34 @@ async def record(
         segment.checksum,
         segment.rows,
     )
+
+
+async def settle_gaps(tx: TenantTransaction, streams: Collection[UUID]) -> None:
+    """Count gaps as repaired whose ticks are stored now."""
+    if streams:
+        await tx.execute(_SQL["settle_gaps"], list(streams))
+
+
+async def _note_holes(
+    tx: TenantTransaction, holes: Mapping[UUID, Collection[tuple[int, int]]]
+) -> None:
+    found = [(stream, first, last) for stream, gaps in holes.items() for first, last in gaps]
+    if found:
+        ids = [gap_id(stream, first, last, None) for stream, first, last in found]
+        columns = [list(column) for column in zip(*found, strict=True)]
+        await tx.execute(_SQL["note_holes"], ids, *columns, HOLE)
+
+
+def _new_holes(before: SequenceRanges, after: SequenceRanges) -> list[tuple[int, int]]:
+    """Holes behind everything that was stored before; one that shrank is no new one."""
+    if len(after.pairs) <= 1 and (not after.pairs or after.pairs[0][0] == 1):
+        return []
+    return [hole for hole in after.holes() if hole[1] > before.last]
+
+
+def _is_whole(stored: SequenceRanges) -> bool:
+    """Nothing of it was closed to save room: what it holds is really stored."""
+    return stored.bounded() is stored
 
 
 async def forget_old_segments(tx: PlatformTransaction) -> int:

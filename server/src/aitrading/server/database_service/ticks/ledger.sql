@@ -52,3 +52,24 @@ DO UPDATE SET stored = excluded.stored, updated_at = now()
 -- name: note_bars
 INSERT INTO market.bar_dirt (stream_id, from_s, until_s)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
+
+-- name: note_holes
+INSERT INTO market.gaps
+       (id, stream_id, first_sequence, last_sequence, reason, recorded_by, noticed_at)
+SELECT t.id, t.stream_id, t.first_sequence, t.last_sequence, $5, 'database', now()
+  FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
+       AS t (id, stream_id, first_sequence, last_sequence)
+ON CONFLICT (tenant_id, id) DO NOTHING
+
+-- name: settle_gaps
+UPDATE market.gaps g
+   SET repaired_at = now(),
+       repaired_ticks = coalesce(g.repair_last - g.repair_first,
+                                 g.last_sequence - g.first_sequence) + 1
+  FROM market.tick_marks m
+ WHERE m.stream_id = ANY ($1) AND m.tenant_id = g.tenant_id AND g.repaired_at IS NULL
+   AND CASE WHEN g.repair_last IS NOT NULL AND m.stream_id = g.repair_stream
+            THEN m.stored @> int8range(g.repair_first, g.repair_last, '[]')
+            WHEN g.first_sequence IS NOT NULL AND m.stream_id = g.stream_id
+            THEN m.stored @> int8range(g.first_sequence, g.last_sequence, '[]')
+            ELSE false END

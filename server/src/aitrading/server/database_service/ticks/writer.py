@@ -114,7 +114,7 @@ class TickWriter:
             pieces = new_pieces(segment.records, stored)
             if pieces:
                 await self._store.insert(pieces, label=_label(segment, pieces))
-        await ledger.record(tx, segment, stored)
+        await ledger.record(tx, segment, streams, stored)
         grown = {
             key: StreamInfo(
                 stream=info.stream, symbol=info.symbol, digits=info.digits, stored=stored[key]

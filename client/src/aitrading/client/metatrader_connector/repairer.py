@@ -1,0 +1,165 @@
+"""Fetches again what the server lacks, from the terminal's history, and never one tick twice.
+
+A tick has no name of its own, so what is missing is found by counting: the server says how many
+ticks it has at both ends of the gap; the terminal's history must begin and end with at least as many
+there, and hold exactly as many between as are missing, where that is known. Otherwise nothing is
+sent. What was stored for a gap is remembered with the gap: asked again, only the rest is fetched.
+"""
+
+import asyncio
+from typing import Final
+
+import numpy as np
+
+from aitrading.client.metatrader_connector.journal import TickJournal
+from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
+from aitrading.client.metatrader_connector.rows import to_rows
+from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.metatrader_connector.uplink import TickUplink
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
+from aitrading.client.terminal.worker import TerminalThread
+from aitrading.core.domain.market import TICK_DTYPE, TickArray
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.link.messages import Repair, RepairDone
+
+QUEUE_MAX: Final = 256
+REPAIR_TICKS_MAX: Final = 500_000
+"""Most ticks of one gap; a larger one is refused and stays in the ledger."""
+QUESTION_TICKS: Final = 20_000
+"""Asked of the terminal at once, so that new ticks and orders never wait long."""
+
+_log = get_logger(__name__)
+
+
+class NotRepairableError(Exception):
+    """The terminal's history does not meet what the server has."""
+
+
+class Repairer:
+    """One gap after the other, each in small questions to the terminal."""
+
+    def __init__(
+        self, terminal: TerminalThread, journal: TickJournal, uplink: TickUplink, clock: Clock
+    ) -> None:
+        self.name = "repairer"
+        self.repaired = 0
+        self._terminal = terminal
+        self._journal = journal
+        self._uplink = uplink
+        self._clock = clock
+        self._asked: asyncio.Queue[Repair] = asyncio.Queue(QUEUE_MAX)
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+
+    @property
+    def state(self) -> ComponentState:
+        """What it is doing now."""
+        return self._state
+
+    async def start(self) -> None:
+        """Repair what is asked for from now on."""
+        self._uplink.on_repair = self._take
+        self._tasks.start(self._run(), name="repair")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Stop; the server asks again."""
+        await self._tasks.close()
+        self._state = ComponentState.STOPPED
+
+    def _take(self, repair: Repair) -> None:
+        if not self._asked.full():  # the server asks again
+            self._asked.put_nowait(repair)
+
+    async def _run(self) -> None:
+        while True:
+            repair = await self._asked.get()
+            stream = self._uplink.stream_of(repair.handle)
+            if stream is None:
+                continue
+            try:
+                self._uplink.truth.repaired(await self.repair(repair, stream))
+            except AitradingError as exc:  # the terminal is away or the disk full: asked again
+                _log.warning("a gap was not repaired yet", gap=str(repair.gap), error=exc)
+
+    async def repair(self, repair: Repair, stream: TickStream) -> RepairDone:
+        """Store what is missing; says which sequences it became, or why nothing was stored."""
+        known = self._journal.repair_of(repair.gap)
+        if known is not None and known.stream != stream.id:
+            return RepairDone(
+                gap=repair.gap,
+                stream=known.stream,
+                first=known.first,
+                last=known.first + known.ticks - 1,
+            )
+        offset_s = self._journal.broker_offset_s or 0  # known, since the stream has ticks
+        try:
+            missing = await self._missing(repair, stream, offset_s)
+        except NotRepairableError as exc:
+            return RepairDone(gap=repair.gap, stream=stream.id, problem=str(exc))
+        done = known.ticks if known else 0
+        rest = Taken(
+            stream=stream,
+            rows=missing[done:],
+            receive_ns=self._clock.now_ns(),
+            broker_offset_s=offset_s,
+        )
+        for [part] in in_groups([rest], self._journal.group_ticks_max):
+            await self._journal.append_history(part, repair.gap)
+        self.repaired += len(rest.rows)
+        stored = self._journal.repair_of(repair.gap)
+        first = stored.first if stored else stream.next_sequence
+        return RepairDone(
+            gap=repair.gap,
+            stream=stream.id,
+            first=first,
+            last=first + (stored.ticks if stored else 0) - 1,
+        )
+
+    async def _missing(self, repair: Repair, stream: TickStream, offset_s: int) -> TickArray:
+        """The terminal's rows within the gap without those the server has at its ends."""
+        from_ms = repair.from_ms + offset_s * 1_000
+        until_ms = repair.until_ms + offset_s * 1_000
+        rows = await self._history(stream, from_ms, until_ms)
+        times = rows["event_ms"]
+        at_start = int(np.count_nonzero(times == from_ms))
+        at_end = int(np.count_nonzero(times == until_ms))
+        if at_start < repair.has_first or at_end < repair.has_last:
+            raise NotRepairableError("the terminal's history does not hold what is stored already")
+        ends = len(rows) - repair.has_last
+        missing = rows[repair.has_first : max(repair.has_first, ends)]
+        if repair.expected and len(missing) != repair.expected:
+            raise NotRepairableError(
+                f"the terminal has {len(missing)} ticks where {repair.expected} are missing"
+            )
+        return missing
+
+    async def _history(self, stream: TickStream, from_ms: int, until_ms: int) -> TickArray:
+        """Rows of [from, until] of the broker's time, in the order of the terminal."""
+        found: list[TickArray] = []
+        total, second, skip = 0, from_ms // 1_000, 0
+        while True:
+            ticks = await self._terminal.run(
+                lambda terminal, at=second, more=QUESTION_TICKS + skip: terminal.copy_ticks_from(
+                    stream.key.symbol, at, more, COPY_TICKS_ALL
+                )
+            )
+            if ticks is None:
+                raise NotRepairableError("the terminal gives no history of that time")
+            converted = to_rows(ticks, stream.digits)
+            if converted.not_representable:
+                raise NotRepairableError("the digits of the symbol changed since")
+            rows = converted.rows[skip:]
+            times = rows["event_ms"]
+            found.append(rows[(times >= from_ms) & (times <= until_ms)])
+            total += len(rows)
+            if len(ticks) < QUESTION_TICKS + skip or int(times[-1]) > until_ms:
+                return np.concatenate(found) if found else np.zeros(0, TICK_DTYPE)
+            if total > REPAIR_TICKS_MAX:
+                raise NotRepairableError(f"more than {REPAIR_TICKS_MAX} ticks")
+            second = int(converted.rows["event_ms"][-1]) // 1_000
+            of_second = converted.rows["event_ms"] // 1_000 == second
+            skip = int(np.count_nonzero(of_second))

@@ -1,0 +1,259 @@
+"""What devices count, lose and repair, and outages of feeds, on their way to the database service.
+
+What waits here is not on disk: a device tells its counts and losses again after each connection, and
+a hole in a stream is noted by the database service itself. An outage that was under way when the
+bridge died is told by the state of the feed after the start.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from aitrading.core.domain.feed_state import FeedState
+from aitrading.core.domain.sessions import MarketState
+from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.link.events import DaysTold, GapsTold
+from aitrading.core.protocol.link.messages import GapNote, Repair
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.server.data_bridge.device_link import DeviceLink
+from aitrading.server.data_bridge.feeds import Feed
+from aitrading.server.data_bridge.ports import TickStore
+from aitrading.server.data_bridge.quotes import QuoteBoard
+from aitrading.server.data_bridge.streams import BridgeStream, FeedKey
+from aitrading.server.kit.feed_truth_api import (
+    BRIDGE,
+    DEVICE,
+    ITEMS_MAX,
+    REASON_CHARS_MAX,
+    DayTold,
+    FeedTruth,
+    GapTold,
+    RepairOrder,
+    RepairTold,
+)
+
+ROUND_S: Final = 1.0
+ASK_EVERY_ROUNDS: Final = 10
+OUTAGES_MAX: Final = 10_000
+BAD: Final = (FeedState.STALE, FeedState.DEAD)
+
+_log = get_logger(__name__)
+
+
+@dataclass
+class _Waiting:
+    """News of one device; a newer word about the same thing takes the place of the older."""
+
+    days: dict[tuple[UUID, int], DayTold] = field(default_factory=dict)
+    gaps: dict[UUID, GapTold] = field(default_factory=dict)
+    repairs: dict[UUID, RepairTold] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Outage:
+    gap: GapTold
+    last_sequence: int
+
+
+class TruthKeeper:
+    """Passes on what it is told, once a second; what is not taken waits for the next round."""
+
+    def __init__(self, store: TickStore, board: QuoteBoard, clock: Clock) -> None:
+        self.name = "feed-truth"
+        self.links: Callable[[], Iterable[DeviceLink]] = tuple
+        self._store = store
+        self._board = board
+        self._clock = clock
+        self._waiting: defaultdict[DeviceIdentity, _Waiting] = defaultdict(_Waiting)
+        self._outages: dict[FeedKey, _Outage] = {}
+        self._tasks = TaskSet(self.name)
+        self._state = ComponentState.NEW
+
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED while the database service takes nothing."""
+        return self._state
+
+    async def start(self) -> None:
+        """Pass on what comes."""
+        self._tasks.start(self._run(), name="pass-on")
+        self._state = ComponentState.HEALTHY
+
+    async def stop(self) -> None:
+        """Pass on what is here, if it is taken at once."""
+        await self._tasks.close()
+        await self._pass_on()
+        self._state = ComponentState.STOPPED
+
+    def told(self, link: DeviceLink, event: DaysTold | GapsTold) -> None:
+        """A device said something."""
+        waiting = self._waiting[link.device.identity]
+        if isinstance(event, DaysTold):
+            for day in event.days.days:
+                stream = link.stream(day.handle)
+                if stream is not None:
+                    waiting.days[stream.id, day.day] = DayTold(
+                        stream=stream.id,
+                        day=day.day,
+                        ticks=day.ticks,
+                        digest=day.digest,
+                        last_sequence=day.last_sequence,
+                        counted_from=day.counted_from,
+                        is_over=day.is_over,
+                    )
+            return
+        for note in event.gaps.gaps:
+            if gap := _gap(note):
+                waiting.gaps[gap.id] = gap
+        for done in event.gaps.repaired:
+            waiting.repairs[done.gap] = RepairTold(
+                gap=done.gap,
+                stream=done.stream,
+                first=done.first,
+                last=done.last,
+                problem=done.problem,
+            )
+
+    def sequences_missing(self, stream: BridgeStream, first: int, last: int) -> None:
+        """A device went on behind sequences that it does not have any more."""
+        gap = GapTold(
+            stream=stream.id,
+            reason="the device does not have them any more",
+            recorded_by=BRIDGE,
+            noticed_ns=self._clock.now_ns(),
+            first=first,
+            last=last,
+        )
+        self._waiting[stream.device].gaps.setdefault(gap.id, gap)
+
+    def feed_changed(self, stream: BridgeStream, before: FeedState | None, feed: Feed) -> None:
+        """An outage begins where a feed with ticks goes bad in an open market, and ends with news."""
+        key = stream.feed_key
+        source = self._board.of_feed(stream.device.tenant, key)
+        if source is None:
+            return
+        if feed.state in BAD and before not in BAD and feed.market is not MarketState.CLOSED:
+            if key not in self._outages and len(self._outages) < OUTAGES_MAX:
+                gap = GapTold(
+                    stream=source.stream.id,
+                    reason=f"the feed was {feed.state}: {feed.reason}"[:REASON_CHARS_MAX],
+                    recorded_by=BRIDGE,
+                    noticed_ns=self._clock.now_ns(),
+                    from_ms=source.event_ms,
+                )
+                self._outages[key] = _Outage(gap, source.sequence)
+                self._waiting[stream.device].gaps[gap.id] = gap
+        elif feed.state is FeedState.LIVE and key in self._outages:
+            self._end(stream, self._outages.pop(key), source.event_ms, source.sequence)
+
+    def _end(self, stream: BridgeStream, outage: _Outage, event_ms: int, sequence: int) -> None:
+        """A stream that goes on has read what its terminal remembers of the time in between."""
+        gap = outage.gap
+        same = gap.stream == stream.id and sequence > outage.last_sequence
+        ended = GapTold(
+            stream=gap.stream,
+            reason=gap.reason,
+            recorded_by=gap.recorded_by,
+            noticed_ns=gap.noticed_ns,
+            from_ms=gap.from_ms,
+            until_ms=max(event_ms, gap.from_ms or 0),
+            repair_first=outage.last_sequence + 1 if same else None,
+            repair_last=sequence if same else None,
+        )
+        self._waiting[stream.device].gaps[ended.id] = ended
+
+    async def _run(self) -> None:
+        for number in range(1 << 62):
+            await self._clock.sleep(ROUND_S)
+            await self._pass_on()
+            if number % ASK_EVERY_ROUNDS == 1:
+                for link in self.links():
+                    await self._ask(link)
+
+    async def _pass_on(self) -> None:
+        for device in tuple(self._waiting):
+            waiting = self._waiting.pop(device)
+            truth = FeedTruth(
+                tenant=device.tenant,
+                device=device.device,
+                days=tuple(waiting.days.values())[:ITEMS_MAX],
+                gaps=tuple(waiting.gaps.values())[:ITEMS_MAX],
+                repairs=tuple(waiting.repairs.values())[:ITEMS_MAX],
+            )
+            try:
+                await self._store.tell_truth(truth)
+            except AitradingError as exc:
+                _log.warning("gaps and counts wait here", error=exc.code)
+                self._state = ComponentState.DEGRADED
+                self._give_back(device, waiting)
+                return
+            self._state = ComponentState.HEALTHY
+            rest = _Waiting(
+                dict(list(waiting.days.items())[ITEMS_MAX:]),
+                dict(list(waiting.gaps.items())[ITEMS_MAX:]),
+                dict(list(waiting.repairs.items())[ITEMS_MAX:]),
+            )
+            if rest.days or rest.gaps or rest.repairs:
+                self._give_back(device, rest)
+
+    def _give_back(self, device: DeviceIdentity, older: _Waiting) -> None:
+        newer = self._waiting[device]
+        newer.days = older.days | newer.days
+        newer.gaps = older.gaps | newer.gaps
+        newer.repairs = older.repairs | newer.repairs
+
+    async def _ask(self, link: DeviceLink) -> None:
+        """Ask the device for what is missing of the streams it feeds now."""
+        try:
+            orders = (await self._store.repairs(link.device.identity)).orders
+        except AitradingError as exc:
+            _log.warning("gaps are not repaired now", error=exc.code)
+            return
+        for order in orders:
+            stream = _fed(link, order)
+            if stream is not None:
+                link.ask_repair(
+                    Repair(
+                        gap=order.gap,
+                        handle=stream.handle,
+                        from_ms=order.from_ms,
+                        until_ms=order.until_ms,
+                        has_first=order.has_first,
+                        has_last=order.has_last,
+                        expected=order.expected,
+                    )
+                )
+
+
+def _fed(link: DeviceLink, order: RepairOrder) -> BridgeStream | None:
+    """The newest stream of the link for the order's symbol, if only one account has it."""
+    alike = [
+        stream
+        for stream in link.streams
+        if (stream.symbol, stream.declaration.broker) == (order.symbol, order.broker)
+    ]
+    if len({stream.declaration.login for stream in alike}) != 1:
+        alike = [stream for stream in alike if stream.id == order.stream]
+    return max(alike, key=lambda stream: stream.declaration.epoch, default=None)
+
+
+def _gap(note: GapNote) -> GapTold | None:
+    """What a device wrote down; None for one that says nothing."""
+    if not (note.first or note.from_ms):
+        return None
+    sequences = (note.first, note.last) if 0 < note.first <= note.last else (None, None)
+    return GapTold(
+        stream=note.stream,
+        reason=note.reason,
+        recorded_by=DEVICE,
+        noticed_ns=note.noticed_ns,
+        first=sequences[0],
+        last=sequences[1],
+        from_ms=note.from_ms or None,
+        until_ms=note.until_ms or None,
+    )

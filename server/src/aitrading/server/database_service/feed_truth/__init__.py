@@ -1,0 +1,1 @@
+"""Gaps of streams, their repair, and certificates of complete days."""

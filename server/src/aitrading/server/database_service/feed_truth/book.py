@@ -1,0 +1,249 @@
+"""The ledger of gaps: what devices and bridge tell of, what may be repaired, pages for people."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import numpy as np
+
+from aitrading.core.kit.clock import NS_PER_S
+from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.ticks.ledger import settle_gaps
+from aitrading.server.database_service.ticks.port import PageQuestion, TickStore
+from aitrading.server.kit.feed_truth_api import (
+    REASON_CHARS_MAX,
+    FeedTruth,
+    GapTold,
+    RepairOrder,
+    RepairOrders,
+    TruthTaken,
+)
+from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.transactions import TenantTransaction
+
+SQL: Final = Queries.load(__package__ or "", "truth.sql")
+ORDERS_MAX: Final = 32
+SAME_MILLISECOND_MAX: Final = 100_000
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Ticks that are, or were, missing."""
+
+    id: UUID
+    symbol: str
+    device: UUID
+    stream: UUID
+    state: str
+    """`OPEN`; `REPAIRING`: fetched again and on its way; `REPAIRED`."""
+    reason: str
+    recorded_by: str
+    first_sequence: int | None
+    last_sequence: int | None
+    from_time: str | None
+    until_time: str | None
+    noticed_at: datetime
+    problem: str
+    """Why the device could not repair it; empty while nobody tried."""
+    repaired_at: datetime | None
+    repaired_ticks: int | None
+
+
+class GapsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest first."""
+
+    items: list[Gap]
+    next_cursor: str | None
+
+
+class GapBook:
+    """Gaps and counted days, under the tenant's row security."""
+
+    def __init__(self, pool: PostgresPool, store: TickStore, guards: Guards) -> None:
+        self._pool = pool
+        self._store = store
+        self._guards = guards
+
+    async def take(self, truth: FeedTruth) -> TruthTaken:
+        """Make it durable; what concerns streams of another device is left out."""
+        with self._guards.postgres.guard():
+            async with self._pool.tenant_tx(TenantId(truth.tenant)) as tx:
+                await _take_days(tx, truth)
+                await _take_gaps(tx, truth)
+                await _take_repairs(tx, truth)
+                streams = {one.stream for one in (*truth.gaps, *truth.repairs)}
+                await settle_gaps(tx, sorted(streams))
+                return TruthTaken(gaps=await tx.fetch_value(SQL["open_gaps"]))
+
+    async def orders(self, tenant: TenantId, device: UUID) -> RepairOrders:
+        """What the device may repair: gaps between two stored ticks."""
+        with self._guards.postgres.guard():
+            async with self._pool.tenant_read(tenant) as tx:
+                rows = await tx.fetch(SQL["to_repair"], device, ORDERS_MAX)
+                alike = {
+                    row["id"]: [one["id"] for one in found]
+                    for row in rows
+                    for found in [await tx.fetch(SQL["streams_alike"], row["stream_id"])]
+                }
+        async with self._guards.reads.slot():
+            made = [await self._order(tenant, row, alike[row["id"]]) for row in rows]
+        return RepairOrders(orders=tuple(order for order in made if order is not None))
+
+    async def page(
+        self,
+        tenant: TenantId,
+        *,
+        symbol: str | None,
+        only_open: bool,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> GapsPage:
+        """Gaps by the time at which they were recorded, the newest first."""
+        at, gap = after or (None, None)
+        with self._guards.postgres.guard():
+            async with self._pool.tenant_read(tenant) as tx:
+                rows = await tx.fetch(SQL["gaps"], symbol, only_open, at, gap, limit + 1)
+        shown = rows[:limit]
+        more = len(rows) > limit
+        cursor = f"{shown[-1]['recorded_at'].isoformat()}~{shown[-1]['id']}" if more else None
+        return GapsPage(items=[_gap(row) for row in shown], next_cursor=cursor)
+
+    async def _order(self, tenant: TenantId, row: Any, alike: list[UUID]) -> RepairOrder | None:
+        """The gap's ends as ticks, or None when what is stored does not tell them."""
+        first, last = row["first_sequence"], row["last_sequence"]
+        from_ms, until_ms, expected = row["from_ms"], row["until_ms"], 0
+        if first is not None:
+            alike, expected = [row["stream_id"]], last - first + 1
+            from_ms = await self._time_of(tenant, row["stream_id"], first - 1)
+            until_ms = await self._time_of(tenant, row["stream_id"], last + 1)
+        if from_ms is None or until_ms is None or until_ms < from_ms:
+            return None
+        before = await self._sequences_at(tenant, alike, from_ms)
+        after = await self._sequences_at(tenant, alike, until_ms)
+        if first is not None:
+            before, after = before[before < first], after[after > last]
+        elif from_ms == until_ms or await self._is_anything(tenant, alike, from_ms, until_ms):
+            return None
+        return RepairOrder(
+            gap=row["id"],
+            stream=row["stream_id"],
+            symbol=row["symbol"],
+            broker=row["broker"],
+            from_ms=from_ms,
+            until_ms=until_ms,
+            has_first=len(before),
+            has_last=len(after),
+            expected=expected,
+        )
+
+    async def _time_of(self, tenant: TenantId, stream: UUID, sequence: int) -> int | None:
+        rows = await self._guards.clickhouse_reads.run(
+            lambda: self._store.newest(tenant, {stream: sequence})
+        )
+        return int(rows["event_ms"][0]) if len(rows) else None
+
+    async def _sequences_at(
+        self, tenant: TenantId, streams: list[UUID], at_ms: int
+    ) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+        asked = PageQuestion(
+            tenant=tenant,
+            streams=streams,
+            from_ms=at_ms,
+            to_ms=at_ms + 1,
+            limit=SAME_MILLISECOND_MAX,
+        )
+        rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
+        return rows["sequence"]
+
+    async def _is_anything(
+        self, tenant: TenantId, streams: list[UUID], from_ms: int, until_ms: int
+    ) -> bool:
+        asked = PageQuestion(
+            tenant=tenant, streams=streams, from_ms=from_ms + 1, to_ms=until_ms, limit=1
+        )
+        rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
+        return len(rows) > 0
+
+
+async def _take_days(tx: TenantTransaction, truth: FeedTruth) -> None:
+    days = {(one.stream, one.day): one for one in truth.days}.values()
+    if days:
+        await tx.execute(
+            SQL["take_days"],
+            truth.device,
+            *map(
+                list,
+                zip(
+                    *(
+                        (
+                            one.stream, one.day, one.ticks, one.digest, one.last_sequence,
+                            one.counted_from, one.is_over,
+                        )
+                        for one in days
+                    ),
+                    strict=True,
+                ),
+            ),
+        )  # fmt: skip
+
+
+async def _take_gaps(tx: TenantTransaction, truth: FeedTruth) -> None:
+    gaps = {one.id: one for one in truth.gaps}
+    if gaps:
+        columns = zip(*(_columns(gap_id, one) for gap_id, one in gaps.items()), strict=True)
+        await tx.execute(SQL["take_gaps"], truth.device, *map(list, columns))
+
+
+def _columns(gap_id: UUID, gap: GapTold) -> tuple[Any, ...]:
+    return (
+        gap_id,
+        gap.stream,
+        gap.first,
+        gap.last,
+        gap.from_ms,
+        gap.until_ms,
+        gap.reason[:REASON_CHARS_MAX],
+        gap.recorded_by,
+        gap.noticed_ns / NS_PER_S,
+        gap.repair_first,
+        gap.repair_last,
+    )
+
+
+async def _take_repairs(tx: TenantTransaction, truth: FeedTruth) -> None:
+    repairs = {one.gap: one for one in truth.repairs}.values()
+    if repairs:
+        columns = zip(
+            *((one.gap, one.stream, one.first, one.last, one.problem) for one in repairs),
+            strict=True,
+        )
+        await tx.execute(SQL["take_repairs"], truth.device, *map(list, columns))
+
+
+def _gap(row: Any) -> Gap:
+    state = "REPAIRED" if row["repaired_at"] else "REPAIRING" if row["repair_last"] else "OPEN"
+    return Gap(
+        id=row["id"],
+        symbol=row["symbol"],
+        device=row["device_id"],
+        stream=row["stream_id"],
+        state=state,
+        reason=row["reason"],
+        recorded_by=row["recorded_by"],
+        first_sequence=row["first_sequence"],
+        last_sequence=row["last_sequence"],
+        from_time=_time(row["from_ms"]),
+        until_time=_time(row["until_ms"]),
+        noticed_at=row["noticed_at"],
+        problem=row["problem"],
+        repaired_at=row["repaired_at"],
+        repaired_ticks=row["repaired_ticks"],
+    )
+
+
+def _time(moment_ms: int | None) -> str | None:
+    if moment_ms is None:
+        return None
+    return datetime.fromtimestamp(moment_ms / 1_000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,135 @@
+"""Holding what a device counted of a day against what is stored; pure."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aitrading.core.domain.stream_days import DayTotal, total_of
+from aitrading.server.database_service.clickhouse.port import Rows
+
+EXAMPLES_MAX: Final = 20
+"""Most ranges of sequences named in one finding."""
+Words = NDArray[np.uint64]
+
+
+class Completeness(StrEnum):
+    """What a certificate says of a day."""
+
+    COMPLETE = "COMPLETE"
+    INCOMPLETE = "INCOMPLETE"
+    OPEN = "OPEN"
+    """The day still runs; what was counted so far is stored."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as the device counted it."""
+
+    what: str
+    """`missing`, `doubled`, `altered`, `uncounted` or `unexpected`."""
+    ticks: int
+    sequences: tuple[tuple[int, int], ...] = ()
+    """Where, as far as that can be told; at most the first 20 ranges."""
+    text: str = ""
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device said."""
+
+    ticks: int
+    digest: str
+    last_sequence: int
+    counted_from: int
+    is_over: bool
+
+
+@dataclass
+class StoredDay:
+    """Rows of one stream and day, added page by page; memory is 8 bytes a tick."""
+
+    counted: Counted | None
+    sequences: list[Words] = field(default_factory=list)
+    total: DayTotal = field(default_factory=DayTotal)
+
+    def add(self, rows: Rows) -> None:
+        """Count further rows; a second copy of a sequence counts in `sequences` alone."""
+        sequences = rows["sequence"].astype(np.uint64)
+        if self.counted is not None:
+            wanted = sequences <= np.uint64(self.counted.last_sequence)
+            wanted &= sequences >= np.uint64(self.counted.counted_from)
+            rows, sequences = rows[wanted], sequences[wanted]
+        self.sequences.append(sequences)
+        _, first = np.unique(sequences, return_index=True)
+        if self.sequences[:-1]:
+            known = np.concatenate(self.sequences[:-1])
+            first = first[~np.isin(sequences[first], known)]
+        rows, sequences = rows[first], sequences[first]
+        ask = rows["bid"] + rows["spread"]
+        prices = (rows["bid"], ask, rows["last"])
+        total = total_of(sequences, rows["event_ms"], prices, rows["flags"])
+        self.total = self.total.plus(total)
+
+    def findings(self, holes: list[tuple[int, int]]) -> list[Finding]:
+        """What is wrong; `holes` are the sequences that the ledger of the stream lacks."""
+        every = np.sort(np.concatenate(self.sequences)) if self.sequences else np.zeros(0, "<u8")
+        alone, copies = np.unique(every, return_counts=True)
+        found: list[Finding] = []
+        if len(alone) < len(every):
+            doubled = alone[copies > 1]
+            found.append(
+                Finding(what="doubled", ticks=len(every) - len(alone), sequences=runs(doubled))
+            )
+        counted = self.counted
+        if counted is None:
+            text = "the device told no count of this day"
+            return [*found, Finding(what="uncounted", ticks=len(alone), text=text)]
+        if len(alone) < counted.ticks:
+            where = _missing(alone, holes, counted.last_sequence)
+            found.append(
+                Finding(what="missing", ticks=counted.ticks - len(alone), sequences=where)
+            )
+        elif len(alone) > counted.ticks:
+            text = "more is stored than the device counted"
+            found.append(Finding(what="unexpected", ticks=len(alone) - counted.ticks, text=text))
+        elif self.total.digest != counted.digest:
+            text = "as many ticks as counted, and at least one of them differs in a digit"
+            found.append(Finding(what="altered", ticks=0, text=text))
+        return found
+
+    @property
+    def stored(self) -> int:
+        """Rows, copies included."""
+        return sum(len(part) for part in self.sequences)
+
+
+def state_of(counted: Counted | None, findings: list[Finding], *, open_gaps: int) -> Completeness:
+    """A day is complete when it is over and nothing is wrong or known to be missing."""
+    if findings or open_gaps or counted is None:
+        return Completeness.INCOMPLETE
+    return Completeness.COMPLETE if counted.is_over else Completeness.OPEN
+
+
+def runs(sequences: NDArray[Any]) -> tuple[tuple[int, int], ...]:
+    """Ascending numbers as the first ranges of them."""
+    if not len(sequences):
+        return ()
+    breaks = np.flatnonzero(np.diff(sequences.astype(np.int64)) > 1)
+    starts = np.concatenate(([0], breaks + 1))[:EXAMPLES_MAX]
+    ends = np.concatenate((breaks, [len(sequences) - 1]))[:EXAMPLES_MAX]
+    return tuple(
+        (int(sequences[low]), int(sequences[high])) for low, high in zip(starts, ends, strict=True)
+    )
+
+
+def _missing(
+    alone: NDArray[Any], holes: list[tuple[int, int]], last_sequence: int
+) -> tuple[tuple[int, int], ...]:
+    """Between the day's first and last stored tick, and what the ledger knows to be missing."""
+    gaps = [hole for hole in holes if hole[0] <= last_sequence]
+    if len(alone):
+        steps = np.flatnonzero(np.diff(alone.astype(np.int64)) > 1)
+        gaps += [(int(alone[at]) + 1, int(alone[at + 1]) - 1) for at in steps[:EXAMPLES_MAX]]
+    return tuple(sorted(set(gaps)))[:EXAMPLES_MAX]

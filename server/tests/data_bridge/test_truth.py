@@ -1,0 +1,106 @@
+"""Counts, gaps and outages reach the database service, and orders to repair reach the device."""
+
+from uuid import UUID
+
+import msgspec
+
+from aitrading.core.domain.market import make_batch
+from aitrading.core.protocol.link.events import RepairAsked, StreamOpened
+from aitrading.core.protocol.link.messages import Days, DaySummary, GapNote, Gaps, RepairDone
+from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge.quotes import QuoteBoard
+from aitrading.server.data_bridge.streams import StreamDirectory
+from aitrading.server.kit.feed_truth_api import GapTold, RepairOrder, RepairTold
+from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.testing.bridge import RunningBridge, running_bridge
+from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, ticks
+from aitrading.server.testing.services import ServiceWorld
+
+QUICK = {"feed.delayed_after_s": "0.4", "feed.stale_after_s": "0.8", "feed.dead_after_s": "30"}
+
+
+def gaps_of(bridge: RunningBridge) -> list[GapTold]:
+    return [gap for truth in bridge.store.truths for gap in truth.gaps]
+
+
+@async_test
+async def test_what_a_device_says_is_passed_on_once_it_can_be(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        device.send(ticks(3))
+        await device.until_acknowledged(3)
+        [stream] = [one.id for one in await bridge.get(StreamDirectory)]
+        bridge.store.failure = PEER_UNREACHABLE.error(peer="database-service", reason="test")
+        summary = DaySummary(handle=1, day=20_000, ticks=3, digest="a" * 32, last_sequence=3)
+        device.session.tell_days(Days(days=(summary,)))
+        note = GapNote(stream=stream, reason="lost", noticed_ns=5, first=7, last=9)
+        done = RepairDone(gap=UUID(int=4), stream=stream, first=1, last=2)
+        device.session.tell_gaps(Gaps(gaps=(note,), repaired=(done,)))
+        device.flush()
+        calls = bridge.store.calls
+        await eventually(lambda: bridge.store.calls > calls + 1)
+        bridge.store.failure = None
+        await eventually(lambda: bridge.store.truths)
+        [truth] = bridge.store.truths
+        assert (truth.tenant, truth.device) == (identity.tenant, identity.device)
+        assert [(one.stream, one.ticks, one.digest) for one in truth.days] == [
+            (stream, 3, "a" * 32)
+        ]
+        assert [(one.first, one.last, one.recorded_by) for one in truth.gaps] == [(7, 9, "device")]
+        assert truth.repairs == (RepairTold(gap=UUID(int=4), stream=stream, first=1, last=2),)
+
+
+@async_test
+async def test_an_outage_is_a_gap_that_ends_with_what_came_after_it(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings=QUICK) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared(symbol="BTCUSD"))
+        device.send(ticks(4))
+        await eventually(lambda: gaps_of(bridge), timeout_s=5)
+        [begun] = gaps_of(bridge)
+        assert (begun.until_ms, begun.repair_last, begun.recorded_by) == (None, None, "bridge")
+        assert "STALE" in begun.reason
+        device.send(ticks(6, first=5))
+        await eventually(lambda: len(gaps_of(bridge)) == 2)
+        ended = gaps_of(bridge)[1]
+        assert ended.id == begun.id
+        assert (ended.repair_first, ended.repair_last) == (5, 10)
+        assert ended.until_ms is not None
+
+
+@async_test
+async def test_a_device_is_asked_for_what_is_missing_and_history_is_no_news(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        order = RepairOrder(
+            gap=UUID(int=9), stream=UUID(int=8), symbol="EURUSD", broker="Simulated-Demo",
+            from_ms=1_000, until_ms=2_000, has_first=1, has_last=2, expected=3,
+        )  # fmt: skip
+        bridge.store.orders = [order, msgspec.structs.replace(order, symbol="NOBODYS")]
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        device.send(ticks(2))
+        await eventually(lambda: device.of(RepairAsked), timeout_s=15)
+        assert {one.repair.gap for one in device.of(RepairAsked)} == {order.gap}
+        asked = device.of(RepairAsked)[0].repair
+        assert (asked.handle, asked.expected, asked.has_last) == (1, 3, 2)
+        old = make_batch(
+            UUID(int=1), 3, ticks(5, age_ms=3_600_000), receive_ns=0, broker_offset_s=OFFSET_S
+        )
+        device.session.send_ticks(1, msgspec.structs.replace(old, is_history=True))
+        device.flush()
+        await device.until_acknowledged(7)
+        assert len(device.of(StreamOpened)) == 1
+        [source] = (await bridge.get(QuoteBoard)).of_tenant(identity.tenant)
+        assert source.sequence == 2

@@ -1,0 +1,252 @@
+"""Gaps are kept until they are repaired, and a certificate tells what is not as it was counted."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+import numpy as np
+import pytest
+
+from aitrading.core.domain.market import TICK_DTYPE, TickArray
+from aitrading.core.domain.stream_days import days_of
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.crypto import SigningKey
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.segments import ingest_payload
+from aitrading.server.cli.feed import verified
+from aitrading.server.database_service.feed_truth.book import GapBook, GapsPage
+from aitrading.server.database_service.feed_truth.certificates import (
+    Certificate,
+    Certificates,
+    SignedCertificate,
+)
+from aitrading.server.database_service.ticks.blocks import Piece
+from aitrading.server.database_service.ticks.segments import decode_segment
+from aitrading.server.kit.feed_truth_api import (
+    HOLE,
+    DayTold,
+    FeedTruth,
+    GapTold,
+    RepairTold,
+    gap_id,
+)
+
+pytestmark = pytest.mark.integration
+Tenants = tuple[TenantId, TenantId]
+DAY = date(2023, 11, 14)
+KEY = SigningKey.generate()
+
+
+def rows_of(first: int, number: int) -> TickArray:
+    """The rows that a world's `send` stores under the same sequences."""
+    rows = np.zeros(number, TICK_DTYPE)
+    sequences = np.arange(first, first + number)
+    rows["event_ms"] = 1_700_000_000_000 + sequences * 1_000
+    rows["bid"], rows["ask"], rows["flags"] = 108_345 + sequences % 7, 108_351 + sequences % 7, 6
+    return rows
+
+
+def truth(tenant: TenantId, device: UUID | None = None, **news: Any) -> FeedTruth:
+    return FeedTruth(tenant=tenant, device=device or uuid5(tenant, "device"), **news)
+
+
+def counted(
+    stream: UUID, rows: TickArray, *, last: int | None = None, over: bool = True
+) -> DayTold:
+    [(day, total)] = days_of(1, rows, 0).items()
+    return DayTold(
+        stream=stream, day=day, ticks=total.ticks, digest=total.digest,
+        last_sequence=last or len(rows), counted_from=1, is_over=over,
+    )  # fmt: skip
+
+
+async def certificate(w: Any, tenant: TenantId, key: SigningKey = KEY) -> SignedCertificate:
+    maker = Certificates(w.pool, w.store, w.guards, key, SystemClock())
+    return await maker.of(tenant, "EURUSD", DAY, None)
+
+
+async def gaps(book: GapBook, tenant: TenantId, *, only_open: bool = False) -> GapsPage:
+    return await book.page(tenant, symbol=None, only_open=only_open, after=None, limit=10)
+
+
+async def send(w: Any, tenant: TenantId, stream: UUID, rows: TickArray, first: int = 1) -> None:
+    payload = ingest_payload(rows, tenant=tenant, stream=stream, first_sequence=first)
+    await w.intake.take(*w.segment(payload))
+
+
+def told(signed: SignedCertificate) -> tuple[str, str, list[tuple[str, int, Any]]]:
+    found: Certificate = signed.certificate
+    [one] = found.streams
+    return (
+        str(found.state), found.text,
+        [(each.what, each.ticks, each.sequences) for each in one.findings],
+    )  # fmt: skip
+
+
+@async_test
+async def test_a_complete_day_and_each_planted_fault_are_told(
+    every_world: Any, tenants: Tenants
+) -> None:
+    alpha, beta = tenants
+    rows = rows_of(1, 3_000)
+    assert set(days_of(1, rows, 0)) == {(DAY - date(1970, 1, 1)).days}
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        await send(w, alpha, stream, rows[:2_000])
+        await book.take(truth(alpha, days=(counted(stream, rows[:2_000], over=False),)))
+        assert told(await certificate(w, alpha)) == ("OPEN", "2,000 of 2,000", [])
+        await book.take(truth(alpha, days=(counted(stream, rows),)))
+        assert told(await certificate(w, alpha)) == (
+            "INCOMPLETE", "2,000 of 3,000", [("missing", 1_000, ())],
+        )  # fmt: skip
+        await send(w, alpha, stream, rows[2_000:2_500], first=2_001)
+        await send(w, alpha, stream, rows[2_501:], first=2_502)
+        assert told(await certificate(w, alpha)) == (
+            "INCOMPLETE", "2,999 of 3,000", [("missing", 1, ((2_501, 2_501),))],
+        )  # fmt: skip
+        await send(w, alpha, stream, rows[2_500:2_501], first=2_501)
+        whole = await certificate(w, alpha)
+        assert told(whole) == ("COMPLETE", "3,000 of 3,000", [])
+        wrong = rows.copy()
+        wrong["ask"][1_234] += 1
+        await book.take(truth(alpha, days=(counted(stream, wrong),)))
+        state, text, [(what, _, _)] = told(await certificate(w, alpha))
+        assert (state, text, what) == ("INCOMPLETE", "3,000 of 3,000", "altered")
+        await book.take(truth(beta, days=(counted(stream, rows),)))  # nobody else's stream
+        assert told(await certificate(w, alpha))[0] == "INCOMPLETE"
+
+
+@async_test
+async def test_a_doubled_tick_is_found(world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    rows = rows_of(1, 1_000)
+    async with world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        await send(w, alpha, stream, rows)
+        await book.take(truth(alpha, days=(counted(stream, rows),)))
+        assert told(await certificate(w, alpha))[0] == "COMPLETE"
+        payload = ingest_payload(rows[500:501], tenant=alpha, stream=stream, first_sequence=501)
+        name, body = w.segment(payload)
+        [record] = decode_segment(name, body).records
+        await w.store.insert([Piece(record, 501, 501)], label="planted")
+        assert told(await certificate(w, alpha)) == (
+            "INCOMPLETE", "1,001 of 1,000", [("doubled", 1, ((501, 501),))],
+        )  # fmt: skip
+
+
+@async_test
+async def test_a_certificate_is_verified_without_the_platform(
+    world: Any, tenants: Tenants
+) -> None:
+    alpha, _ = tenants
+    rows = rows_of(1, 10)
+    async with world(alone=True) as w:
+        stream = await w.open(alpha)
+        await send(w, alpha, stream, rows)
+        await GapBook(w.pool, w.store, w.guards).take(truth(alpha, days=(counted(stream, rows),)))
+        signed = (await certificate(w, alpha)).signed
+    jwks = msgspec.json.encode({"keys": [KEY.public.public_jwk(KEY.public.thumbprint())]})
+    found = verified(signed, jwks)
+    assert found is not None
+    assert (found.state, found.text) == ("COMPLETE", "10 of 10")
+    header, body, signature = signed.split(".")
+    other = SigningKey.generate().public
+    for forged, keys in (
+        (f"{header}.{body[:-2]}AA.{signature}", jwks),
+        (f"{header}.{body}", jwks),
+        ("nonsense", jwks),
+        (signed, msgspec.json.encode({"keys": [other.public_jwk(KEY.public.thumbprint())]})),
+    ):
+        assert verified(forged, keys) is None
+
+
+@async_test
+async def test_a_hole_is_a_gap_until_it_is_filled(every_world: Any, tenants: Tenants) -> None:
+    alpha, beta = tenants
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        await w.send(alpha, stream, 1, 10)
+        await w.send(alpha, stream, 21, 10)
+        [gap] = (await gaps(book, alpha)).items
+        assert (gap.state, gap.first_sequence, gap.last_sequence) == ("OPEN", 11, 20)
+        assert (gap.reason, gap.recorded_by) == (HOLE, "database")
+        note = GapTold(
+            stream=stream, reason="lost on this disk", recorded_by="device", noticed_ns=1,
+            first=11, last=20,
+        )  # fmt: skip
+        for _ in range(2):
+            await book.take(truth(alpha, gaps=(note,)))
+        [gap] = (await gaps(book, alpha)).items
+        assert (gap.reason, gap.recorded_by) == ("lost on this disk", "device")
+        assert (await gaps(book, beta)).items == []
+        await w.send(alpha, stream, 11, 5)
+        assert (await gaps(book, alpha)).items[0].state == "OPEN"
+        await w.send(alpha, stream, 16, 5)
+        [gap] = (await gaps(book, alpha)).items
+        assert (gap.state, gap.repaired_ticks) == ("REPAIRED", 10)
+        assert (await gaps(book, alpha, only_open=True)).items == []
+
+
+@async_test
+async def test_an_order_names_both_ends_and_a_repair_counts_when_it_is_stored(
+    every_world: Any, tenants: Tenants
+) -> None:
+    alpha, _ = tenants
+    device = uuid5(alpha, "device")
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 30)
+        rows["event_ms"][8:10] = rows["event_ms"][9]  # two ticks before the hole share a moment
+        await send(w, alpha, stream, rows[:10])
+        await send(w, alpha, stream, rows[20:], first=21)
+        [order] = (await book.orders(alpha, device)).orders
+        assert (order.from_ms, order.until_ms) == (
+            int(rows["event_ms"][9]), int(rows["event_ms"][20]),
+        )  # fmt: skip
+        assert (order.has_first, order.has_last, order.expected) == (2, 1, 10)
+        gap = gap_id(stream, 11, 20, None)
+        assert order.gap == gap
+        done = RepairTold(gap=gap, stream=stream, first=31, last=40)
+        stranger = truth(alpha, device=UUID(int=5), repairs=(done,))
+        await book.take(stranger)
+        assert len((await book.orders(alpha, device)).orders) == 1
+        await book.take(truth(alpha, repairs=(done,)))
+        assert (await book.orders(alpha, device)).orders == ()
+        assert (await gaps(book, alpha)).items[0].state == "REPAIRING"
+        await send(w, alpha, stream, rows[10:20], first=31)
+        [found] = (await gaps(book, alpha)).items
+        assert (found.state, found.repaired_ticks) == ("REPAIRED", 10)
+
+
+@async_test
+async def test_an_outage_in_time_makes_a_day_incomplete_until_it_is_repaired(
+    every_world: Any, tenants: Tenants
+) -> None:
+    alpha, _ = tenants
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 20)
+        await send(w, alpha, stream, rows[:10])
+        outage = GapTold(
+            stream=stream, reason="the feed was DEAD", recorded_by="bridge", noticed_ns=1,
+            from_ms=int(rows["event_ms"][9]),
+        )  # fmt: skip
+        await book.take(truth(alpha, gaps=(outage,), days=(counted(stream, rows[:10]),)))
+        assert told(await certificate(w, alpha))[0] == "INCOMPLETE"
+        ended = msgspec.structs.replace(
+            outage, until_ms=int(rows["event_ms"][19]), repair_first=11, repair_last=20
+        )
+        await book.take(truth(alpha, gaps=(ended,)))
+        assert (await gaps(book, alpha)).items[0].state == "REPAIRING"
+        await send(w, alpha, stream, rows[10:], first=11)
+        await book.take(truth(alpha, days=(counted(stream, rows),)))
+        [gap] = (await gaps(book, alpha)).items
+        assert (gap.state, gap.repaired_ticks) == ("REPAIRED", 10)
+        assert told(await certificate(w, alpha)) == ("COMPLETE", "20 of 20", [])
