@@ -74,6 +74,7 @@ def test_the_first_start_makes_what_the_second_finds(
         "device-ca.pem",
         "user-keys.jwks",
         "service-keys.jwks",
+        "evidence-keys.jwks",
     }
     opened()
     assert public_files(tmp_path) == before

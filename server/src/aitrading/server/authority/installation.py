@@ -21,9 +21,10 @@ from aitrading.server.authority.ca import (
 from aitrading.server.authority.key_provider import KeyProvider, LocalKeyProvider, load_or_create
 from aitrading.server.authority.token_keys import PREFIX, STATE_FILE, TokenKeyLife, next_name
 from aitrading.server.authority.tokens import UserTokenIssuer
-from aitrading.server.kit.evidence_key import EVIDENCE_SIGNER, evidence_key_file
 
 EVIDENCE_KEY: Final = "evidence.key.pem"
+EVIDENCE_SIGNER: Final = "database-service"
+"""The one service that is given the key of statements which are verified without the platform."""
 ADMIN_SERVICE: Final = "admin"
 """The identity of the host's administrator: the supervisor and, through it, the command line."""
 
@@ -232,6 +233,11 @@ def initialise(
     load_or_create(provider, next_name([]), lambda: SigningKey.generate().pem())
     authority.publish()
     return authority
+
+
+def evidence_key_file(folder: Path, service: str) -> Path:
+    """Where `Authority.write_service` puts it: beside the service's bundle."""
+    return folder / f"{service}.evidence.pem"
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:

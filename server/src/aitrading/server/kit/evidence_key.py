@@ -4,20 +4,10 @@ It stays the same over restarts, unlike the keys with which services call each o
 is in `trust/evidence-keys.jwks`.
 """
 
-from pathlib import Path
-from typing import Final
-
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.crypto import SigningKey
+from aitrading.server.authority.installation import evidence_key_file
 from aitrading.server.kit.bundle import ServiceBundle
-
-EVIDENCE_SIGNER: Final = "database-service"
-"""The one service that is given the key."""
-
-
-def evidence_key_file(folder: Path, service: str) -> Path:
-    """Where `Authority.write_service` puts it: beside the service's bundle."""
-    return folder / f"{service}.evidence.pem"
 
 
 def evidence_key_of(bundle: ServiceBundle) -> SigningKey:

@@ -21,7 +21,7 @@ DEVICE: Final = "device"
 HOLE: Final = "sequences are missing"
 
 
-class DayTold(msgspec.Struct, frozen=True, kw_only=True):
+class DayTold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the device counted of one stream and day; see `core.domain.stream_days`."""
 
     stream: UUID
@@ -33,7 +33,7 @@ class DayTold(msgspec.Struct, frozen=True, kw_only=True):
     is_over: bool
 
 
-class GapTold(msgspec.Struct, frozen=True, kw_only=True):
+class GapTold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Missing sequences, or a stretch of UTC time; `until_ms` is open while it goes on."""
 
     stream: UUID
@@ -54,7 +54,7 @@ class GapTold(msgspec.Struct, frozen=True, kw_only=True):
         return gap_id(self.stream, self.first, self.last, self.from_ms)
 
 
-class RepairTold(msgspec.Struct, frozen=True, kw_only=True):
+class RepairTold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The device's answer to a repair order."""
 
     gap: UUID
@@ -64,7 +64,7 @@ class RepairTold(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class FeedTruth(msgspec.Struct, frozen=True, kw_only=True):
+class FeedTruth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """News of one device; tenant and device come from its certificate."""
 
     tenant: UUID
