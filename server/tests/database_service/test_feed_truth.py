@@ -98,6 +98,8 @@ async def test_a_complete_day_and_each_planted_fault_are_told(
         await send(w, alpha, stream, rows[:2_000])
         await book.take(truth(alpha, days=(counted(stream, rows[:2_000], over=False),)))
         assert told(await certificate(w, alpha)) == ("OPEN", "2,000 of 2,000", [])
+        await book.take(truth(alpha, days=(counted(stream, rows, over=False),)))
+        assert told(await certificate(w, alpha)) == ("OPEN", "2,000 of 3,000", [])
         await book.take(truth(alpha, days=(counted(stream, rows),)))
         assert told(await certificate(w, alpha)) == (
             "INCOMPLETE", "2,000 of 3,000", [("missing", 1_000, ())],

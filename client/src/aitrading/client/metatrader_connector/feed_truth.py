@@ -8,7 +8,7 @@ from uuid import UUID
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.core.domain.stream_days import DAY_MS
-from aitrading.core.kit.clock import Clock, now_ms
+from aitrading.core.kit.clock import NS_PER_S, Clock, now_ms
 from aitrading.core.protocol.link.messages import (
     DAYS_PER_FRAME_MAX,
     GAPS_PER_FRAME_MAX,
@@ -20,6 +20,8 @@ from aitrading.core.protocol.link.messages import (
 )
 from aitrading.core.protocol.link.session import ClientSession
 
+DAYS_EVERY_NS: Final = 15 * NS_PER_S
+"""How often running days are told: longer than ticks are on their way to the server's store."""
 OVER_AFTER_MS: Final = 300_000
 """How long after midnight (UTC) a day's ticks may still be on their way from the terminal."""
 TOLD_REPAIRS_MAX: Final = 256
@@ -32,6 +34,7 @@ class FeedTruth:
         self._journal = journal
         self._clock = clock
         self._days: dict[tuple[UUID, int], DaySummary] = {}
+        self._days_told_ns: int | None = None
         self._gaps: list[GapRecord] = []
         self._repairs: dict[UUID, RepairDone] = {}
         self._unsaid: set[UUID] = set()
@@ -39,6 +42,7 @@ class FeedTruth:
     def forget(self) -> None:
         """The connection is gone."""
         self._days.clear()
+        self._days_told_ns = None
         self._gaps.clear()
         self._unsaid = set(self._repairs)
 
@@ -53,8 +57,12 @@ class FeedTruth:
 
     def tell(self, session: ClientSession, handles: Mapping[UUID, int]) -> None:
         """Send what changed, one frame of each kind."""
-        changed = list(islice(self._changed_days(handles), DAYS_PER_FRAME_MAX))
+        now_ns, told_ns = self._clock.monotonic_ns(), self._days_told_ns
+        changed: list[tuple[tuple[UUID, int], DaySummary]] = []
+        if told_ns is None or now_ns - told_ns >= DAYS_EVERY_NS:
+            changed = list(islice(self._changed_days(handles), DAYS_PER_FRAME_MAX))
         if changed:
+            self._days_told_ns = now_ns if len(changed) < DAYS_PER_FRAME_MAX else None
             session.tell_days(Days(days=tuple(summary for _, summary in changed)))
             self._days |= dict(changed)
         gaps = [gap for gap in self._journal.gaps.newest if gap not in self._gaps]

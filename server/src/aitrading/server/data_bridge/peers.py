@@ -74,7 +74,9 @@ class DatabasePeer(TickStore):
         self, device: DeviceIdentity, streams: tuple[StreamOpening, ...]
     ) -> tuple[StreamMark, ...]:
         opening = OpenStreams(tenant=device.tenant, device=device.device, streams=streams)
-        answer = await self._breaker.run(lambda: self._put(STREAMS_PATH, opening, StreamMarks))
+        answer = await self._breaker.run(
+            lambda: self._json("PUT", STREAMS_PATH, opening, StreamMarks)
+        )
         return answer.marks
 
     @override
@@ -110,14 +112,7 @@ class DatabasePeer(TickStore):
 
     @override
     async def tell_truth(self, truth: FeedTruth) -> TruthTaken:
-        return await self._breaker.run(
-            lambda: self._client.post(
-                TRUTH_PATH,
-                body=msgspec.json.encode(truth),
-                answer=TruthTaken,
-                timeout_s=Timeouts.NORMAL,
-            )
-        )
+        return await self._breaker.run(lambda: self._json("POST", TRUTH_PATH, truth, TruthTaken))
 
     @override
     async def repairs(self, device: DeviceIdentity) -> RepairOrders:
@@ -130,9 +125,9 @@ class DatabasePeer(TickStore):
             )
         )
 
-    async def _put(self, path: str, body: msgspec.Struct, answer: type[T]) -> T:
+    async def _json(self, method: str, path: str, body: msgspec.Struct, answer: type[T]) -> T:
         response = await self._client.request(
-            "PUT",
+            method,
             path,
             body=msgspec.json.encode(body),
             headers={"content-type": "application/json"},

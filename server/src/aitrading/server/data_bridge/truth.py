@@ -15,7 +15,7 @@ from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.domain.sessions import MarketState
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.errors import AitradingError, Category
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.link.events import DaysTold, GapsTold
 from aitrading.core.protocol.link.messages import GapNote, Repair
@@ -188,6 +188,9 @@ class TruthKeeper:
             try:
                 await self._store.tell_truth(truth)
             except AitradingError as exc:
+                if exc.spec.category is Category.DENIED:  # no repeat makes it better
+                    _log.error("what a device told of its feeds was refused", error=exc)
+                    continue
                 _log.warning("gaps and counts wait here", error=exc.code)
                 self._state = ComponentState.DEGRADED
                 self._give_back(device, waiting)

@@ -72,8 +72,11 @@ class StoredDay:
         total = total_of(sequences, rows["event_ms"], prices, rows["flags"])
         self.total = self.total.plus(total)
 
-    def findings(self, holes: list[tuple[int, int]]) -> list[Finding]:
-        """What is wrong; `holes` are the sequences that the ledger of the stream lacks."""
+    def findings(self, holes: list[tuple[int, int]], stored_through: int) -> list[Finding]:
+        """What is wrong; `holes` are what the ledger of the stream lacks below `stored_through`.
+
+        While the day runs, ticks above that are on their way and no finding.
+        """
         every = np.sort(np.concatenate(self.sequences)) if self.sequences else np.zeros(0, "<u8")
         alone, copies = np.unique(every, return_counts=True)
         found: list[Finding] = []
@@ -86,6 +89,9 @@ class StoredDay:
         if counted is None:
             text = "the device told no count of this day"
             return [*found, Finding(what="uncounted", ticks=len(alone), text=text)]
+        on_the_way = 0 if counted.is_over else max(0, counted.last_sequence - stored_through)
+        if 0 < counted.ticks - len(alone) <= on_the_way:
+            return found
         if len(alone) < counted.ticks:
             where = _missing(alone, holes, counted.last_sequence)
             found.append(

@@ -206,7 +206,8 @@ def _counted(row: Any) -> Counted | None:
 
 def _stream(row: Any, day: StoredDay, open_gaps: list[UUID]) -> StreamCertificate:
     counted = day.counted
-    findings = day.findings(SequenceRanges.parse(row["stored"]).holes())
+    ranges = SequenceRanges.parse(row["stored"])
+    findings = day.findings(ranges.holes(), ranges.last)
     return StreamCertificate(
         stream=row["id"],
         device=row["device_id"],

@@ -1,0 +1,70 @@
+"""The demo's own feeds: states with a deadline, a running day that is proved, a certificate kept."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.platform import Platform, wait_until
+
+from aitrading.core.kit.clock import SystemClock, now_utc
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+OWNER, STRANGER = "demo/owner", "other/owner"
+SYMBOL = "EURUSD"
+
+
+def certificate(platform: Platform, day: str) -> dict[str, Any]:
+    path = f"/api/v1/feeds/certificate?symbol={SYMBOL}&day={day}"
+    status, answer = platform.request("GET", path, person=OWNER)
+    return answer["certificate"] if status == 200 else {"state": answer["error"]["code"]}
+
+
+def test_each_feed_says_why_and_until_when(platform: Platform) -> None:
+    def told() -> Any:
+        feeds = platform.get("/api/v1/feeds", person=OWNER)["items"]
+        return feeds if len(feeds) == 4 and all(one["deadline"] for one in feeds) else None
+
+    feeds = wait_until(told, what="the demo's feeds")
+    assert {one["symbol"]: one["instrument_class"] for one in feeds} == {
+        "EURUSD": "forex", "GBPUSD": "forex", "USDJPY": "forex", "XAUUSD": "metals",
+    }  # fmt: skip
+    assert all(one["bounds"]["delayed_after_s"] <= 10 for one in feeds)
+    table = platform.cli("feed", "states", "--for", OWNER).stdout
+    assert all(one["symbol"] in table for one in feeds)
+    assert platform.get("/api/v1/feeds", person=STRANGER)["items"] == []
+
+
+def test_the_running_day_is_proved_and_the_certificate_is_kept(
+    platform: Platform, tmp_path: Path
+) -> None:
+    today = now_utc(SystemClock()).date()
+    days = [(today - timedelta(days=1)).isoformat(), today.isoformat()]
+
+    def proved() -> Any:
+        """The device counts ahead of the store by what is on its way: soon they agree."""
+        found = [certificate(platform, day) for day in days]
+        whole = [
+            one for one in found if one["state"] in {"OPEN", "COMPLETE"} and one.get("stored")
+        ]
+        return whole or None
+
+    [found, *_] = wait_until(proved, what="a day without a finding")
+    assert all(one["digest_stored"] == one["digest_counted"] for one in found["streams"])
+    file = tmp_path / "day.jws"
+    platform.cli("feed", "certificate", SYMBOL, found["day"], "--to", str(file), "--for", OWNER)
+    keys = platform.home / "trust" / "evidence-keys.jwks"
+    kept = platform.cli("feed", "verify", str(file), "--keys", str(keys), "--json")
+    assert kept.returncode == 0
+    assert json.loads(kept.stdout)["symbol"] == SYMBOL
+    file.write_text(file.read_text().replace(".", ".A", 1))
+    assert platform.cli("feed", "verify", str(file), "--keys", str(keys)).returncode == 1
+
+
+def test_gaps_are_listed_for_their_organisation_alone(platform: Platform) -> None:
+    for person in (OWNER, STRANGER):
+        page = platform.get("/api/v1/feeds/gaps?open=true&limit=5", person=person)
+        assert page["items"] == []
+    assert platform.request("GET", "/api/v1/feeds/gaps?cursor=x", person=OWNER)[0] == 400
+    assert platform.cli("feed", "gaps", "--for", OWNER).returncode == 0
