@@ -1,4 +1,4 @@
-"""`aitrading-client`: enroll, run, status, doctor.
+"""`aitrading-client`: enroll, run, status, doctor, sim.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer
 is no, 2 wrong usage, 3 not available.
@@ -19,6 +19,7 @@ from aitrading.client.doctor import Verdict, examine
 from aitrading.client.errors import CLIENT_NOT_RUNNING
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.enrolment import enrol, parse_server
+from aitrading.client.sim_commands import sim
 from aitrading.client.status import client_status
 from aitrading.core.kit.clock import SystemClock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError, Category
@@ -61,6 +62,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.version_option(package_name="aitrading-client")
 def main() -> None:
     """Run beside a terminal: send its ticks, receive its signals."""
+
+
+main.add_command(sim)
 
 
 @main.command()

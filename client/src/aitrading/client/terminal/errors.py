@@ -54,3 +54,33 @@ FAULT_SCRIPT_INVALID: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.MARKET_DATA,
 )
+SIMULATED_SYMBOL_UNKNOWN: Final = ErrorSpec(
+    code="TERMINAL_SIMULATED_SYMBOL_UNKNOWN",
+    category=Category.DENIED,
+    message="The simulated broker cannot list {symbol}; it knows {known}.",
+    why="`terminal_sim.symbols` names a symbol that is not in the catalogue.",
+    remedy="Name symbols without a suffix, or replay a recording of that symbol.",
+    http_status=422,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
+TWIN_PROCESS_UNREACHABLE: Final = ErrorSpec(
+    code="TERMINAL_PROCESS_UNREACHABLE",
+    category=Category.RETRYABLE,
+    message="No simulated terminal answers as {file} says: {problem}.",
+    why="`aitrading-client sim serve` is not running, or it wrote another file.",
+    remedy="Start it with the same `--address-file`.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
+SIMULATION_OPTION_INVALID: Final = ErrorSpec(
+    code="TERMINAL_SIMULATION_OPTION_INVALID",
+    category=Category.DENIED,
+    message="{option!r} is not NAME=VALUE.",
+    why="`--set` takes the name of a setting of [terminal_sim] and its value.",
+    remedy="For example: --set seed=7 --set ticks_per_s=100",
+    http_status=422,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)

@@ -8,7 +8,8 @@ from typing import Any, Final
 from aitrading.client.terminal.errors import TERMINAL_NOT_AVAILABLE
 from aitrading.client.terminal.port import Terminal
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
-from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim.from_settings import simulated_terminal
+from aitrading.client.terminal.sim.process.remote import RemoteTerminal
 from aitrading.core.kit.clock import Clock
 
 PACKAGE: Final = "MetaTrader5"
@@ -26,7 +27,9 @@ def open_terminal(
 ) -> Terminal:
     """The terminal, not connected yet; raises `TERMINAL_NOT_AVAILABLE`."""
     if kind is TerminalKind.SIM:
-        return SimulatedTerminal(clock, seed=settings.seed, ticks_per_s=settings.ticks_per_s)
+        if settings.process is not None:
+            return RemoteTerminal(settings.process)
+        return simulated_terminal(settings, clock)
     try:
         package: Any = importlib.import_module(PACKAGE)
     except ImportError as exc:

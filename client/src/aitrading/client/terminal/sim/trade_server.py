@@ -91,9 +91,11 @@ class TradeServer:
         step_s = min(history.source.block_s for history in histories.values())
         first_s = max(history.source.first_s(now_us // US_PER_S) for history in histories.values())
         from_s = max(after_us // US_PER_S, first_s)
-        for start_s in range(from_s, now_us // US_PER_S + 1, step_s):
+        to_s = now_us // US_PER_S + 1
+        for start_s in range(from_s, to_s, step_s):
+            end_s = min(to_s, start_s + step_s)
             heard = {
-                name: _after(history.source.block(start_s, start_s + step_s), after_us, now_us)
+                name: _after(history.source.block(start_s, end_s), after_us, now_us)
                 for name, history in histories.items()
             }
             self._tell({name: block for name, block in heard.items() if len(block.ticks)})

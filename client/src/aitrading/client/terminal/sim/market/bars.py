@@ -110,7 +110,7 @@ class BarHistory:
         end_s = next_start(timeframe, period_start(timeframe, until_s))
         hours: list[RateRows] = []
         starts: set[int] = set()
-        for minutes in self._hours_before(end_s, from_s):
+        for minutes in self._hours_before(end_s, period_start(timeframe, from_s)):
             hours.append(minutes)
             starts.update(_starts(timeframe, minutes["time"]).tolist())
             if len(starts) > wanted:
@@ -129,7 +129,7 @@ class BarHistory:
             hour_s = utc_s // HOUR_S * HOUR_S
             if (
                 hour_s + HOUR_S <= first_s
-                or hour_s + broker_offset_s(hour_s) < from_s - DAY_S * 31
+                or hour_s + broker_offset_s(hour_s) + HOUR_S <= from_s
             ):
                 return
             is_over = hour_s + HOUR_S <= now_s

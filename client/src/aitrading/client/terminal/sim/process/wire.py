@@ -1,0 +1,117 @@
+"""Frames and values between a twin's process and its users.
+
+A frame is four bytes of length, big-endian, and that many bytes of MessagePack. Structs, arrays,
+tuples and datetimes keep their type; a value of any other type arrives as one that every function
+refuses, so that a wrong argument is answered as in one process.
+"""
+
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aitrading.client.terminal.api.arrays import RATES_DTYPE, TICKS_DTYPE
+from aitrading.client.terminal.api.structs import STRUCTS
+
+FRAME_BYTES_MAX: Final = 512 * 1024 * 1024
+_LENGTH: Final = struct.Struct(">I")
+_LAYOUTS: Final = {"ticks": TICKS_DTYPE, "rates": RATES_DTYPE}
+_STRUCTS: Final[Mapping[str, Any]] = {one.__name__: one for one in STRUCTS}
+
+
+class Foreign:
+    """Stands for a value whose type does not travel."""
+
+
+def send(connection: socket.socket, message: object) -> None:
+    """Send one message; raises `OSError`."""
+    body = msgspec.msgpack.encode(packed(message))
+    connection.sendall(_LENGTH.pack(len(body)) + body)
+
+
+def receive(connection: socket.socket) -> Any:
+    """Wait for one message; raises `OSError`, also for what is no message."""
+    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
+    if length > FRAME_BYTES_MAX:
+        raise ConnectionError(f"a frame of {length} bytes")
+    try:
+        return unpacked(msgspec.msgpack.decode(_exactly(connection, length)))
+    except (msgspec.MsgspecError, LookupError, StopIteration, TypeError, ValueError) as exc:
+        raise ConnectionError(f"no message: {exc}") from exc
+
+
+def packed(value: object) -> object:
+    """The value in what MessagePack has."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value)
+    return _packed_many(value)
+
+
+def _packed_many(value: object) -> object:
+    match value:
+        case np.ndarray():
+            return _packed_array(cast("NDArray[np.void]", value))
+        case tuple():
+            items = [packed(item) for item in cast("tuple[object, ...]", value)]
+            name = type(cast("object", value)).__name__
+            return {"s": name, "v": items} if name in _STRUCTS else {"t": items}
+        case list():
+            return [packed(item) for item in cast("list[object]", value)]
+        case dict():
+            pairs = cast("dict[object, object]", value).items()
+            return {"m": [[packed(key), packed(item)] for key, item in pairs]}
+        case datetime():
+            return {"w": value.timestamp()}
+        case _:
+            return {"x": None}
+
+
+def unpacked(value: Any) -> Any:
+    """The value `packed` was given."""
+    if isinstance(value, list):
+        return [unpacked(item) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    plain = cast("dict[str, Any]", value)
+    kind = next(iter(plain))
+    return _UNPACKERS[kind](plain)
+
+
+def _packed_array(array: NDArray[np.void]) -> object:
+    for name, layout in _LAYOUTS.items():
+        if array.dtype == layout:
+            return {"a": name, "b": array.tobytes()}
+    return {"x": None}
+
+
+def _unpacked_struct(plain: dict[str, Any]) -> object:
+    made: Any = _STRUCTS[plain["s"]]
+    return made(*map(unpacked, plain["v"]))
+
+
+_UNPACKERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "s": _unpacked_struct,
+    "t": lambda plain: tuple(map(unpacked, plain["t"])),
+    "m": lambda plain: {unpacked(key): unpacked(item) for key, item in plain["m"]},
+    "a": lambda plain: np.frombuffer(plain["b"], _LAYOUTS[plain["a"]]),
+    "w": lambda plain: datetime.fromtimestamp(plain["w"], UTC),
+    "x": lambda _: Foreign(),
+}
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size:
+        part = connection.recv(min(size, 1 << 20))
+        if not part:
+            raise ConnectionError("the other side has gone")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
