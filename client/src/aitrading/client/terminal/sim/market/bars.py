@@ -127,10 +127,7 @@ class BarHistory:
         utc_s: int | None = min(utc_of_broker_s(end_s), now_s + 1)
         while (utc_s := self._history.source.open_before(utc_s)) is not None:
             hour_s = utc_s // HOUR_S * HOUR_S
-            if (
-                hour_s + HOUR_S <= first_s
-                or hour_s + broker_offset_s(hour_s) + HOUR_S <= from_s
-            ):
+            if hour_s + HOUR_S <= first_s or hour_s + broker_offset_s(hour_s) + HOUR_S <= from_s:
                 return
             is_over = hour_s + HOUR_S <= now_s
             minutes = self._hour(hour_s) if is_over else self._minutes(hour_s)
