@@ -135,6 +135,14 @@ AUDITED: Final[dict[str, tuple[str, Callable[[Writer], Any]]]] = {
         "settings.taken_back",
         lambda by: by.host("DELETE", "admin/settings/reads.pages_per_minute", tenant="other"),
     ),
+    "POST /internal/v1/admin/services/changes": (
+        "services.admitted",
+        lambda by: by.host(
+            "POST",
+            "admin/services/changes",
+            {"id": by.backup, "occurred_ns": 1, "service": "news", "admitted": True},
+        ),
+    ),
     "POST /internal/v1/backups": (
         "backup.begin",
         lambda by: by.host("POST", "backups", {"backup": by.backup, "target": "/nowhere"}),

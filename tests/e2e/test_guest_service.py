@@ -40,6 +40,12 @@ def links(platform: Platform) -> set[str]:
     return {one["id"] for one in listed if one["kind"] == "link"}
 
 
+def audited(platform: Platform) -> list[str]:
+    """What the platform's own trail tells of the service, the newest first."""
+    listed = platform.cli_json("audit", "security", "--limit", "500")["items"]
+    return [each["action"] for each in listed if each["subject"] == "service:greeter"]
+
+
 def code(answer: tuple[int, Any]) -> tuple[int, str]:
     return answer[0], answer[1]["error"]["code"] if answer[0] >= 400 else ""
 
@@ -70,6 +76,7 @@ def test_a_service_comes_and_goes_without_a_restart(platform: Platform, tmp_path
     finally:
         platform.cli("service", "dismiss", "greeter")
     assert platform.cli_json("service", "list") == []
+    wait_until(lambda: audited(platform) == ["services.dismissed", "services.admitted"], what="it")
     assert not Path(admitted["bundle"]).exists()
     assert links(platform) >= before
     assert platform.pid_of("envoy") == edge

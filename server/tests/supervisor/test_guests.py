@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from aitrading.server.kit.bundle import ClickHouseAccess, NatsAccess
 from aitrading.server.supervisor.births import Births
 from aitrading.server.supervisor.bundles import BundleWriter, Installation, Stores
 from aitrading.server.supervisor.errors import IDENTITIES_FAILED
+from aitrading.server.supervisor.guest_journal import JOURNAL_FILE, GuestJournal
 from aitrading.server.supervisor.guests import Doors, Guests
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
@@ -54,6 +56,7 @@ class House:
         self.users: dict[str, SubjectRights] = {}
         self.written: list[set[str]] = []
         self.withdrawal_fails = False
+        self.journal = GuestJournal(root / JOURNAL_FILE, clock, self.ids)
         self.guests = Guests(root / ADMITTED_FILE)
         self.guests.open(
             Doors(
@@ -61,6 +64,7 @@ class House:
                 withdraw=self._withdraw,
                 forget_login=partial(self.passwords.forget, "nats"),
                 bundles=self._bundles(),
+                journal=self.journal,
                 bus_users=self.users,
                 write_bus=self._write_bus,
             )
@@ -175,3 +179,47 @@ async def test_identities_are_issued_one_after_the_other(tmp_path: Path) -> None
         assert births.most == 1
         assert not waiting.done(), "an admission is not the start's own issue"
         await identities.issue_first(("d",))
+
+
+@async_test
+async def test_each_change_is_told_until_the_trail_has_it(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    await house.guests.admit({"name": "news", "port": 0})
+    await house.guests.dismiss({"name": "news"})
+    taken: list[dict[str, Any]] = []
+
+    async def refuse(_: Mapping[str, Any]) -> None:
+        raise IDENTITIES_FAILED.error(detail="away")
+
+    async def take(call: Mapping[str, Any]) -> None:
+        taken.append(call["body"])
+        if len(taken) == 2:
+            raise IDENTITIES_FAILED.error(detail="away again")
+
+    again = GuestJournal(tmp_path / JOURNAL_FILE, SystemClock(), house.ids)
+    for call, left in ((refuse, 2), (take, 1)):
+        with pytest.raises(AitradingError):
+            await again.tell(call)
+        assert len(again.waiting) == left
+    again = GuestJournal(tmp_path / JOURNAL_FILE, SystemClock(), house.ids)
+    await again.tell(take)
+    assert not again.waiting
+    assert [(each["service"], each["admitted"]) for each in taken] == [
+        ("news", True), ("news", False), ("news", False),
+    ]  # fmt: skip
+    assert taken[1] == taken[2]  # under its id it is audited once
+
+
+@async_test
+async def test_what_cannot_be_noted_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+    monkeypatch.setattr("aitrading.server.supervisor.guest_journal.MAX_NOTES", 1)
+    await house.guests.admit({"name": "news", "port": 0})
+    with pytest.raises(AitradingError, match="SERVICE_CHANGES_FULL"):
+        await house.guests.admit({"name": "other", "port": 0})
+    assert house.guests.names == ("news",)
+    (tmp_path / JOURNAL_FILE).write_bytes(b"[{")
+    with pytest.raises(AitradingError, match="SERVICE_CHANGES_DAMAGED"):
+        GuestJournal(tmp_path / JOURNAL_FILE, SystemClock(), house.ids)

@@ -9,6 +9,7 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.db_security_manager import Store, accept_url
 from aitrading.core.security.file_sealing import FileKeys
 from aitrading.server.database_service.audit.endpoints import AuditEndpoints
+from aitrading.server.database_service.audit.service_changes import ServiceChangeEndpoints
 from aitrading.server.database_service.audit.trail import AuditGauge, AuditReader
 from aitrading.server.database_service.backups.book import BackupBook
 from aitrading.server.database_service.backups.endpoints import BackupEndpoints
@@ -139,6 +140,7 @@ _READ_BY_PEOPLE: Final = (
     AuditReader,
     AuditGauge,
     AuditEndpoints,
+    ServiceChangeEndpoints,
     TenantSettings,
     SettingsBook,
     TenantSettingsEndpoints,
@@ -363,6 +365,7 @@ SPEC: Final = ServiceSpec(
         ExaminationEndpoints,
         StoreEndpoints,
         AuditEndpoints,
+        ServiceChangeEndpoints,
         TenantSettingsEndpoints,
         CalendarEndpoints,
         FeedTruthEndpoints,

@@ -102,6 +102,8 @@ class AuditAction(StrEnum):
         True,
         "The key of an organisation's personal data was wrapped by another master key.",
     )
+    SERVICE_ADMITTED = "services.admitted", True, "The host gave a service of its own an identity."
+    SERVICE_DISMISSED = "services.dismissed", True, "The host took a service's identity away."
     TENANT_CREATED = "identity.tenant.created", False, "An organisation was added."
     TENANT_SUSPENDED = (
         "identity.tenant.suspended",

@@ -28,6 +28,7 @@ from aitrading.server.supervisor.choices import CLIENT, NATS
 from aitrading.server.supervisor.demo.program import NAME as DEMO_CLIENT
 from aitrading.server.supervisor.demo.program import DemoProgram, DemoSetup
 from aitrading.server.supervisor.demo.report import DemoReport
+from aitrading.server.supervisor.guest_journal import JOURNAL_FILE, GuestJournal
 from aitrading.server.supervisor.guests import Doors, Guests
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.identities import Identities
@@ -99,6 +100,8 @@ class Assembly:
     """Writes the next certificates, long before the present ones end."""
     guests: Guests
     """Services of the operator's own."""
+    journal: GuestJournal | None = None
+    """Changes of them that are not audited yet."""
     fingerprint: Callable[[], str | None]
     """Of the edge's certificate authority, once there is one."""
     demo: Callable[[], DemoReport | None] = _no_demo
@@ -111,6 +114,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
     identities = Identities(home, choices.environment, births)
     passwords = PasswordStore(home.passwords, kit.randomness)
     guests = Guests(home.root / ADMITTED_FILE)
+    journal = GuestJournal(home.root / JOURNAL_FILE, kit.clock, kit.ids)
     stores = StorePlan(
         home, passwords, identities, choices.servers, choices.stores, guests=guests.rights
     )
@@ -155,6 +159,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
             withdraw=identities.withdraw,
             forget_login=partial(passwords.forget, NATS),
             bundles=bundles,
+            journal=journal,
             bus_users=keeping.bus_users,
             write_bus=write_bus,
         )
@@ -173,6 +178,7 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
         issue_identities=issue_identities,
         renew_identities=renew_identities,
         guests=guests,
+        journal=journal,
         fingerprint=identities.edge_fingerprint,
         demo=lambda: demo_reports[-1] if demo_reports else None,
     )

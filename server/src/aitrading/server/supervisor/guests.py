@@ -20,6 +20,7 @@ from aitrading.server.policy import bus_policy, edge_policy
 from aitrading.server.policy.service_names import MAX_SERVICE_NAME_CHARS, objection_to_name
 from aitrading.server.supervisor.bundles import ADMIN, SERVICE_NAMES, BundleWriter
 from aitrading.server.supervisor.errors import ADMIN_ARGUMENTS_INVALID
+from aitrading.server.supervisor.guest_journal import GuestJournal
 
 T = TypeVar("T")
 RIGHTS: Final = SubjectRights(
@@ -67,6 +68,8 @@ class Doors:
     forget_login: Callable[[str], None]
     """Of the bus: who is admitted again under the name gets another password."""
     bundles: BundleWriter
+    journal: GuestJournal
+    """Takes each change before it counts."""
     bus_users: dict[str, SubjectRights]
     """Read whenever the bus's configuration is written."""
     write_bus: Callable[[], Awaitable[None]]
@@ -112,6 +115,7 @@ class Guests:
         self._require_admissible(guest)
         doors = self._opened()
         await doors.issue((guest.name,))
+        doors.journal.note(guest.name, admitted=True)
         self._guests[guest.name] = guest
         self._save()
         doors.bus_users[guest.name] = RIGHTS
@@ -135,6 +139,7 @@ class Guests:
         await doors.withdraw((name,))
         doors.bundles.remove(name)
         doors.forget_login(name)
+        doors.journal.note(name, admitted=False)
         self._guests.pop(name, None)
         self._save()
 

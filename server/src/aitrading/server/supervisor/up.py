@@ -158,7 +158,12 @@ class Platform:
             loop.add_signal_handler(number, supervisor.request_stop)
         await admin.start()
         try:
-            jobs = (backups.run, lambda: self._tell_vitals(choices.home, supervisor))
+            journal = assembly.journal
+            jobs = (
+                backups.run,
+                lambda: self._tell_vitals(choices.home, supervisor),
+                *((lambda: journal.tell_for_ever(calls.handle),) if journal is not None else ()),
+            )
             await _run_together(supervisor, assembly, jobs, on_ready)
         except ExceptionGroup:
             _log.critical("the supervisor failed", exc_info=True)
