@@ -39,6 +39,7 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.kit.secret import Secret
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import ClientProfile
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.server.api_gateway.call_sites import (
@@ -54,12 +55,12 @@ from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
+from aitrading.server.kit.limit_levels import LimitKind, LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.nats_connection import BUS_RECONNECT, NatsConnection
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.rate_limits import (
     RATE_LIMITS_DEGRADE,
-    LimitKind,
     RateLimits,
 )
 from aitrading.server.kit.valkey import ValkeyClient
@@ -352,6 +353,7 @@ class Caller:
 
     tenant: TenantId
     user: UserId
+    rates: RateClaims = NO_RATES
 
 
 @promised_by(RATE_LIMITS_DEGRADE)
@@ -362,7 +364,7 @@ async def requests_are_counted_without_the_cache(room: Room) -> Process:
     limits = RateLimits(
         Cache(LIMITS, ServedCache(ValkeyClient(access), nullcontext), room.manual, ids),
         Cache(LIMITS, InProcessCache(room.manual), room.manual, ids),
-        settings=lambda: LimitSettings(identity_per_minute=20),
+        levels=LimitLevels(lambda: LimitSettings(identity_per_minute=20)),
         client=None,
         errors=process.errors,
         metrics=process.metrics,

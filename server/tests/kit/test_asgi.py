@@ -29,9 +29,9 @@ from aitrading.server.kit.endpoints import (
     peers,
     scope,
 )
+from aitrading.server.kit.limit_levels import LimitKind
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.openapi import openapi_document, openapi_fragment
-from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import InProcessServer, serving
 from aitrading.server.testing.probe_person import IN_A_BROWSER, browser_cookies
@@ -226,12 +226,20 @@ async def test_whoever_asks_too_often_waits_and_may_still_stop() -> None:
     settings = LimitSettings(user_per_minute=3, identity_per_minute=3)
     async with desk(limits=settings) as server:
         headers = bearer(token_of(server))
+        left: list[str] = []
         for _ in range(settings.user_per_minute):
-            assert (await server.edge("GET", "/api/v1/mine", headers=headers)).status == 200
+            answer = await server.edge("GET", "/api/v1/mine", headers=headers)
+            assert answer.status == 200
+            assert answer.headers["ratelimit-policy"] == '"user";q=3;w=60'
+            left.append(answer.headers["ratelimit"].partition(";t=")[0])
+        assert left == ['"user";r=2', '"user";r=1', '"user";r=0']
         refused = await server.edge("GET", "/api/v1/mine", headers=headers)
         assert (refused.status, refused.code) == (429, "RATE_LIMIT_EXCEEDED")
         assert refused.json["error"]["message"].startswith("Rate limit exceeded")
-        assert 1 <= int(refused.headers["retry-after"]) <= 20
+        wait = int(refused.headers["retry-after"])
+        assert 1 <= wait <= 20
+        assert refused.headers["ratelimit"] == f'"user";r=0;t={wait}'
+        assert refused.headers["ratelimit-policy"] == '"user";q=3;w=60'
         assert (await server.edge("POST", "/api/v1/stop", headers=headers)).status == 204
 
 

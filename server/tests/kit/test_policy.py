@@ -16,6 +16,7 @@ from aitrading.server.policy import (
     bus_policy,
     cache_policy,
     edge_policy,
+    limits_policy,
     roles_policy,
     tls_policy,
 )
@@ -74,6 +75,19 @@ def test_nobody_may_write_the_registry_in_general_or_destroy_streams() -> None:
     assert not {">", "ait.>", "$KV.>", "$SYS.>"} & set(allowed)
     assert any("DELETE" in subject for subject in bus.forbidden)
     assert not set(bus.guests_subscribe) & {">", "ait.>"}
+
+
+def test_every_kind_of_request_is_limited_at_every_level_it_has() -> None:
+    policy = limits_policy()
+    for kind in ("general", "identity", "trading", "connections"):
+        wide = getattr(policy.platform, kind)
+        assert wide >= getattr(policy.address, kind) > 0
+        for tier in policy.tiers.values():
+            assert wide >= getattr(tier.tenant, kind) >= getattr(tier.user, kind) > 0
+    for tier in policy.tiers.values():
+        assert tier.user.identity == tier.user.connections == tier.device.connections == 120
+    assert policy.account.identity == 120
+    assert "standard" in policy.tiers
 
 
 def test_a_cache_user_has_no_dangerous_command_and_no_foreign_key() -> None:

@@ -22,7 +22,7 @@ from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, scope
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 from aitrading.server.kit.used_proofs import SharedCache
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import socket_folder

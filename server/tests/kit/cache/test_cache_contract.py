@@ -20,7 +20,7 @@ from aitrading.core.security.rate_limiter import RateLimit
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.kit.cache.in_process import InProcessCache
-from aitrading.server.kit.cache.port import NAME_MAX_BYTES, VALUE_MAX_BYTES, Cache, Keyspace
+from aitrading.server.kit.cache.port import NAME_MAX_BYTES, VALUE_MAX_BYTES, Ask, Cache, Keyspace
 from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.cache.types import Lease, Scored
 from aitrading.server.kit.valkey import ValkeyClient
@@ -125,21 +125,45 @@ async def counters(mine: Keyspace) -> None:
     await eventually(again, what="a new window")
 
 
-async def rates(mine: Keyspace) -> None:
+async def rates(cache: Cache) -> None:
     slow = RateLimit(per_minute=1, burst=10)
-    asked = [await mine.grant("r", slow, number) for number in (4, 10, 1)]
-    assert [each.number for each in asked] == [4, 6, 0]
+
+    def ask(name: str, number: int, limit: RateLimit = slow) -> Ask:
+        return Ask(tenant=A, name=name, limit=limit, number=number)
+
+    asked = [await cache.grant([ask("r", number)]) for number in (4, 10, 1)]
+    assert [each.numbers for each in asked] == [(4,), (6,), ()]
+    assert [each.left for each in asked] == [(6,), (0,), ()]
+    assert asked[-1].refused_by == 0
     assert 58_000_000 < asked[-1].retry_after_us <= 60_000_000
     async with asyncio.TaskGroup() as group:
-        calls = [group.create_task(mine.grant("many", slow, 1)) for _ in range(30)]
-    assert sum(call.result().number for call in calls) == 10
+        calls = [group.create_task(cache.grant([ask("many", 1)])) for _ in range(30)]
+    assert sum(sum(call.result().numbers) for call in calls) == 10
     quick = RateLimit(per_minute=6_000, burst=1)
-    assert (await mine.grant("quick", quick, 1)).number == 1
+    assert (await cache.grant([ask("quick", 1, quick)])).numbers == (1,)
 
     async def again() -> bool:
-        return (await mine.grant("quick", quick, 1)).number == 1
+        return (await cache.grant([ask("quick", 1, quick)])).numbers == (1,)
 
     await eventually(again, what="a request that is paid back")
+
+
+async def rates_of_several_levels(cache: Cache) -> None:
+    def levels(number: int = 2) -> list[Ask]:
+        wide, narrow = RateLimit(per_minute=1, burst=9), RateLimit(per_minute=1, burst=3)
+        return [
+            Ask(tenant=None, name="all", limit=wide, number=3 * number),
+            Ask(tenant=A, name="one", limit=narrow, number=number),
+        ]
+
+    assert (await cache.grant(levels())).numbers == (6, 2)
+    less = await cache.grant(levels())
+    assert (less.numbers, less.left) == ((3, 1), (0, 0)), "what there is"
+    refused = await cache.grant(levels())
+    assert (refused.refused_by, refused.numbers) == (0, ())
+    other = Ask(tenant=B, name="one", limit=RateLimit(per_minute=1, burst=2), number=1)
+    assert (await cache.grant([levels()[0], other])).refused_by == 0
+    assert (await cache.grant([other])).left == (1,), "a refusal took nothing anywhere"
 
 
 async def locks(mine: Keyspace) -> None:
@@ -203,7 +227,6 @@ async def sorted_sets(mine: Keyspace) -> None:
 async def kinds_of_one_name_do_not_meet(mine: Keyspace) -> None:
     await mine.put("same", b"v", life_s=60)
     await mine.spend("same", 1, limit=1, window_s=60)
-    await mine.grant("same", RateLimit(per_minute=1, burst=1), 1)
     await mine.put_fields("same", {"f": b"1"}, life_s=60)
     await mine.raise_scores("same", {"m": 1.0}, life_s=60)
     assert await mine.acquire("same", life_s=60)
@@ -214,9 +237,6 @@ async def bad_arguments(mine: Keyspace) -> None:
     for life_s in (0, -1, float("nan"), float("inf"), 1e9):
         assert await code_of(mine.put("x", b"", life_s=life_s)) == "CACHE_ARGUMENT_INVALID"
     assert await code_of(mine.spend("x", 0, limit=1, window_s=1)) == "CACHE_ARGUMENT_INVALID"
-    for wanted, burst in ((0, 5), (6, 5), (1, 10**9)):
-        limit = RateLimit(per_minute=1, burst=burst)
-        assert await code_of(mine.grant("x", limit, wanted)) == "CACHE_ARGUMENT_INVALID"
     nan = float("nan")
     assert await code_of(mine.raise_scores("x", {"m": nan}, life_s=1)) == "CACHE_ARGUMENT_INVALID"
     assert await code_of(mine.top("x", 0)) == "CACHE_ARGUMENT_INVALID"
@@ -224,6 +244,14 @@ async def bad_arguments(mine: Keyspace) -> None:
     assert await code_of(mine.put("x", large, life_s=1)) == "CACHE_VALUE_TOO_LARGE"
     for name in ("", "x" * (NAME_MAX_BYTES + 1), "\ud800"):
         assert await code_of(mine.get(name)) == "CACHE_NAME_INVALID"
+
+
+async def bad_asks(cache: Cache) -> None:
+    assert await code_of(cache.grant([])) == "CACHE_ARGUMENT_INVALID"
+    for number, burst in ((0, 5), (6, 5), (1, 10**9)):
+        limit = RateLimit(per_minute=1, burst=burst)
+        wrong = Ask(tenant=A, name="x", limit=limit, number=number)
+        assert await code_of(cache.grant([wrong])) == "CACHE_ARGUMENT_INVALID"
 
 
 async def tenants_are_apart(cache: Cache) -> None:
@@ -245,7 +273,6 @@ async def test_the_contract(opened: CacheFactory, tmp_path: Path) -> None:
             (
                 values,
                 counters,
-                rates,
                 locks,
                 one_of_many_gets_the_lock,
                 tables,
@@ -256,7 +283,8 @@ async def test_the_contract(opened: CacheFactory, tmp_path: Path) -> None:
         ):
             await promise(cache.of(TenantId(UUID(int=100 + number))))
         await values(cache.platform)
-        await tenants_are_apart(cache)
+        for whole in (rates, rates_of_several_levels, bad_asks, tenants_are_apart):
+            await whole(cache)
 
 
 @settings(max_examples=50, deadline=None)

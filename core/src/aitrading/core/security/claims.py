@@ -64,6 +64,22 @@ class Confirmation(
             raise ValueError("a token is bound to one thing")
 
 
+class RateClaims(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What decides how often a person and the organisation may ask, as it was at issue."""
+
+    plan: str = ""
+    """The organisation's; empty without a subscription that counts."""
+    tier: str = ""
+    """The person's own; empty where the organisation's counts."""
+    granted: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """Limits that were granted to the organisation alone, by the name of the setting."""
+
+
+NO_RATES: Final = RateClaims()
+
+
 class UserClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An access token of a person (RFC 9068); holds no personal data."""
 
@@ -85,6 +101,7 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The person's epoch at issue; a token of an older one than counts now is refused."""
     t_ep: int = 0
     """The organisation's."""
+    rates: RateClaims = NO_RATES
 
 
 class ServiceClaims(msgspec.Struct, frozen=True, kw_only=True):

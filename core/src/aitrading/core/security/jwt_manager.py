@@ -25,6 +25,7 @@ from aitrading.core.security.claims import (
     USER_TOKEN_LIFETIME_S,
     USER_TOKEN_TYPE,
     Confirmation,
+    RateClaims,
     Scope,
     ServiceClaims,
     TokenHeader,
@@ -122,6 +123,11 @@ class VerifiedToken:
     def binding(self) -> Confirmation | None:
         """What must be shown with the token at every use; None for a plain bearer token."""
         return self._claims.cnf
+
+    @property
+    def rates(self) -> RateClaims:
+        """What decides how often the person may ask."""
+        return self._claims.rates
 
     @property
     def user_epoch(self) -> int:

@@ -3,8 +3,12 @@
 Each key has one number, the moment at which everything it was granted is paid back. A request
 moves it by one interval, and is refused while it is more than a burst ahead. Whatever the order
 and the times of requests, no window of length W is granted more than `rate x W + burst`.
+
+A request counts at several levels - an address, a person, an organisation - and is granted at all
+of them or at none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,21 +42,49 @@ class RateLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Granted:
-    """How many of the wanted ones are allowed; none means to wait."""
+class Wanted:
+    """What is asked of one level: its number so far, its limit, and how many at once."""
 
+    paid_us: int | None
+    limit: RateLimit
     number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granted:
+    """How many each level allows, and how many are left there; or which one refused all."""
+
+    numbers: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    refused_by: int | None = None
+    """The level on which to wait longest."""
     retry_after_us: int = 0
 
 
-def grant(
-    paid_us: int | None, now_us: int, limit: RateLimit, wanted: int
-) -> tuple[Granted, int | None]:
-    """Grant as many as there is room for, and give the key's new number; None leaves it."""
-    ahead_us = max(0, (paid_us or 0) - now_us)
-    room = (limit.burst * limit.interval_us - ahead_us) // limit.interval_us
-    number = max(0, min(wanted, room))
-    if number == 0:
-        wait_us = ahead_us - (limit.burst - 1) * limit.interval_us
-        return Granted(number=0, retry_after_us=wait_us), None
-    return Granted(number=number), now_us + ahead_us + number * limit.interval_us
+def grant(levels: Sequence[Wanted], now_us: int) -> tuple[Granted, tuple[int, ...]]:
+    """Grant at every level, as many as there is room for at each, or at none.
+
+    Gives the levels' new numbers too; none are changed by a refusal. A clock that stepped back
+    makes nobody wait for more than a burst.
+    """
+    ahead = [_ahead_us(each, now_us) for each in levels]
+    late = [us - _room_us(each.limit, 1) for us, each in zip(ahead, levels, strict=True)]
+    if (worst := max(late)) > 0:
+        return Granted(refused_by=late.index(worst), retry_after_us=worst), ()
+    rooms = [_room_us(each.limit) - us for us, each in zip(ahead, levels, strict=True)]
+    free = [us // each.limit.interval_us for us, each in zip(rooms, levels, strict=True)]
+    numbers = tuple(min(each.number, room) for each, room in zip(levels, free, strict=True))
+    left = tuple(room - number for room, number in zip(free, numbers, strict=True))
+    paid = tuple(
+        now_us + us + number * each.limit.interval_us
+        for us, number, each in zip(ahead, numbers, levels, strict=True)
+    )
+    return Granted(numbers=numbers, left=left), paid
+
+
+def _ahead_us(level: Wanted, now_us: int) -> int:
+    return min(max(0, (level.paid_us or 0) - now_us), _room_us(level.limit))
+
+
+def _room_us(limit: RateLimit, needed: int = 0) -> int:
+    return (limit.burst - needed) * limit.interval_us

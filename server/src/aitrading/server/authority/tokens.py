@@ -11,6 +11,7 @@ from aitrading.core.kit.secret import Secret
 from aitrading.core.security.claims import (
     ALGORITHM,
     ISSUER,
+    NO_RATES,
     SERVICE_TOKEN_LIFETIME_S,
     SERVICE_TOKEN_TYPE,
     USER_AUDIENCE,
@@ -18,6 +19,7 @@ from aitrading.core.security.claims import (
     USER_TOKEN_TYPE,
     Authentication,
     Confirmation,
+    RateClaims,
     Scope,
     ServiceClaims,
     TokenHeader,
@@ -40,6 +42,7 @@ class TokenGrant:
     entitlement_version: int = 0
     user_epoch: int = 0
     tenant_epoch: int = 0
+    rates: RateClaims = NO_RATES
     binding: Confirmation | None = None
     """What its holder must show with it."""
 
@@ -87,6 +90,7 @@ class UserTokenIssuer:
             cnf=grant.binding,
             u_ep=grant.user_epoch,
             t_ep=grant.tenant_epoch,
+            rates=grant.rates,
         )
         header = TokenHeader(alg=ALGORITHM, typ=USER_TOKEN_TYPE, kid=self._kid)
         return IssuedToken(

@@ -76,8 +76,10 @@ class DeviceLink(WSListener):
         *,
         connection: UUID,
         since_ns: int,
+        address: str = "",
     ) -> None:
         self.device = device
+        self.address = address
         self.connection = connection
         self.since_ns = since_ns
         self.round_trip_ns: int | None = None

@@ -40,6 +40,7 @@ from aitrading.server.data_bridge.subscriber import (
 )
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.authentication import Authenticator, RequestHead
+from aitrading.server.kit.call import address_of
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 
@@ -126,7 +127,13 @@ class FanOut(SubscriberHub):
                 )
         except AitradingError as exc:
             return refuse(exc.spec.http_status, exc.code)
-        return Subscriber(found, self, connection=self._ids.new(), since_ns=self._clock.now_ns())
+        return Subscriber(
+            found,
+            self,
+            connection=self._ids.new(),
+            since_ns=self._clock.now_ns(),
+            address=address_of(headers),
+        )
 
     def connections(self, tenant: TenantId) -> list[Connection]:
         """The open streams of an organisation's people."""
@@ -223,7 +230,7 @@ class FanOut(SubscriberHub):
             if subscriber.found.proof is not None:
                 await self._authenticator.spend(subscriber.found, Scope.READ)
                 self._let_in(subscriber)
-            await self._rates.admit_stream(subscriber.token)
+            await self._rates.admit_stream(subscriber.token, address=subscriber.address)
         except AitradingError as exc:
             subscriber.close(exc.spec)
 

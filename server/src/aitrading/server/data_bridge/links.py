@@ -38,6 +38,7 @@ from aitrading.server.data_bridge.settings import BridgeSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.unix_websocket import refuse
+from aitrading.server.kit.call import address_of
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 
@@ -169,6 +170,7 @@ class DeviceLinks:
             self._truth.told,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
+            address=address_of(request.headers),
         )
         self._tasks.start(self._serve(link), name=f"link-{identity.device}")
         return link
@@ -223,7 +225,7 @@ class DeviceLinks:
         """Answer the link's requests until it ends; raises the fault that ended it, if any."""
         identity = link.device.identity
         try:
-            await self._rates.admit_link(identity.tenant, identity.device)
+            await self._rates.admit_link(identity.tenant, identity.device, address=link.address)
         except AitradingError as exc:
             self._refuse(link, exc)
             await link.ended.wait()  # its greeting may wait already and must replace no good link

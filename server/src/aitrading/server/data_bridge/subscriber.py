@@ -132,10 +132,17 @@ class Subscriber(WSListener):
     """A browser or program that listens. Slow ones get fewer quotes, never old ones."""
 
     def __init__(
-        self, found: Identified, hub: SubscriberHub, *, connection: UUID, since_ns: int
+        self,
+        found: Identified,
+        hub: SubscriberHub,
+        *,
+        connection: UUID,
+        since_ns: int,
+        address: str = "",
     ) -> None:
         self.found = found
         self.token = found.token
+        self.address = address
         self.connection = connection
         self.since_ns = since_ns
         self.pinged_ns = 0

@@ -7,7 +7,7 @@ endpoint raises reaches the server behind it.
 
 import math
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -42,7 +42,9 @@ from aitrading.server.kit.http_errors import (
     REQUEST_INVALID,
     error_json,
 )
-from aitrading.server.kit.rate_limits import LimitKind, RateLimits
+from aitrading.server.kit.limit_levels import LimitKind
+from aitrading.server.kit.rate_headers import rate_headers, refused_headers
+from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.step_up import require_recent, require_second_factor
 from aitrading.server.kit.step_up_settings import StepUpSettings
 
@@ -136,11 +138,14 @@ class _EndpointApp:
             trace=scope["aitrading.trace"],
             body_limit_bytes=declared.body_limit_bytes,
             shape=declared.body,
+            limits=self._parts.limits,
         )
         tenant = scope["aitrading.tenant"] = caller.person.tenant if caller.person else None
         with bind_context(tenant=tenant):
-            if caller.person is not None:
-                await self._parts.limits.admit(caller.person, declared.limit)
+            if not declared.access.peers:
+                scope["aitrading.rate"] = await self._parts.limits.admit(
+                    caller.person, declared.limit, address=call.network
+                )
             async with time_limit(declared.timeout_s, what=declared.path):
                 answer = await self._handle(call)
         await _as_response(answer)(scope, receive, send)
@@ -194,7 +199,7 @@ class _Guard:
         scope["app"] = self
         scope["aitrading.request_id"] = request_id
         scope["aitrading.trace"] = trace
-        answer = _Answer(send, request_id, trace)
+        answer = _Answer(send, request_id, trace, scope)
         began_ns = self._parts.clock.monotonic_ns()
         asked_by = given.span_id if given else None
         with (
@@ -255,8 +260,11 @@ class _Guard:
 class _Answer:
     """The way out: adds the headers that every answer carries and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str, trace: TraceContext) -> None:
+    def __init__(
+        self, send: Send, request_id: str, trace: TraceContext, asked: Mapping[str, Any]
+    ) -> None:
         self._send = send
+        self._asked = asked
         self._always = (
             (REQUEST_ID.encode(), request_id.encode()),
             (TRACEPARENT.encode(), str(trace).encode()),
@@ -275,6 +283,7 @@ class _Answer:
         message["headers"] = [
             *headers,
             *self._always,
+            *rate_headers(self._asked.get("aitrading.rate")),
             *(pair for pair in _SECURITY_HEADERS if pair[0] not in chosen),
         ]
 
@@ -315,4 +324,4 @@ def _error_headers(exc: Exception, error: AitradingError) -> dict[str, str]:
     retry_after_s = error.fields.get("retry_after_s")
     if isinstance(retry_after_s, int | float):
         headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
-    return headers
+    return headers | refused_headers(error)

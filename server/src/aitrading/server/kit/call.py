@@ -1,6 +1,7 @@
 """One request as a handler sees it: authenticated, bounded, decoded on demand."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.core.security.strict_json import strict_json
 from aitrading.server.kit.authentication import RequestHead, require_same_origin
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
+from aitrading.server.kit.rate_limits import RateLimits
 
 T = TypeVar("T")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -37,6 +39,7 @@ class Call:
         request_id: str,
         trace: TraceContext,
         body_limit_bytes: int,
+        limits: RateLimits,
         shape: type | None = None,
     ) -> None:
         self._request = request
@@ -46,6 +49,8 @@ class Call:
         self._body: bytes | None = None
         self.request_id = request_id
         self.trace = trace
+        self.limits = limits
+        """For what only the handler knows to count: the request itself is counted already."""
 
     @property
     def token(self) -> VerifiedToken:
@@ -114,12 +119,8 @@ class Call:
 
     @property
     def network(self) -> str:
-        """The caller's address as the edge saw it; empty when the call came another way.
-
-        The edge appends the real address to `x-forwarded-for`, so the last element is its own.
-        """
-        forwarded = self.header("x-forwarded-for") or ""
-        return forwarded.rpartition(",")[2].strip()
+        """The caller's address as the edge saw it; empty when the call came another way."""
+        return address_of(self._request.headers)
 
     async def body(self) -> bytes:
         """The raw body, the same each time; raises `BODY_TOO_LARGE` beyond the limit."""
@@ -155,6 +156,14 @@ class Call:
         except (msgspec.DecodeError, ValueError, RecursionError) as exc:
             raise REQUEST_INVALID.error(reason=str(exc)) from exc
         return decoded
+
+
+def address_of(headers: Mapping[str, str]) -> str:
+    """The address as the edge saw it; empty without.
+
+    The edge appends the real address to `x-forwarded-for`, so the last element is its own.
+    """
+    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
 
 
 def head_of(request: Request) -> RequestHead:

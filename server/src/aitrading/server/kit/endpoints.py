@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 
 from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.security.claims import Scope
-from aitrading.server.kit.authentication import ANY_SERVICE
+from aitrading.server.kit.authentication import ANY_SERVICE, SAFE_METHODS
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 from aitrading.server.kit.step_up import SECOND_FACTOR_NEEDED, STEP_UP_NEEDED
 from aitrading.server.kit.strict_bodies import require_strict
 
@@ -104,13 +104,14 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
     errors: tuple[ErrorSpec, ...] = (),
     body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    limit: LimitKind = LimitKind.GENERAL,
+    limit: LimitKind | None = None,
 ) -> Callable[[HandlerT], HandlerT]:
     """Declare a method `async def handler(self, call: Call)` as an endpoint.
 
     The documents show the first line of the handler's docstring unless `summary` says otherwise.
 
     The handler gives a msgspec struct (200, or 201 with `Created`), None (204) or a response.
+    What strangers may send is about who they are, and counts as such unless `limit` says otherwise.
     Raises `ValueError` for a declaration that would open an internal path, or hide a public one,
     and for a body that would let unknown members pass unsaid.
     """
@@ -130,7 +131,7 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         errors=(*errors, *_refusals_of(access)),
         body_limit_bytes=body_limit_bytes,
         timeout_s=timeout_s,
-        limit=limit,
+        limit=limit or _kind_of(method, access),
     )
 
     def declare(handler: HandlerT) -> HandlerT:
@@ -139,6 +140,11 @@ def endpoint(  # noqa: PLR0913 - a declaration names all that it declares
         return handler
 
     return declare
+
+
+def _kind_of(method: str, access: Access) -> LimitKind:
+    sends = method not in SAFE_METHODS
+    return LimitKind.IDENTITY if access.public and sends else LimitKind.GENERAL
 
 
 def _refusals_of(access: Access) -> tuple[ErrorSpec, ...]:

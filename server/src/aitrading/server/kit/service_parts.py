@@ -32,6 +32,7 @@ from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.limit_levels import LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.nats_connection import NatsConnection
 from aitrading.server.kit.rate_limits import RateLimits
@@ -205,7 +206,7 @@ def _limits(
     return RateLimits(
         shared.together,
         shared.alone,
-        settings=lambda: config.get(LimitSettings),
+        levels=LimitLevels(lambda: config.get(LimitSettings)),
         client=shared.client,
         errors=errors,
         metrics=metrics,

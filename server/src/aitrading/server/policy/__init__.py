@@ -16,11 +16,15 @@ __all__ = [
     "CachePolicy",
     "EdgeLimits",
     "EdgePolicy",
+    "LimitsPolicy",
     "Machinery",
+    "Rates",
+    "TierLimits",
     "TlsPolicy",
     "bus_policy",
     "cache_policy",
     "edge_policy",
+    "limits_policy",
     "roles_policy",
     "tls_policy",
 ]
@@ -110,6 +114,32 @@ class CachePolicy(Strict, frozen=True, kw_only=True):
     nobody: tuple[str, ...]
 
 
+class Rates(Strict, frozen=True, kw_only=True):
+    """How often in a minute, by kind of request; a kind that is not there is not counted."""
+
+    general: int = 0
+    identity: int = 0
+    trading: int = 0
+    connections: int = 0
+
+
+class TierLimits(Strict, frozen=True, kw_only=True):
+    """What a tier allows."""
+
+    user: Rates
+    device: Rates
+    tenant: Rates
+
+
+class LimitsPolicy(Strict, frozen=True, kw_only=True):
+    """`limits.toml`."""
+
+    platform: Rates
+    address: Rates
+    account: Rates
+    tiers: dict[str, TierLimits]
+
+
 @cache
 def tls_policy() -> TlsPolicy:
     """Versions, ciphers and groups."""
@@ -132,6 +162,12 @@ def cache_policy() -> CachePolicy:
 def roles_policy() -> dict[str, tuple[str, ...]]:
     """Scopes by role."""
     return _read("roles", dict[str, tuple[str, ...]])
+
+
+@cache
+def limits_policy() -> LimitsPolicy:
+    """How often anybody may ask."""
+    return _read("limits", LimitsPolicy)
 
 
 @cache

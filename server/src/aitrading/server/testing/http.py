@@ -37,6 +37,7 @@ from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.endpoints import endpoints_of
 from aitrading.server.kit.http_servers import HttpServers
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.limit_levels import LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.mtls import client_context
 from aitrading.server.kit.rate_limits import RateLimits
@@ -228,7 +229,7 @@ def _limits_alone(server: InProcessServer, settings: LimitSettings) -> RateLimit
     return RateLimits(
         server.shared.together,
         server.shared.alone,
-        settings=lambda: settings,
+        levels=LimitLevels(lambda: settings),
         client=None,
         errors=server.errors,
         metrics=server.metrics,

@@ -13,7 +13,7 @@ from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers, proved_recently, scope
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 from aitrading.server.kit.tenancy import parse_tenant
 from aitrading.server.trading_engine.errors import (
     KILL_RELEASE_NOT_AVAILABLE,
@@ -115,6 +115,7 @@ class TradingEndpoints:
         "POST",
         "/api/v1/orders",
         access=scope(Scope.TRADE),
+        limit=LimitKind.TRADING,
         summary="Place an order. Needs a subscription that counts; refused while trading is HALTED.",
         errors=(SUBSCRIPTION_INACTIVE, SUBSCRIPTION_UNKNOWN, TRADING_NOT_AVAILABLE),
     )

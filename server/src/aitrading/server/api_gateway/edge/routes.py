@@ -24,6 +24,8 @@ _RATE_LIMIT = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 _FILLS_PER_MINUTE = 1_200
 _UNLIMITED = RateLimit(burst=1 << 30, per_minute=1_200 << 20)
 """Together all addresses may do anything: whose bucket it were, one flood would close for all."""
+_CUSTOMER: Resource = {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}
+"""One customer has a whole /64 of IPv6, and could come from another address each time."""
 _STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
 _RESPONSE_HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -138,7 +140,7 @@ def _cors(config: EdgeConfig) -> Resource:
         allow_origin_string_match=[{"exact": origin} for origin in config.cors_origins],
         allow_methods="GET, POST, PUT, DELETE",
         allow_headers="authorization, dpop, content-type, idempotency-key, traceparent",
-        expose_headers="x-request-id, traceparent, retry-after",
+        expose_headers="x-request-id, traceparent, retry-after, ratelimit, ratelimit-policy",
         max_age="600",
         allow_credentials=False,
         forward_not_matching_preflights=False,
@@ -155,10 +157,10 @@ def _limit_of_all(config: EdgeConfig) -> Resource:
         filter_enforced=always(),
         token_bucket=_bucket(_UNLIMITED),
         max_dynamic_descriptors=config.limits.tracked_addresses,
-        rate_limits=[{"actions": [{"remote_address": {}}]}],
+        rate_limits=[{"actions": [{"masked_remote_address": _CUSTOMER}]}],
         descriptors=[
             {
-                "entries": [{"key": "remote_address"}],
+                "entries": [{"key": "masked_remote_address"}],
                 "token_bucket": _bucket(config.limit_per_address),
             }
         ],
@@ -174,10 +176,10 @@ def _auth_limit(config: EdgeConfig) -> Resource:
         filter_enforced=always(),
         token_bucket=_bucket(config.auth_limit_total),
         max_dynamic_descriptors=config.limits.tracked_addresses,
-        rate_limits=[{"actions": [{"remote_address": {}}]}],
+        rate_limits=[{"actions": [{"masked_remote_address": _CUSTOMER}]}],
         descriptors=[
             {
-                "entries": [{"key": "remote_address"}],
+                "entries": [{"key": "masked_remote_address"}],
                 "token_bucket": _bucket(config.auth_limit_per_address),
             }
         ],

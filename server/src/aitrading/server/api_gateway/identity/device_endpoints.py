@@ -19,7 +19,7 @@ from aitrading.server.api_gateway.identity.errors import CODE_REFUSED, IDENTITY_
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import PUBLIC, QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 
 BODY_LIMIT_BYTES: Final = 16 * 1024
 

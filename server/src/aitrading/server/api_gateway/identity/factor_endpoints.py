@@ -33,7 +33,7 @@ from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, endpoint, proved_recently
 from aitrading.server.kit.http_errors import REQUEST_INVALID
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 
 FACTORS_PATH: Final = "/api/v1/auth/factors"
 STEP_UP_PATH: Final = "/api/v1/auth/step-up"

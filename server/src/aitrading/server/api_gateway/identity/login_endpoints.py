@@ -42,6 +42,7 @@ from aitrading.server.api_gateway.identity.sessions import (
     Sessions,
     SessionTickets,
 )
+from aitrading.server.api_gateway.identity.throttle import network_of
 from aitrading.server.kit.authentication import (
     ACCESS_COOKIE,
     SESSION_COOKIE,
@@ -51,8 +52,8 @@ from aitrading.server.kit.authentication import (
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, PUBLIC, endpoint
 from aitrading.server.kit.http_errors import ORIGIN_REFUSED, REQUEST_INVALID
+from aitrading.server.kit.limit_levels import LimitKind
 from aitrading.server.kit.postgres import PostgresPool
-from aitrading.server.kit.rate_limits import LimitKind
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_subscription
 
 AUTH_PATH: Final = "/api/v1/auth"
@@ -148,6 +149,7 @@ class LoginEndpoints:
         request = await call.json(LoginRequest)
         key = await self._key_of_program(call, request.deliver)
         name = LoginName(tenant=request.tenant, user=request.username)
+        await call.limits.admit_account(f"{name.key().hex()}:{network_of(call.network)}")
         password = Secret(request.password)
         tickets = await self._login.by_password(name, password, network=call.network)
         return await self._begun(tickets, key, cookies=request.deliver == "cookie")

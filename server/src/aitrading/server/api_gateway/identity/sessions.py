@@ -18,12 +18,14 @@ from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from aitrading.core.infrastructure.events import RaisedEpoch
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
-from aitrading.core.security.claims import Authentication, Confirmation
+from aitrading.core.security.claims import Authentication, Confirmation, RateClaims
 from aitrading.core.security.crypto import hmac_sha256, same, sha256
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
@@ -38,7 +40,7 @@ from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail, Outcome
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.revoked_tokens import Revocation
-from aitrading.server.kit.transactions import TenantTransaction
+from aitrading.server.kit.transactions import Row, TenantTransaction
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.opening import opened_user
 
@@ -74,6 +76,7 @@ class Standing:
     entitlement_version: int
     user_epoch: int
     tenant_epoch: int
+    rates: RateClaims
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +273,7 @@ class Sessions:
             entitlement_version=row["entitlement_version"],
             user_epoch=row["user_epoch"],
             tenant_epoch=row["tenant_epoch"],
+            rates=_rates(row),
         )
         return person, standing
 
@@ -393,6 +397,7 @@ def _grant(
         entitlement_version=standing.entitlement_version,
         user_epoch=standing.user_epoch,
         tenant_epoch=standing.tenant_epoch,
+        rates=standing.rates,
     )
 
 
@@ -404,6 +409,11 @@ def _moved(user: UUID, session: UUID, seen: Seen) -> AuditEvent:
         subject=f"session:{session}",
         details={"network": "unknown" if seen.kind is None else str(seen.kind)},
     )
+
+
+def _rates(row: Row) -> RateClaims:
+    granted = msgspec.json.decode(row["granted_limits"] or b"{}", type=dict[str, int])
+    return RateClaims(plan=row["plan"] or "", tier=row["own_tier"] or "", granted=granted)
 
 
 def _successor(salt: bytes, request_key: str) -> bytes:

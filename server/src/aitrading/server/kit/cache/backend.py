@@ -34,8 +34,8 @@ class CacheBackend(Protocol):
         """Add to a counter unless it would pass the limit; the window begins with the first."""
         ...
 
-    async def grant(self, key: str, limit: RateLimit, wanted: int) -> Granted:
-        """As many of the wanted ones as the rate leaves room for, by the cache's own clock."""
+    async def grant(self, wanted: Mapping[str, tuple[RateLimit, int]]) -> Granted:
+        """At each key as many as its rate leaves room for, or none at all; by one own clock."""
         ...
 
     async def acquire(self, lock: str, fence: str, owner: str, life_ms: int, floor: int) -> int:

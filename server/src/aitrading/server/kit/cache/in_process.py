@@ -11,7 +11,7 @@ from typing import Final, TypeVar, cast
 from typing_extensions import override
 
 from aitrading.core.kit.clock import NS_PER_MS, Clock
-from aitrading.core.security.rate_limiter import Granted, RateLimit, grant
+from aitrading.core.security.rate_limiter import Granted, RateLimit, Wanted, grant
 from aitrading.server.kit.cache.backend import CacheBackend
 from aitrading.server.kit.cache.types import Scored, Spent
 
@@ -73,11 +73,16 @@ class InProcessCache(CacheBackend):
         return Spent(accepted=True, total=total + amount, resets_in_s=left_ms / 1_000)
 
     @override
-    async def grant(self, key: str, limit: RateLimit, wanted: int) -> Granted:
+    async def grant(self, wanted: Mapping[str, tuple[RateLimit, int]]) -> Granted:
         now_us = self._clock.monotonic_ns() // NS_PER_US
-        granted, paid_us = grant(self._value(key, int), now_us, limit, wanted)
-        if paid_us is not None:
-            self._keep(key, paid_us, -(-(paid_us - now_us) // US_PER_MS))
+        levels = [
+            Wanted(paid_us=self._value(key, int), limit=limit, number=number)
+            for key, (limit, number) in wanted.items()
+        ]
+        granted, paid = grant(levels, now_us)
+        if granted.refused_by is None:
+            for key, paid_us in zip(wanted, paid, strict=True):
+                self._keep(key, paid_us, -(-(paid_us - now_us) // US_PER_MS))
         return granted
 
     @override

@@ -10,7 +10,8 @@ what it does without it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -38,8 +39,20 @@ WINDOW_MAX_US: Final = 86_400 * 1_000_000
 """Longest time in which a burst may be paid back."""
 EXACT_MAX: Final = 1 << 53
 """Numbers up to here are exact in every script engine."""
+LEVELS_MAX: Final = 8
+"""Rates that one question may ask of at once."""
 MARK_LIFE_S: Final = 7 * 86_400
 """How long the highest fence that wrote is remembered; far longer than any holder sleeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """How many are wanted of one key's rate; a key is a tenant's or the platform's."""
+
+    tenant: TenantId | None
+    name: str
+    limit: RateLimit
+    number: int
 
 
 class Keyspace:
@@ -80,12 +93,6 @@ class Keyspace:
         _within("limit", limit, 0, EXACT_MAX)
         key = self.key("c", name)
         return await self._backend.spend(key, amount, limit=limit, window_ms=_ms(window_s))
-
-    async def grant(self, name: str, limit: RateLimit, wanted: int) -> Granted:
-        """As many of the wanted ones as the rate leaves room for; none, and how long to wait."""
-        _within("wanted", wanted, 1, limit.burst)
-        _within("limit", limit.burst * limit.interval_us, 1, WINDOW_MAX_US)
-        return await self._backend.grant(self.key("r", name), limit, wanted)
 
     async def acquire(self, name: str, *, life_s: float) -> Lease | None:
         """Take a lock that nobody holds; its fence is above all earlier ones.
@@ -182,6 +189,18 @@ class Cache:
     def platform(self) -> Keyspace:
         """What belongs to nobody: locks of jobs, figures of the platform."""
         return self._view("p:")
+
+    async def grant(self, asked: Sequence[Ask]) -> Granted:
+        """At every key as many of the wanted ones as its rate leaves room for, or none at all."""
+        wanted: dict[str, tuple[RateLimit, int]] = {}
+        for each in asked:
+            limit = each.limit
+            _within("wanted", each.number, 1, limit.burst)
+            _within("limit", limit.burst * limit.interval_us, 1, WINDOW_MAX_US)
+            space = self.platform if each.tenant is None else self.of(each.tenant)
+            wanted[space.key("r", each.name)] = (limit, each.number)
+        _within("levels", len(wanted), 1, LEVELS_MAX)
+        return await self._backend.grant(wanted)
 
     def _view(self, part: str) -> Keyspace:
         return Keyspace(f"{self._service}:{part}", self._backend, self._clock, self._ids)

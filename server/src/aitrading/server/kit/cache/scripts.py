@@ -21,15 +21,25 @@ return {1, total, left}
 GRANT: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local ahead = math.max(0, tonumber(redis.call('GET', KEYS[1]) or '0') - now)
-local room = math.floor((burst * interval - ahead) / interval)
-local number = math.max(0, math.min(tonumber(ARGV[3]), room))
-if number == 0 then return {0, ahead - (burst - 1) * interval} end
-ahead = ahead + number * interval
-local paid = string.format('%.0f', now + ahead)
-redis.call('SET', KEYS[1], paid, 'PX', math.ceil(ahead / 1000))
-return {number, 0}
+local ahead, wait, by = {}, 0, 0
+for i, key in ipairs(KEYS) do
+  local interval, burst = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
+  local owed = math.max(0, tonumber(redis.call('GET', key) or '0') - now)
+  ahead[i] = math.min(owed, burst * interval)
+  local late = ahead[i] - (burst - 1) * interval
+  if late > wait then wait, by = late, i end
+end
+if by > 0 then return {by, wait} end
+local answer = {0, 0}
+for i, key in ipairs(KEYS) do
+  local interval, burst = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
+  local room = math.floor((burst * interval - ahead[i]) / interval)
+  local number = math.min(tonumber(ARGV[3 * i]), room)
+  local owed = ahead[i] + number * interval
+  redis.call('SET', key, string.format('%.0f', now + owed), 'PX', math.ceil(owed / 1000))
+  answer[2 * i + 1], answer[2 * i + 2] = number, room - number
+end
+return answer
 """
 ACQUIRE: Final = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end

@@ -49,11 +49,16 @@ class ServedCache(CacheBackend):
         return Spent(accepted=accepted == 1, total=total, resets_in_s=left_ms / 1_000)
 
     @override
-    async def grant(self, key: str, limit: RateLimit, wanted: int) -> Granted:
-        number, wait_us = await self._run(
-            scripts.GRANT, (key,), (limit.interval_us, limit.burst, wanted)
-        )
-        return Granted(number=number, retry_after_us=wait_us)
+    async def grant(self, wanted: Mapping[str, tuple[RateLimit, int]]) -> Granted:
+        arguments = [
+            part
+            for limit, number in wanted.values()
+            for part in (limit.interval_us, limit.burst, number)
+        ]
+        by, wait_us, *pairs = await self._run(scripts.GRANT, tuple(wanted), tuple(arguments))
+        if by:
+            return Granted(refused_by=by - 1, retry_after_us=wait_us)
+        return Granted(numbers=tuple(pairs[::2]), left=tuple(pairs[1::2]))
 
     @override
     async def acquire(self, lock: str, fence: str, owner: str, life_ms: int, floor: int) -> int:

@@ -10,10 +10,13 @@ SELECT password_hash FROM identity.users WHERE id = $1 FOR SHARE;
 -- name: find_user
 SELECT u.id, u.name_sealed, u.display_name_sealed, u.role, u.state, t.name AS tenant_name,
        t.state AS tenant_state, coalesce(s.version, 0) AS entitlement_version,
-       u.token_epoch AS user_epoch, t.token_epoch AS tenant_epoch
+       u.token_epoch AS user_epoch, t.token_epoch AS tenant_epoch, s.plan, o.tier AS own_tier,
+       (SELECT jsonb_object_agg(substr(g.setting, length('limits.') + 1), g.value)::text
+          FROM app.tenant_settings g WHERE g.setting LIKE 'limits.%') AS granted_limits
   FROM identity.users u
   JOIN identity.tenants t ON t.id = u.tenant_id
   LEFT JOIN identity.subscriptions s ON s.tenant_id = u.tenant_id
+  LEFT JOIN identity.user_subscriptions o ON o.tenant_id = u.tenant_id AND o.user_id = u.id
  WHERE u.id = $1;
 
 -- name: insert_login_link

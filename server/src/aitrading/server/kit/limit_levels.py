@@ -1,0 +1,185 @@
+"""At which levels a request counts, and with which numbers: the policy's table, read for a caller.
+
+A number is, in this order: granted to the organisation, set for the installation, of the tier.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, Protocol
+
+from aitrading.core.kit.ids import DeviceId, TenantId, UserId
+from aitrading.core.security.claims import NO_RATES, RateClaims
+from aitrading.server.kit.limit_settings import LimitSettings
+from aitrading.server.policy import LimitsPolicy, Rates, TierLimits, limits_policy
+
+STANDARD: Final = "standard"
+IPV6_CUSTOMER_BITS: Final = 64
+_SETTING_OF_USER: Final = {
+    "general": "user_per_minute",
+    "identity": "identity_per_minute",
+    "trading": "trading_per_minute",
+    "connections": "connections_per_minute",
+}
+
+
+class LimitKind(StrEnum):
+    """What sort of request it is; each sort has counters of its own at every level."""
+
+    GENERAL = "general"
+    IDENTITY = "identity"
+    """Who somebody is: logins, sessions, devices, passwords."""
+    TRADING = "trading"
+    """What places orders."""
+    CONNECTIONS = "connections"
+    EXEMPT = "exempt"
+    """Stopping and reducing must always be possible."""
+
+
+class LevelName(StrEnum):
+    """Whose requests are counted together."""
+
+    PLATFORM = "platform"
+    ADDRESS = "address"
+    TENANT = "tenant"
+    ACCOUNT = "account"
+    USER = "user"
+    DEVICE = "device"
+
+
+WHOM: Final = {
+    LevelName.PLATFORM: "on the whole platform",
+    LevelName.ADDRESS: "from one address",
+    LevelName.TENANT: "for one organisation",
+    LevelName.ACCOUNT: "for one login name",
+    LevelName.USER: "for one person",
+    LevelName.DEVICE: "for one device",
+}
+
+
+class Person(Protocol):
+    """Whose requests are counted; a verified token is one."""
+
+    @property
+    def tenant(self) -> TenantId:
+        """The organisation."""
+        ...
+
+    @property
+    def user(self) -> UserId:
+        """The person."""
+        ...
+
+    @property
+    def rates(self) -> RateClaims:
+        """What decides how often the person may ask."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One counter that a request counts at."""
+
+    name: LevelName
+    kind: LimitKind
+    tenant: TenantId | None
+    """Whose key it is; None for the platform's."""
+    whose: str
+    """Which address, person, device; empty where there is one only."""
+    per_minute: int
+
+    @property
+    def key(self) -> str:
+        """Its name in the shared counters."""
+        return f"{self.name}:{self.kind}:{self.whose}"
+
+
+class LimitLevels:
+    """Reads the table; the levels of a request come from the widest to the narrowest."""
+
+    def __init__(
+        self, settings: Callable[[], LimitSettings], policy: LimitsPolicy | None = None
+    ) -> None:
+        self._settings = settings
+        self._policy = policy or limits_policy()
+
+    @property
+    def settings(self) -> LimitSettings:
+        """As they are now."""
+        return self._settings()
+
+    def of_person(self, person: Person, kind: LimitKind, address: str) -> list[Level]:
+        """A request or a stream of somebody whose token was verified."""
+        tier = self._tier(person.rates.plan)
+        own = self._tier(person.rates.tier or person.rates.plan)
+        levels = list(self._of_anybody(kind, address))
+        per_minute = _rate(tier.tenant, kind)
+        if kind is LimitKind.GENERAL:
+            per_minute = self._number(person.rates, "tenant_per_minute", per_minute)
+        levels += _level(LevelName.TENANT, kind, person.tenant, "", per_minute)
+        name = _SETTING_OF_USER[kind]
+        per_minute = self._number(person.rates, name, _rate(own.user, kind))
+        levels += _level(LevelName.USER, kind, person.tenant, str(person.user), per_minute)
+        return levels
+
+    def of_stranger(self, kind: LimitKind, address: str) -> list[Level]:
+        """A request of somebody who need not say who they are."""
+        return list(self._of_anybody(kind, address))
+
+    def of_account(self, account: str) -> list[Level]:
+        """An attempt to log in to an account; who asked was counted before."""
+        kind = LimitKind.IDENTITY
+        rate = _rate(self._policy.account, kind)
+        return list(_level(LevelName.ACCOUNT, kind, None, account, rate))
+
+    def of_device(self, tenant: TenantId, device: DeviceId, address: str) -> list[Level]:
+        """A connection of a device; its certificate does not tell the plan."""
+        kind = LimitKind.CONNECTIONS
+        per_minute = self._number(
+            NO_RATES, "connections_per_minute", _rate(self._tier("").device, kind)
+        )
+        return [
+            *self._of_anybody(kind, address),
+            *_level(LevelName.DEVICE, kind, tenant, str(device), per_minute),
+        ]
+
+    def _of_anybody(self, kind: LimitKind, address: str) -> Iterator[Level]:
+        policy = self._policy
+        yield from _level(LevelName.PLATFORM, kind, None, "", _rate(policy.platform, kind))
+        if customer := customer_of(address):
+            rate = _rate(policy.address, kind)
+            yield from _level(LevelName.ADDRESS, kind, None, customer, rate)
+
+    def _tier(self, plan: str) -> TierLimits:
+        return self._policy.tiers.get(plan) or self._policy.tiers[STANDARD]
+
+    def _number(self, rates: RateClaims, setting: str, of_tier: int) -> int:
+        granted = rates.granted.get(setting, 0)
+        return granted or int(getattr(self.settings, setting)) or of_tier
+
+
+@lru_cache(maxsize=4_096)
+def customer_of(address: str) -> str:
+    """Whom an address belongs to: itself, or the /64 of IPv6; empty for what is no address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), IPV6_CUSTOMER_BITS), strict=False))
+
+
+def _level(
+    name: LevelName, kind: LimitKind, tenant: TenantId | None, whose: str, per_minute: int
+) -> Iterator[Level]:
+    if per_minute > 0:
+        yield Level(name, kind, tenant, whose, per_minute)
+
+
+def _rate(rates: Rates, kind: LimitKind) -> int:
+    return int(getattr(rates, kind))
