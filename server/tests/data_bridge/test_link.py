@@ -323,7 +323,8 @@ async def test_a_link_that_is_refused_after_its_greeting_replaces_no_good_one(
         await good.open(bridge.socket, declared())
         counted = asyncio.Event()
 
-        async def slowly_refused(_: object, device: DeviceId) -> None:
+        async def slowly_refused(_: object, device: DeviceId, *, address: str) -> None:
+            del address
             if device == identity.device:
                 await counted.wait()
                 raise RATE_LIMIT_EXCEEDED.error(limit=1, whom="in a test", retry_after_s=1)

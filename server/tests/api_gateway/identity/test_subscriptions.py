@@ -14,6 +14,7 @@ from aitrading.core.infrastructure.events import SubscriptionChanged
 from aitrading.core.kit.clock import now_utc
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
@@ -160,3 +161,24 @@ async def test_a_device_is_told_of_with_the_plan(gateway: Running) -> None:
         assert await plan() == "active"
         await gate.command("subscriptions/state", tenant=tenant, state="paused")
         assert await plan() == "paused"
+
+
+@async_test
+async def test_a_token_tells_the_plan_the_own_tier_and_what_was_granted(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+
+        async def rates() -> RateClaims:
+            given = await gate.command("tokens", tenant=tenant, user="trader")
+            return gate.server.verifier().verify_user(given["token"]).rates
+
+        assert await rates() == NO_RATES
+        await gate.command("subscriptions", tenant=tenant, plan="pro")
+        await gate.command("subscriptions", tenant=tenant, user="trader", plan="basic")
+        gate.sql(
+            "INSERT INTO app.tenant_settings SELECT id, 'limits.user_per_minute', '17',"
+            " now(), 'test' FROM identity.tenants WHERE state = 'active'"
+        )
+        granted = {"user_per_minute": 17}
+        assert await rates() == RateClaims(plan="pro", tier="basic", granted=granted)
