@@ -37,7 +37,7 @@ from aitrading.server.kit.endpoints import (
     proved_recently,
     scope,
 )
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 
 KEYS_PATH: Final = f"{AUTH_PATH}/keys"
 

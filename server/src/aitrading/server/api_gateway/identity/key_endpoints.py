@@ -26,7 +26,7 @@ from aitrading.server.api_gateway.identity.factors.shapes import RecoveryCodes
 from aitrading.server.api_gateway.identity.factors.step_up import StepUp
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, endpoint, proved_recently
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 
 KEYS_PATH: Final = f"{FACTORS_PATH}/keys"
 

@@ -14,7 +14,7 @@ from aitrading.server.api_gateway.identity.own_sessions import OwnSession, OwnSe
 from aitrading.server.authority.passwords import PASSWORD_TOO_WEAK
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import LOGGED_IN, endpoint, proved_recently
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 
 PASSWORD_PATH: Final = "/api/v1/auth/password"  # noqa: S105 - an address
 SESSIONS_PATH: Final = "/api/v1/auth/sessions"
