@@ -42,7 +42,7 @@ from aitrading.client.metatrader_connector.poller import TERMINAL_RECONNECT
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.secure_websocket_client import LINK_RECONNECT
 from aitrading.core.infrastructure.central_hub import REGISTRY_LOST
-from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
@@ -211,7 +211,9 @@ def valkey_lost(hurt: Platform) -> Episode:
         block = ASKED_A_MINUTE // BLOCKS_PER_LIMIT
         told.facts["limit"] = ASKED_A_MINUTE
         told.facts["admitted of more than a block"] = who_am_i(hurt, block + 1)
+        began_ns = SystemClock().monotonic_ns()
         told.facts["admitted of too many"] = who_am_i(hurt, ASKED_A_MINUTE + 2 * block)
+        told.facts["asked for"] = (SystemClock().monotonic_ns() - began_ns) / NS_PER_S
         told.while_it_lasts()
         told.facts["busiest"] = hurt.request("GET", "/api/v1/ticks/busiest")[0]
         told.facts["ticks are stored"] = ticks_are_stored(hurt)
