@@ -31,7 +31,13 @@ from aitrading.server.testing.engines import RunningNats, running_nats
 pytestmark = pytest.mark.integration
 GUEST: Final = "news"
 HOUSE: Final = SERVICE_NAMES[0]
-NOT_HEARD: Final = ("ait.platform.trace.collect", "ait.x.market_data.tick", "ait.x.identity.y")
+NOT_HEARD: Final = (
+    "ait.platform.trace.collect",
+    "ait.x.market_data.tick",
+    "ait.x.identity.y",
+    "_INBOX.durable.journal",
+    f"_INBOX.{HOUSE}.answer",
+)
 NOT_ASKED: Final = (
     f"$JS.API.CONSUMER.CREATE.{STREAM}",
     f"$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.mine",
@@ -101,7 +107,7 @@ async def test_a_guest_gets_at_no_stored_event_and_hears_nobodys_traces(tmp_path
         a_service(server, HOUSE),
     ):
         guest, house = await server.client(GUEST), await server.client(HOUSE)
-        for subject in (*NOT_HEARD, "ait.>"):
+        for subject in (*NOT_HEARD, "ait.>", "_INBOX.>", "_INBOX.*.answer"):
             await guest.subscribe(subject, cb=note)
         await guest.flush()
         for subject in NOT_HEARD:

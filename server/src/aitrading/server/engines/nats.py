@@ -133,6 +133,7 @@ class NatsEngine:
         machinery = rights.machinery or Machinery(
             publish=policy.machinery, subscribe=policy.machinery
         )
+        hears = [each.replace("{service}", name) for each in machinery.subscribe]
         return {
             "user": name,
             "password": self._password(name).reveal(),
@@ -142,9 +143,7 @@ class NatsEngine:
                     (*machinery.publish, f"{policy.registry}.{name}.*"),
                     but=policy.forbidden,
                 ),
-                "subscribe": _allowed(
-                    rights.subscribe, (*machinery.subscribe, f"{policy.registry}.>")
-                ),
+                "subscribe": _allowed(rights.subscribe, (*hears, f"{policy.registry}.>")),
             },
         }
 

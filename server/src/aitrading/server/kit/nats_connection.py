@@ -166,6 +166,7 @@ class NatsConnection:
             name=self.name,
             user=self._access.user,
             password=self._access.password,
+            inbox_prefix=f"_INBOX.{self._access.user}",
             tls=client_context(self._tls),
             tls_hostname=urlsplit(self._access.url).hostname,
             allow_reconnect=False,

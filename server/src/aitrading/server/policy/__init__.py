@@ -86,7 +86,7 @@ class TlsPolicy(Strict, frozen=True, kw_only=True):
 
 
 class Machinery(Strict, frozen=True, kw_only=True):
-    """Subjects of the bus itself that somebody may use."""
+    """Subjects of the bus itself that somebody may use; `{service}` is the user's name."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]

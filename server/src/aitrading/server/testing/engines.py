@@ -139,6 +139,7 @@ class RunningNats:
             access.url,
             user=access.user,
             password=access.password,
+            inbox_prefix=f"_INBOX.{user}",
             tls=context,
             tls_hostname="localhost",
             allow_reconnect=False,
