@@ -329,3 +329,33 @@ def test_own_sessions_are_listed_and_ended(run: Any, api: Any) -> None:
     assert json.loads(run("sessions", "end", "--others", "--json").stdout) == {"sessions_ended": 2}
     for wrong in ((), (one, "--others")):
         assert run("sessions", "end", *wrong).exit_code == 2
+
+
+RULES = {"networks": ["10.0.0.0/8"], "second_factor": "nobody", "admit_you": True}
+
+
+def test_rules_of_logins_are_shown_and_changed_one_by_one(run: Any, api: Any) -> None:
+    path = "/api/v1/auth/rules"
+    api.answers = {"POST /api/v1/auth/login": (200, {"access_token": "a", "refresh_token": "r"})}
+    run(*LOGIN, api.url)
+    api.answers = {
+        f"GET {path}": (200, RULES),
+        f"PUT {path}": (200, {**RULES, "admit_you": False}),
+    }
+    assert "networks: 10.0.0.0/8" in run("login-rules", "show").stdout
+    assert json.loads(run("login-rules", "show", "--json").stdout) == RULES
+    changed = run("login-rules", "set", "--second-factor", "all")
+    assert "You are outside" in changed.stderr
+    wanted = {"networks": ["10.0.0.0/8"], "second_factor": "all", "even_without_me": False}
+    assert api.seen[-1][3] == wanted
+    run("login-rules", "set", "--everywhere", "--even-without-me")
+    assert api.seen[-1][3] == {"networks": [], "second_factor": "nobody", "even_without_me": True}
+    run("login-rules", "set", "--network", "192.0.2.0/24", "--network", "2001:db8::/32")
+    assert api.seen[-1][3]["networks"] == ["192.0.2.0/24", "2001:db8::/32"]
+    assert run("login-rules", "set", "--everywhere", "--network", "x").exit_code == 2
+
+
+def test_who_lacks_a_second_factor_is_told_at_the_login(run: Any, api: Any) -> None:
+    tokens = {"access_token": "a", "refresh_token": "r", "second_factor_missing": True}
+    api.answers = {"POST /api/v1/auth/login": (200, tokens)}
+    assert "aitrading factors setup" in run(*LOGIN, api.url).stderr

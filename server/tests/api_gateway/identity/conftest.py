@@ -31,6 +31,7 @@ from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.authentication import ACCESS_COOKIE, SESSION_COOKIE
 from aitrading.server.kit.bundle import PostgresAccess
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.login_settings import LoginSettings
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.revoked_tokens import RevokedTokens
@@ -187,6 +188,7 @@ def gateway(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManag
                         randomness=SystemRandomness(),
                         field_keys=keys,
                         hosts=("localhost", "127.0.0.1"),
+                        login_settings=lambda _: LoginSettings(),
                         hashing_cost=CHEAP,
                     )
                 )

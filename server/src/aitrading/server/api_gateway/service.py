@@ -7,6 +7,7 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from aitrading.core.infrastructure.central_hub import CentralHub
+from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.health import HealthRegistry
@@ -36,6 +37,7 @@ from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.own_endpoints import OwnEndpoints
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
+from aitrading.server.api_gateway.identity.rules_endpoints import RulesEndpoints
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
 )
@@ -53,6 +55,7 @@ from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
+from aitrading.server.kit.login_settings import LoginSettings
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.replay import Replay
@@ -85,6 +88,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_key_endpoints)
     manager.provide(_own_endpoints)
     manager.provide(_api_key_endpoints)
+    manager.provide(_rules_endpoints)
     manager.provide(_device_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
@@ -129,6 +133,7 @@ def _identity(  # noqa: PLR0913, PLR0917 - the container passes each by its type
     randomness: Randomness,
     app: AppParts,
     settings: GatewaySettings,
+    config: ConfigManager,
 ) -> Identity:
     return Identity(
         IdentityParts(
@@ -144,6 +149,7 @@ def _identity(  # noqa: PLR0913, PLR0917 - the container passes each by its type
             randomness=randomness,
             field_keys=field_keys,
             hosts=settings.hosts,
+            login_settings=lambda tenant: config.get_for(tenant, LoginSettings),
         )
     )
 
@@ -166,6 +172,10 @@ def _factor_endpoints(identity: Identity) -> FactorEndpoints:
 
 def _key_endpoints(identity: Identity) -> KeyEndpoints:
     return identity.key_endpoints
+
+
+def _rules_endpoints(identity: Identity) -> RulesEndpoints:
+    return identity.rules_endpoints
 
 
 def _api_key_endpoints(identity: Identity) -> ApiKeyEndpoints:
@@ -298,7 +308,7 @@ async def _platform_health(
 SPEC: Final = ServiceSpec(
     name=GATEWAY,
     depends_on=("postgres", "nats", "database-service"),
-    sections=(GatewaySettings,),
+    sections=(GatewaySettings, LoginSettings),
     providers=providers,
     components=(
         PostgresPool,
@@ -314,6 +324,7 @@ SPEC: Final = ServiceSpec(
         KeyEndpoints,
         OwnEndpoints,
         ApiKeyEndpoints,
+        RulesEndpoints,
         Revocations,
         TokenKeys,
         DeviceEndpoints,

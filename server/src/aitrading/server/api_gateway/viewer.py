@@ -42,7 +42,7 @@ class TerminalViewer:
             **report,
             tenant=person.tenant_name,
             user=person.name,
-            audits=Scope.AUDIT in person.scopes,
+            audits=Scope.AUDIT in token.scopes,
         )
 
     async def _token(self, request: Request) -> VerifiedToken | None:

@@ -34,6 +34,10 @@ COMMANDS: Final = {
     "kill": ("trading:kill", "Engage the kill switch of an organisation."),
     "login": ("login:login", "Log in on this machine."),
     "logout": ("login:logout", "End the login of this machine."),
+    "login-rules": (
+        "login_rules:login_rules",
+        "From which networks your organisation logs in, and who needs a second factor.",
+    ),
     "logs": ("logs:logs", "Logs of services and engines."),
     "metrics": ("metrics:metrics", "What metrics of services and engines were."),
     "migrations": (

@@ -1,6 +1,7 @@
 """`aitrading login`, `logout`, `token`: be somebody."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -37,6 +38,7 @@ class LoginAnswer(msgspec.Struct, kw_only=True):
     access_token: str | None = None
     refresh_token: str | None = None
     token_type: str = "Bearer"  # noqa: S105 - a word of RFC 6750
+    second_factor_missing: bool = False
     second_factor: Challenge | None = None
 
     def tokens(self) -> Tokens | None:
@@ -56,6 +58,12 @@ def second_step(web: Web, answer: LoginAnswer) -> Tokens:
     code = ask_for_code(has_key=waiting.has_key)
     wanted = {"challenge": waiting.challenge, "code": code, "deliver": "token"}
     return web.post(f"{AUTH}/second", wanted, Tokens)
+
+
+_MISSING: Final = (
+    "Your organisation asks for a second factor: run `aitrading factors setup`, then log in again. "
+    "Until then nothing else is open to you."
+)
 
 
 @click.command()
@@ -102,6 +110,8 @@ def login(
         show_json({"logged_in": True, "tenant": tenant, "user": user})
     else:
         click.echo(f"Logged in as {tenant}/{user}. Stored in {file.path}.", err=True)
+    if answer.second_factor_missing:
+        click.echo(_MISSING, err=True)
 
 
 @click.command()

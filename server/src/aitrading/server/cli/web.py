@@ -75,6 +75,10 @@ class Web:
                 raise
         return self._exchange("POST", path, body, answer, key)
 
+    def put(self, path: str, body: dict[str, Any], answer: type[T]) -> T:
+        """PUT and decode; raises the server's own error."""
+        return self._exchange("PUT", path, body, answer, str(self._ids.new()))
+
     def delete(self, path: str, answer: type[T]) -> T:
         """DELETE and decode; raises the server's own error."""
         return self._exchange("DELETE", path, None, answer)

@@ -117,6 +117,7 @@ from aitrading.server.kit.calendar_settings import CalendarSettings
 from aitrading.server.kit.evidence_key import evidence_key_of
 from aitrading.server.kit.idempotency import IdempotentWrites
 from aitrading.server.kit.log_tail import EDGE_LOG, LogTail
+from aitrading.server.kit.login_settings import LoginSettings
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PoolLimits, PostgresPool
 from aitrading.server.kit.replay import Replay
@@ -331,6 +332,7 @@ SPEC: Final = ServiceSpec(
         HistorySettings,
         TraceSettings,
         CalendarSettings,
+        LoginSettings,
     ),
     providers=_providers,
     components=(

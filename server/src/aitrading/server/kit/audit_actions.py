@@ -38,6 +38,11 @@ class AuditAction(StrEnum):
         True,
         "A person logged out, here or elsewhere, or the session was used to guess codes.",
     )
+    NETWORK_REFUSED = (
+        "identity.network.refused",
+        True,
+        "Somebody proved who they are, from a network that the organisation does not allow.",
+    )
     SESSION_NETWORK_CHANGED = (
         "identity.session.network_changed",
         True,

@@ -35,6 +35,7 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_UNKNOWN,
     LOGIN_REFUSED,
 )
+from aitrading.server.api_gateway.identity.login_rules import LoginRules, noted_as
 from aitrading.server.api_gateway.identity.model import (
     LIST_LIMIT,
     Role,
@@ -127,6 +128,7 @@ class ApiKeys:
         hasher: PasswordHasher,
         keys: FieldKeys,
         refusals: Refusals,
+        rules: LoginRules,
         audit: AuditTrail,
         clock: Clock,
         ids: IdFactory,
@@ -138,6 +140,7 @@ class ApiKeys:
         self._hasher = hasher
         self._keys = keys
         self._refusals = refusals
+        self._rules = rules
         self._audit = audit
         self._clock = clock
         self._ids = ids
@@ -197,6 +200,7 @@ class ApiKeys:
         async def apply(tx: TenantTransaction) -> TokenGrant:
             if not await hold_active(tx):
                 raise API_KEY_REFUSED.error()
+            (await self._rules.of(tx)).require_inside(network)
             moment = now_utc(self._clock)
             shown = (key, digest, registered, moment)
             row = await tx.fetch_row(_SQL["use_api_key"], *shown, PACE, PACE * (BURST - 1))
@@ -211,7 +215,8 @@ class ApiKeys:
         except AitradingError as exc:
             if exc.spec not in (API_KEY_REFUSED, LOGIN_REFUSED):
                 raise
-            await self._refused(tenant, key, network)
+            action = noted_as(exc, AuditAction.API_KEY_REFUSED)
+            await self._refused(action, tenant, key, network)
             raise API_KEY_REFUSED.error() from exc
         issued = self._issuer.issue(grant)
         return KeyToken(
@@ -282,10 +287,12 @@ class ApiKeys:
             tenant_epoch=standing.tenant_epoch,
         )
 
-    async def _refused(self, tenant: TenantId, key: UUID, network: str) -> None:
+    async def _refused(
+        self, action: AuditAction, tenant: TenantId, key: UUID, network: str
+    ) -> None:
         await self._refusals.note(
             Refused(
-                action=AuditAction.API_KEY_REFUSED,
+                action=action,
                 tenant=tenant,
                 subject="api_key:refused",
                 target=key.bytes,

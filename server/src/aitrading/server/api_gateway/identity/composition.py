@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.resilience.bulkhead import Bulkhead
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.ids import IdFactory
+from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.administration import Administration
@@ -26,11 +26,14 @@ from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
 from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
+from aitrading.server.api_gateway.identity.login_rules import LoginRules
 from aitrading.server.api_gateway.identity.own_endpoints import OwnEndpoints
 from aitrading.server.api_gateway.identity.own_password import OwnPassword
 from aitrading.server.api_gateway.identity.own_sessions import OwnSessions
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.revocations import Revocations
+from aitrading.server.api_gateway.identity.rules_book import RulesBook
+from aitrading.server.api_gateway.identity.rules_endpoints import RulesEndpoints
 from aitrading.server.api_gateway.identity.sessions import Sessions
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
@@ -43,6 +46,7 @@ from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.authentication import Authenticator
+from aitrading.server.kit.login_settings import LoginSettings
 from aitrading.server.kit.replay import Replay
 from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.personal_data.keys import FieldKeys
@@ -69,6 +73,8 @@ class IdentityParts:
     field_keys: FieldKeys
     hosts: tuple[str, ...]
     """The installation's names (`gateway.hosts`); security keys are for one of them."""
+    login_settings: Callable[[TenantId], LoginSettings]
+    """What the file of settings says of an organisation's logins."""
     hashing_cost: Argon2Cost | None = None
 
 
@@ -91,6 +97,7 @@ class Identity:
             on_error=parts.on_error,
         )
         self.housekeeping = Housekeeping(parts.replay.pool, clock=clock, on_error=parts.on_error)
+        self._rules = LoginRules(parts.login_settings)
         self.sessions = Sessions(
             parts.replay,
             issuer=self.issuer,
@@ -98,6 +105,7 @@ class Identity:
             announce=self.revocations.announce,
             keys=keys,
             refusals=refusals,
+            rules=self._rules,
             clock=clock,
             ids=ids,
             randomness=randomness,
@@ -125,6 +133,7 @@ class Identity:
             keys=keys,
             throttle=LoginThrottle(clock),
             refusals=refusals,
+            rules=self._rules,
             audit=audit,
             clock=clock,
             randomness=randomness,
@@ -176,6 +185,9 @@ class Identity:
             parts.authenticator,
         )
 
+        book = RulesBook(parts.replay, rules=self._rules, audit=audit, clock=clock)
+        self.rules_endpoints = RulesEndpoints(book)
+
     def _api_keys(
         self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals, hasher: PasswordHasher
     ) -> ApiKeys:
@@ -186,6 +198,7 @@ class Identity:
             hasher=hasher,
             keys=parts.field_keys,
             refusals=refusals,
+            rules=self._rules,
             audit=audit,
             clock=parts.clock,
             ids=parts.ids,
@@ -221,6 +234,7 @@ class Identity:
             codes=codes,
             security_keys=security_keys,
             refusals=refusals,
+            rules=self._rules,
             clock=parts.clock,
             randomness=parts.randomness,
         )
@@ -277,6 +291,7 @@ class Identity:
             self.factor_endpoints,
             self.key_endpoints,
             self.own_endpoints,
+            self.rules_endpoints,
             self.revocations,
             DeviceEndpoints(self.devices),
             AdminEndpoints(self.administration, self.login, self.devices),

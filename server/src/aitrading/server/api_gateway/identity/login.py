@@ -24,6 +24,12 @@ from aitrading.server.api_gateway.identity.errors import (
     LOGIN_REFUSED,
 )
 from aitrading.server.api_gateway.identity.factors.second_step import Challenge, SecondStep
+from aitrading.server.api_gateway.identity.login_rules import (
+    LoginRules,
+    OutsideError,
+    Rules,
+    noted_as,
+)
 from aitrading.server.api_gateway.identity.model import (
     after,
     normalised_name,
@@ -67,6 +73,7 @@ class Account:
     tenant: TenantId
     user: UUID
     password_hash: str | None
+    rules: Rules
 
 
 NOBODY: Final = UUID(int=0)
@@ -85,6 +92,7 @@ class Login:
         keys: FieldKeys,
         throttle: LoginThrottle,
         refusals: Refusals,
+        rules: LoginRules,
         audit: AuditTrail,
         clock: Clock,
         randomness: Randomness,
@@ -97,6 +105,7 @@ class Login:
         self._keys = keys
         self._throttle = throttle
         self._refusals = refusals
+        self._rules = rules
         self._audit = audit
         self._clock = clock
         self._randomness = randomness
@@ -119,7 +128,8 @@ class Login:
         except AitradingError as exc:
             if exc.spec is LOGIN_REFUSED:
                 self._throttle.failed(key, network)
-                await self._note(AuditAction.LOGIN_REFUSED, account, key, network)
+                action = noted_as(exc, AuditAction.LOGIN_REFUSED)
+                await self._note(action, account, key, network)
             raise
         self._throttle.succeeded(key, network)
         return tickets
@@ -145,7 +155,7 @@ class Login:
             if exc.spec in (CODE_REFUSED, LOGIN_REFUSED):
                 await self._refusals.note(
                     Refused(
-                        action=AuditAction.CODE_REFUSED,
+                        action=noted_as(exc, AuditAction.CODE_REFUSED),
                         tenant=tenant,
                         subject="code:link",
                         target=tenant.bytes,
@@ -153,6 +163,8 @@ class Login:
                         kind="link",
                     )
                 )
+                if isinstance(exc, OutsideError):
+                    raise CODE_REFUSED.error() from exc
             raise
 
     async def by_host(self, name: LoginName, *, actor: str) -> SessionTickets:
@@ -203,9 +215,12 @@ class Login:
         async with self._pool.tenant_read(tenant) as tx:
             index = (await self._keys.of(tx)).index(USER_NAME, _cleaned(name.user))
             row = await tx.fetch_row(_SQL["find_user_by_name"], index)
+            rules = await self._rules.of(tx)
         if row is None:
-            return Account(tenant=tenant, user=NOBODY, password_hash=None)
-        return Account(tenant=tenant, user=row["id"], password_hash=row["password_hash"])
+            return Account(tenant=tenant, user=NOBODY, password_hash=None, rules=rules)
+        return Account(
+            tenant=tenant, user=row["id"], password_hash=row["password_hash"], rules=rules
+        )
 
     async def _open(
         self, tx: TenantTransaction, account: Account, network: str
@@ -224,6 +239,7 @@ class Login:
         self, account: Account, *, matches: bool, network: str
     ) -> SessionTickets | Challenge:
         if matches:
+            account.rules.require_inside(network)  # before what only a right password costs
             opened = await self._replay.once(
                 account.tenant, lambda tx: self._open(tx, account, network)
             )

@@ -11,7 +11,12 @@ from aitrading.core.infrastructure.resilience.errors import BULKHEAD_FULL
 from aitrading.core.kit.clock import Clock, datetime_of_ns, now_utc
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
-from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S, Confirmation
+from aitrading.core.security.claims import (
+    USER_TOKEN_LIFETIME_S,
+    Authentication,
+    Confirmation,
+    Scope,
+)
 from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.errors import TOKEN_MISSING, TOKEN_REFUSED
 from aitrading.core.security.token_binding import SESSION_SECRET_CHARS, session_binding
@@ -97,6 +102,8 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     refresh_token: str | None = None
     token_type: Literal["Bearer", "DPoP"] | None = None
     """`DPoP` when the login brought a proof: each request with the token needs one from now on."""
+    second_factor_missing: bool = False
+    """The organisation asks for a second factor: until there is one, nothing else is open."""
 
 
 class LoginAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,6 +114,7 @@ class LoginAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     access_token: str | None = None
     refresh_token: str | None = None
     token_type: Literal["Bearer", "DPoP"] | None = None
+    second_factor_missing: bool = False
     second_factor: SecondFactorNeeded | None = None
 
 
@@ -257,6 +265,9 @@ class LoginEndpoints:
             person=person,
             expires_at=datetime_of_ns(call.token.expires_ns),
             subscription=SubscriptionAnswer.of(found),
+            second_factor_missing=_lacks(
+                person, call.token.scopes, Authentication(call.token.authentication)
+            ),
         )
 
     async def _key_of_program(self, call: Call, deliver: str) -> str | None:
@@ -320,6 +331,11 @@ def _renewal(call: Call, shown: Confirmation | None) -> Renewal:
     return Renewal(shown=shown, request_key=key if usable else None, network=call.network)
 
 
+def _lacks(person: Person, scopes: frozenset[Scope], how: Authentication) -> bool:
+    """Whether a session has less than its person's role, for want of a second factor."""
+    return how is not Authentication.KEY and not scopes >= set(person.scopes)
+
+
 def _delivered(tickets: SessionTickets, *, session_secret: str | None) -> Response:
     """As cookies that belong to the session's secret, or as tokens in the answer."""
     access, refresh = tickets.access.token.reveal(), tickets.refresh.reveal()
@@ -331,6 +347,9 @@ def _delivered(tickets: SessionTickets, *, session_secret: str | None) -> Respon
         access_token=None if cookies else access,
         refresh_token=None if cookies else refresh,
         token_type=None if cookies else "DPoP" if bound_to_key else "Bearer",
+        second_factor_missing=_lacks(
+            tickets.person, tickets.grant.scopes, tickets.grant.authentication
+        ),
     )
     response = Response(msgspec.json.encode(answer), media_type="application/json")
     if session_secret is not None:

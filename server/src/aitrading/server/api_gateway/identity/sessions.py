@@ -25,11 +25,12 @@ from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
-from aitrading.core.security.claims import Authentication, Confirmation, RateClaims
+from aitrading.core.security.claims import Authentication, Confirmation, RateClaims, Scope
 from aitrading.core.security.crypto import hmac_sha256, same, sha256
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
+from aitrading.server.api_gateway.identity.login_rules import LoginRules
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.api_gateway.identity.networks import Seen, seen_from
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
@@ -117,6 +118,14 @@ class _Refusal(Enum):
     RACED = auto()
     REUSED = auto()
     UNKNOWN = auto()
+    OUTSIDE = auto()
+    """From a network that is not allowed; nothing is used up, the session waits inside."""
+
+
+_REFUSED: Final = {
+    _Refusal.UNKNOWN: AuditAction.REFRESH_REFUSED,
+    _Refusal.OUTSIDE: AuditAction.NETWORK_REFUSED,
+}
 
 
 class Sessions:
@@ -131,6 +140,7 @@ class Sessions:
         announce: Announce,
         keys: FieldKeys,
         refusals: Refusals,
+        rules: LoginRules,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -141,6 +151,7 @@ class Sessions:
         self._announce = announce
         self._keys = keys
         self._refusals = refusals
+        self._rules = rules
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -148,9 +159,14 @@ class Sessions:
     async def open(
         self, tx: TenantTransaction, user: UUID, how: Authentication, *, network: str = ""
     ) -> SessionTickets:
-        """Open a session in the running transaction; raises `LOGIN_REFUSED` for who is suspended."""
+        """Open a session in the running transaction.
+
+        Raises `LOGIN_REFUSED` for who is suspended, or comes from a network that is not allowed.
+        """
         if not await hold_active(tx):
             raise LOGIN_REFUSED.error()
+        rules = await self._rules.of(tx)
+        rules.require_inside(network, how)
         person, standing = await self.person(tx, user)
         session, begins = self._ids.new(), now_utc(self._clock)
         seen = seen_from(network, await self._keys.of(tx))
@@ -176,7 +192,16 @@ class Sessions:
             ),
         )
         return self._tickets(
-            person, refresh, _grant(person, session, how, as_ns(begins), standing)
+            person,
+            refresh,
+            _grant(
+                person,
+                session,
+                how,
+                as_ns(begins),
+                standing,
+                rules.scopes(SCOPES[person.role], how),
+            ),
         )
 
     async def bind(self, tickets: SessionTickets, binding: Confirmation) -> SessionTickets:
@@ -213,7 +238,7 @@ class Sessions:
         else:
             await self._refusals.note(
                 Refused(
-                    action=AuditAction.REFRESH_REFUSED,
+                    action=_REFUSED[outcome],
                     tenant=parsed.tenant,
                     subject=f"session:{parsed.session}",
                     target=parsed.tenant.bytes,
@@ -282,6 +307,8 @@ class Sessions:
     ) -> SessionTickets | _Refusal:
         if not await hold_active(tx):
             return _Refusal.UNKNOWN
+        if not (await self._rules.of(tx)).admit(renewal.network):
+            return _Refusal.OUTSIDE
         moment, bound = now_utc(self._clock), _Binding.of(renewal.shown)
         salt = self._randomness.token(SECRET_BYTES)
         secret = _successor(
@@ -321,7 +348,8 @@ class Sessions:
             await self._audit.add(tx, _moved(row["user_id"], session, seen))
         person, standing = await self.person(tx, row["user_id"])
         how = Authentication(row["authentication"])
-        grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing)
+        scopes = (await self._rules.of(tx)).scopes(SCOPES[person.role], how)
+        grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing, scopes)
         return self._tickets(
             person,
             _refresh_token(tx.tenant, session, secret),
@@ -385,13 +413,18 @@ def person_of(row: dict[str, Any], tenant: TenantId) -> Person:
 
 
 def _grant(
-    person: Person, session: UUID, how: Authentication, authenticated_ns: int, standing: Standing
+    person: Person,
+    session: UUID,
+    how: Authentication,
+    authenticated_ns: int,
+    standing: Standing,
+    scopes: frozenset[Scope],
 ) -> TokenGrant:
     return TokenGrant(
         tenant=TenantId(person.tenant),
         user=UserId(person.user),
         session=session,
-        scopes=SCOPES[person.role],
+        scopes=scopes,
         authentication=how,
         authenticated_ns=authenticated_ns,
         entitlement_version=standing.entitlement_version,

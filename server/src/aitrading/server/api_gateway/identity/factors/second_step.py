@@ -23,6 +23,7 @@ from aitrading.server.api_gateway.identity.factors.errors import SECOND_FACTOR_R
 from aitrading.server.api_gateway.identity.factors.key_origins import KeyOrigin
 from aitrading.server.api_gateway.identity.factors.key_shapes import SignedByKey, SignOptions
 from aitrading.server.api_gateway.identity.factors.keys import Bond, Purpose, SecurityKeys
+from aitrading.server.api_gateway.identity.login_rules import LoginRules, noted_as
 from aitrading.server.api_gateway.identity.model import after
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.sessions import Sessions, SessionTickets
@@ -51,6 +52,7 @@ class Challenge:
 class _Refusal:
     user: UUID | None
     checked: Checked
+    action: AuditAction = AuditAction.SECOND_FACTOR_REFUSED
 
 
 Check = Callable[[TenantTransaction, UUID, bytes], Awaitable[Checked]]
@@ -68,6 +70,7 @@ class SecondStep:
         codes: Codes,
         security_keys: SecurityKeys,
         refusals: Refusals,
+        rules: LoginRules,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
@@ -76,6 +79,7 @@ class SecondStep:
         self._codes = codes
         self._security_keys = security_keys
         self._refusals = refusals
+        self._rules = rules
         self._clock = clock
         self._randomness = randomness
 
@@ -85,6 +89,7 @@ class SecondStep:
         """A session for who has no second factor, else a challenge; raises `LOGIN_REFUSED`."""
         if not await tx.fetch_value(SQL["has_factor"], user):
             return await self._sessions.open(tx, user, how, network=network)
+        (await self._rules.of(tx)).require_inside(network)
         await self._sessions.person(tx, user)  # who may not log in learns no more with a factor
         secret = self._randomness.token(SECRET_BYTES)
         ends = after(self._clock, LIFETIME_S)
@@ -152,7 +157,7 @@ class SecondStep:
         outcome = await self._entered(tenant, apply)
         if isinstance(outcome, SessionTickets):
             return outcome
-        await self._note(tenant, outcome.user, kind, network)
+        await self._note(tenant, outcome, kind, network)
         outcome.checked.require()
         raise SECOND_FACTOR_REFUSED.error()
 
@@ -179,11 +184,13 @@ class SecondStep:
         except AitradingError as exc:
             if exc.spec is not LOGIN_REFUSED:
                 raise
-            return _Refusal(user=None, checked=Checked())
+            action = noted_as(exc, AuditAction.SECOND_FACTOR_REFUSED)
+            return _Refusal(user=None, checked=Checked(), action=action)
 
-    async def _note(self, tenant: TenantId, user: UUID | None, kind: str, network: str) -> None:
+    async def _note(self, tenant: TenantId, refusal: _Refusal, kind: str, network: str) -> None:
+        user = refusal.user
         refused = Refused(
-            action=AuditAction.SECOND_FACTOR_REFUSED,
+            action=refusal.action,
             tenant=tenant,
             subject="challenge" if user is None else f"user:{user}",
             target=tenant.bytes if user is None else user.bytes,

@@ -8,6 +8,10 @@ import { make, supported } from "./security_keys.js";
 import { careful } from "./step_up.js";
 
 const FACTORS = "/api/v1/auth/factors";
+const ME = "/api/v1/auth/me";
+const ALONE = "Your password alone logs in. With an authenticator app or a security key a stolen password is not enough.";
+const MISSING = "Your organisation asks for a second factor. Set one up here; until then nothing else is open to you.";
+const AGAIN = "Your organisation asks for a second factor, and you have one: log out, and log in with it.";
 
 export class Account {
   #dialog = document.querySelector("#account");
@@ -35,6 +39,13 @@ export class Account {
       this.#try(() => this.#confirm());
     });
     this.#dialog.addEventListener("close", () => this.#forget());
+    this.#ask();
+  }
+
+  /** Whoever may do nothing before there is a second factor is brought here at once. */
+  async #ask() {
+    const me = await get(ME).catch(() => null);
+    if (me?.second_factor_missing) await this.#open();
   }
 
   #on(button, action) {
@@ -70,15 +81,16 @@ export class Account {
   }
 
   async #show() {
-    const { totp_since: since, recovery_codes_left: left, security_keys: keys, keys_for: here } = await get(FACTORS);
+    const [state, me] = await Promise.all([get(FACTORS), get(ME)]);
+    const { totp_since: since, recovery_codes_left: left, security_keys: keys, keys_for: here } = state;
     const told = [
       since && `Authenticator app since ${since.slice(0, 10)}.`,
       keys.length && `Security keys: ${keys.length}.`,
     ].filter(Boolean);
-    this.#state.textContent = told.length
-      ? `${told.join(" ")} Recovery codes left: ${left}.`
-      : "Your password alone logs in. With an authenticator app or a security key a stolen password is not enough.";
-    this.#state.dataset.state = told.length ? "good" : "warn";
+    const has = told.length && `${told.join(" ")} Recovery codes left: ${left}.`;
+    const missing = me.second_factor_missing;
+    this.#state.textContent = missing ? [has, has ? AGAIN : MISSING].filter(Boolean).join(" ") : has || ALONE;
+    this.#state.dataset.state = has && !missing ? "good" : "warn";
     document.querySelector("#account-set-up").hidden = Boolean(since);
     document.querySelector("#account-remove").hidden = !since;
     document.querySelector("#account-new-codes").hidden = !told.length;
