@@ -243,6 +243,8 @@ async def test_a_made_up_refresh_token_is_refused(gateway: Running, value: str) 
         answer = await gate.post("/auth/refresh", {"refresh_token": value})
         assert answer.code == "TOKEN_REFUSED"
         assert (await gate.post("/auth/refresh")).code == "TOKEN_MISSING"
+        emptied = await gate.post("/auth/refresh", {}, origin="https://localhost:8000")
+        assert emptied.code == "TOKEN_MISSING", "what a page sends whose cookie is gone"
 
 
 @async_test

@@ -6,6 +6,7 @@ from typing import Any
 from playwright.sync_api import Page, Route
 
 AUTH = "**/api/v1/auth"
+NO_FACTORS = {"recovery_codes_left": 0, "step_up_with": "password", "security_keys": []}
 
 
 def answering(page: Page, path: str, *answers: tuple[int, Any]) -> list[Any]:
@@ -29,8 +30,7 @@ def session(number: int, **given: Any) -> dict[str, Any]:
 
 def opened(page: Page, *sessions: tuple[int, Any]) -> Page:
     answering(page, "sessions", *(sessions or ((200, {"items": []}),)))
-    factors = {"recovery_codes_left": 0, "step_up_with": "password"}
-    answering(page, "factors", (200, factors))
+    answering(page, "factors", (200, NO_FACTORS))
     page.click("#account-open")
     return page
 
@@ -77,3 +77,15 @@ def test_unknown_sessions_are_said_to_be(terminal: Page) -> None:
     refused = {"error": {"code": "X", "message": "No answer.", "remedy": "Wait."}}
     panel = opened(terminal, (503, refused)).locator("#account-sessions")
     panel.get_by_text("No answer. Wait.").wait_for()
+
+
+def test_who_lacks_a_second_factor_is_brought_to_where_it_is_set_up(terminal: Page) -> None:
+    answering(terminal, "me", (200, {"second_factor_missing": True}))
+    answering(terminal, "factors", (200, NO_FACTORS), (200, {**NO_FACTORS, "totp_since": "2026"}))
+    answering(terminal, "sessions", (200, {"items": []}))
+    terminal.reload()
+    asked = terminal.get_by_text("Your organisation asks for a second factor. Set one up here")
+    asked.wait_for()
+    terminal.keyboard.press("Escape")
+    terminal.click("#account-open")
+    terminal.get_by_text("and you have one: log out, and log in with it").wait_for()

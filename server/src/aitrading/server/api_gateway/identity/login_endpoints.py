@@ -225,7 +225,8 @@ class LoginEndpoints:
             call.require_same_origin()
             return await self._browser_renewed(call, Secret(cookie))
         is_json = (call.header("content-type") or "").startswith("application/json")
-        if not is_json or not await call.body():  # a browser whose cookie is gone sends nothing
+        is_browser = call.header("origin") is not None  # its cookie is gone, whatever it sends
+        if is_browser or not is_json or not await call.body():
             raise TOKEN_MISSING.error()
         request = await call.json(RefreshRequest)
         key = await self._authenticator.key_of(call.head)

@@ -13,6 +13,9 @@ const ALONE = "Your password alone logs in. With an authenticator app or a secur
 const MISSING = "Your organisation asks for a second factor. Set one up here; until then nothing else is open to you.";
 const AGAIN = "Your organisation asks for a second factor, and you have one: log out, and log in with it.";
 
+/** Without an answer nothing is asked for: the services decide, not the page. */
+const whoIsHere = () => get(ME).catch(() => ({}));
+
 export class Account {
   #dialog = document.querySelector("#account");
   #state = document.querySelector("#account-state");
@@ -44,8 +47,7 @@ export class Account {
 
   /** Whoever may do nothing before there is a second factor is brought here at once. */
   async #ask() {
-    const me = await get(ME).catch(() => null);
-    if (me?.second_factor_missing) await this.#open();
+    if ((await whoIsHere()).second_factor_missing) await this.#open();
   }
 
   #on(button, action) {
@@ -81,7 +83,7 @@ export class Account {
   }
 
   async #show() {
-    const [state, me] = await Promise.all([get(FACTORS), get(ME)]);
+    const [state, me] = await Promise.all([get(FACTORS), whoIsHere()]);
     const { totp_since: since, recovery_codes_left: left, security_keys: keys, keys_for: here } = state;
     const told = [
       since && `Authenticator app since ${since.slice(0, 10)}.`,
