@@ -133,6 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815 - the name that the base class calls
     do_DELETE = do_GET  # noqa: N815 - the name that the base class calls
+    do_PUT = do_GET  # noqa: N815 - the name that the base class calls
 
     def log_message(self, *_: object) -> None:
         pass
