@@ -27,7 +27,9 @@ def test_the_host_walls_an_organisation_in_and_opens_it_again(platform: Platform
     wrong = rule(platform, "set", "login.networks", "10.0.0.1/8")
     assert wrong.returncode == 1
     assert "nothing but zeros" in wrong.stderr
-    assert rule(platform, "set", "login.networks", "198.51.100.0/24, 2001:db8::/32").returncode == 0
+    assert (
+        rule(platform, "set", "login.networks", "198.51.100.0/24, 2001:db8::/32").returncode == 0
+    )
     status, answer = log_in(platform, password)
     assert (status, answer["error"]["code"]) == (HTTPStatus.UNAUTHORIZED, "LOGIN_REFUSED")
     audited = platform.cli(
