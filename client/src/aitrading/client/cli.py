@@ -1,20 +1,20 @@
-"""`aitrading-client`: enroll, run, status, doctor, sim.
+"""`aitrading-client`: enroll, run, status, doctor, credentials, sim.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer
 is no, 2 wrong usage, 3 not available.
 """
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Final, ParamSpec
+from typing import Any
 
 import click
 
+from aitrading.client.command_line import EXIT_NO, home_option, json_option, show, told
+from aitrading.client.credential_commands import credentials
 from aitrading.client.doctor import Verdict, examine
 from aitrading.client.errors import CLIENT_NOT_RUNNING
 from aitrading.client.security.device_files import DeviceFiles
@@ -22,40 +22,6 @@ from aitrading.client.security.enrolment import enrol, parse_server
 from aitrading.client.sim_commands import sim
 from aitrading.client.status import client_status
 from aitrading.core.kit.clock import SystemClock, rfc3339_of_ns
-from aitrading.core.kit.errors import AitradingError, Category
-
-EXIT_NO: Final = 1
-EXIT_UNAVAILABLE: Final = 3
-HOME_VARIABLE: Final = "AITRADING_CLIENT_HOME"
-DEFAULT_HOME: Final = Path("~/.aitrading-client")
-
-P = ParamSpec("P")
-
-
-def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """Tell a refusal to a person, never as a traceback."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except AitradingError as exc:
-            _explain(exc, as_json=bool(kwargs.get("as_json")))
-            retryable = exc.spec.category is Category.RETRYABLE
-            sys.exit(EXIT_UNAVAILABLE if retryable else EXIT_NO)
-
-    return wrapper
-
-
-_home = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar=HOME_VARIABLE,
-    default=DEFAULT_HOME,
-    show_default=True,
-    help="Folder of this client: identity, unsent ticks, settings.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,9 +37,9 @@ main.add_command(sim)
 @click.argument("code")
 @click.option("--server", required=True, help="For example https://localhost:8000.")
 @click.option("--replace", is_flag=True, help="Give up the identity this home has.")
-@_home
-@_json
-@_told
+@home_option
+@json_option
+@told
 def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) -> None:
     """Become a device of a server, with the one-time CODE from its administrator."""
     home = home.expanduser()
@@ -89,7 +55,7 @@ def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) 
         "server": record.server.url,
         "certificate_ends": ends,
     }
-    _print(answer, as_json=as_json)
+    show(answer, as_json=as_json)
     click.echo("Enrolled. Start it: aitrading-client run", err=True)
 
 
@@ -101,8 +67,8 @@ def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) 
     show_default=True,
     help="The simulated terminal, or MetaTrader 5 on this machine.",
 )
-@_home
-@_told
+@home_option
+@told
 def run(terminal: str, home: Path) -> None:
     """Run in the foreground until SIGTERM or Ctrl-C."""
     from aitrading.client.service import serve  # noqa: PLC0415 - the other commands start faster
@@ -113,9 +79,9 @@ def run(terminal: str, home: Path) -> None:
 
 
 @main.command()
-@_home
-@_json
-@_told
+@home_option
+@json_option
+@told
 def status(home: Path, *, as_json: bool) -> None:
     """What the running client does; exit code 3 when none runs, 1 when it is not ready."""
     home = home.expanduser()
@@ -123,27 +89,30 @@ def status(home: Path, *, as_json: bool) -> None:
     if report is None:
         raise CLIENT_NOT_RUNNING.error(home=str(home))
     if as_json:
-        _print(report, as_json=True)
+        show(report, as_json=True)
     else:
         _print_status(report)
     sys.exit(0 if report["ready"] else EXIT_NO)
 
 
 @main.command()
-@_home
-@_json
-@_told
+@home_option
+@json_option
+@told
 def doctor(home: Path, *, as_json: bool) -> None:
     """Look for what keeps the client from working; exit code 1 when something does."""
     findings = examine(home.expanduser(), SystemClock())
     if as_json:
-        _print([finding.as_dict() for finding in findings], as_json=True)
+        show([finding.as_dict() for finding in findings], as_json=True)
     else:
         for finding in findings:
             click.echo(f"{finding.verdict:<10} {finding.what}: {finding.found}")
             if finding.remedy:
                 click.echo(f"{'':<10} → {finding.remedy}")
     sys.exit(EXIT_NO if any(one.verdict is Verdict.BROKEN for one in findings) else 0)
+
+
+main.add_command(credentials)
 
 
 def _fast_runner() -> Callable[..., Any]:
@@ -155,14 +124,6 @@ def _fast_runner() -> Callable[..., Any]:
     return uvloop.run
 
 
-def _print(answer: Any, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    else:
-        for name, value in answer.items():
-            click.echo(f"{name.replace('_', ' '):<18} {value}")
-
-
 def _print_status(report: dict[str, Any]) -> None:
     click.echo(f"{'state':<18} {report['state']}")
     for name, component in report["components"].items():
@@ -172,11 +133,3 @@ def _print_status(report: dict[str, Any]) -> None:
             if value not in (None, "")
         )
         click.echo(f"{name:<18} {component['state']:<10} {fields}")
-
-
-def _explain(exc: AitradingError, *, as_json: bool) -> None:
-    if as_json:
-        body = {"code": exc.code, "message": exc.message, "remedy": exc.spec.remedy}
-        click.echo(json.dumps({"error": body}, indent=2))
-    click.echo(f"{exc.message}\n  why:    {exc.spec.why}\n  remedy: {exc.spec.remedy}", err=True)
-    click.echo(f"  code:   {exc.code}", err=True)

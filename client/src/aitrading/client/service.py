@@ -17,17 +17,24 @@ from aitrading.client.errors import CLIENT_HOME_IN_USE
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.metrics import LINK_CONNECTED, LINK_ROUND_TRIP
 from aitrading.client.metatrader_connector.poller import TickPoller
+from aitrading.client.metatrader_connector.questions import log_in
 from aitrading.client.metatrader_connector.repairer import Repairer
 from aitrading.client.metatrader_connector.settings import (
     ClientSpoolSettings,
     ConnectorSettings,
 )
+from aitrading.client.metatrader_connector.stored_login import StoredLogin
 from aitrading.client.metatrader_connector.uplink import TickUplink
 from aitrading.client.probe_server import ProbeServer
 from aitrading.client.run_record import RUN_FILE, RunRecord
 from aitrading.client.security.certificate_keeper import CertificateKeeper
+from aitrading.client.security.credential_keeper import CredentialKeeper
+from aitrading.client.security.credential_manager import CredentialManager
+from aitrading.client.security.device_calls import DeviceCalls
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.file_keys import client_file_keys
+from aitrading.client.security.login_settings import OWNER_STORE, TerminalLoginSettings
+from aitrading.client.security.protections import passphrase_in, protections
 from aitrading.client.security.secure_websocket_client import (
     LinkAddress,
     LinkState,
@@ -57,7 +64,12 @@ SERVICE: Final = "metatrader-connector"
 CONFIG_NAME: Final = "aitrading.toml"
 MIB: Final = 1024 * 1024
 SEGMENT_AGE_MS: Final = 5_000
-SECTIONS: Final = (ConnectorSettings, ClientSpoolSettings, SimulatedTerminalSettings)
+SECTIONS: Final = (
+    ConnectorSettings,
+    ClientSpoolSettings,
+    SimulatedTerminalSettings,
+    TerminalLoginSettings,
+)
 
 _log = get_logger(__name__)
 
@@ -157,6 +169,7 @@ async def _build(
     )
     stack.push_async_callback(terminal.close)
     keeper = CertificateKeeper(files, record, clock=surroundings.clock, errors=core.errors)
+    vault = _vault(home, files, record, config, surroundings.clock)
     poller = TickPoller(
         terminal,
         journal,
@@ -164,6 +177,7 @@ async def _build(
         clock=surroundings.clock,
         errors=core.errors,
         metrics=core.metrics,
+        log_in=StoredLogin(vault) if vault else log_in,
     )
     uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
     link = _link(files, record, uplink, core.errors, surroundings)
@@ -180,7 +194,28 @@ async def _build(
     )
     _show(client, keeper, core.metrics)
     repairer = Repairer(terminal, journal, uplink, surroundings.clock)
-    return client, [probes, keeper, uplink, poller, repairer, link]
+    components: list[Component] = [probes, keeper, uplink, poller, repairer, link]
+    if vault:
+        login = CredentialKeeper(vault, clock=surroundings.clock, errors=core.errors)
+        core.health.watch(login)
+        components.append(login)
+    return client, components
+
+
+def _vault(
+    home: Path, files: DeviceFiles, record: DeviceRecord, config: ConfigManager, clock: Clock
+) -> CredentialManager | None:
+    """The stored login, if it is what logs the terminal in; nobody asks for a passphrase here."""
+    settings = config.get(TerminalLoginSettings)
+    if settings.owner != OWNER_STORE:
+        return None
+    return CredentialManager(
+        home,
+        record,
+        DeviceCalls(files, record, clock),
+        protection=protections(passphrase_in(settings.passphrase_file)),
+        clock=clock,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

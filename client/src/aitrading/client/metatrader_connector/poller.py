@@ -1,5 +1,6 @@
 """Asks the terminal for ticks, round after round."""
 
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.errors import (
     TERMINAL_UNAVAILABLE,
 )
-from aitrading.client.terminal.port import AccountInfo
+from aitrading.client.terminal.port import AccountInfo, Terminal
 from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.domain.market import TickArray
 from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, RecoveryStrategy
@@ -68,12 +69,14 @@ class TickPoller:
         clock: Clock,
         errors: ErrorHandler,
         metrics: Metrics,
+        log_in: Callable[[Terminal], AccountInfo] = log_in,
     ) -> None:
         self.name = "terminal-poller"
         self.account: AccountInfo | None = None
         self.paused_by: str | None = None
         self.last_tick_ms = 0
         self._terminal = terminal
+        self._log_in = log_in
         self._journal = journal
         self._settings = settings
         self._clock = clock
@@ -144,7 +147,7 @@ class TickPoller:
 
     async def _attach(self) -> None:
         """Connect to the terminal and open a stream per symbol."""
-        self.account = await self._terminal.run(log_in)
+        self.account = await self._terminal.run(self._log_in)
         self._symbols = await self._terminal.run(
             lambda terminal: select(terminal, self._settings.symbols)
         )

@@ -30,7 +30,7 @@ def log_in(terminal: Terminal) -> AccountInfo:
     """Connect and tell which account it is; raises `TERMINAL_UNAVAILABLE`."""
     account = terminal.account_info() if terminal.initialize() else None
     if account is None:
-        raise _unavailable(terminal)
+        raise unavailable(terminal)
     return account
 
 
@@ -39,12 +39,12 @@ def select(terminal: Terminal, wanted: tuple[str, ...]) -> tuple[str, ...]:
     if not wanted:
         symbols = terminal.symbols_get()
         if symbols is None:
-            raise _unavailable(terminal)
+            raise unavailable(terminal)
         wanted = tuple(symbol.name for symbol in symbols if symbol.visible)
     for symbol in wanted:
         if not terminal.symbol_select(symbol, True):
             if terminal.last_error()[0] <= CONNECTION_LOST_CODE:
-                raise _unavailable(terminal)
+                raise unavailable(terminal)
             raise TERMINAL_SYMBOL_UNKNOWN.error(symbol=symbol)
     return wanted
 
@@ -53,7 +53,7 @@ def describe(terminal: Terminal, symbol: str) -> tuple[int, int]:
     """Digits and newest tick time (broker milliseconds) of a symbol."""
     info, tick = terminal.symbol_info(symbol), terminal.symbol_info_tick(symbol)
     if info is None or tick is None:
-        raise _unavailable(terminal)
+        raise unavailable(terminal)
     return info.digits, tick.time_msc
 
 
@@ -66,7 +66,7 @@ def ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[Answe
             stream.key.symbol, stream.cursor.second, count, COPY_TICKS_ALL
         )
         if ticks is None:
-            raise _unavailable(terminal)
+            raise unavailable(terminal)
         if _is_nothing_new(stream, ticks):
             continue
         converted = to_rows(ticks, stream.digits)
@@ -92,6 +92,7 @@ def _is_nothing_new(stream: TickStream, ticks: TickRows) -> bool:
     return not taken or int(ticks["time_msc"][-1]) == stream.cursor.last_ms
 
 
-def _unavailable(terminal: Terminal) -> AitradingError:
+def unavailable(terminal: Terminal) -> AitradingError:
+    """What the terminal says about the call that just failed."""
     number, text = terminal.last_error()
     return TERMINAL_UNAVAILABLE.error(number=number, text=text)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import importlib
 import secrets
+from dataclasses import dataclass
 from typing import Final
 
 from aitrading.core.kit.secret import Secret
@@ -28,7 +29,7 @@ class FieldKey:
         """Draw a key."""
         return Secret(secrets.token_bytes(FIELD_KEY_BYTES))
 
-    def seal(self, plain: bytes, *, bound_to: bytes) -> bytes:
+    def seal(self, plain: bytes | bytearray, *, bound_to: bytes) -> bytes:
         """Nonce, ciphertext and tag; opens with the same `bound_to` only."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + bytes(self._cipher.encrypt(nonce, plain, bound_to))
@@ -43,6 +44,41 @@ class FieldKey:
             return bytes(self._cipher.decrypt(nonce, body, bound_to))
         except invalid_tag:
             return None
+
+    def open_into(self, sealed: bytes, *, bound_to: bytes) -> bytearray | None:
+        """Like `open`, into memory that the caller can wipe."""
+        if len(sealed) < NONCE_BYTES + TAG_BYTES:
+            return None
+        invalid_tag = importlib.import_module("cryptography.exceptions").InvalidTag
+        nonce, body = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        plain = bytearray(len(body) - TAG_BYTES)
+        try:
+            self._cipher.decrypt_into(nonce, body, bound_to, plain)
+        except invalid_tag:
+            return None
+        return plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassphraseCost:
+    """What one guess costs (Argon2id)."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+def passphrase_key(passphrase: Secret[str], *, salt: bytes, cost: PassphraseCost) -> Secret[bytes]:
+    """A key from what a person typed; slow on purpose."""
+    argon2 = importlib.import_module("cryptography.hazmat.primitives.kdf.argon2")
+    function = argon2.Argon2id(
+        salt=salt,
+        length=FIELD_KEY_BYTES,
+        iterations=cost.passes,
+        lanes=cost.lanes,
+        memory_cost=cost.memory_kib,
+    )
+    return Secret(bytes(function.derive(passphrase.reveal().encode())))
 
 
 def derived_key(key: Secret[bytes], *, purpose: bytes) -> Secret[bytes]:

@@ -76,3 +76,18 @@ def revoke(*, device_id: UUID, tenant: str, reason: str | None, as_json: bool, h
         show_json({"device": device_id, "state": "revoked"})
     else:
         click.echo(f"{device_id} is revoked.", err=True)
+
+
+@device.command("rotate-credentials")
+@click.argument("device_id", metavar="DEVICE", type=UUID)
+@tenant_option
+@json_option
+@home_option
+def rotate_credentials(*, device_id: UUID, tenant: str, as_json: bool, home: Path) -> None:
+    """Let a device seal its stored broker login anew, at its next lease (within the hour)."""
+    wanted = {"tenant": tenant, "device": str(device_id)}
+    Host(home).post("devices/rotate-credentials", wanted, msgspec.Raw)
+    if as_json:
+        show_json({"device": device_id, "rotation": "wanted"})
+    else:
+        click.echo(f"{device_id} will seal its stored login anew.", err=True)

@@ -96,6 +96,31 @@ class AuditAction(StrEnum):
     DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."
     DEVICE_REVOKED = "identity.device.revoked", True, "A device may not connect any more."
+    DEVICE_REQUEST_REFUSED = (
+        "identity.device.request_refused",
+        True,
+        "A request in a device's name was not signed by it, or the device is not active.",
+    )
+    CREDENTIAL_SHARE_MADE = (
+        "identity.credential.share_made",
+        True,
+        "A device got a new half of the key of its stored broker login.",
+    )
+    CREDENTIAL_LEASED = (
+        "identity.credential.leased",
+        True,
+        "A device may open its stored broker login for a day.",
+    )
+    CREDENTIAL_FORGOTTEN = (
+        "identity.credential.forgotten",
+        True,
+        "A device gave up its stored broker login.",
+    )
+    CREDENTIAL_ROTATION_WANTED = (
+        "identity.credential.rotation_wanted",
+        True,
+        "A device was told to seal its stored broker login anew.",
+    )
     CONNECTION_ENDED = "connection.ended", True, "An open connection was ended by hand."
     TOKEN_KEY_ROTATED = (
         "identity.token_key.rotated",

@@ -45,6 +45,11 @@ DEVICE_NAME: Final = PersonalData(
     holds="What a person called their computer.",
     found_by="the name",
 )
+CREDENTIAL_SHARE: Final = PersonalData(
+    table="identity.credential_shares",
+    column="share",
+    holds="The server's half of the key of a broker login that a device stores.",
+)
 ACCOUNT_NAME: Final = PersonalData(
     table="identity.accounts", column="name", holds="What a person called their broker account."
 )
@@ -60,6 +65,7 @@ CATALOGUE: Final = (
     TOTP_SECRET,
     SECURITY_KEY_NAME,
     DEVICE_NAME,
+    CREDENTIAL_SHARE,
     ACCOUNT_NAME,
     ACCOUNT_LOGIN,
 )

@@ -42,6 +42,7 @@ from aitrading.server.api_gateway.identity.subscriptions import Subscriptions
 from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoints
 from aitrading.server.api_gateway.identity.tenant_life import TenantLife
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
+from aitrading.server.api_gateway.identity.vault_composition import vault_endpoints
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
@@ -177,6 +178,9 @@ class Identity:
             ),
             OwnSessions(parts.replay, sessions=self.sessions, audit=audit, clock=clock),
         )
+        self._vault = vault_endpoints(
+            parts.replay, self.administration, audit, refusals, keys=keys, clock=clock, ids=ids
+        )
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
         self.api_key_endpoints = ApiKeyEndpoints(
@@ -294,6 +298,7 @@ class Identity:
             self.rules_endpoints,
             self.revocations,
             DeviceEndpoints(self.devices),
+            *self._vault,
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),
             TenantEndpoints(self.tenant_life),

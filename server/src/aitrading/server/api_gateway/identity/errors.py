@@ -113,3 +113,24 @@ DEVICE_REVOKED = ErrorSpec(
     http_status=403,
     severity=Severity.WARNING,
 )
+DEVICE_REQUEST_REFUSED = ErrorSpec(
+    code="DEVICE_REQUEST_REFUSED",
+    category=Category.DENIED,
+    message="The device's request was refused.",
+    why="It is not signed with the present key of an active device, or this machine's clock is "
+    "more than five minutes off.",
+    remedy="Look at `aitrading device list` on the server and at `aitrading-client doctor` here.",
+    http_status=403,
+    severity=Severity.WARNING,
+)
+CREDENTIAL_SHARE_GONE = ErrorSpec(
+    code="CREDENTIAL_SHARE_GONE",
+    category=Category.DENIED,
+    message="The server has no share any more for this stored login.",
+    why="The login was rotated or forgotten since: the file is an older one, from a copy or a "
+    "backup.",
+    remedy="Store the login again: `aitrading-client credentials set`. If nobody restored a file "
+    "here, find out who did.",
+    http_status=410,
+    severity=Severity.WARNING,
+)

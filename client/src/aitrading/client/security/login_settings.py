@@ -1,0 +1,32 @@
+"""Settings of the terminal's login."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from aitrading.core.infrastructure.config_manager import Setting
+
+OWNER_TERMINAL: Final = "terminal"
+OWNER_STORE: Final = "store"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerminalLoginSettings:
+    """Who logs the terminal in to the broker."""
+
+    SECTION: ClassVar[str] = "terminal_login"
+
+    owner: Annotated[
+        str,
+        Setting(
+            doc="`terminal`: it logs in by itself and nothing is stored here. `store`: the client "
+            "hands over the login that `aitrading-client credentials set` stored.",
+            choices=(OWNER_TERMINAL, OWNER_STORE),
+        ),
+    ] = OWNER_TERMINAL
+    passphrase_file: Annotated[
+        str,
+        Setting(
+            doc="File with the passphrase of a stored login, for a client without a person beside "
+            "it; only its owner may read it. Best on a medium of its own."
+        ),
+    ] = ""
