@@ -13,12 +13,12 @@ from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.client.security.protection import ProtectionKind
 from aitrading.client.security.secret_buffer import SecretBuffer
 from aitrading.client.terminal.sim import SimulatedTerminal
-from aitrading.client.terminal.sim.terminal import SIMULATED_LOGIN
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.crypto import sha256
 from aitrading.core.testing.async_test import async_test
 
+SIMULATED_LOGIN = 1_000_001
 CANARY = "canary-Ω-5d1f"
 PASSPHRASE = ProtectionKind.PASSPHRASE
 
@@ -228,5 +228,12 @@ def test_the_terminal_gets_the_login_once(desk: Any) -> None:
     assert terminal.given == {
         "login": SIMULATED_LOGIN, "password": CANARY, "server": "Simulated-Demo"
     }  # fmt: skip
-    other = WatchedTerminal(SystemClock(), login=7)
-    assert code_of(StoredLogin(manager), other) == "CREDENTIALS_OTHER_ACCOUNT"
+
+
+def test_a_login_of_another_account_is_not_used(desk: Any) -> None:
+    manager = desk.manager()
+    manager.store(
+        BrokerLogin(login=7, server="Simulated-Demo", password=SecretBuffer.of(CANARY)), PASSPHRASE
+    )
+    terminal = WatchedTerminal(SystemClock())
+    assert code_of(StoredLogin(manager), terminal) == "CREDENTIALS_OTHER_ACCOUNT"
