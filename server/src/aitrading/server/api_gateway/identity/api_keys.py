@@ -283,6 +283,7 @@ class ApiKeys:
             authentication=Authentication.KEY,
             authenticated_ns=as_ns(created_at),
             entitlement_version=standing.entitlement_version,
+            rates=standing.rates,
             user_epoch=standing.user_epoch,
             tenant_epoch=standing.tenant_epoch,
         )
