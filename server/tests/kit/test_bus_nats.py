@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import (
@@ -34,6 +35,7 @@ from aitrading.server.kit.bundle import NatsAccess
 from aitrading.server.kit.bus_nats import NatsBus
 from aitrading.server.kit.bus_nats_routes import STREAM, consumer_name
 from aitrading.server.kit.nats_connection import BUS_RECONNECT, NatsConnection
+from aitrading.server.policy import inbox_of
 from aitrading.server.testing.engines import RunningNats, ThrowawayAuthority, running_nats
 
 pytestmark = pytest.mark.integration
@@ -284,10 +286,34 @@ async def test_a_stored_message_that_is_no_event_does_not_block_the_others(
         seen = Seen()
         await node.bus.subscribe(Kept, seen, durable="journal")
         await node.connection.client.publish(subject_of(Kept, ALPHA), b"garbage")
-        inbox = f"_INBOX.durable.{consumer_name('journal', subject_of(Kept, EVERYWHERE))}"
+        inbox = f"{inbox_of('data-bridge')}.durable.{consumer_name('journal', subject_of(Kept, EVERYWHERE))}"
         await node.connection.client.publish(inbox, b"not from the stream")
         await node.bus.publish(Kept(number=1), tenant=ALPHA)
         await seen.until(1)
+
+
+@async_test
+async def test_nobody_hears_what_is_answered_to_another(tmp_path: Path) -> None:
+    async with (
+        running_nats(tmp_path, USERS) as server,
+        joined(server, "data-bridge") as asking,
+        joined(server, "api-gateway") as curious,
+    ):
+        heard: list[bytes] = []
+
+        async def note(message: Msg) -> None:
+            heard.append(message.data)
+
+        for subject in ("_INBOX.>", "_INBOX.*.>", f"{inbox_of('data-bridge')}.>"):
+            await curious.connection.client.subscribe(subject, cb=note)
+        await eventually(lambda: len(curious.errors.latest()) > 0)
+        assert {record.code for record in curious.errors.latest()} == {"BUS_FORBIDDEN"}
+        assert await asking.connection.client.jetstream().account_info()
+        inbox = asking.connection.client.new_inbox()
+        assert inbox.startswith(f"{inbox_of('data-bridge')}.")
+        await curious.connection.client.publish(inbox, b"an answer")
+        await curious.connection.client.flush()
+        assert heard == []
 
 
 @async_test

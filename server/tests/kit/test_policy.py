@@ -16,6 +16,7 @@ from aitrading.server.policy import (
     bus_policy,
     cache_policy,
     edge_policy,
+    inbox_of,
     limits_policy,
     roles_policy,
     tls_policy,
@@ -74,6 +75,9 @@ def test_nobody_may_write_the_registry_in_general_or_destroy_streams() -> None:
     assert not [subject for subject in allowed if subject.startswith(bus.registry)]
     assert not {">", "ait.>", "$KV.>", "$SYS.>"} & set(allowed)
     assert any("DELETE" in subject for subject in bus.forbidden)
+    assert inbox_of("data-bridge") == "_INBOX.data-bridge"
+    hears = [*bus.subscribe, *bus.guests_subscribe, *bus.guests_machinery.subscribe]
+    assert not [subject for subject in hears if subject.startswith(("_INBOX", ">", "*"))]
     assert not set(bus.guests_subscribe) & {">", "ait.>"}
 
 

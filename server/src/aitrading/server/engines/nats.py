@@ -15,7 +15,7 @@ from aitrading.server.engines.files import write_private
 from aitrading.server.engines.passwords import PasswordStore
 from aitrading.server.engines.process import Launch
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
-from aitrading.server.policy import Machinery, bus_policy, tls_policy
+from aitrading.server.policy import Machinery, bus_policy, inbox_of, tls_policy
 
 NAME = "nats"
 MAJOR = 2
@@ -130,10 +130,7 @@ class NatsEngine:
 
     def _user(self, name: str, rights: SubjectRights) -> dict[str, object]:
         policy = bus_policy()
-        machinery = rights.machinery or Machinery(
-            publish=policy.machinery, subscribe=policy.machinery
-        )
-        hears = [each.replace("{service}", name) for each in machinery.subscribe]
+        machinery = rights.machinery or Machinery(publish=policy.machinery, subscribe=())
         return {
             "user": name,
             "password": self._password(name).reveal(),
@@ -143,7 +140,10 @@ class NatsEngine:
                     (*machinery.publish, f"{policy.registry}.{name}.*"),
                     but=policy.forbidden,
                 ),
-                "subscribe": _allowed(rights.subscribe, (*hears, f"{policy.registry}.>")),
+                "subscribe": _allowed(
+                    rights.subscribe,
+                    (*machinery.subscribe, f"{inbox_of(name)}.>", f"{policy.registry}.>"),
+                ),
             },
         }
 

@@ -141,7 +141,8 @@ class DurableRoute(Route):
 
     @override
     async def _subscribe(self, client: Client) -> NatsSubscription:
-        inbox = f"_INBOX.durable.{self._consumer}"
+        own = client.new_inbox().rpartition(".")[0]
+        inbox = f"{own}.durable.{self._consumer}"
         await client.jetstream().add_consumer(
             STREAM,
             ConsumerConfig(

@@ -26,6 +26,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
 from aitrading.server.kit.cancellation import cancellation_kept
 from aitrading.server.kit.mtls import client_context
+from aitrading.server.policy import inbox_of
 
 CONNECT_TIMEOUT_S: Final = 2
 PING_INTERVAL_S: Final = 5
@@ -166,7 +167,7 @@ class NatsConnection:
             name=self.name,
             user=self._access.user,
             password=self._access.password,
-            inbox_prefix=f"_INBOX.{self._access.user}",
+            inbox_prefix=inbox_of(self._access.user).encode(),
             tls=client_context(self._tls),
             tls_hostname=urlsplit(self._access.url).hostname,
             allow_reconnect=False,

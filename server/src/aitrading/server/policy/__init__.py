@@ -4,6 +4,7 @@ The repository's `security/` folder shows the same files; the wheel ships them. 
 there holds and no code repeats it. No setting changes it: a change is a change of the repository.
 """
 
+import re
 from functools import cache
 from importlib import resources
 from typing import TypeVar
@@ -24,6 +25,7 @@ __all__ = [
     "bus_policy",
     "cache_policy",
     "edge_policy",
+    "inbox_of",
     "limits_policy",
     "roles_policy",
     "tls_policy",
@@ -86,7 +88,7 @@ class TlsPolicy(Strict, frozen=True, kw_only=True):
 
 
 class Machinery(Strict, frozen=True, kw_only=True):
-    """Subjects of the bus itself that somebody may use; `{service}` is the user's name."""
+    """Subjects of the bus itself that somebody may use, besides the own inbox."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
@@ -96,6 +98,7 @@ class BusPolicy(Strict, frozen=True, kw_only=True):
     """`bus.toml`."""
 
     everybody: tuple[str, ...]
+    inbox: str
     machinery: tuple[str, ...]
     registry: str
     forbidden: tuple[str, ...]
@@ -150,6 +153,11 @@ def tls_policy() -> TlsPolicy:
 def bus_policy() -> BusPolicy:
     """Who may say what on the bus."""
     return _read("bus", BusPolicy)
+
+
+def inbox_of(user: str) -> str:
+    """Where answers to a user of the bus come to; of a server's user only what a subject may hold."""
+    return bus_policy().inbox.format(user=re.sub(r"[^A-Za-z0-9_-]", "_", user))
 
 
 @cache
