@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import (
@@ -314,6 +315,32 @@ async def test_nobody_hears_what_is_answered_to_another(tmp_path: Path) -> None:
         await curious.connection.client.publish(inbox, b"an answer")
         await curious.connection.client.flush()
         assert heard == []
+
+
+@async_test
+async def test_a_durable_subscription_of_an_earlier_release_moves_to_the_own_inbox(
+    tmp_path: Path,
+) -> None:
+    async with running_nats(tmp_path, USERS) as server, joined(server, "data-bridge") as node:
+        subject = subject_of(Kept, EVERYWHERE)
+        consumer = consumer_name("journal", subject)
+        await node.connection.client.jetstream().add_consumer(
+            STREAM,
+            ConsumerConfig(
+                durable_name=consumer,
+                filter_subject=subject,
+                deliver_subject=f"_INBOX.durable.{consumer}",
+                deliver_group=consumer,
+                deliver_policy=DeliverPolicy.NEW,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=30,
+                max_ack_pending=1,
+            ),
+        )
+        seen = Seen()
+        await node.bus.subscribe(Kept, seen, durable="journal")
+        await node.bus.publish(Kept(number=1), tenant=ALPHA)
+        await seen.until(1)
 
 
 @async_test
