@@ -12,7 +12,7 @@ from aitrading.server.api_gateway.identity.rules_book import (
 )
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, proved_recently, scope
-from aitrading.server.kit.rate_limits import LimitKind
+from aitrading.server.kit.limit_levels import LimitKind
 
 RULES_PATH: Final = "/api/v1/auth/rules"
 BODY_LIMIT_BYTES: Final = 16_384
