@@ -190,3 +190,30 @@ def test_closing_needs_no_margin_and_a_reversal_needs_only_the_difference() -> N
     assert trader.sell(3 * LOT).retcode == 10019
     done(trader.sell(2 * LOT))
     assert trader.position.side is Side.SELL
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "step"),
+    [
+        ("EURUSD", OrderKind.BUY, -1),
+        ("EURUSD", OrderKind.SELL, 1),
+        ("USDJPY", OrderKind.BUY, -1),
+        ("USDJPY", OrderKind.SELL, 1),
+    ],
+)
+def test_the_stop_out_comes_with_the_first_tick_that_is_too_low(
+    symbol: str, kind: OrderKind, step: int
+) -> None:
+    """Most ticks on the way are only noted; the account is looked at in time all the same."""
+    trader = Trader(AccountSpec(deposit=150_000))
+    done(trader.market(kind, LOT, symbol=symbol))
+    bid, noted, ticks = trader.broker.quote(symbol).bid, 0, 0
+    while trader.broker.positions():
+        level = trader.broker.account.margin_level
+        assert level is not None
+        assert level > 50
+        bid, ticks = bid + step, ticks + 1
+        noted += trader.broker.quote(symbol).is_quiet(bid, bid + 10)
+        trader.tick(bid, symbol=symbol)
+    assert trader.deals[-1].reason is Reason.SO
+    assert noted > ticks * 4 // 5

@@ -113,6 +113,10 @@ class Book:
         self.counters.order += 1
         return self.counters.order - 1
 
+    def has_had(self, order: int) -> bool:
+        """Whether there was such an order, even if history has forgotten it."""
+        return self.account.first_ticket <= order < self.counters.order
+
     def next_deal(self) -> int:
         """A ticket no deal has had."""
         self.counters.deal += 1

@@ -37,10 +37,6 @@ class History:
         shown = self._shown(reversed(self._orders), from_msc, now_msc, _order_time)
         return tuple(reversed([order for order in shown if order.time_done_msc <= to_msc]))
 
-    def has_order(self, ticket: int) -> bool:
-        """Whether the order is done; a server knows before its history shows it."""
-        return any(order.ticket == ticket for order in reversed(self._orders))
-
     def all_deals(self) -> list[Deal]:
         """Everything kept, shown or not."""
         return list(self._deals)

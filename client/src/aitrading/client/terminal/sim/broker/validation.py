@@ -116,8 +116,7 @@ def _named(request: Request, book: Book) -> Retcode | None:
 def _named_order(request: Request, book: Book) -> Retcode | None:
     if request.order in book.orders:
         return None
-    is_done = book.history.has_order(request.order)
-    return Retcode.ORDER_CHANGED if is_done else Retcode.INVALID
+    return Retcode.ORDER_CHANGED if book.has_had(request.order) else Retcode.INVALID
 
 
 def _named_positions(request: Request, book: Book) -> Retcode | None:
