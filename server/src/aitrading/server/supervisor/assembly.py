@@ -119,32 +119,14 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
         home, passwords, identities, choices.servers, choices.stores, guests=guests.rights
     )
     keeping = stores.keeping(choices.ports[NATS])
-    bundles = BundleWriter(
-        Installation(
-            home=home,
-            version=version("aitrading-server"),
-            environment=choices.environment,
-            demo=choices.demo,
-            ports={name: choices.ports[name] for name in SERVICE_NAMES},
-            settings=choices.settings,
-        ),
-        keeping.access,
-        kit.ids,
-    )
+    bundles = BundleWriter(_installation(choices), keeping.access, kit.ids)
     present = {*SERVICE_NAMES, *(engine.name for engine in keeping.engines)}
     demo_reports: list[DemoReport] = []
     plan = Plan(
         [
             *keeping.engines,
             *(_service(needs, choices, bundles, identities, present) for needs in SERVICES),
-            ChildSpec(
-                name="envoy",
-                kind=Kind.ENGINE,
-                program=_envoy(choices),
-                alive=AnyAnswer(greeting=ENVOY_GREETING, socket=home.run / ADMIN_SOCKET),
-                port=choices.edge.port,
-                depends_on=("api-gateway",),
-            ),
+            _edge(choices),
             *([_demo_client(choices, births, demo_reports.append)] if choices.demo else []),
         ]
     )
@@ -181,6 +163,28 @@ def assemble(choices: Choices, kit: Kit, births: Births) -> Assembly:
         journal=journal,
         fingerprint=identities.edge_fingerprint,
         demo=lambda: demo_reports[-1] if demo_reports else None,
+    )
+
+
+def _installation(choices: Choices) -> Installation:
+    return Installation(
+        home=choices.home,
+        version=version("aitrading-server"),
+        environment=choices.environment,
+        demo=choices.demo,
+        ports={name: choices.ports[name] for name in SERVICE_NAMES},
+        settings=choices.settings,
+    )
+
+
+def _edge(choices: Choices) -> ChildSpec:
+    return ChildSpec(
+        name="envoy",
+        kind=Kind.ENGINE,
+        program=_envoy(choices),
+        alive=AnyAnswer(greeting=ENVOY_GREETING, socket=choices.home.run / ADMIN_SOCKET),
+        port=choices.edge.port,
+        depends_on=("api-gateway",),
     )
 
 

@@ -117,15 +117,6 @@ class Identity:
         self.second_step, self._step_up, self._enrolment = self._factors(
             parts, audit, refusals, hasher, proofs, security_keys
         )
-        key_enrolment = KeyEnrolment(
-            parts.replay,
-            enrolment=self._enrolment,
-            security_keys=security_keys,
-            sessions=self.sessions,
-            keys=keys,
-            clock=clock,
-            ids=ids,
-        )
         self.login = Login(
             parts.replay,
             sessions=self.sessions,
@@ -164,23 +155,23 @@ class Identity:
         self.factor_endpoints = FactorEndpoints(
             self._enrolment, self._step_up, self.login, self._origins
         )
-        self.key_endpoints = KeyEndpoints(key_enrolment, self._step_up, self._origins)
-        self.own_endpoints = OwnEndpoints(
-            OwnPassword(
+        self.key_endpoints = KeyEndpoints(
+            KeyEnrolment(
                 parts.replay,
+                enrolment=self._enrolment,
+                security_keys=security_keys,
                 sessions=self.sessions,
-                hasher=hasher,
-                throttle=proofs,
                 keys=keys,
-                refusals=refusals,
-                audit=audit,
                 clock=clock,
+                ids=ids,
             ),
-            OwnSessions(parts.replay, sessions=self.sessions, audit=audit, clock=clock),
+            self._step_up,
+            self._origins,
         )
         self._vault = vault_endpoints(
             parts.replay, self.administration, audit, refusals, keys=keys, clock=clock, ids=ids
         )
+        self.own_endpoints = self._own(parts, audit, refusals, hasher, proofs)
         self.tenant_life = self._life(parts, audit)
         self.login_endpoints = self._login_endpoints(parts)
         self.api_key_endpoints = ApiKeyEndpoints(
@@ -208,6 +199,29 @@ class Identity:
             ids=parts.ids,
             randomness=parts.randomness,
         )
+
+    def _own(
+        self,
+        parts: IdentityParts,
+        audit: AuditTrail,
+        refusals: Refusals,
+        hasher: PasswordHasher,
+        proofs: LoginThrottle,
+    ) -> OwnEndpoints:
+        password = OwnPassword(
+            parts.replay,
+            sessions=self.sessions,
+            hasher=hasher,
+            throttle=proofs,
+            keys=parts.field_keys,
+            refusals=refusals,
+            audit=audit,
+            clock=parts.clock,
+        )
+        sessions = OwnSessions(
+            parts.replay, sessions=self.sessions, audit=audit, clock=parts.clock
+        )
+        return OwnEndpoints(password, sessions)
 
     def _devices(self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals) -> Devices:
         return Devices(

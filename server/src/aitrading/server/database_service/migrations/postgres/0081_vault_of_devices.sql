@@ -18,37 +18,6 @@ CREATE TABLE identity.credential_shares (
     FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id) ON DELETE CASCADE
 );
 
--- The files of an installed client: what it reported last, and what its organisation accepts. The
--- first report of a device is accepted; every other one waits for an administrator.
-CREATE TABLE identity.device_files (
-    tenant_id uuid NOT NULL,
-    device_id uuid NOT NULL,
-    accepted_sha256 text NOT NULL CHECK (accepted_sha256 ~ '^[0-9a-f]{64}$'),
-    reported_sha256 text NOT NULL CHECK (reported_sha256 ~ '^[0-9a-f]{64}$'),
-    software text NOT NULL CHECK (length(software) BETWEEN 1 AND 64),
-    altered integer NOT NULL CHECK (altered >= 0),
-    is_traced boolean NOT NULL,
-    reported_at timestamptz NOT NULL,
-    PRIMARY KEY (tenant_id, device_id),
-    FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id) ON DELETE CASCADE
-);
+SELECT app.guard_tenant_table('identity.credential_shares');
 
--- The settings that an organisation gives to one of its devices; the version only grows.
-CREATE TABLE identity.device_configurations (
-    tenant_id uuid NOT NULL,
-    device_id uuid NOT NULL,
-    version bigint NOT NULL CHECK (version > 0),
-    settings text NOT NULL CHECK (length(settings) BETWEEN 2 AND 8192),
-    set_at timestamptz NOT NULL,
-    PRIMARY KEY (tenant_id, device_id),
-    FOREIGN KEY (tenant_id, device_id) REFERENCES identity.devices (tenant_id, id) ON DELETE CASCADE
-);
-
-SELECT app.guard_tenant_table(relation) FROM unnest(ARRAY[
-    'identity.credential_shares', 'identity.device_files', 'identity.device_configurations'
-]::regclass[]) AS relation;
-
-GRANT SELECT, INSERT, UPDATE
-    ON identity.credential_shares, identity.device_files, identity.device_configurations
-    TO identity;
-GRANT DELETE ON identity.credential_shares TO identity;
+GRANT SELECT, INSERT, UPDATE, DELETE ON identity.credential_shares TO identity;
