@@ -83,153 +83,174 @@ class Identity:
     """The whole of identity; `revocations` and `housekeeping` are components to start."""
 
     def __init__(self, parts: IdentityParts) -> None:
-        clock, ids, randomness = parts.clock, parts.ids, parts.randomness
-        audit = AuditTrail(clock=clock, ids=ids)
-        refusals = Refusals(parts.replay.pool, audit=audit, clock=clock, randomness=randomness)
-        hasher = PasswordHasher(parts.hashing, parts.hashing_cost)
-        keys = parts.field_keys
+        shared = _shared(parts)
+        pool = parts.replay.pool
         self.issuer = parts.authority.user_token_issuer()
         self.revocations = Revocations(
-            parts.replay.pool,
+            pool,
             parts.bus,
             parts.ended,
-            clock=clock,
-            ids=ids,
+            clock=parts.clock,
+            ids=parts.ids,
             on_error=parts.on_error,
         )
-        self.housekeeping = Housekeeping(parts.replay.pool, clock=clock, on_error=parts.on_error)
-        self._rules = LoginRules(parts.login_settings)
-        self.sessions = Sessions(
-            parts.replay,
-            issuer=self.issuer,
-            audit=audit,
-            announce=self.revocations.announce,
-            keys=keys,
-            refusals=refusals,
-            rules=self._rules,
-            clock=clock,
-            ids=ids,
-            randomness=randomness,
-        )
+        self.housekeeping = Housekeeping(pool, clock=parts.clock, on_error=parts.on_error)
         self._origins = KeyOrigins(parts.hosts)
-        proofs = LoginThrottle(clock)
-        security_keys = SecurityKeys(keys=keys, audit=audit, clock=clock, randomness=randomness)
-        self.second_step, self._step_up, self._enrolment = self._factors(
-            parts, audit, refusals, hasher, proofs, security_keys
-        )
-        self.login = Login(
-            parts.replay,
-            sessions=self.sessions,
-            second=self.second_step,
-            hasher=hasher,
-            keys=keys,
-            throttle=LoginThrottle(clock),
-            refusals=refusals,
-            rules=self._rules,
-            audit=audit,
-            clock=clock,
-            randomness=randomness,
-        )
-        self.devices = self._devices(parts, audit, refusals)
-        self.administration = Administration(
-            parts.replay,
-            login=self.login,
-            sessions=self.sessions,
-            hasher=hasher,
-            keys=keys,
-            audit=audit,
-            clock=clock,
-            ids=ids,
-            randomness=randomness,
-        )
-        self.subscriptions = Subscriptions(
-            parts.replay,
-            administration=self.administration,
-            login=self.login,
-            keys=keys,
-            audit=audit,
-            bus=parts.bus,
-            clock=clock,
-            on_error=parts.on_error,
-        )
+        self._rules = LoginRules(parts.login_settings)
+        self.sessions = self._sessions(parts, shared)
+        self.second_step, self._step_up, self._enrolment = self._factors(parts, shared)
+        self.login = self._login(parts, shared)
+        self.devices = self._devices(parts, shared)
+        self.administration = self._administration(parts, shared)
+        self.subscriptions = self._subscriptions(parts, shared)
+        self.tenant_life = self._life(parts, shared)
+        self.login_endpoints = self._login_endpoints(parts)
         self.factor_endpoints = FactorEndpoints(
             self._enrolment, self._step_up, self.login, self._origins
         )
         self.key_endpoints = KeyEndpoints(
-            KeyEnrolment(
-                parts.replay,
-                enrolment=self._enrolment,
-                security_keys=security_keys,
-                sessions=self.sessions,
-                keys=keys,
-                clock=clock,
-                ids=ids,
-            ),
-            self._step_up,
-            self._origins,
+            self._key_enrolment(parts, shared), self._step_up, self._origins
         )
-        self._vault = vault_endpoints(
-            parts.replay, self.administration, audit, refusals, keys=keys, clock=clock, ids=ids
+        self.own_endpoints = self._own(parts, shared)
+        self.rules_endpoints = RulesEndpoints(
+            RulesBook(parts.replay, rules=self._rules, audit=shared.audit, clock=parts.clock)
         )
-        self.own_endpoints = self._own(parts, audit, refusals, hasher, proofs)
-        self.tenant_life = self._life(parts, audit)
-        self.login_endpoints = self._login_endpoints(parts)
         self.api_key_endpoints = ApiKeyEndpoints(
-            self._api_keys(parts, audit, refusals, hasher),
-            self.administration,
-            parts.authenticator,
+            self._api_keys(parts, shared), self.administration, parts.authenticator
+        )
+        self._vault = self._vault_endpoints(parts, shared)
+
+    def owners(self) -> tuple[object, ...]:
+        """The objects whose methods are endpoints."""
+        return (
+            self.login_endpoints,
+            self.factor_endpoints,
+            self.key_endpoints,
+            self.own_endpoints,
+            self.rules_endpoints,
+            self.revocations,
+            DeviceEndpoints(self.devices),
+            *self._vault,
+            AdminEndpoints(self.administration, self.login, self.devices),
+            SubscriptionAdminEndpoints(self.subscriptions, self.administration),
+            TenantEndpoints(self.tenant_life),
+            self.api_key_endpoints,
         )
 
-        book = RulesBook(parts.replay, rules=self._rules, audit=audit, clock=clock)
-        self.rules_endpoints = RulesEndpoints(book)
-
-    def _api_keys(
-        self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals, hasher: PasswordHasher
-    ) -> ApiKeys:
-        return ApiKeys(
+    def _vault_endpoints(self, parts: IdentityParts, shared: "_Shared") -> tuple[object, ...]:
+        return vault_endpoints(
             parts.replay,
-            sessions=self.sessions,
-            issuer=self.issuer,
-            hasher=hasher,
+            self.administration,
+            shared.audit,
+            shared.refusals,
             keys=parts.field_keys,
-            refusals=refusals,
+            clock=parts.clock,
+            ids=parts.ids,
+        )
+
+    def _sessions(self, parts: IdentityParts, shared: "_Shared") -> Sessions:
+        return Sessions(
+            parts.replay,
+            issuer=self.issuer,
+            audit=shared.audit,
+            announce=self.revocations.announce,
+            keys=parts.field_keys,
+            refusals=shared.refusals,
             rules=self._rules,
-            audit=audit,
             clock=parts.clock,
             ids=parts.ids,
             randomness=parts.randomness,
         )
 
-    def _own(
-        self,
-        parts: IdentityParts,
-        audit: AuditTrail,
-        refusals: Refusals,
-        hasher: PasswordHasher,
-        proofs: LoginThrottle,
-    ) -> OwnEndpoints:
+    def _login(self, parts: IdentityParts, shared: "_Shared") -> Login:
+        return Login(
+            parts.replay,
+            sessions=self.sessions,
+            second=self.second_step,
+            hasher=shared.hasher,
+            keys=parts.field_keys,
+            throttle=LoginThrottle(parts.clock),
+            refusals=shared.refusals,
+            rules=self._rules,
+            audit=shared.audit,
+            clock=parts.clock,
+            randomness=parts.randomness,
+        )
+
+    def _administration(self, parts: IdentityParts, shared: "_Shared") -> Administration:
+        return Administration(
+            parts.replay,
+            login=self.login,
+            sessions=self.sessions,
+            hasher=shared.hasher,
+            keys=parts.field_keys,
+            audit=shared.audit,
+            clock=parts.clock,
+            ids=parts.ids,
+            randomness=parts.randomness,
+        )
+
+    def _subscriptions(self, parts: IdentityParts, shared: "_Shared") -> Subscriptions:
+        return Subscriptions(
+            parts.replay,
+            administration=self.administration,
+            login=self.login,
+            keys=parts.field_keys,
+            audit=shared.audit,
+            bus=parts.bus,
+            clock=parts.clock,
+            on_error=parts.on_error,
+        )
+
+    def _key_enrolment(self, parts: IdentityParts, shared: "_Shared") -> KeyEnrolment:
+        return KeyEnrolment(
+            parts.replay,
+            enrolment=self._enrolment,
+            security_keys=shared.security_keys,
+            sessions=self.sessions,
+            keys=parts.field_keys,
+            clock=parts.clock,
+            ids=parts.ids,
+        )
+
+    def _api_keys(self, parts: IdentityParts, shared: "_Shared") -> ApiKeys:
+        return ApiKeys(
+            parts.replay,
+            sessions=self.sessions,
+            issuer=self.issuer,
+            hasher=shared.hasher,
+            keys=parts.field_keys,
+            refusals=shared.refusals,
+            rules=self._rules,
+            audit=shared.audit,
+            clock=parts.clock,
+            ids=parts.ids,
+            randomness=parts.randomness,
+        )
+
+    def _own(self, parts: IdentityParts, shared: "_Shared") -> OwnEndpoints:
         password = OwnPassword(
             parts.replay,
             sessions=self.sessions,
-            hasher=hasher,
-            throttle=proofs,
+            hasher=shared.hasher,
+            throttle=shared.proofs,
             keys=parts.field_keys,
-            refusals=refusals,
-            audit=audit,
+            refusals=shared.refusals,
+            audit=shared.audit,
             clock=parts.clock,
         )
         sessions = OwnSessions(
-            parts.replay, sessions=self.sessions, audit=audit, clock=parts.clock
+            parts.replay, sessions=self.sessions, audit=shared.audit, clock=parts.clock
         )
         return OwnEndpoints(password, sessions)
 
-    def _devices(self, parts: IdentityParts, audit: AuditTrail, refusals: Refusals) -> Devices:
+    def _devices(self, parts: IdentityParts, shared: "_Shared") -> Devices:
         return Devices(
             parts.replay,
             authority=parts.authority,
             keys=parts.field_keys,
-            audit=audit,
-            refusals=refusals,
+            audit=shared.audit,
+            refusals=shared.refusals,
             bus=parts.bus,
             clock=parts.clock,
             ids=parts.ids,
@@ -237,21 +258,15 @@ class Identity:
         )
 
     def _factors(
-        self,
-        parts: IdentityParts,
-        audit: AuditTrail,
-        refusals: Refusals,
-        hasher: PasswordHasher,
-        throttle: LoginThrottle,
-        security_keys: SecurityKeys,
+        self, parts: IdentityParts, shared: "_Shared"
     ) -> tuple[SecondStep, StepUp, Enrolment]:
-        codes = Codes(keys=parts.field_keys, audit=audit, clock=parts.clock)
+        codes = Codes(keys=parts.field_keys, audit=shared.audit, clock=parts.clock)
         second = SecondStep(
             parts.replay,
             sessions=self.sessions,
             codes=codes,
-            security_keys=security_keys,
-            refusals=refusals,
+            security_keys=shared.security_keys,
+            refusals=shared.refusals,
             rules=self._rules,
             clock=parts.clock,
             randomness=parts.randomness,
@@ -259,19 +274,22 @@ class Identity:
         step_up = StepUp(
             parts.replay,
             proofs=Proofs(
-                codes=codes, security_keys=security_keys, hasher=hasher, throttle=throttle
+                codes=codes,
+                security_keys=shared.security_keys,
+                hasher=shared.hasher,
+                throttle=shared.proofs,
             ),
             sessions=self.sessions,
-            refusals=refusals,
-            audit=audit,
+            refusals=shared.refusals,
+            audit=shared.audit,
             clock=parts.clock,
         )
         enrolment = Enrolment(
             parts.replay,
             sessions=self.sessions,
-            security_keys=security_keys,
+            security_keys=shared.security_keys,
             keys=parts.field_keys,
-            audit=audit,
+            audit=shared.audit,
             clock=parts.clock,
             ids=parts.ids,
             randomness=parts.randomness,
@@ -290,31 +308,40 @@ class Identity:
             randomness=parts.randomness,
         )
 
-    def _life(self, parts: IdentityParts, audit: AuditTrail) -> TenantLife:
+    def _life(self, parts: IdentityParts, shared: "_Shared") -> TenantLife:
         return TenantLife(
             parts.replay,
             administration=self.administration,
             sessions=self.sessions,
             keys=parts.field_keys,
-            audit=audit,
+            audit=shared.audit,
             bus=parts.bus,
             clock=parts.clock,
             on_error=parts.on_error,
         )
 
-    def owners(self) -> tuple[object, ...]:
-        """The objects whose methods are endpoints."""
-        return (
-            self.login_endpoints,
-            self.factor_endpoints,
-            self.key_endpoints,
-            self.own_endpoints,
-            self.rules_endpoints,
-            self.revocations,
-            DeviceEndpoints(self.devices),
-            *self._vault,
-            AdminEndpoints(self.administration, self.login, self.devices),
-            SubscriptionAdminEndpoints(self.subscriptions, self.administration),
-            TenantEndpoints(self.tenant_life),
-            self.api_key_endpoints,
-        )
+
+@dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """What several parts of identity use together."""
+
+    audit: AuditTrail
+    refusals: Refusals
+    hasher: PasswordHasher
+    proofs: LoginThrottle
+    """Slows down whoever proves a password inside a session, apart from logins."""
+    security_keys: SecurityKeys
+
+
+def _shared(parts: IdentityParts) -> _Shared:
+    clock, randomness = parts.clock, parts.randomness
+    audit = AuditTrail(clock=clock, ids=parts.ids)
+    return _Shared(
+        audit=audit,
+        refusals=Refusals(parts.replay.pool, audit=audit, clock=clock, randomness=randomness),
+        hasher=PasswordHasher(parts.hashing, parts.hashing_cost),
+        proofs=LoginThrottle(clock),
+        security_keys=SecurityKeys(
+            keys=parts.field_keys, audit=audit, clock=clock, randomness=randomness
+        ),
+    )
