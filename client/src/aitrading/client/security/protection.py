@@ -18,7 +18,7 @@ class ProtectionKind(StrEnum):
     """The ways there are."""
 
     DPAPI = "dpapi"
-    SECRET_SERVICE = "secret-service"  # noqa: S105 - the name of an interface
+    SECRET_SERVICE = "secret-service"  # noqa: S105  # pragma: allowlist secret
     PASSPHRASE = "passphrase"  # noqa: S105 - the name of a way
 
 

@@ -177,7 +177,7 @@ class ApiKeys:
                 _SQL["insert_api_key"], key, user, digest, thumbprint, scopes, begins, ends
             )
             details: dict[str, FieldValue] = {"scopes": " ".join(scopes), "days": new.days}
-            await self._note(tx, actor, AuditAction.API_KEY_CREATED, key, details)
+            await self._note(tx, actor, AuditAction.PROGRAM_KEY_CREATED, key, details)
 
         with explained("user", name):
             await self._replay.once(tenant, apply)
@@ -215,7 +215,7 @@ class ApiKeys:
         except AitradingError as exc:
             if exc.spec not in (API_KEY_REFUSED, LOGIN_REFUSED):
                 raise
-            action = noted_as(exc, AuditAction.API_KEY_REFUSED)
+            action = noted_as(exc, AuditAction.PROGRAM_KEY_REFUSED)
             await self._refused(action, tenant, key, network)
             raise API_KEY_REFUSED.error() from exc
         issued = self._issuer.issue(grant)
@@ -243,7 +243,7 @@ class ApiKeys:
                     raise IDENTITY_UNKNOWN.error(kind="key", name=str(key))
                 return Revocation()
             await tx.execute(_PEOPLE["set_user_state"], row["user_id"], "suspended")
-            await self._note(tx, actor, AuditAction.API_KEY_REVOKED, key, {})
+            await self._note(tx, actor, AuditAction.PROGRAM_KEY_REVOKED, key, {})
             return await self._sessions.end_all(tx, row["user_id"], "suspended")
 
         await self._sessions.refuse_tokens(await self._replay.once(tenant, apply))
