@@ -32,6 +32,7 @@ async def connect(server: RunningNats, user: str, **changes: Any) -> Client:
         "password": access.password,
         "tls": context(server.tls(user)),
         "tls_hostname": "localhost",
+        "inbox_prefix": f"_INBOX.{user}",
         "allow_reconnect": False,
         "max_reconnect_attempts": 0,
         **changes,

@@ -43,6 +43,8 @@ from aitrading.server.api_gateway.identity.subscription_endpoints import (
 )
 from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoints
 from aitrading.server.api_gateway.identity.token_keys import EdgeProbe, TokenKeys
+from aitrading.server.api_gateway.identity.vault_admin_endpoints import VaultAdminEndpoints
+from aitrading.server.api_gateway.identity.vault_endpoints import VaultEndpoints
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.api_gateway.viewer import TerminalViewer
 from aitrading.server.authority.installation import Authority, initialise
@@ -90,6 +92,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_api_key_endpoints)
     manager.provide(_rules_endpoints)
     manager.provide(_device_endpoints)
+    manager.provide(_vault_endpoints)
+    manager.provide(_vault_admin_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
     manager.provide(_connection_directory)
@@ -184,6 +188,14 @@ def _api_key_endpoints(identity: Identity) -> ApiKeyEndpoints:
 
 def _own_endpoints(identity: Identity) -> OwnEndpoints:
     return identity.own_endpoints
+
+
+def _vault_endpoints(identity: Identity) -> VaultEndpoints:
+    return identity.vault_endpoints
+
+
+def _vault_admin_endpoints(identity: Identity) -> VaultAdminEndpoints:
+    return identity.vault_admin_endpoints
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -328,6 +340,8 @@ SPEC: Final = ServiceSpec(
         Revocations,
         TokenKeys,
         DeviceEndpoints,
+        VaultEndpoints,
+        VaultAdminEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,
         TenantEndpoints,

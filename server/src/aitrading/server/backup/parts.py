@@ -49,7 +49,18 @@ PRIVATE_FOLDERS: Final = {"trading": "trading", "keys": "keys", "trust": "trust"
 """Copied last."""
 CONFIGURATION: Final = "configuration"
 DERIVED: Final = frozenset(
-    {"valkey", "nats", "envoy", "logs", "clients", "run", "lock", "last-used", "backup.lock"}
+    {
+        "valkey",
+        "nats",
+        "envoy",
+        "feeds",
+        "logs",
+        "clients",
+        "run",
+        "lock",
+        "last-used",
+        "backup.lock",
+    }
 )
 """What a home holds besides the parts and is made again."""
 

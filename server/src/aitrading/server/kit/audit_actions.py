@@ -82,8 +82,16 @@ class AuditAction(StrEnum):
     RECOVERY_CODES_MADE = "identity.recovery_codes.made", True, "New recovery codes were made."
     RECOVERY_CODE_USED = "identity.recovery_code.used", True, "A recovery code was used up."
     STEPPED_UP = "identity.session.stepped_up", True, "A person proved anew who they are."
-    PROGRAM_KEY_CREATED = "identity.api_key.created", True, "A program was given a key, with scopes."
-    PROGRAM_KEY_REVOKED = "identity.api_key.revoked", True, "A program's key ended, with its tokens."
+    PROGRAM_KEY_CREATED = (
+        "identity.api_key.created",
+        True,
+        "A program was given a key, with scopes.",
+    )
+    PROGRAM_KEY_REVOKED = (
+        "identity.api_key.revoked",
+        True,
+        "A program's key ended, with its tokens.",
+    )
     PROGRAM_KEY_REFUSED = "identity.api_key.refused", True, "A key of a program was refused."
     USER_SUSPENDED = "identity.user.suspended", True, "A person was locked out."
     USER_ACTIVE = "identity.user.active", True, "A person was let in again."

@@ -42,7 +42,9 @@ from aitrading.server.api_gateway.identity.subscriptions import Subscriptions
 from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoints
 from aitrading.server.api_gateway.identity.tenant_life import TenantLife
 from aitrading.server.api_gateway.identity.throttle import LoginThrottle
+from aitrading.server.api_gateway.identity.vault_admin_endpoints import VaultAdminEndpoints
 from aitrading.server.api_gateway.identity.vault_composition import vault_endpoints
+from aitrading.server.api_gateway.identity.vault_endpoints import VaultEndpoints
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.passwords import Argon2Cost, PasswordHasher
 from aitrading.server.kit.audit_trail import AuditTrail
@@ -118,7 +120,7 @@ class Identity:
         self.api_key_endpoints = ApiKeyEndpoints(
             self._api_keys(parts, shared), self.administration, parts.authenticator
         )
-        self._vault = self._vault_endpoints(parts, shared)
+        self.vault_endpoints, self.vault_admin_endpoints = self._vault(parts, shared)
 
     def owners(self) -> tuple[object, ...]:
         """The objects whose methods are endpoints."""
@@ -130,14 +132,17 @@ class Identity:
             self.rules_endpoints,
             self.revocations,
             DeviceEndpoints(self.devices),
-            *self._vault,
+            self.vault_endpoints,
+            self.vault_admin_endpoints,
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),
             TenantEndpoints(self.tenant_life),
             self.api_key_endpoints,
         )
 
-    def _vault_endpoints(self, parts: IdentityParts, shared: "_Shared") -> tuple[object, ...]:
+    def _vault(
+        self, parts: IdentityParts, shared: "_Shared"
+    ) -> tuple[VaultEndpoints, VaultAdminEndpoints]:
         return vault_endpoints(
             parts.replay,
             self.administration,

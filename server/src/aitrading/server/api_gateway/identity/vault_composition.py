@@ -22,7 +22,7 @@ def vault_endpoints(
     keys: FieldKeys,
     clock: Clock,
     ids: IdFactory,
-) -> tuple[object, ...]:
+) -> tuple[VaultEndpoints, VaultAdminEndpoints]:
     """The objects whose methods are endpoints."""
     requests = SignedRequests(replay, audit=audit, refusals=refusals, clock=clock)
     shares = CredentialShares(requests, replay, keys=keys, audit=audit, clock=clock, ids=ids)
