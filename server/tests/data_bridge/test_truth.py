@@ -12,6 +12,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import StreamDirectory
+from aitrading.server.data_bridge.truth import WAITING_MAX
 from aitrading.server.kit.feed_truth_api import GapTold, RepairOrder, RepairTold
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
@@ -54,6 +55,29 @@ async def test_what_a_device_says_is_passed_on_once_it_can_be(
         ]
         assert [(one.first, one.last, one.recorded_by) for one in truth.gaps] == [(7, 9, "device")]
         assert truth.repairs == (RepairTold(gap=UUID(int=4), stream=stream, first=1, last=2),)
+
+
+@async_test
+async def test_a_device_that_invents_gaps_fills_no_more_than_its_place(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        [stream] = [one.id for one in await bridge.get(StreamDirectory)]
+        bridge.store.failure = PEER_UNREACHABLE.error(peer="database-service", reason="test")
+        for start in range(0, WAITING_MAX + 300, 50):
+            notes = tuple(
+                GapNote(stream=stream, reason="lost", noticed_ns=5, first=1 + n, last=1 + n)
+                for n in range(start, start + 50)
+            )
+            device.session.tell_gaps(Gaps(gaps=notes))
+        device.flush()
+        await device.until_acknowledged(device.send(ticks(1)))
+        bridge.store.failure = None
+        await eventually(lambda: len(gaps_of(bridge)) >= WAITING_MAX)
+        assert len(gaps_of(bridge)) == WAITING_MAX
 
 
 @async_test

@@ -6,9 +6,9 @@ bridge died is told by the state of the feed after the start.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from aitrading.core.domain.feed_state import FeedState
@@ -40,6 +40,10 @@ from aitrading.server.kit.feed_truth_api import (
 ROUND_S: Final = 1.0
 ASK_EVERY_ROUNDS: Final = 10
 OUTAGES_MAX: Final = 10_000
+WAITING_MAX: Final = 4 * ITEMS_MAX
+"""Different things of one kind that wait for one device; it tells again after each connection."""
+T = TypeVar("T", bound=Hashable)
+N = TypeVar("N")
 BAD: Final = (FeedState.STALE, FeedState.DEAD)
 
 _log = get_logger(__name__)
@@ -97,7 +101,7 @@ class TruthKeeper:
             for day in event.days.days:
                 stream = link.stream(day.handle)
                 if stream is not None:
-                    waiting.days[stream.id, day.day] = DayTold(
+                    news = DayTold(
                         stream=stream.id,
                         day=day.day,
                         ticks=day.ticks,
@@ -106,18 +110,20 @@ class TruthKeeper:
                         counted_from=day.counted_from,
                         is_over=day.is_over,
                     )
+                    _keep(waiting.days, (stream.id, day.day), news)
             return
         for note in event.gaps.gaps:
             if gap := _gap(note):
-                waiting.gaps[gap.id] = gap
+                _keep(waiting.gaps, gap.id, gap)
         for done in event.gaps.repaired:
-            waiting.repairs[done.gap] = RepairTold(
+            repaired = RepairTold(
                 gap=done.gap,
                 stream=done.stream,
                 first=done.first,
                 last=done.last,
                 problem=done.problem,
             )
+            _keep(waiting.repairs, done.gap, repaired)
 
     def sequences_missing(self, stream: BridgeStream, first: int, last: int) -> None:
         """A device went on behind sequences that it does not have any more."""
@@ -231,6 +237,14 @@ class TruthKeeper:
                         expected=order.expected,
                     )
                 )
+
+
+def _keep(waiting: dict[T, N], key: T, news: N) -> None:
+    """Take the newest word about a thing; of more things than may wait, the later ones are left."""
+    if key in waiting or len(waiting) < WAITING_MAX:
+        waiting[key] = news
+    else:
+        _log.debug("a device tells of more than may wait", limit=WAITING_MAX)
 
 
 def _fed(link: DeviceLink, order: RepairOrder) -> BridgeStream | None:
