@@ -12,7 +12,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import StreamDirectory
-from aitrading.server.data_bridge.truth import WAITING_MAX
+from aitrading.server.data_bridge.truth import WAITING_MAX, TruthKeeper
 from aitrading.server.kit.feed_truth_api import GapTold, RepairOrder, RepairTold
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
@@ -74,10 +74,9 @@ async def test_a_device_that_invents_gaps_fills_no_more_than_its_place(
             )
             device.session.tell_gaps(Gaps(gaps=notes))
         device.flush()
-        await device.until_acknowledged(device.send(ticks(1)))
-        bridge.store.failure = None
-        await eventually(lambda: len(gaps_of(bridge)) >= WAITING_MAX)
-        assert len(gaps_of(bridge)) == WAITING_MAX
+        await device.until_acknowledged(device.send(ticks(1)))  # all of them were read
+        keeper = await bridge.get(TruthKeeper)
+        await eventually(lambda: keeper.waiting == WAITING_MAX)
 
 
 @async_test

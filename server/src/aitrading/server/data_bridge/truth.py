@@ -83,6 +83,13 @@ class TruthKeeper:
         """DEGRADED while the database service takes nothing."""
         return self._state
 
+    @property
+    def waiting(self) -> int:
+        """How much news waits, of all devices."""
+        return sum(
+            len(each.days) + len(each.gaps) + len(each.repairs) for each in self._waiting.values()
+        )
+
     async def start(self) -> None:
         """Pass on what comes."""
         self._tasks.start(self._run(), name="pass-on")
