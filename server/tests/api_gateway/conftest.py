@@ -336,7 +336,7 @@ def edge_config(folder: Path, pki: Pki, tokens: Tokens, logins: RateLimit) -> Ed
         ),
         upstreams=(
             upstream("gateway"),
-            upstream("bridge"),
+            replace(upstream("bridge"), health_path=None),
             replace(upstream("tiny"), max_requests=1, max_connections=1, max_pending_requests=1),
             upstream("absent"),
             upstream("returning"),

@@ -6,6 +6,7 @@ import os
 import ssl
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ def device(edge: Any) -> tuple[Path, Path]:
     return edge.pki.issue("device", x509.UniformResourceIdentifier(DEVICE_URI))
 
 
+TICK = bytes([0x81, 0x84]) + bytes(4) + b"tick"
+"""A masked text frame."""
+
+
 def upgrade_headers() -> dict[str, str]:
     return {
         "connection": "Upgrade",
@@ -31,6 +36,19 @@ def upgrade_headers() -> dict[str, str]:
         "sec-websocket-version": "13",
         "sec-websocket-key": base64.b64encode(os.urandom(16)).decode(),
     }
+
+
+def open_stream(edge: Any, path: str, sni: str, headers: dict[str, str]) -> ssl.SSLSocket:
+    """An upgraded socket on which nothing was sent yet."""
+    lines = [f"GET {path} HTTP/1.1", f"host: {sni}"]
+    lines += [f"{key}: {value}" for key, value in (headers | upgrade_headers()).items()]
+    tls: ssl.SSLSocket = edge.connect(sni, edge.context())
+    tls.sendall("\r\n".join([*lines, "", ""]).encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += tls.recv(4096)
+    assert answer.split()[1] == b"101"
+    return tls
 
 
 def websocket_echo(
@@ -47,7 +65,7 @@ def websocket_echo(
         status = int(answer.split()[1])
         if status != 101:
             return status, b""
-        tls.sendall(bytes([0x81, 0x84]) + bytes(4) + b"tick")
+        tls.sendall(TICK)
         frame = answer.partition(b"\r\n\r\n")[2]
         while len(frame) < 6:
             frame += tls.recv(4096)
@@ -224,6 +242,28 @@ def test_websockets_pass_for_people_and_devices(edge: Any, device: tuple[Path, P
     assert link == (101, b"tick")
 
 
+def test_streams_that_their_service_ends_close_the_way_for_nobody(edge: Any) -> None:
+    """The service of these tests ends each socket, as the bridge does beyond somebody's limit."""
+
+    def ejections() -> int:
+        name = "cluster.bridge.outlier_detection.ejections_enforced_total"
+        return int(edge.admin(f"/stats?filter={name}").rpartition(f"{name}:")[2].split()[0])
+
+    with ExitStack() as stack:
+        open_ones = [
+            stack.enter_context(open_stream(edge, "/api/v1/stream", "localhost", edge.bearer()))
+            for _ in range(12)
+        ]
+        for tls in open_ones:
+            tls.sendall(TICK)
+        for tls in open_ones:
+            while tls.recv(4096):
+                pass
+    assert ejections() == 0
+    stream = websocket_echo(edge, "/api/v1/stream", "localhost", edge.bearer(), None)
+    assert stream == (101, b"tick")
+
+
 def test_a_websocket_without_a_token_or_off_its_route_is_refused(edge: Any) -> None:
     assert websocket_echo(edge, "/api/v1/stream", "localhost", {}, None)[0] == 401
     off_route = websocket_echo(edge, "/api/v1/quotes", "localhost", edge.bearer(), None)
@@ -322,7 +362,7 @@ def test_new_keys_apply_without_cutting_a_websocket(edge: Any, until: Any) -> No
             until(lambda: edge.request("/api/v1/quotes", headers=headers).status == 401)
             new = {"authorization": f"Bearer {fresh.make()}"}
             assert edge.request("/api/v1/quotes", headers=new).status == 200
-            tls.sendall(bytes([0x81, 0x84]) + bytes(4) + b"tick")
+            tls.sendall(TICK)
             assert tls.recv(64)[2:] == b"tick"
         finally:
             write_resources(edge.config)

@@ -53,21 +53,32 @@ def _cluster(upstream: Upstream) -> Resource:
                 }
             ]
         },
-        # A service with one process: an honest 503 of its own must not eject it, only silence may.
-        outlier_detection={
-            "split_external_local_origin_errors": True,
-            "consecutive_local_origin_failure": _OUTLIER_FAILURES,
-            "enforcing_consecutive_5xx": 0,
-            "enforcing_consecutive_gateway_failure": 0,
-            "enforcing_success_rate": 0,
-            "interval": "1s",
-            "base_ejection_time": "1s",
-            "max_ejection_time": "5s",
-            "max_ejection_percent": 100,
-        },
+        outlier_detection=_outlier_detection(upstream),
         health_checks=[_health_check(upstream)],
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
     )
+
+
+def _outlier_detection(upstream: Upstream) -> Resource:
+    """A service with one process: an honest 503 of its own must not eject it, only silence may.
+
+    Nor may the end of streams: Envoy counts each that its service ends as a failure of the
+    service, and a few people over their limits would close the streams of everybody.
+    """
+    only_checks = upstream.health_path is None
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": _OUTLIER_FAILURES,
+        "enforcing_consecutive_local_origin_failure": 0 if only_checks else 100,
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "1s",
+        "max_ejection_time": "5s",
+        "max_ejection_percent": 100,
+    }
 
 
 def _health_check(upstream: Upstream) -> Resource:
