@@ -185,7 +185,7 @@ def platform_state(home: Home) -> PlatformState:
 
 def _furnished(home: Home, folder: Path) -> Installation:
     made = _administer(home, "tenants", {"name": TENANT}, _Tenant)
-    plan = {"tenant": TENANT, "plan": "demo", "features": ("ticks", "quotes")}
+    plan = {"tenant": TENANT, "plan": "pro", "features": ("ticks", "quotes")}
     _administer(home, "subscriptions", plan, msgspec.Raw)
     clock = SystemClock()
     return Installation(
