@@ -10,6 +10,7 @@ import pytest
 
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
+from aitrading.server.api_gateway.service import SPEC
 from aitrading.server.kit.endpoints import endpoints_of
 
 pytestmark = pytest.mark.integration
@@ -28,6 +29,13 @@ async def refusal(gate: Any, path: str, **body: Any) -> AitradingError:
     with pytest.raises(AitradingError) as caught:
         await gate.command(path, **body)
     return caught.value
+
+
+@async_test
+async def test_the_running_service_answers_everything_that_identity_can(gateway: Running) -> None:
+    async with gateway() as gate:
+        missing = {type(owner) for owner in gate.identity.owners()} - set(SPEC.endpoints)
+        assert not missing, "the tests would see endpoints that nobody serves"
 
 
 @async_test
