@@ -15,4 +15,4 @@ TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/ait.XXXXXX")
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 # The short name matters: a path to a socket has 107 bytes at most.
-.venv/bin/pytest -n "$workers" --dist loadgroup --basetemp="$TMPDIR/t" "$@"
+.venv/bin/pytest -n "$workers" --dist loadgroup --basetemp="$TMPDIR/t" --durations=40 --durations-min=4 "$@"
