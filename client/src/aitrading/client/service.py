@@ -269,6 +269,7 @@ async def _open_journal(
         clock=surroundings.clock,
         ids=surroundings.ids,
         keys=client_file_keys(home),
+        batch_ticks=settings.batch_ticks,
     )
     stack.push_async_callback(journal.close)
     return journal

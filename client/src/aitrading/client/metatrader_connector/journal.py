@@ -22,6 +22,7 @@ from aitrading.client.metatrader_connector.error_codes import (
 )
 from aitrading.client.metatrader_connector.gap_ledger import GapLedger
 from aitrading.client.metatrader_connector.journal_records import (
+    BATCH_TICKS_MAX,
     JournalEntry,
     Taken,
     decode_batch,
@@ -80,6 +81,7 @@ class TickJournal:
         clock: Clock,
         ids: IdFactory,
         keys: FileKeys,
+        batch_ticks: int = BATCH_TICKS_MAX,
     ) -> None:
         self.spool = spool
         self.broker_offset_s: int | None = None
@@ -89,6 +91,7 @@ class TickJournal:
         self._clock = clock
         self._ids = ids
         self._keys = keys
+        self._batch_ticks = batch_ticks
         self._streams: dict[UUID, TickStream] = {}
         self._repairs: dict[UUID, RepairRecord] = {}
         self._position = 0
@@ -103,10 +106,19 @@ class TickJournal:
         clock: Clock,
         ids: IdFactory,
         keys: FileKeys,
+        batch_ticks: int = BATCH_TICKS_MAX,
     ) -> "TickJournal":
         """Open or recover; raises `JOURNAL_STATE_UNREADABLE` or what spool and keys raise."""
         spool = await Spool.open(folder / "spool", limits=limits, clock=clock, ids=ids, keys=keys)
-        journal = cls(folder, spool, identity=identity, clock=clock, ids=ids, keys=keys)
+        journal = cls(
+            folder,
+            spool,
+            identity=identity,
+            clock=clock,
+            ids=ids,
+            keys=keys,
+            batch_ticks=batch_ticks,
+        )
         try:
             await journal._recover()
         except BaseException:
@@ -191,7 +203,9 @@ class TickJournal:
     async def append_history(self, part: Taken, gap: UUID) -> None:
         """Store rows that were fetched again for a gap; like `append`, without moving the cursor."""
         span = bytes.fromhex(self._ids.span_id())
-        records = list(encode_batches(part, self._identity.tenant, gap.bytes, span))
+        records = list(
+            encode_batches(part, self._identity.tenant, gap.bytes, span, self._batch_ticks)
+        )
         first = part.stream.next_sequence
         position = await self.spool.append(records, kind=RECORD_KIND_HISTORY)
         self._note_repair(gap, part.stream, first, len(part.rows))
@@ -278,7 +292,7 @@ class TickJournal:
                 _log.info(
                     "ticks read", symbol=symbol, ticks=ticks, first=part.stream.next_sequence
                 )
-        return encode_batches(part, self._identity.tenant, trace, span)
+        return encode_batches(part, self._identity.tenant, trace, span, self._batch_ticks)
 
     async def _recover(self) -> None:
         state = await asyncio.to_thread(self._load)

@@ -47,11 +47,13 @@ class JournalEntry:
     batch: TickBatch
 
 
-def encode_batches(part: Taken, tenant: UUID, trace: bytes, span: bytes) -> Iterator[bytes]:
+def encode_batches(
+    part: Taken, tenant: UUID, trace: bytes, span: bytes, ticks_max: int = BATCH_TICKS_MAX
+) -> Iterator[bytes]:
     """The records of one part, each with its sequences; all of them share a trace."""
     first = part.stream.next_sequence
-    for start in range(0, len(part.rows), BATCH_TICKS_MAX):
-        rows = part.rows[start : start + BATCH_TICKS_MAX]
+    for start in range(0, len(part.rows), ticks_max):
+        rows = part.rows[start : start + ticks_max]
         header = IngestHeader(
             tenant=tenant,
             stream=part.stream.id,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from aitrading.client.metatrader_connector.journal_records import BATCH_TICKS_MAX
 from aitrading.core.infrastructure.config_manager import Setting
 
 
@@ -94,3 +95,13 @@ class ClientSpoolSettings:
     segment_mb: Annotated[
         int, Setting(doc="Size at which a spool file is closed.", unit="MB", minimum=1, maximum=64)
     ] = 8
+    batch_ticks: Annotated[
+        int,
+        Setting(
+            doc="Most ticks of one symbol that are stored and sent together; fewer are taken "
+            "together when fewer have come.",
+            unit="ticks",
+            minimum=1,
+            maximum=BATCH_TICKS_MAX,
+        ),
+    ] = BATCH_TICKS_MAX

@@ -103,13 +103,17 @@ class Installation:
         """Processor time that a service or an engine has used."""
         return use_of([self.pid(name)]).cpu_s
 
+    def invitation(self, name: str) -> str:
+        """A one-time code for a device."""
+        wanted = {"tenant": TENANT, "name": name}
+        return _administer(self.home, "devices/invite", wanted, _Invitation).code
+
     def device(self, name: str) -> BenchDevice:
         """Invite and enrol a device, as its client would."""
-        wanted = {"tenant": TENANT, "name": name}
-        invitation = _administer(self.home, "devices/invite", wanted, _Invitation)
+        code = self.invitation(name)
         key = TlsKey.generate()
         csr = create_csr(key, common_name="aitrading device").decode()
-        enrolled = self._post(ENROL_PATH, {"code": invitation.code, "csr": csr}, _Enrolled)
+        enrolled = self._post(ENROL_PATH, {"code": code, "csr": csr}, _Enrolled)
         certificate, private = (self.folder / f"{name}.{end}" for end in ("crt", "key"))
         certificate.write_text(enrolled.certificate, encoding="utf-8")
         private.write_bytes(key.pem().reveal())

@@ -20,6 +20,7 @@ BENCHMARKS = (
     "history",
     "tracing",
     "gateway",
+    "ticks",
     "ws",
     "users",
     "auth",

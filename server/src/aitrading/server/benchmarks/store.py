@@ -142,7 +142,7 @@ async def run(*, long: bool = False) -> dict[str, float | None]:
             return {
                 **await _point_reads(bench),
                 **await _cache_reads(bench),
-                **await _real_day(bench),
+                "store.bytes_per_tick": await _bytes_of_real_day(bench),
                 **await _inserts(bench),
                 **await _analytics(bench),
             }
@@ -224,18 +224,25 @@ async def _cache_reads(bench: Bench) -> dict[str, float | None]:
     return await _compared("cache_read", ours, bare, CACHE_READS * bench.factor)
 
 
-async def _real_day(bench: Bench) -> dict[str, float | None]:
+async def real_bytes_per_tick() -> float | None:
+    """Bytes on disk of a tick of the given day, in a store of its own; None without one."""
+    with tempfile.TemporaryDirectory(prefix="ait-b-") as folder:
+        async with _bench(Path(folder), long=False) as bench:
+            return await _bytes_of_real_day(bench)
+
+
+async def _bytes_of_real_day(bench: Bench) -> float | None:
     """Before anything else is in the table, so that its size is the size of these rows."""
     given = os.environ.get(REAL_TICKS)
     if given is None:
-        return {"store.bytes_per_tick": None}
+        return None
     rows = await asyncio.to_thread(real_day, Path(given))
     stream = await bench.stream("REAL")
     for begin in range(0, len(rows), SEGMENT_ROWS):
         await bench.writer.store(bench.segment(stream, rows[begin : begin + SEGMENT_ROWS]))
     await bench.clickhouse.execute("OPTIMIZE TABLE market.ticks FINAL")
     size = (await bench.clickhouse.select(_BYTES_SQL, _BYTES))[0]
-    return {"store.bytes_per_tick": float(size["bytes"]) / len(rows)}
+    return float(size["bytes"]) / len(rows)
 
 
 async def _inserts(bench: Bench) -> dict[str, float | None]:

@@ -8,12 +8,8 @@ service in that time; `ws.edge_us` is what Envoy adds in front of it.
 """
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -30,6 +26,7 @@ from typing_extensions import override
 
 from aitrading.core.domain.market import make_batch
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
+from aitrading.server.benchmarks.floor_server import floor_server
 from aitrading.server.benchmarks.installation import (
     BRIDGE,
     ENVOY,
@@ -38,7 +35,6 @@ from aitrading.server.benchmarks.installation import (
 )
 from aitrading.server.benchmarks.ws_floor import COUNT
 from aitrading.server.engines.proc import use_of
-from aitrading.server.testing.engines import free_port
 from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, framed, ticks
 
 CONNECTIONS: Final = 50
@@ -154,12 +150,8 @@ def _always(listener: WSListener) -> Callable[[], WSListener]:
 
 async def _floor_us(installation: Installation, packed: tuple[bytes, ...], messages: int) -> float:
     """Processor time per message of bare picows for as many messages as the bridge took."""
-    certificate = installation.authority.issue_edge(("localhost",))
-    pem, key = installation.folder / "floor.crt", installation.folder / "floor.key"
-    pem.write_bytes(certificate.certificate_pem)
-    key.write_bytes(certificate.private_key_pem.reveal())
     device = installation.device("floor-client")  # only its trust is needed
-    with _floor_process(pem, key) as (port, pid):
+    with floor_server("aitrading.server.benchmarks.ws_floor", installation) as (port, pid):
         listeners = [_Counting() for _ in range(CONNECTIONS)]
         transports: list[WSTransport] = []
         for listener in listeners:
@@ -183,17 +175,3 @@ async def _floor_us(installation: Installation, packed: tuple[bytes, ...], messa
     if counts != [messages] * CONNECTIONS:
         raise RuntimeError(f"the floor counted {sum(counts)} messages")
     return spent_s * US_PER_S / sum(counts)
-
-
-@contextmanager
-def _floor_process(certificate: Path, key: Path) -> Generator[tuple[int, int]]:
-    port = free_port()
-    module = "aitrading.server.benchmarks.ws_floor"
-    command = [sys.executable, "-I", "-m", module, str(port), str(certificate), str(key)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
-        try:
-            if process.stdout is None or not process.stdout.readline():
-                raise RuntimeError("the floor's server did not start")
-            yield port, process.pid
-        finally:
-            process.terminate()

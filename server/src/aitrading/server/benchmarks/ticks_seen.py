@@ -1,0 +1,98 @@
+"""How late a subscriber sees a tick of the terminal: twenty symbols, 5,000 ticks a second."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,  # pyright: ignore[reportUnknownVariableType]
+)
+from typing_extensions import override
+
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import UserId
+from aitrading.server.benchmarks.installation import Installation
+from aitrading.server.benchmarks.twin_client import enrol, running_client
+
+TICKS_PER_S: Final = 5_000
+SYMBOLS: Final = 20
+WARM_S: Final = 3.0
+SECONDS: Final = 8.0
+FIRST_TIMEOUT_S: Final = 30.0
+
+
+class _Quote(msgspec.Struct):
+    time: str = ""
+    symbol: str = ""
+    type: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Quote).decode
+
+
+@dataclass
+class _Board:
+    """Each message of the stream: when it came, and how old the tick in it was."""
+
+    is_open: bool = False
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    late_ns: list[int] = field(default_factory=list[int])
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    def told(self, text: bytes) -> None:
+        now_ns = self.clock.now_ns()
+        quote = _decode(text)
+        if quote.type != "quote":
+            return
+        self.came.set()
+        if self.is_open:
+            event_ns = round(datetime.fromisoformat(quote.time).timestamp() * 1_000) * 1_000_000
+            self.late_ns.append(now_ns - event_ns)
+
+
+class _Person(WSListener):
+    def __init__(self, board: _Board) -> None:
+        self._board = board
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.TEXT:
+            self._board.told(frame.get_payload_as_bytes())
+
+
+async def seen_late_ns(installation: Installation, factor: int) -> list[int]:
+    """Ages of ticks at the moment they were seen; a tick's time is rounded down to milliseconds."""
+    home = installation.folder / "market"
+    code = await asyncio.to_thread(installation.invitation, "market")
+    await asyncio.to_thread(enrol, home, code, installation.port)
+    market = {
+        "TERMINAL_SIM_SYMBOLS": "*",
+        "TERMINAL_SIM_TICKS_PER_S": str(TICKS_PER_S / SYMBOLS),
+    }
+    board = _Board()
+    trust = ssl.create_default_context(cafile=str(installation.trust))
+    token = installation.token(UserId(UUID(int=2)))
+    transport, _ = await ws_connect(
+        lambda: _Person(board),
+        f"wss://127.0.0.1:{installation.port}/api/v1/stream",
+        ssl_context=trust,
+        server_hostname="localhost",
+        extra_headers={"Host": "localhost", "Authorization": f"Bearer {token}"},
+    )
+    with running_client(home, market):
+        async with asyncio.timeout(FIRST_TIMEOUT_S):
+            await board.came.wait()
+        await asyncio.sleep(WARM_S)
+        board.is_open = True
+        await asyncio.sleep(SECONDS * factor)
+        board.is_open = False
+    transport.disconnect()
+    return board.late_ns

@@ -1,0 +1,26 @@
+"""The benchmark of the whole way of ticks, small: a platform, three clients beside twins, a floor.
+
+Its own comparison of certificates makes it fail when one tick is lost or doubled by a cut wire or
+a killed bridge.
+"""
+
+import pytest
+
+from aitrading.server.benchmarks import ticks, ticks_seen
+from aitrading.server.benchmarks.report import run_benchmark
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+def test_every_figure_is_there_and_no_tick_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ticks.REAL_TICKS, raising=False)
+    monkeypatch.setattr(ticks, "TICKS", 1_000)
+    monkeypatch.setattr(ticks, "FAULTY_TICKS", 1_000)
+    monkeypatch.setattr(ticks, "SYMBOLS", ("BENCH00", "BENCH01"))
+    monkeypatch.setattr(ticks_seen, "WARM_S", 0.1)
+    monkeypatch.setattr(ticks_seen, "SECONDS", 0.5)
+    result = run_benchmark("ticks")
+    missing = {name for name, value in result.figures.items() if value is None}
+    assert missing == set(result.reasons) == {"ticks.bytes_per_tick"}
+    assert result.figures["ticks.lost"] == result.figures["ticks.doubled"] == 0.0
+    assert all(value for name, value in result.figures.items() if name.endswith("_per_s"))
