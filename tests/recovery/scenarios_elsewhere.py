@@ -20,7 +20,7 @@ from aitrading.client.security.secure_websocket_client import (
     SecureWebSocketClient,
 )
 from aitrading.client.terminal.sim import SimulatedTerminal
-from aitrading.client.terminal.worker import TerminalThread
+from aitrading.client.testing.terminal_here import TerminalHere
 from aitrading.core.infrastructure.central_hub import (
     REGISTRY_LOST,
     CentralHub,
@@ -324,9 +324,8 @@ async def a_terminal_that_opens_later_is_found(room: Room) -> Process:
         ids=SystemIdFactory(room.clock, SystemRandomness()),
         keys=some_file_keys(),
     )
-    thread = TerminalThread(LateTerminal(room.clock))
     poller = TickPoller(
-        thread,
+        TerminalHere(LateTerminal(room.clock)),
         journal,
         ConnectorSettings(),
         clock=room.clock,
@@ -342,7 +341,6 @@ async def a_terminal_that_opens_later_is_found(room: Room) -> Process:
         )
     finally:
         await poller.stop()
-        await thread.close()
         await journal.close()
     return process
 

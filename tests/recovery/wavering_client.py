@@ -1,4 +1,4 @@
-"""A client as anybody runs it, whose simulated terminal is closed while a file exists.
+"""A client as anybody runs it, whose terminal, a twin of this process, is closed while a file exists.
 
 `wavering_client.py HOME FILE` prints the port of its health endpoint.
 """
@@ -6,16 +6,15 @@
 import asyncio
 import signal
 import sys
+import threading
 from pathlib import Path
-from unittest.mock import patch
 
 from typing_extensions import override
 
-from aitrading.client import service
 from aitrading.client.service import Surroundings, load_config, running_client
 from aitrading.client.terminal.select import TerminalKind
-from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim.process.server import TwinServer
 from aitrading.core.kit.clock import Clock
 
 
@@ -33,18 +32,22 @@ class ClosableTerminal(SimulatedTerminal):
 
 
 async def main(home: Path, flag: Path) -> None:
-    def closable(_: TerminalKind, __: SimulatedTerminalSettings, clock: Clock) -> ClosableTerminal:
-        return ClosableTerminal(clock, flag)
-
-    config = load_config(home, {"AITRADING_CONNECTOR_PROBE_PORT": "0"})
+    address = home / "twin.json"
+    around = Surroundings.of_machine()
+    twin = TwinServer(ClosableTerminal(around.clock, flag), address)
+    threading.Thread(target=twin.serve, daemon=True).start()
+    settings = {
+        "AITRADING_CONNECTOR_PROBE_PORT": "0",
+        "AITRADING_TERMINAL_SIM_PROCESS": str(address),
+    }
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    with patch.object(service, "open_terminal", closable):
-        around = Surroundings.of_machine()
-        async with running_client(home, TerminalKind.SIM, config, around) as client:
-            sys.stdout.write(f"{client.probes.port}\n")
-            sys.stdout.flush()
-            await ended.wait()
+    config = load_config(home, settings)
+    async with running_client(home, TerminalKind.SIM, config, around) as client:
+        sys.stdout.write(f"{client.probes.port}\n")
+        sys.stdout.flush()
+        await ended.wait()
+    twin.close()
 
 
 if __name__ == "__main__":

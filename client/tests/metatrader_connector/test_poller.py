@@ -19,7 +19,7 @@ from aitrading.client.terminal.sim.market.instruments import (
     FOUR_SYMBOLS,
     SimulatedInstrument,
 )
-from aitrading.client.terminal.worker import TerminalThread
+from aitrading.client.testing.terminal_here import TerminalHere
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
@@ -61,9 +61,8 @@ async def polling(
         ids=SystemIdFactory(CLOCK, SystemRandomness()),
         keys=KEYS,
     )
-    thread = TerminalThread(terminal)
     poller = TickPoller(
-        thread, journal, settings or ConnectorSettings(), clock=CLOCK, errors=errors,
+        TerminalHere(terminal), journal, settings or ConnectorSettings(), clock=CLOCK, errors=errors,
         metrics=metrics,
     )  # fmt: skip
     await poller.start()
@@ -71,7 +70,6 @@ async def polling(
         yield poller, journal
     finally:
         await poller.stop()
-        await thread.close()
         await journal.close()
 
 

@@ -16,7 +16,7 @@ from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.metatrader_connector.uplink import TickUplink
 from aitrading.client.terminal.api.arrays import TICKS_DTYPE, TickRows
-from aitrading.client.terminal.worker import TerminalThread
+from aitrading.client.testing.terminal_here import TerminalHere
 from aitrading.core.domain.stream_days import DayTotal, days_of
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.spool import SpoolLimits
@@ -52,6 +52,9 @@ class History:
         del symbol, flags
         return self.ticks[self.ticks["time_msc"] >= date_from * 1_000][:count]
 
+    def last_error(self) -> tuple[int, str]:
+        return 1, "Success"
+
     def rows(self, low: int, high: int) -> Any:
         return to_rows(self.ticks[low:high], 5).rows
 
@@ -65,15 +68,14 @@ class Setting:
         self.journal = await TickJournal.open(
             self.folder, identity=IDENTITY, limits=SpoolLimits(), clock=CLOCK, ids=ids, keys=KEYS
         )
-        self.thread = TerminalThread(self.terminal)  # type: ignore[arg-type]
+        terminal = TerminalHere(self.terminal)  # type: ignore[arg-type]
         uplink = TickUplink(self.journal, clock=CLOCK, metrics=Metrics())
-        self.repairer = Repairer(self.thread, self.journal, uplink, CLOCK)
+        self.repairer = Repairer(terminal, self.journal, uplink, CLOCK)
         self.journal.broker_offset_s = OFFSET_S
         return self
 
     async def crash(self) -> "Setting":
         await self.journal.spool.close()
-        await self.thread.close()
         return await self.open()
 
     async def stream(self) -> TickStream:
@@ -120,7 +122,6 @@ async def setting(folder: Path, count: int = 300) -> AsyncIterator[Setting]:
         yield made
     finally:
         await made.journal.close()
-        await made.thread.close()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The stored broker login: opens here, today and with the server's help, or tells why not."""
 
+import asyncio
 import struct
 from typing import Any
 
@@ -13,6 +14,7 @@ from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.client.security.protection import ProtectionKind
 from aitrading.client.security.secret_buffer import SecretBuffer
 from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.testing.terminal_here import TerminalHere
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.crypto import sha256
@@ -223,7 +225,7 @@ class WatchedTerminal(SimulatedTerminal):
 def test_the_terminal_gets_the_login_once(desk: Any) -> None:
     manager = stored(desk)
     terminal = WatchedTerminal(SystemClock())
-    account = StoredLogin(manager)(terminal)
+    account = asyncio.run(StoredLogin(manager)(TerminalHere(terminal)))
     assert account.login == SIMULATED_LOGIN
     assert terminal.given == {
         "login": SIMULATED_LOGIN, "password": CANARY, "server": "Simulated-Demo"
@@ -236,4 +238,5 @@ def test_a_login_of_another_account_is_not_used(desk: Any) -> None:
         BrokerLogin(login=7, server="Simulated-Demo", password=SecretBuffer.of(CANARY)), PASSPHRASE
     )
     terminal = WatchedTerminal(SystemClock())
-    assert code_of(StoredLogin(manager), terminal) == "CREDENTIALS_OTHER_ACCOUNT"
+    log_in = StoredLogin(manager)(TerminalHere(terminal))
+    assert code_of(asyncio.run, log_in) == "CREDENTIALS_OTHER_ACCOUNT"

@@ -41,9 +41,11 @@ from aitrading.client.security.secure_websocket_client import (
     SecureWebSocketClient,
 )
 from aitrading.client.security.trust import client_context
-from aitrading.client.terminal.select import TerminalKind, open_terminal
+from aitrading.client.terminal.pool.opening import Opening
+from aitrading.client.terminal.pool.pool import TerminalPool
+from aitrading.client.terminal.pool.settings import TerminalPoolSettings
+from aitrading.client.terminal.select import TerminalKind, require_terminal
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
-from aitrading.client.terminal.worker import TerminalThread
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.files import make_private_folder, try_lock, write_atomically
@@ -69,6 +71,7 @@ SECTIONS: Final = (
     ClientSpoolSettings,
     SimulatedTerminalSettings,
     TerminalLoginSettings,
+    TerminalPoolSettings,
 )
 
 _log = get_logger(__name__)
@@ -95,6 +98,7 @@ class RunningClient:
 
     link: SecureWebSocketClient
     uplink: TickUplink
+    terminal: TerminalPool
     poller: TickPoller
     journal: TickJournal
     probes: ProbeServer
@@ -164,12 +168,9 @@ async def _build(
     core = _Core.make(record, surroundings)
     journal = await _open_journal(stack, home, record, config, surroundings)
     connector = config.get(ConnectorSettings)
-    terminal = TerminalThread(
-        open_terminal(kind, config.get(SimulatedTerminalSettings), surroundings.clock)
-    )
-    stack.push_async_callback(terminal.close)
     keeper = CertificateKeeper(files, record, clock=surroundings.clock, errors=core.errors)
     vault = _vault(home, files, record, config, surroundings.clock)
+    terminal = _terminal(kind, config, surroundings, core.errors, vault)
     poller = TickPoller(
         terminal,
         journal,
@@ -177,7 +178,6 @@ async def _build(
         clock=surroundings.clock,
         errors=core.errors,
         metrics=core.metrics,
-        log_in=StoredLogin(vault) if vault else log_in,
     )
     uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
     link = _link(files, record, uplink, core.errors, surroundings)
@@ -186,6 +186,7 @@ async def _build(
     client = RunningClient(
         link=link,
         uplink=uplink,
+        terminal=terminal,
         poller=poller,
         journal=journal,
         probes=probes,
@@ -194,12 +195,32 @@ async def _build(
     )
     _show(client, keeper, core.metrics)
     repairer = Repairer(terminal, journal, uplink, surroundings.clock)
-    components: list[Component] = [probes, keeper, uplink, poller, repairer, link]
+    components: list[Component] = [probes, keeper, terminal, uplink, poller, repairer, link]
     if vault:
         login = CredentialKeeper(vault, clock=surroundings.clock, errors=core.errors)
         core.health.watch(login)
         components.append(login)
     return client, components
+
+
+def _terminal(
+    kind: TerminalKind,
+    config: ConfigManager,
+    surroundings: Surroundings,
+    errors: ErrorHandler,
+    vault: CredentialManager | None,
+) -> TerminalPool:
+    """The worker processes; raises what makes every one of them impossible."""
+    settings = config.get(SimulatedTerminalSettings)
+    require_terminal(kind, settings, surroundings.clock)
+    return TerminalPool(
+        Opening.of(kind, settings, surroundings.clock),
+        config.get(TerminalPoolSettings),
+        log_in=StoredLogin(vault) if vault else log_in,
+        clock=surroundings.clock,
+        randomness=surroundings.randomness,
+        errors=errors,
+    )
 
 
 def _vault(
@@ -304,6 +325,7 @@ def _show(client: RunningClient, keeper: CertificateKeeper, metrics: Metrics) ->
     health.watch(client.probes)
     health.watch(keeper)
     health.watch(client.link)
+    health.watch(client.terminal)
     health.watch(client.poller)
     health.watch(client.uplink)
     spool = client.journal.spool

@@ -1,6 +1,5 @@
 """Asks the terminal for ticks, round after round."""
 
-from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -16,21 +15,19 @@ from aitrading.client.metatrader_connector.metrics import (
 )
 from aitrading.client.metatrader_connector.pace import PollPace
 from aitrading.client.metatrader_connector.questions import (
-    Answer,
+    Reply,
     ask,
     describe,
-    log_in,
+    newest,
     select,
 )
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
-from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
-from aitrading.client.terminal.errors import (
-    TERMINAL_UNAVAILABLE,
-)
-from aitrading.client.terminal.port import AccountInfo, Terminal
-from aitrading.client.terminal.worker import TerminalThread
+from aitrading.client.terminal.calls import ConnectedTerminal, Lane
+from aitrading.client.terminal.errors import TERMINAL_UNAVAILABLE
+from aitrading.client.terminal.pool.errors import CALL_LOST, CALL_NOT_SENT
+from aitrading.client.terminal.port import AccountInfo
 from aitrading.core.domain.market import TickArray
 from aitrading.core.infrastructure.error_handler import CallSite, ErrorHandler, RecoveryStrategy
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
@@ -46,6 +43,7 @@ TERMINAL_RECONNECT: Final = CallSite(
     fault="The terminal closes, logs out or stops answering.",
     description="Connects again with growing pauses; ticks of the meantime come from its history.",
 )
+LOST: Final = (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
 PAUSE_WHEN_FULL_S: Final = 1.0
 REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
@@ -62,21 +60,19 @@ class TickPoller:
 
     def __init__(
         self,
-        terminal: TerminalThread,
+        terminal: ConnectedTerminal,
         journal: TickJournal,
         settings: ConnectorSettings,
         *,
         clock: Clock,
         errors: ErrorHandler,
         metrics: Metrics,
-        log_in: Callable[[Terminal], AccountInfo] = log_in,
     ) -> None:
         self.name = "terminal-poller"
         self.account: AccountInfo | None = None
         self.paused_by: str | None = None
         self.last_tick_ms = 0
         self._terminal = terminal
-        self._log_in = log_in
         self._journal = journal
         self._settings = settings
         self._clock = clock
@@ -128,10 +124,9 @@ class TickPoller:
         self._tasks.start(self._run(), name="poll")
 
     async def stop(self) -> None:
-        """Finish the question that runs and disconnect."""
+        """Ask nothing more."""
         self._state = ComponentState.STOPPING
         await self._tasks.close()
-        await self._terminal.run(lambda terminal: terminal.shutdown())
         self._state = ComponentState.STOPPED
 
     async def _run(self) -> None:
@@ -140,26 +135,24 @@ class TickPoller:
             try:
                 await self._poll_until_lost()
             except AitradingError as exc:
-                if exc.spec is not TERMINAL_UNAVAILABLE:
+                if exc.spec not in LOST:
                     raise
                 self._errors.classify(exc)
                 self._state = ComponentState.DEGRADED
 
     async def _attach(self) -> None:
         """Connect to the terminal and open a stream per symbol."""
-        self.account = await self._terminal.run(self._log_in)
-        self._symbols = await self._terminal.run(
-            lambda terminal: select(terminal, self._settings.symbols)
-        )
-        for symbol in self._symbols:
-            await self._open(self.account, symbol)
+        self.account = await self._terminal.connected()
+        self._symbols = await select(self._terminal, self._settings.symbols)
+        known = await describe(self._terminal, self._symbols)
+        for symbol, (digits, newest_ms) in zip(self._symbols, known, strict=True):
+            await self._open(self.account, symbol, digits, newest_ms)
         self._state = ComponentState.HEALTHY
         _log.info(
             "terminal connected", account=shortened(self.account.login), symbols=len(self._symbols)
         )
 
-    async def _open(self, account: AccountInfo, symbol: str) -> None:
-        digits, newest_ms = await self._terminal.run(lambda terminal: describe(terminal, symbol))
+    async def _open(self, account: AccountInfo, symbol: str, digits: int, newest_ms: int) -> None:
         stream = self._journal.active(account.server, account.login, symbol)
         if stream is None:
             await self._journal.open_stream(
@@ -183,8 +176,7 @@ class TickPoller:
         streams = [stream for stream in self._journal.streams if self._is_mine(stream)]
         before_ns, self._round_ns = self._round_ns, self._clock.monotonic_ns()
         self._is_in_time = self._round_ns - before_ns <= FRESH_WITHIN_NS
-        limit = self._settings.poll_ticks
-        answers = await self._terminal.run(lambda terminal: ask(terminal, streams, limit))
+        answers = await ask(self._terminal, streams, self._settings.poll_ticks)
         receive_ns = self._clock.now_ns()
         self._pace.note(found=bool(answers))
         taken: list[Taken] = []
@@ -230,7 +222,7 @@ class TickPoller:
             self._metrics.increment(TICKS_TAKEN, stored)
         return True
 
-    async def _new_rows(self, answer: Answer) -> TickArray:
+    async def _new_rows(self, answer: Reply) -> TickArray:
         stream, rows = answer.stream, answer.converted.rows
         fresh = stream.cursor.fresh(rows)
         if fresh is None:
@@ -268,15 +260,11 @@ class TickPoller:
         """A later epoch that begins where the old one ends; the old rows read in new digits."""
         fresh = await self._journal.reopen_stream(stream, digits)
         cursor = fresh.cursor
-        ticks = await self._terminal.run(
-            lambda terminal: terminal.copy_ticks_from(
-                stream.key.symbol, cursor.second, cursor.taken, COPY_TICKS_ALL
-            )
-        )
-        if ticks is not None:
-            fresh.cursor = cursor.restarted(to_rows(ticks, digits).rows)
+        [ticks] = await self._terminal.ask(newest(fresh, 0), lane=Lane.TICKS)
+        if ticks.value is not None:
+            fresh.cursor = cursor.restarted(to_rows(ticks.value, digits).rows)
 
-    def _learn_offset(self, answer: Answer, rows: TickArray, receive_ns: int) -> None:
+    def _learn_offset(self, answer: Reply, rows: TickArray, receive_ns: int) -> None:
         """A tick that was not there a moment ago tells the broker's time of now."""
         stream_id = answer.stream.id
         newest_ms = int(rows["event_ms"][-1]) if len(rows) else 0

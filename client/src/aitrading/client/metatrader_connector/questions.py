@@ -1,22 +1,19 @@
-"""What is asked of a terminal; every function here runs in the terminal's own thread."""
+"""What is asked of a terminal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from aitrading.client.metatrader_connector.rows import Conversion, to_rows
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.api.arrays import TickRows
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
-from aitrading.client.terminal.errors import TERMINAL_SYMBOL_UNKNOWN, TERMINAL_UNAVAILABLE
-from aitrading.client.terminal.port import AccountInfo, Terminal
-from aitrading.core.kit.errors import AitradingError
-
-CONNECTION_LOST_CODE: Final = -10_000
-"""The terminal's error numbers from here downwards mean that it cannot be reached."""
+from aitrading.client.terminal.calls import Asks, Call, Lane, call, unavailable
+from aitrading.client.terminal.errors import TERMINAL_SYMBOL_UNKNOWN
+from aitrading.client.terminal.port import AccountInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Reply:
     """What the terminal said about one stream."""
 
     stream: TickStream
@@ -26,62 +23,74 @@ class Answer:
     """Fewer ticks than asked for: there are no more."""
 
 
-def log_in(terminal: Terminal) -> AccountInfo:
+async def log_in(terminal: Asks) -> AccountInfo:
     """Connect and tell which account it is; raises `TERMINAL_UNAVAILABLE`."""
-    account = terminal.account_info() if terminal.initialize() else None
-    if account is None:
-        raise unavailable(terminal)
-    return account
+    done, account = await terminal.ask(call("initialize"), call("account_info"))
+    if not done.value or account.value is None:
+        raise unavailable(account.error if done.value else done.error)
+    logged_in: AccountInfo = account.value
+    return logged_in
 
 
-def select(terminal: Terminal, wanted: tuple[str, ...]) -> tuple[str, ...]:
+async def select(terminal: Asks, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Show the wanted symbols, or take the visible ones; gives their names."""
     if not wanted:
-        symbols = terminal.symbols_get()
-        if symbols is None:
-            raise unavailable(terminal)
-        wanted = tuple(symbol.name for symbol in symbols if symbol.visible)
-    for symbol in wanted:
-        if not terminal.symbol_select(symbol, True):
-            if terminal.last_error()[0] <= CONNECTION_LOST_CODE:
-                raise unavailable(terminal)
-            raise TERMINAL_SYMBOL_UNKNOWN.error(symbol=symbol)
+        [symbols] = await terminal.ask(call("symbols_get"))
+        if symbols.value is None:
+            raise unavailable(symbols.error)
+        wanted = tuple(symbol.name for symbol in symbols.value if symbol.visible)
+    shown = await terminal.ask(*(call("symbol_select", symbol, True) for symbol in wanted))
+    for symbol, answer in zip(wanted, shown, strict=True):
+        if answer.value:
+            continue
+        if answer.is_connection_lost:
+            raise unavailable(answer.error)
+        raise TERMINAL_SYMBOL_UNKNOWN.error(symbol=symbol)
     return wanted
 
 
-def describe(terminal: Terminal, symbol: str) -> tuple[int, int]:
-    """Digits and newest tick time (broker milliseconds) of a symbol."""
-    info, tick = terminal.symbol_info(symbol), terminal.symbol_info_tick(symbol)
-    if info is None or tick is None:
-        raise unavailable(terminal)
-    return info.digits, tick.time_msc
+async def describe(terminal: Asks, symbols: Sequence[str]) -> list[tuple[int, int]]:
+    """Digits and newest tick time (broker milliseconds) of each symbol."""
+    infos = await terminal.ask(*(call("symbol_info", symbol) for symbol in symbols))
+    ticks = await terminal.ask(*(call("symbol_info_tick", symbol) for symbol in symbols))
+    for answer in (*infos, *ticks):
+        if answer.value is None:
+            raise unavailable(answer.error)
+    return [(info.value.digits, tick.value.time_msc)
+            for info, tick in zip(infos, ticks, strict=True)]  # fmt: skip
 
 
-def ask(terminal: Terminal, streams: list[TickStream], limit: int) -> list[Answer]:
-    """Ask about every stream; streams without anything new have no answer."""
-    answers: list[Answer] = []
-    for stream in streams:
-        count = stream.cursor.taken + limit
-        ticks = terminal.copy_ticks_from(
-            stream.key.symbol, stream.cursor.second, count, COPY_TICKS_ALL
-        )
+async def ask(terminal: Asks, streams: list[TickStream], limit: int) -> list[Reply]:
+    """Ask about every stream at once; streams without anything new have no reply."""
+    replies: list[Reply] = []
+    told = await terminal.ask(*(newest(stream, limit) for stream in streams), lane=Lane.TICKS)
+    for stream, answer in zip(streams, told, strict=True):
+        ticks: TickRows | None = answer.value
         if ticks is None:
-            raise unavailable(terminal)
+            raise unavailable(answer.error)
         if _is_nothing_new(stream, ticks):
             continue
         converted = to_rows(ticks, stream.digits)
         digits_now = stream.digits
-        if converted.not_representable and (info := terminal.symbol_info(stream.key.symbol)):
-            digits_now = info.digits
-        answers.append(
-            Answer(
+        if converted.not_representable:
+            [info] = await terminal.ask(call("symbol_info", stream.key.symbol))
+            digits_now = info.value.digits if info.value else digits_now
+        replies.append(
+            Reply(
                 stream=stream,
                 converted=converted,
                 digits_now=digits_now,
-                is_complete=len(ticks) < count,
+                is_complete=len(ticks) < stream.cursor.taken + limit,
             )
         )
-    return answers
+    return replies
+
+
+def newest(stream: TickStream, limit: int) -> Call:
+    """The question for what follows the stream's cursor; its last second comes again."""
+    cursor = stream.cursor
+    count = cursor.taken + limit
+    return call("copy_ticks_from", stream.key.symbol, cursor.second, count, COPY_TICKS_ALL)
 
 
 def _is_nothing_new(stream: TickStream, ticks: TickRows) -> bool:
@@ -90,9 +99,3 @@ def _is_nothing_new(stream: TickStream, ticks: TickRows) -> bool:
     if len(ticks) != taken:
         return False
     return not taken or int(ticks["time_msc"][-1]) == stream.cursor.last_ms
-
-
-def unavailable(terminal: Terminal) -> AitradingError:
-    """What the terminal says about the call that just failed."""
-    number, text = terminal.last_error()
-    return TERMINAL_UNAVAILABLE.error(number=number, text=text)

@@ -17,7 +17,7 @@ from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.metatrader_connector.uplink import TickUplink
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
-from aitrading.client.terminal.worker import TerminalThread
+from aitrading.client.terminal.calls import Asks, Lane, call
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.kit.clock import Clock
@@ -42,7 +42,7 @@ class Repairer:
     """One gap after the other, each in small questions to the terminal."""
 
     def __init__(
-        self, terminal: TerminalThread, journal: TickJournal, uplink: TickUplink, clock: Clock
+        self, terminal: Asks, journal: TickJournal, uplink: TickUplink, clock: Clock
     ) -> None:
         self.name = "repairer"
         self.repaired = 0
@@ -142,11 +142,12 @@ class Repairer:
         found: list[TickArray] = []
         total, second, skip = 0, from_ms // 1_000, 0
         while True:
-            ticks = await self._terminal.run(
-                lambda terminal, at=second, more=QUESTION_TICKS + skip: terminal.copy_ticks_from(
-                    stream.key.symbol, at, more, COPY_TICKS_ALL
-                )
+            count = QUESTION_TICKS + skip
+            [answer] = await self._terminal.ask(
+                call("copy_ticks_from", stream.key.symbol, second, count, COPY_TICKS_ALL),
+                lane=Lane.HISTORY,
             )
+            ticks = answer.value
             if ticks is None:
                 raise NotRepairableError("the terminal gives no history of that time")
             converted = to_rows(ticks, stream.digits)
@@ -156,7 +157,7 @@ class Repairer:
             times = rows["event_ms"]
             found.append(rows[(times >= from_ms) & (times <= until_ms)])
             total += len(rows)
-            if len(ticks) < QUESTION_TICKS + skip or int(times[-1]) > until_ms:
+            if len(ticks) < count or int(times[-1]) > until_ms:
                 return np.concatenate(found) if found else np.zeros(0, TICK_DTYPE)
             if total > REPAIR_TICKS_MAX:
                 raise NotRepairableError(f"more than {REPAIR_TICKS_MAX} ticks")

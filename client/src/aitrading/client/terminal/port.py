@@ -2,7 +2,7 @@
 
 A terminal never raises for what went wrong in it: a call answers `None` or `False` and
 `last_error()` tells why. Every time is the broker server's wall clock counted as if it were UTC
-(`broker_time.py`). The package is not thread-safe, so one thread calls it (`worker.py`).
+(`broker_time.py`). The package is not thread-safe, so each process calls it from one thread (`pool/program.py`).
 """
 
 from datetime import datetime

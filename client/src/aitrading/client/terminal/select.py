@@ -3,6 +3,7 @@
 import importlib
 import sys
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any, Final
 
 from aitrading.client.terminal.errors import TERMINAL_NOT_AVAILABLE
@@ -35,3 +36,13 @@ def open_terminal(
     except ImportError as exc:
         raise TERMINAL_NOT_AVAILABLE.error(platform=sys.platform) from exc
     return package
+
+
+def require_terminal(
+    kind: TerminalKind, settings: SimulatedTerminalSettings, clock: Clock
+) -> None:
+    """Raise what `open_terminal` would raise in every worker, without loading the package."""
+    if kind is TerminalKind.SIM:
+        open_terminal(kind, settings, clock)
+    elif find_spec(PACKAGE) is None:
+        raise TERMINAL_NOT_AVAILABLE.error(platform=sys.platform)

@@ -17,7 +17,7 @@ from aitrading.client.terminal.errors import TWIN_PROCESS_UNREACHABLE
 from aitrading.client.terminal.port import Terminal
 from aitrading.client.terminal.sim.module import FUNCTIONS
 from aitrading.client.terminal.sim.process.server import LOOPBACK, Address
-from aitrading.client.terminal.sim.process.wire import receive, send
+from aitrading.client.terminal.wire import receive, send
 from aitrading.core.kit.errors import AitradingError
 
 CALL_TIMEOUT_S: Final = 60.0

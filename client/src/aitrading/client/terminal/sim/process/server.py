@@ -1,21 +1,26 @@
-"""Runs one twin for whoever has its token: calls one at a time, control at any time."""
+"""Runs one twin for whoever has its token: calls one at a time, control at any time.
+
+Several may be connected, as several programs are to one terminal: a call that waits keeps only its
+own connection waiting, and who disconnects leaves the others connected.
+"""
 
 import hmac
 import secrets
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from typing_extensions import override
 
-from aitrading.client.terminal.sim.faults import FaultKind, FaultRule
+from aitrading.client.terminal.sim.faults import FaultKind, FaultRule, Gate
 from aitrading.client.terminal.sim.module import FUNCTIONS
-from aitrading.client.terminal.sim.process.wire import receive, send
 from aitrading.client.terminal.sim.terminal import SimulatedTerminal
+from aitrading.client.terminal.wire import receive, send
 from aitrading.core.infrastructure.files import write_atomically
 
 LOOPBACK: Final = "127.0.0.1"
@@ -29,12 +34,39 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
+class _Talk:
+    """One connection, and since which start of the terminal it is initialized."""
+
+    epoch: int | None = None
+
+
+class _SharedGate(Gate):
+    """Lets the others have the terminal while one call waits."""
+
+    def __init__(self, gate: Gate, lend: Callable[[], AbstractContextManager[None]]) -> None:
+        super().__init__()
+        self._gate = gate
+        self._lend = lend
+
+    @override
+    def wait(self, seconds: float | None) -> None:
+        with self._lend():
+            self._gate.wait(seconds)
+
+    @override
+    def release(self) -> None:
+        self._gate.release()
+
+
 class TwinServer:
     """A twin behind a loopback port. Control reaches it while a call is wedged."""
 
     def __init__(self, terminal: SimulatedTerminal, address_file: Path) -> None:
         self.terminal = terminal
         self._calling = threading.Lock()
+        self._epoch = 0
+        faults = terminal.world.faults
+        faults.gate = _SharedGate(faults.gate, self._lent)
         self._token = secrets.token_hex(TOKEN_BYTES)
         self._server = _Listener((LOOPBACK, 0), _handler(self._converse))
         port = int(self._server.server_address[1])
@@ -63,14 +95,17 @@ class TwinServer:
         if not self._is_token(receive(connection)):
             return
         send(connection, True)
+        talk = _Talk()
         while True:
             name, args, kwargs = receive(connection)
-            send(connection, self._answer(str(name), tuple(args), kwargs))
+            send(connection, self._answer(talk, str(name), tuple(args), kwargs))
 
     def _is_token(self, said: object) -> bool:
         return isinstance(said, str) and hmac.compare_digest(said.encode(), self._token.encode())
 
-    def _answer(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[object]:
+    def _answer(
+        self, talk: _Talk, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[object]:
         """The answer, what `last_error` says then, and the text of a refusal by the language."""
         control = self._control.get(name)
         if control is None and name not in FUNCTIONS:
@@ -78,11 +113,35 @@ class TwinServer:
         try:
             if control is not None:
                 return [control(*args, **kwargs), None, None]
-            with self._calling:
+            with self._calling, self._connected_as(talk, name):
                 answer = getattr(self.terminal, name)(*args, **kwargs)
                 return [answer, self.terminal.last_error(), None]
         except (TypeError, ValueError, msgspec.MsgspecError) as exc:
             return [None, None, str(exc)]
+
+    @contextmanager
+    def _connected_as(self, talk: _Talk, name: str) -> Generator[None]:
+        """The terminal knows one connection; let it be this one for the time of a call."""
+        session = self.terminal.world.session
+        session.is_connected = talk.epoch == self._epoch
+        yield
+        if session.is_connected:
+            talk.epoch = self._epoch
+        elif talk.epoch == self._epoch:
+            talk.epoch = None
+            self._epoch += name != "shutdown"  # the terminal was gone, for everybody
+
+    @contextmanager
+    def _lent(self) -> Generator[None]:
+        """Give the terminal to the other connections for a while."""
+        session = self.terminal.world.session
+        was_connected, epoch = session.is_connected, self._epoch
+        self._calling.release()
+        try:
+            yield
+        finally:
+            self._calling.acquire()
+            session.is_connected = was_connected and epoch == self._epoch
 
     def _inject(self, rule: Mapping[str, object]) -> None:
         self.terminal.world.faults.add(msgspec.convert(dict(rule), FaultRule))

@@ -1,4 +1,4 @@
-"""Frames and values between a twin's process and its users.
+"""Frames and values between the processes of a terminal: its workers, a twin, and who asks them.
 
 A frame is four bytes of length, big-endian, and that many bytes of MessagePack. Structs, arrays,
 tuples and datetimes keep their type; a value of any other type arrives as one that every function
@@ -20,6 +20,7 @@ from aitrading.client.terminal.api.structs import STRUCTS
 
 FRAME_BYTES_MAX: Final = 512 * 1024 * 1024
 _LENGTH: Final = struct.Struct(">I")
+HEAD_BYTES: Final = _LENGTH.size
 _LAYOUTS: Final = {"ticks": TICKS_DTYPE, "rates": RATES_DTYPE}
 _STRUCTS: Final[Mapping[str, Any]] = {one.__name__: one for one in STRUCTS}
 
@@ -28,21 +29,36 @@ class Foreign:
     """Stands for a value whose type does not travel."""
 
 
+def frame(message: object) -> bytes:
+    """One message as it travels."""
+    body = msgspec.msgpack.encode(packed(message))
+    return _LENGTH.pack(len(body)) + body
+
+
+def body_bytes(head: bytes) -> int:
+    """How many bytes follow this head; raises `ConnectionError` for more than a frame may have."""
+    (length,) = _LENGTH.unpack(head)
+    if length > FRAME_BYTES_MAX:
+        raise ConnectionError(f"a frame of {length} bytes")
+    return int(length)
+
+
+def message_of(body: bytes) -> Any:
+    """The message in a frame's body; raises `ConnectionError` for what is none."""
+    try:
+        return unpacked(msgspec.msgpack.decode(body))
+    except (msgspec.MsgspecError, LookupError, StopIteration, TypeError, ValueError) as exc:
+        raise ConnectionError(f"no message: {exc}") from exc
+
+
 def send(connection: socket.socket, message: object) -> None:
     """Send one message; raises `OSError`."""
-    body = msgspec.msgpack.encode(packed(message))
-    connection.sendall(_LENGTH.pack(len(body)) + body)
+    connection.sendall(frame(message))
 
 
 def receive(connection: socket.socket) -> Any:
     """Wait for one message; raises `OSError`, also for what is no message."""
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
-    if length > FRAME_BYTES_MAX:
-        raise ConnectionError(f"a frame of {length} bytes")
-    try:
-        return unpacked(msgspec.msgpack.decode(_exactly(connection, length)))
-    except (msgspec.MsgspecError, LookupError, StopIteration, TypeError, ValueError) as exc:
-        raise ConnectionError(f"no message: {exc}") from exc
+    return message_of(_exactly(connection, body_bytes(_exactly(connection, HEAD_BYTES))))
 
 
 def packed(value: object) -> object:

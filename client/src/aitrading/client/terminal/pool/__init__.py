@@ -1,0 +1,1 @@
+"""Worker processes with one terminal connection each, and who keeps them."""

@@ -1,0 +1,18 @@
+"""A worker does not outlive who started it, however that one ended."""
+
+import ctypes
+import signal
+import sys
+from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1
+
+
+def die_with_parent() -> None:
+    """Be killed with the parent, where the system can do that.
+
+    Everywhere else the end of the standard input does it, in a thread of its own; that needs the
+    terminal's library to let other threads run while it waits.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

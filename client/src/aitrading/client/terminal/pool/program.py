@@ -1,0 +1,72 @@
+"""A worker: one process with one connection to a terminal, asked over its standard streams.
+
+It ends when whoever asks it has gone, also while a call of the terminal does not return.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import Any, BinaryIO, Final
+
+import msgspec
+
+from aitrading.client.terminal.calls import Call, answers_of
+from aitrading.client.terminal.pool.opening import Opening, decoded
+from aitrading.client.terminal.pool.parent_death import die_with_parent
+from aitrading.client.terminal.select import open_terminal
+from aitrading.client.terminal.wire import HEAD_BYTES, body_bytes, frame, message_of
+from aitrading.core.kit.clock import SystemClock
+
+READY: Final = 0
+"""Number of the answer that says: the worker can be asked."""
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this worker
+    die_with_parent()
+    incoming, outgoing = _own_streams()
+    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(incoming, asked), daemon=True).start()
+    opening: Opening = decoded(asked.get())
+    terminal = open_terminal(opening.kind, opening.settings, SystemClock())
+    _say(outgoing, [READY, None])
+    while True:
+        number, calls = asked.get()
+        try:
+            answers = answers_of(terminal, tuple(Call(*one) for one in calls))
+        except (TypeError, ValueError) as exc:
+            _say(outgoing, [number, str(exc)])
+        else:
+            _say(outgoing, [number, [tuple(answer) for answer in answers]])
+
+
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The pipes to the parent; what anybody prints goes to standard error instead."""
+    incoming = os.fdopen(os.dup(0), "rb")
+    outgoing = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return incoming, outgoing
+
+
+def _listen(incoming: BinaryIO, asked: "queue.SimpleQueue[Any]") -> None:
+    while len(head := incoming.read(HEAD_BYTES)) == HEAD_BYTES:
+        body = incoming.read(body_bytes(head))
+        try:
+            asked.put(message_of(body))
+        except (ConnectionError, msgspec.MsgspecError):
+            break
+    os._exit(0)
+
+
+def _say(outgoing: BinaryIO, message: object) -> None:
+    view = memoryview(frame(message))
+    while view:
+        view = view[outgoing.write(view) or 0 :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Real worker processes: what happens to calls that do not return, and to processes that end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
+from aitrading.client.terminal.calls import Lane, call
+from aitrading.core.kit.clock import NS_PER_S, SystemClock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+
+Desk = Any
+Open = Callable[..., AbstractAsyncContextManager[Desk]]
+ORDER = {"action": 1, "symbol": "EURUSD", "volume": 0.1, "type": 0, "type_filling": 0}
+SEND = call("order_send", ORDER)
+NOW_S = SystemClock().now_ns() // NS_PER_S
+HISTORY = call("copy_ticks_from", "EURUSD", NOW_S - 60, 1_000, COPY_TICKS_ALL)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is not only waiting to be buried."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@async_test
+async def test_a_call_that_wedges_costs_the_worker_and_not_the_caller(desk: Open) -> None:
+    async with desk(call_timeout_s=0.5) as at:
+        [before] = at.pool.pids
+        at.inject(kind="wedge", call="symbol_info", on_call=1)
+        asked = asyncio.ensure_future(at.pool.ask(call("symbol_info", "EURUSD")))
+        await eventually(lambda: not is_alive(before))
+        await at.pool.connected()
+        [answer] = await asked
+        assert answer.value.name == "EURUSD", "what only reads is asked once more"
+        assert at.pool.pids != (before,)
+        assert at.pool.wedges == 1
+
+
+@async_test
+async def test_an_order_that_wedges_has_an_unknown_outcome_and_is_not_repeated(desk: Open) -> None:
+    async with desk(order_timeout_s=0.5) as at:
+        at.inject(kind="wedge", call="order_send", on_call=1)
+        with pytest.raises(AitradingError) as told:
+            await at.pool.ask(SEND, lane=Lane.ORDERS, key="EURUSD")
+        assert told.value.code == "TERMINAL_OUTCOME_UNKNOWN"
+        at.release()
+        await at.pool.connected()
+        [total] = await at.pool.ask(call("positions_total"))
+        assert total.value == 0, "the wedge was before the broker, and nobody sent it again"
+
+
+@async_test
+async def test_a_worker_killed_after_the_broker_executed_leaves_one_position(desk: Open) -> None:
+    async with desk() as at:
+        [pid] = at.pool.pids
+        at.inject(kind="slow_call", call="order_send", on_call=1, duration_s=0.4)
+        sent = asyncio.ensure_future(at.pool.ask(SEND, lane=Lane.ORDERS))
+        await eventually(lambda: len(at.twin.world.faults.happened) == 1)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(AitradingError) as told:
+            await sent
+        assert told.value.code == "TERMINAL_OUTCOME_UNKNOWN"
+        await at.pool.connected()
+        await eventually(lambda: at.twin.positions_total() == 1)
+        [total] = await at.pool.ask(call("positions_total"))
+        assert total.value == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "positions"),
+    [("ipc_timeout", "TERMINAL_OUTCOME_UNKNOWN", 0), ("reply_lost", "TERMINAL_OUTCOME_UNKNOWN", 1),
+     ("restart", "TERMINAL_CALL_NOT_SENT", 0)],
+)  # fmt: skip
+@async_test
+async def test_what_the_terminal_says_of_an_order_is_told_as_it_is(
+    desk: Open, kind: str, code: str, positions: int
+) -> None:
+    async with desk() as at:
+        at.inject(kind=kind, call="order_send", on_call=1)
+        with pytest.raises(AitradingError) as told:
+            await at.pool.ask(SEND, lane=Lane.ORDERS)
+        assert told.value.code == code
+        await at.pool.connected()
+        [total] = await at.pool.ask(call("positions_total"))
+        assert total.value == positions
+
+
+@async_test
+async def test_an_order_that_found_no_worker_was_not_executed(desk: Open) -> None:
+    async with desk(workers_max=1, wait_s=0.3) as at:
+        at.inject(kind="slow_call", call="symbol_info", on_call=1, duration_s=5.0)
+        slow = asyncio.ensure_future(at.pool.ask(call("symbol_info", "EURUSD")))
+        await eventually(lambda: len(at.twin.world.faults.happened) == 1)
+        with pytest.raises(AitradingError) as told:
+            await at.pool.ask(SEND, lane=Lane.ORDERS)
+        assert told.value.code == "TERMINAL_CALL_NOT_SENT"
+        at.release()
+        await slow
+        assert at.twin.positions_total() == 0
+
+
+@async_test
+async def test_history_never_goes_in_front_of_ticks_and_orders(desk: Open) -> None:
+    """Proved by order: the heavy read is not over when everything else is."""
+    async with desk() as at:
+        at.inject(kind="wedge", call="copy_ticks_from", on_call=1)
+        heavy = asyncio.ensure_future(at.pool.ask(HISTORY, lane=Lane.HISTORY))
+        await eventually(lambda: len(at.twin.world.faults.happened) == 1)
+        assert at.pool.workers == 2, "it has a worker of its own"
+        more = asyncio.ensure_future(at.pool.ask(HISTORY, lane=Lane.HISTORY))
+        for _ in range(20):
+            [ticks] = await at.pool.ask(HISTORY, lane=Lane.TICKS)
+            assert len(ticks.value)
+            [done] = await at.pool.ask(SEND, lane=Lane.ORDERS, key="EURUSD")
+            assert done.value.retcode == 10009
+        assert not heavy.done()
+        at.release()
+        await heavy
+        assert len((await more)[0].value)
+
+
+@async_test
+async def test_orders_of_one_key_keep_their_order_over_five_workers(desk: Open) -> None:
+    async with desk(workers_min=5) as at:
+        await eventually(lambda: at.pool.workers == 5, timeout_s=30)
+        sends = [
+            at.pool.ask(call("order_send", ORDER | {"magic": number}), lane=Lane.ORDERS, key="A")
+            for number in range(1, 31)
+        ]
+        async with asyncio.TaskGroup() as group:
+            for send in sends:
+                group.create_task(send)
+        positions = at.twin.positions_get() or ()
+        by_ticket = sorted(positions, key=lambda one: one.ticket)
+        assert [one.magic for one in by_ticket] == list(range(1, 31))
+
+
+@async_test
+async def test_each_connection_is_tried_and_a_dead_one_replaced(desk: Open) -> None:
+    async with desk(workers_min=2, health_every_s=0.1) as at:
+        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        await eventually(lambda: at.pool.health_checks >= 4)
+        first, second = at.pool.pids
+        os.kill(second, signal.SIGKILL)
+        await eventually(lambda: at.pool.workers == 2 and second not in at.pool.pids, timeout_s=20)
+        assert at.pool.pids[0] == first, "the other one was not touched"
+
+
+@async_test
+async def test_a_clean_stop_leaves_no_process(desk: Open) -> None:
+    async with desk(workers_min=3) as at:
+        await eventually(lambda: at.pool.workers == 3, timeout_s=20)
+        at.inject(kind="wedge", call="symbol_info", on_call=1)
+        wedged = asyncio.ensure_future(at.pool.ask(call("symbol_info", "EURUSD")))
+        pids = at.pool.pids
+        await eventually(lambda: len(at.twin.world.faults.happened) == 1)
+        await at.pool.stop()
+        assert not any(map(is_alive, pids))
+        with pytest.raises(AitradingError):
+            await wedged
+
+
+PARENT = """
+import asyncio, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import open_desk
+from aitrading.client.terminal.calls import call
+
+async def main():
+    async with open_desk(pathlib.Path(sys.argv[2]), workers_min=2) as at:
+        while at.pool.workers < 2:
+            await asyncio.sleep(0.01)
+        at.inject(kind="wedge", call="symbol_info", on_call=1)
+        print(*at.pool.pids, flush=True)
+        await at.pool.ask(call("symbol_info", "EURUSD"))
+
+asyncio.run(main())
+"""
+
+
+def started(folder: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PARENT, str(Path(__file__).parent), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.integration
+@async_test
+async def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    with started(tmp_path) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(map(is_alive, pids))
+        parent.kill()
+    await eventually(lambda: not any(map(is_alive, pids)))
