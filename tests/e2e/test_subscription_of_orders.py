@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import pytest
-from harness.platform import Platform, wait_until
+from harness.platform import ORDER, Platform, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 TENANT: Final = "lapsed"
@@ -12,7 +12,7 @@ PERSON: Final = f"{TENANT}/owner"
 
 def test_the_trading_engine_asks_before_it_answers(platform: Platform) -> None:
     def order() -> tuple[int, str]:
-        status, answer = platform.request("POST", "/api/v1/orders", person=PERSON, body={})
+        status, answer = platform.request("POST", "/api/v1/orders", person=PERSON, body=ORDER)
         return status, answer["error"]["code"]
 
     def refused_as(status: int, code: str) -> Any:

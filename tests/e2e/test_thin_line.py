@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from harness.platform import Platform, wait_until
+from harness.platform import ORDER, Platform, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 HOPS = 7
@@ -68,7 +68,7 @@ def test_another_tenant_sees_nothing_of_it(platform: Platform) -> None:
 
 
 def test_an_order_is_refused_with_a_reason(platform: Platform) -> None:
-    status, answer = platform.request("POST", "/api/v1/orders", body={"symbol": "EURUSD"})
+    status, answer = platform.request("POST", "/api/v1/orders", body=ORDER)
     assert status == 409
     assert answer["error"]["code"] == "TRADING_NOT_AVAILABLE"
     assert answer["error"]["remedy"]

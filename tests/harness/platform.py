@@ -38,6 +38,7 @@ SETTINGS_OF_TESTS = {
     "AITRADING_GATEWAY_REQUESTS_BURST": "100000",
     "AITRADING_GATEWAY_REQUESTS_PER_MINUTE": "1000000",
 }
+ORDER = {"symbol": "EURUSD", "side": "buy", "volume": "0.10"}
 _PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -167,6 +168,19 @@ class Platform:
         headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         """One request through the edge; gives the status and the decoded JSON."""
+        status, answer, _ = self.exchange(method, path, person=person, body=body, headers=headers)
+        return status, answer
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        person: str | None = "demo/trader",
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """The same with the answer's headers, by lower-case name."""
         place = urlsplit(self.url)
         connection = http.client.HTTPSConnection(
             place.hostname or "", place.port, timeout=30, context=self._trust
@@ -183,10 +197,11 @@ class Platform:
             raw = answer.read()
         finally:
             connection.close()
+        told = {name.lower(): value for name, value in answer.getheaders()}
         try:
-            return answer.status, json.loads(raw) if raw else None
+            return answer.status, json.loads(raw) if raw else None, told
         except ValueError:
-            return answer.status, raw.decode(errors="replace")
+            return answer.status, raw.decode(errors="replace"), told
 
     def get(self, path: str, *, person: str | None = "demo/trader") -> Any:
         """GET that must succeed."""

@@ -45,6 +45,7 @@ class Peers:
 
     @endpoint(
         "POST", SEGMENT_PATH, access=peers("data-bridge"), summary="segment",
+        body=bytes,
         body_limit_bytes=SEGMENT_BYTES_MAX,
     )  # fmt: skip
     async def segment(self, call: Call) -> SegmentStored:

@@ -41,6 +41,7 @@ from aitrading.server.kit.bundle import PostgresAddress, ValkeyAccess
 from aitrading.server.kit.connection_pool import ConnectionPool
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST, DATABASE_DEADLOCK
 from aitrading.server.kit.ingest_api import segment_name
+from aitrading.server.kit.load_meter import StoreWaits
 from aitrading.server.kit.pool_reports import POSTGRES_REPLICA, REPLICA_FAILURES, PoolReports
 from aitrading.server.kit.postgres_replicas import Replica
 from aitrading.server.kit.replay import POSTGRES_REPLAY, Replay
@@ -173,7 +174,9 @@ async def a_dead_replica_is_not_asked_any_more(room: Room) -> Process:
         attempts += 1
         raise ConnectionRefusedError
 
-    reports = PoolReports(metrics=process.metrics, errors=process.errors, clock=room.clock)
+    reports = PoolReports(
+        metrics=process.metrics, errors=process.errors, clock=room.clock, waits=StoreWaits()
+    )
     pool = ConnectionPool(connect, least=0, limit=1)
     replica = Replica(server, pool, reports.breaker("database", "replica:1"))
     answers = [await replica.begin("", "0/0", PROMISE_TIMEOUT_S) for _ in range(5)]

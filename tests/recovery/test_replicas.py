@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness.episode import Episode, Place, patiently, probe, quotes_move
-from harness.platform import Platform, running_platform, wait_until
+from harness.platform import ORDER, Platform, running_platform, wait_until
 from harness.probes import sample
 
 from aitrading.core.infrastructure.files import make_private_folder
@@ -177,7 +177,7 @@ def test_a_platform_that_loses_its_primary_says_so_and_loses_nothing_else(
         loop.run(old.kill())
         wait_until(lambda: replicated.status() != "HEALTHY", what="the platform saying so")
         assert quotes_move(platform)
-        status, order = platform.request("POST", "/api/v1/orders", body={})
+        status, order = platform.request("POST", "/api/v1/orders", body=ORDER)
         assert (status, order["error"]["code"]) == (503, "SUBSCRIPTION_UNKNOWN")
         assert platform.get("/api/v1/risk")["reasons"]
         assert platform.request("POST", "/api/v1/kill", person="other/owner")[1]["engaged"]

@@ -17,11 +17,13 @@ from aitrading.core.protocol.link.events import (
     StreamRefused,
 )
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.claims import RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.device_link import FAULTS
 from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.kit import limit_levels
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
@@ -323,9 +325,9 @@ async def test_a_link_that_is_refused_after_its_greeting_replaces_no_good_one(
         await good.open(bridge.socket, declared())
         counted = asyncio.Event()
 
-        async def slowly_refused(_: object, device: DeviceId, *, address: str) -> None:
+        async def slowly_refused(asking: limit_levels.Device, *, address: str) -> None:
             del address
-            if device == identity.device:
+            if asking.device == identity.device:
                 await counted.wait()
                 raise RATE_LIMIT_EXCEEDED.error(limit=1, whom="in a test", retry_after_s=1)
 
@@ -336,6 +338,25 @@ async def test_a_link_that_is_refused_after_its_greeting_replaces_no_good_one(
         counted.set()
         assert await closed(again) == "LINK_OVERLOADED"
         await good.until_acknowledged(good.send(ticks(10)))
+
+
+@async_test
+async def test_a_device_may_connect_as_often_as_its_organisation_is_entitled_to(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    few = RateClaims(plan="basic", granted={"connections_per_minute": 2})
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity, rates=few)
+        bridge.devices.add(stranger)
+        for each in (identity, stranger):  # before identity told, they count as anybody
+            await Device(each).open(bridge.socket, declared())
+        await Device(identity).open(bridge.socket, declared())
+        for _ in range(2):  # what the first one cost is paid back by now, or not yet
+            refused = Device(identity)
+            await refused.connect(bridge.socket, declared())
+        assert await closed(refused) == "LINK_OVERLOADED"
+        for _ in range(5):
+            await Device(stranger).open(bridge.socket, declared())
 
 
 @async_test

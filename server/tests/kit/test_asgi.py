@@ -222,6 +222,21 @@ async def test_errors_have_the_one_shape() -> None:
 
 
 @async_test
+async def test_what_takes_no_body_refuses_one_that_says_something() -> None:
+    async with desk() as server:
+        headers = bearer(token_of(server))
+        for harmless in (b"", b"{}", b" {\n}\r\n"):
+            answer = await server.edge("POST", "/api/v1/stop", headers=headers, body=harmless)
+            assert answer.status == 204
+        for said in (b'{"all": false}', b"[]", b"null", b"{}{}", b"\x00", b"{" * 1_000):
+            answer = await server.edge("POST", "/api/v1/stop", headers=headers, body=said)
+            assert answer.code == "REQUEST_INVALID"
+            assert "takes no body" in answer.json["error"]["message"]
+        large = await server.edge("GET", "/api/v1/mine", headers=headers, body=b" " * 70_000)
+        assert large.code == "BODY_TOO_LARGE"
+
+
+@async_test
 async def test_whoever_asks_too_often_waits_and_may_still_stop() -> None:
     settings = LimitSettings(user_per_minute=3, identity_per_minute=3)
     async with desk(limits=settings) as server:

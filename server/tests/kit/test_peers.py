@@ -62,7 +62,9 @@ class Desk:
         self.calls += 1
         return Seen(caller=call.caller.name, trace_id=call.trace.trace_id)
 
-    @endpoint("POST", "/internal/v1/size", access=peers("friend"), body_limit_bytes=1 << 22)
+    @endpoint(
+        "POST", "/internal/v1/size", access=peers("friend"), body=bytes, body_limit_bytes=1 << 22
+    )
     async def size(self, call: Call) -> Seen:
         return Seen(size=len(await call.body()))
 

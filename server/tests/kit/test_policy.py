@@ -88,9 +88,13 @@ def test_every_kind_of_request_is_limited_at_every_level_it_has() -> None:
         assert wide >= getattr(policy.address, kind) > 0
         for tier in policy.tiers.values():
             assert wide >= getattr(tier.tenant, kind) >= getattr(tier.user, kind) > 0
+    for kind in ("links", "health", "host"):
+        assert getattr(policy.platform, kind) >= getattr(policy.address, kind) > 0
     for tier in policy.tiers.values():
-        assert tier.user.identity == tier.user.connections == tier.device.connections == 120
+        assert tier.user.identity == tier.user.connections == tier.device.links == 120
+        assert tier.tenant.links >= tier.device.links
     assert policy.account.identity == 120
+    assert policy.platform.trading >= policy.trading_account.trading > 0
     assert "standard" in policy.tiers
 
 

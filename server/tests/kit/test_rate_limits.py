@@ -26,7 +26,7 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
-from aitrading.server.kit.limit_levels import LimitKind, LimitLevels, customer_of
+from aitrading.server.kit.limit_levels import Device, LimitKind, LimitLevels, customer_of
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.rate_limits import (
     BLOCKS_PER_LIMIT,
@@ -83,14 +83,17 @@ def process(
     clock: Clock,
     settings: LimitSettings = SMALL,
     metrics: Metrics | None = None,
+    *,
+    shared: bool = True,
     **more: Any,
 ) -> RateLimits:
-    """One service's limits; several share the cache they are given."""
+    """One service's limits; several share the cache they are given, if it is `shared` at all."""
     metrics = metrics or Metrics()
     ids = SystemIdFactory(clock, SystemRandomness())
+    cache = Cache(LIMITS, together, clock, ids)
     return RateLimits(
-        Cache(LIMITS, together, clock, ids),
-        Cache(LIMITS, InProcessCache(clock), clock, ids),
+        cache,
+        Cache(LIMITS, InProcessCache(clock), clock, ids) if shared else cache,
         levels=LimitLevels(lambda: settings),
         client=None,
         errors=ErrorHandler(
@@ -210,12 +213,12 @@ async def test_connections_are_counted_by_device_and_person() -> None:
     limits = process(Counted(clock), clock)
     device = DeviceId(UUID(int=5))
     for _ in range(SMALL.connections_per_minute):
-        await limits.admit_link(TENANT, device)
+        await limits.admit_link(Device(TENANT, device))
         await limits.admit_stream(caller())
-    for attempt in (limits.admit_link(TENANT, device), limits.admit_stream(caller())):
+    for attempt in (limits.admit_link(Device(TENANT, device)), limits.admit_stream(caller())):
         with pytest.raises(AitradingError, match="RATE_LIMIT_EXCEEDED"):
             await attempt
-    await limits.admit_link(TENANT, DeviceId(UUID(int=6)))
+    await limits.admit_link(Device(TENANT, DeviceId(UUID(int=6))))
 
 
 @async_test
@@ -338,6 +341,18 @@ async def test_processes_alone_together_pass_no_limit() -> None:
     several = [process(together, clock) for _ in range(SHARES)]
     total = sum([await admitted(each, 100, LimitKind.IDENTITY) for each in several])
     assert 0.95 * SMALL.identity_per_minute <= total <= SMALL.identity_per_minute
+
+
+@async_test
+async def test_with_postgresql_alone_each_process_counts_by_itself_and_tells_how_much_that_is() -> (
+    None
+):
+    clock = ManualClock()
+    several = [process(Counted(clock), clock, shared=False) for _ in range(SHARES)]
+    total = sum([await admitted(each, 100, LimitKind.IDENTITY) for each in several])
+    (times,) = {each.statistics().times_of_limit for each in several}
+    assert total == times * SMALL.identity_per_minute
+    assert process(Counted(clock), clock).statistics().times_of_limit == 1
 
 
 @async_test

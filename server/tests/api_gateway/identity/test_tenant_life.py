@@ -14,6 +14,7 @@ from aitrading.core.infrastructure.events import SubscriptionChanged, TokensRevo
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.crypto import TlsKey, create_csr
 from aitrading.core.security.field_encryption import TenantFields
 from aitrading.core.testing.async_test import async_test
@@ -119,6 +120,26 @@ async def test_a_device_of_a_suspended_organisation_is_not_entitled(gateway: Run
             await gate.command("tenants/state", tenant=tenant, state=state)
             found = await gate.identity.devices.state(place, UUID(device["device"]))
             assert found.subscription == plan
+            assert found.rates == NO_RATES
+
+
+@async_test
+async def test_a_device_has_the_limits_of_its_organisation(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await furnished(gate, "1")
+        await gate.command("subscriptions", tenant=tenant, plan="pro")
+        gate.sql(
+            "INSERT INTO app.tenant_settings SELECT id, 'limits.connections_per_minute', '17',"
+            " now(), 'a test' FROM identity.tenants WHERE state = 'active'"
+        )
+        other = await furnished(gate, "2")
+        told: list[RateClaims] = []
+        for name in (tenant, other):
+            (device,) = await gate.listing("devices", tenant=name)
+            of = await id_of(gate, name)
+            told.append((await gate.identity.devices.state(of, UUID(device["device"]))).rates)
+        granted = {"connections_per_minute": 17}
+        assert told == [RateClaims(plan="pro", granted=granted), NO_RATES]
 
 
 @async_test

@@ -137,6 +137,22 @@ class ServiceStateChanged(Event, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class LimitsChanged(Event, frozen=True, kw_only=True):
+    """A service grants less because work waits in it, or grants all again."""
+
+    NAME: ClassVar[str] = "service.limits_changed"
+
+    service: str
+    instance: str
+    reduced: bool
+    percent: int
+    """The least that was left of `general` limits so far."""
+    wait_ms: int
+    """The longest that work waited so far, on average over a second."""
+    began_ns: int
+    ended_ns: int | None
+
+
 class HopMeasured(msgspec.Struct, frozen=True, kw_only=True):
     """One hop of a chain as one process saw it since its last summary.
 
@@ -270,6 +286,7 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     UpdateRiskLimits,
     FeedStateChanged,
     ServiceStateChanged,
+    LimitsChanged,
     ChainMeasured,
     ErrorsSeen,
     ErrorRecognised,

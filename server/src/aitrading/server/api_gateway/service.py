@@ -45,6 +45,7 @@ from aitrading.server.api_gateway.identity.tenant_endpoints import TenantEndpoin
 from aitrading.server.api_gateway.identity.token_keys import EdgeProbe, TokenKeys
 from aitrading.server.api_gateway.identity.vault_admin_endpoints import VaultAdminEndpoints
 from aitrading.server.api_gateway.identity.vault_endpoints import VaultEndpoints
+from aitrading.server.api_gateway.overloads import Overloads
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.api_gateway.viewer import TerminalViewer
 from aitrading.server.authority.installation import Authority, initialise
@@ -102,6 +103,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_token_keys)
     manager.provide(_edge)
     manager.provide(_refused_at_edge)
+    manager.provide(_overloads)
     manager.provide(_platform_health)
     manager.provide(HealthEndpoints)
 
@@ -291,6 +293,13 @@ def _refused_at_edge(
     return RefusedAtEdge(tail, refusals.note, clock=clock, on_error=errors.classify)
 
 
+def _overloads(
+    bundle: ServiceBundle, bus: EventBus, pool: PostgresPool, audit: AuditTrail, clock: Clock
+) -> Overloads:
+    services = {GATEWAY, *bundle.peers}
+    return Overloads(bus, pool, audit=audit, services=services, clock=clock)
+
+
 async def _platform_health(
     bundle: ServiceBundle,
     settings: GatewaySettings,
@@ -328,6 +337,7 @@ SPEC: Final = ServiceSpec(
         Housekeeping,
         EdgeKeeper,
         RefusedAtEdge,
+        Overloads,
         PlatformHealth,
     ),
     endpoints=(

@@ -61,7 +61,7 @@ def list_orders(*, as_json: bool, person: str | None, home: Path) -> None:
 @click.argument("symbol")
 @click.argument("side", type=click.Choice(("buy", "sell")))
 @click.argument("volume")
-@click.option("--account", help="The broker account.")
+@click.option("--account", help="The broker account, by its id.")
 @json_option
 @person_option
 def place(*, as_json: bool, person: str | None, home: Path, **order: Any) -> None:

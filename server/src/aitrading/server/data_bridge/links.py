@@ -1,5 +1,6 @@
 """All device links: who may connect, one link per device, revocation, heartbeat."""
 
+from collections import OrderedDict
 from typing import Final
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from aitrading.core.protocol.link.events import Gap
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import LinkLimits, ServerProfile, ServerSession
 from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.connections import milliseconds
@@ -40,12 +42,15 @@ from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.call import address_of
 from aitrading.server.kit.connections_api import Connection
+from aitrading.server.kit.limit_levels import Device
 from aitrading.server.kit.rate_limits import RateLimits
 
 FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
 POLL_S: Final = 0.1
 RETRY_LATER_MS: Final = 2_000
 RETRY_REFUSED_MS: Final = 10_000
+ORGANISATIONS_MAX: Final = 10_000
+"""Whose limits are remembered."""
 UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
 """How long a connected device may stay while identity cannot be asked; new ones are refused."""
 SOFTWARE: Final = "aitrading-server"
@@ -95,6 +100,8 @@ class DeviceLinks:
         self._ids = ids
         self._links: dict[DeviceId, DeviceLink] = {}
         self._all: set[DeviceLink] = set()
+        self._rates_of: OrderedDict[TenantId, RateClaims] = OrderedDict()
+        """What identity said last; before it said anything, an organisation counts as `standard`."""
         self._checked_ns: dict[DeviceId, int] = {}
         self._tasks = TaskSet(self.name)
         self._subscriptions: list[Subscription] = []
@@ -225,7 +232,9 @@ class DeviceLinks:
         """Answer the link's requests until it ends; raises the fault that ended it, if any."""
         identity = link.device.identity
         try:
-            await self._rates.admit_link(identity.tenant, identity.device, address=link.address)
+            rates = self._rates_of.get(identity.tenant, NO_RATES)
+            asking = Device(identity.tenant, identity.device, rates)
+            await self._rates.admit_link(asking, address=link.address)
         except AitradingError as exc:
             self._refuse(link, exc)
             await link.ended.wait()  # its greeting may wait already and must replace no good link
@@ -256,6 +265,13 @@ class DeviceLinks:
         if not status.is_entitled:
             raise LINK_SUBSCRIPTION_INACTIVE.error()
         self._checked_ns[device.identity.device] = self._clock.monotonic_ns()
+        self._remember(status.tenant, status.rates)
+
+    def _remember(self, tenant: UUID, rates: RateClaims) -> None:
+        self._rates_of[TenantId(tenant)] = rates
+        self._rates_of.move_to_end(TenantId(tenant))
+        if len(self._rates_of) > ORGANISATIONS_MAX:
+            self._rates_of.popitem(last=False)
 
     def _take_over(self, link: DeviceLink) -> None:
         """One link per device: the newer one wins, the older one is probably dead."""

@@ -7,6 +7,7 @@ import msgspec
 
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.feed_truth_api import FeedTruth, RepairOrders, TruthTaken
 from aitrading.server.kit.ingest_api import LastQuotes, SegmentStored, StreamMark, StreamOpening
@@ -20,6 +21,8 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     subscription: str = "none"
     """How the organisation's plan stands: `active`, `none` before its first, or what stops it."""
+    rates: RateClaims = NO_RATES
+    """What decides how often devices of the organisation may connect."""
 
     @property
     def is_active(self) -> bool:

@@ -94,6 +94,7 @@ class SegmentEndpoints:
         SEGMENT_PATH,
         access=BRIDGE,
         summary="Store a sealed segment; answers when every tick in it is durable.",
+        body=bytes,
         answer=SegmentStored,
         errors=(SEGMENT_QUARANTINED,),
         body_limit_bytes=SEGMENT_BYTES_MAX,

@@ -166,6 +166,16 @@ class AuditAction(StrEnum):
         "What an organisation or a person is entitled to was changed.",
     )
     KILL_ENGAGED = "trading.kill.engaged", True, "The kill switch of an organisation was engaged."
+    LIMITS_REDUCED = (
+        "limits.reduced",
+        True,
+        "A service grants a share of its limits, because work waits in it.",
+    )
+    LIMITS_RESTORED = (
+        "limits.restored",
+        True,
+        "A service grants its whole limits again; the details tell the longest wait and the least share.",
+    )
     SETTING_GRANTED = "settings.granted", False, "A setting was granted to an organisation."
     SETTING_TAKEN_BACK = "settings.taken_back", False, "A granted setting was taken back."
     LOG_POLICY_CHANGED = "logs.policy.changed", False, "How long logs stay was changed."

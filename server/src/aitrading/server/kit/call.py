@@ -17,6 +17,7 @@ from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 from aitrading.server.kit.rate_limits import RateLimits
 
 T = TypeVar("T")
+_NOTHING: Final = re.compile(rb"\s*(\{\s*\})?\s*")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -127,6 +128,27 @@ class Call:
         if self._body is None:
             self._body = await self._read()
         return self._body
+
+    async def require_declared_body(self) -> None:
+        """Raise `REQUEST_INVALID` for a body of a request that takes none.
+
+        What says nothing - no body, `{}` - is harmless, and some programs always send it: a kill
+        switch does not fail because of that.
+        """
+        if (
+            self._shape is None
+            and self._announces_body
+            and not _NOTHING.fullmatch(await self.body())
+        ):
+            raise REQUEST_INVALID.error(
+                reason=f"{self.path_and_method} takes no body; nothing of what came was read"
+            )
+
+    @property
+    def _announces_body(self) -> bool:
+        return self.header("content-length") is not None or (
+            self.header("transfer-encoding") is not None
+        )
 
     async def _read(self) -> bytes:
         declared = self.header("content-length") or "0"

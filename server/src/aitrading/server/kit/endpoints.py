@@ -77,6 +77,7 @@ class Endpoint:
     access: Access
     summary: str
     body: type | None = None
+    """A struct for JSON; `bytes` for whatever the handler reads itself; None for no body at all."""
     body_optional: bool = False
     """Whether the request counts without its body too."""
     answer: type | None = None

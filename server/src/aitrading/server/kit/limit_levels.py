@@ -10,9 +10,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Protocol
 
+from typing_extensions import override
+
 from aitrading.core.kit.ids import DeviceId, TenantId, UserId
 from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.server.kit.limit_settings import LimitSettings
+from aitrading.server.kit.load_governor import WHOLE
 from aitrading.server.policy import LimitsPolicy, Rates, TierLimits, limits_policy
 
 STANDARD: Final = "standard"
@@ -34,6 +37,13 @@ class LimitKind(StrEnum):
     TRADING = "trading"
     """What places orders."""
     CONNECTIONS = "connections"
+    """Streams of people."""
+    LINKS = "links"
+    """Connections of devices: ticks come over them, and orders go."""
+    HEALTH = "health"
+    """How the platform is: who looks must see it when all else is too much."""
+    HOST = "host"
+    """A login that the host prepared: a link of its own making."""
     EXEMPT = "exempt"
     """Stopping and reducing must always be possible."""
 
@@ -46,6 +56,7 @@ class LevelName(StrEnum):
     TENANT = "tenant"
     ACCOUNT = "account"
     USER = "user"
+    TRADING_ACCOUNT = "trading_account"
     DEVICE = "device"
 
 
@@ -55,6 +66,7 @@ WHOM: Final = {
     LevelName.TENANT: "for one organisation",
     LevelName.ACCOUNT: "for one login name",
     LevelName.USER: "for one person",
+    LevelName.TRADING_ACCOUNT: "for one broker account",
     LevelName.DEVICE: "for one device",
 }
 
@@ -79,6 +91,15 @@ class Person(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """Whose connections are counted, and what its organisation is entitled to."""
+
+    tenant: TenantId
+    device: DeviceId
+    rates: RateClaims = NO_RATES
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One counter that a request counts at."""
 
@@ -96,32 +117,74 @@ class Level:
         return f"{self.name}:{self.kind}:{self.whose}"
 
 
+class Load(Protocol):
+    """How much of the limits the load of this process leaves."""
+
+    @property
+    def step(self) -> int:
+        """Changes whenever a share does."""
+        ...
+
+    def share(self, kind: str) -> int:
+        """In per cent, for one kind of request."""
+        ...
+
+
+class NoLoad(Load):
+    """For a process that does not measure itself."""
+
+    @property
+    @override
+    def step(self) -> int:
+        return 0
+
+    @override
+    def share(self, kind: str) -> int:
+        return WHOLE
+
+
 class LimitLevels:
-    """Reads the table; the levels of a request come from the widest to the narrowest."""
+    """Reads the table; the levels of a request come from the widest to the narrowest.
+
+    While this process is overloaded each number is a share of what the table says. The counters are
+    the same: what is asked here then costs more of them, so that all processes together never grant
+    more than the whole.
+    """
 
     def __init__(
-        self, settings: Callable[[], LimitSettings], policy: LimitsPolicy | None = None
+        self,
+        settings: Callable[[], LimitSettings],
+        policy: LimitsPolicy | None = None,
+        load: Load | None = None,
     ) -> None:
         self._settings = settings
         self._policy = policy or limits_policy()
+        self._load = load or NoLoad()
 
     @property
     def settings(self) -> LimitSettings:
         """As they are now."""
         return self._settings()
 
+    @property
+    def load_step(self) -> int:
+        """Numbers that were read at another step are others now."""
+        return self._load.step
+
     def of_person(self, person: Person, kind: LimitKind, address: str) -> list[Level]:
         """A request or a stream of somebody whose token was verified."""
         tier = self._tier(person.rates.plan)
         own = self._tier(person.rates.tier or person.rates.plan)
         levels = list(self._of_anybody(kind, address))
+        if kind not in _SETTING_OF_USER:
+            return levels
         per_minute = _rate(tier.tenant, kind)
         if kind is LimitKind.GENERAL:
             per_minute = self._number(person.rates, "tenant_per_minute", per_minute)
-        levels += _level(LevelName.TENANT, kind, person.tenant, "", per_minute)
+        levels += self._level(LevelName.TENANT, kind, person.tenant, "", per_minute)
         name = _SETTING_OF_USER[kind]
         per_minute = self._number(person.rates, name, _rate(own.user, kind))
-        levels += _level(LevelName.USER, kind, person.tenant, str(person.user), per_minute)
+        levels += self._level(LevelName.USER, kind, person.tenant, str(person.user), per_minute)
         return levels
 
     def of_stranger(self, kind: LimitKind, address: str) -> list[Level]:
@@ -132,25 +195,47 @@ class LimitLevels:
         """An attempt to log in to an account; who asked was counted before."""
         kind = LimitKind.IDENTITY
         rate = _rate(self._policy.account, kind)
-        return list(_level(LevelName.ACCOUNT, kind, None, account, rate))
+        return list(self._level(LevelName.ACCOUNT, kind, None, account, rate))
 
-    def of_device(self, tenant: TenantId, device: DeviceId, address: str) -> list[Level]:
-        """A connection of a device; its certificate does not tell the plan."""
-        kind = LimitKind.CONNECTIONS
-        per_minute = self._number(
-            NO_RATES, "connections_per_minute", _rate(self._tier("").device, kind)
-        )
+    def of_trading_account(self, tenant: TenantId, account: str) -> list[Level]:
+        """An order for a broker account; who placed it was counted before.
+
+        Whose account it is need not be known: a counter of an account that there is not, or of
+        another organisation, is this organisation's own.
+        """
+        kind = LimitKind.TRADING
+        rate = _rate(self._policy.trading_account, kind)
+        return list(self._level(LevelName.TRADING_ACCOUNT, kind, tenant, account, rate))
+
+    def of_device(self, device: Device, address: str) -> list[Level]:
+        """A connection of a device."""
+        kind, tier = LimitKind.LINKS, self._tier(device.rates.plan)
+        rate = self._number(device.rates, "connections_per_minute", _rate(tier.device, kind))
+        of_tenant = _rate(tier.tenant, kind)
         return [
             *self._of_anybody(kind, address),
-            *_level(LevelName.DEVICE, kind, tenant, str(device), per_minute),
+            *self._level(LevelName.TENANT, kind, device.tenant, "", of_tenant),
+            *self._level(LevelName.DEVICE, kind, device.tenant, str(device.device), rate),
         ]
 
     def _of_anybody(self, kind: LimitKind, address: str) -> Iterator[Level]:
         policy = self._policy
-        yield from _level(LevelName.PLATFORM, kind, None, "", _rate(policy.platform, kind))
+        yield from self._level(LevelName.PLATFORM, kind, None, "", _rate(policy.platform, kind))
         if customer := customer_of(address):
             rate = _rate(policy.address, kind)
-            yield from _level(LevelName.ADDRESS, kind, None, customer, rate)
+            yield from self._level(LevelName.ADDRESS, kind, None, customer, rate)
+
+    def _level(
+        self,
+        name: LevelName,
+        kind: LimitKind,
+        tenant: TenantId | None,
+        whose: str,
+        per_minute: int,
+    ) -> Iterator[Level]:
+        if per_minute > 0:
+            left = max(1, per_minute * self._load.share(kind) // WHOLE)
+            yield Level(name, kind, tenant, whose, left)
 
     def _tier(self, plan: str) -> TierLimits:
         return self._policy.tiers.get(plan) or self._policy.tiers[STANDARD]
@@ -172,13 +257,6 @@ def customer_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((int(parsed), IPV6_CUSTOMER_BITS), strict=False))
-
-
-def _level(
-    name: LevelName, kind: LimitKind, tenant: TenantId | None, whose: str, per_minute: int
-) -> Iterator[Level]:
-    if per_minute > 0:
-        yield Level(name, kind, tenant, whose, per_minute)
 
 
 def _rate(rates: Rates, kind: LimitKind) -> int:

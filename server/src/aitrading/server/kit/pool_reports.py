@@ -13,6 +13,7 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.kit.connection_pool import Observe, Occupation
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
+from aitrading.server.kit.load_meter import StoreWaits
 
 REPLICA_FAILURES: Final = 2
 REPLICA_OPEN_S: Final = 5.0
@@ -84,6 +85,7 @@ class PoolReports:
     metrics: Metrics
     errors: ErrorHandler
     clock: Clock
+    waits: StoreWaits
 
     @classmethod
     def unheard(cls) -> "PoolReports":
@@ -95,11 +97,17 @@ class PoolReports:
             metrics=metrics,
             resilience=ResilienceRegistry(),
         )
-        return cls(metrics=metrics, errors=errors, clock=clock)
+        return cls(metrics=metrics, errors=errors, clock=clock, waits=StoreWaits())
 
     def observer(self, role: str, server: str) -> Observe:
         """Takes how long somebody waited for a connection."""
-        return self.metrics.observer(ACQUIRE_SECONDS, role=role, server=server)
+        measure = self.metrics.observer(ACQUIRE_SECONDS, role=role, server=server)
+
+        def observe(wait_s: float) -> None:
+            measure(wait_s)
+            self.waits.note(wait_s)
+
+        return observe
 
     def breaker(self, role: str, server: str) -> CircuitBreaker:
         """One for each replica; all of them stand at the site `postgres-replica`."""

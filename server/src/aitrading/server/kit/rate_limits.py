@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import msgspec
 from typing_extensions import override
 
 from aitrading.core.infrastructure.call_sites import CallSite, RecoveryStrategy
@@ -20,12 +21,13 @@ from aitrading.core.infrastructure.lifecycle import Component, ComponentState
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import DeviceId, TenantId, UserId
+from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.claims import RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED, Granted, RateLimit
 from aitrading.server.kit.cache.port import Ask, Cache
 from aitrading.server.kit.limit_levels import (
     WHOM,
+    Device,
     Level,
     LevelName,
     LimitKind,
@@ -76,6 +78,15 @@ class Standing:
         return -(-(self.per_minute - self.left) * WINDOW_S // self.per_minute)
 
 
+class LimitStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """For health."""
+
+    keys: int
+    times_of_limit: int
+    """How often all processes together may grant a limit: once where they share a cache, also while
+    it is away; as often as there are processes in an installation with PostgreSQL alone."""
+
+
 class _Block:
     """Permissions that this process holds for one key, or until when there are none."""
 
@@ -93,7 +104,7 @@ class _Block:
 
 _Counter = tuple[Level, _Block]
 _Asker = tuple[TenantId, UserId, LimitKind, str]
-_Basis = tuple[RateClaims, LimitSettings]
+_Basis = tuple[RateClaims, LimitSettings, int]
 """What the numbers were made from."""
 
 
@@ -148,6 +159,11 @@ class RateLimits(Component):
         """How many addresses, persons, devices and organisations this process remembers."""
         return len(self._blocks)
 
+    def statistics(self) -> LimitStatistics:
+        """For health."""
+        by_itself = self._together is self._alone
+        return LimitStatistics(keys=self.keys, times_of_limit=SHARES if by_itself else 1)
+
     @override
     async def start(self) -> None:
         self._state = ComponentState.HEALTHY
@@ -172,9 +188,13 @@ class RateLimits(Component):
         """Count one attempt to log in to an account; raises `RATE_LIMIT_EXCEEDED`."""
         await self._take(self._found(self._levels.of_account(account)))
 
-    async def admit_link(self, tenant: TenantId, device: DeviceId, *, address: str = "") -> None:
+    async def admit_link(self, device: Device, *, address: str = "") -> None:
         """Count one connection of a device; raises `RATE_LIMIT_EXCEEDED`."""
-        await self._take(self._found(self._levels.of_device(tenant, device, address)))
+        await self._take(self._found(self._levels.of_device(device, address)))
+
+    async def admit_trading(self, tenant: TenantId, account: str) -> None:
+        """Count one order for a broker account, whoever places it; raises `RATE_LIMIT_EXCEEDED`."""
+        await self._take(self._found(self._levels.of_trading_account(tenant, account)))
 
     async def admit_stream(self, person: Person, *, address: str = "") -> None:
         """Count one open stream of a person; raises `RATE_LIMIT_EXCEEDED`."""
@@ -183,9 +203,9 @@ class RateLimits(Component):
     def _path(self, person: Person, kind: LimitKind, address: str) -> Sequence[_Counter]:
         """The counters of a request; remembered, because most requests are like the last one."""
         key = (person.tenant, person.user, kind, address)
-        basis = (person.rates, self._levels.settings)
+        basis = (person.rates, self._levels.settings, self._levels.load_step)
         known = self._paths.get(key)
-        if known is not None and known[0][0] is basis[0] and known[0][1] is basis[1]:
+        if known is not None and _is_same(known[0], basis):
             self._paths.move_to_end(key)
             return known[1]
         found = self._found(self._levels.of_person(person, kind, address))
@@ -278,6 +298,10 @@ class RateLimits(Component):
         else:
             self._blocks.move_to_end(key)
         return block
+
+
+def _is_same(one: _Basis, other: _Basis) -> bool:
+    return one[0] is other[0] and one[1] is other[1] and one[2] == other[2]
 
 
 def _ask(level: Level, block: _Block, shares: int) -> Ask:

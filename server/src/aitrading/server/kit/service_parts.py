@@ -34,6 +34,8 @@ from aitrading.server.kit.cache.served import ServedCache
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.limit_levels import LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
+from aitrading.server.kit.load_announcer import LoadAnnouncer
+from aitrading.server.kit.load_meter import LoadMeter, StoreWaits
 from aitrading.server.kit.nats_connection import NatsConnection
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.registry_nats import NatsRegistryStore
@@ -195,18 +197,26 @@ def _shared_cache(
     return SharedCache(together=together, alone=alone, client=client)
 
 
+def _load(
+    stores: StoreWaits, metrics: Metrics, clock: Clock, resilience: ResilienceRegistry
+) -> LoadMeter:
+    """What it does to limits is shown among the guards."""
+    return resilience.add(LoadMeter(stores, metrics=metrics, clock=clock))
+
+
 def _limits(
     shared: SharedCache,
     config: ConfigManager,
     errors: ErrorHandler,
     metrics: Metrics,
     clock: Clock,
+    load: LoadMeter,
 ) -> RateLimits:
     """Counted in the cache where the installation has one; closes it in the end."""
     return RateLimits(
         shared.together,
         shared.alone,
-        levels=LimitLevels(lambda: config.get(LimitSettings)),
+        levels=LimitLevels(lambda: config.get(LimitSettings), load=load),
         client=shared.client,
         errors=errors,
         metrics=metrics,
@@ -275,6 +285,12 @@ def _announcer(
     return StateAnnouncer(bus, health, clock=clock, errors=errors)
 
 
+def _load_announcer(
+    bus: EventBus, meter: LoadMeter, bundle: ServiceBundle, clock: Clock, errors: ErrorHandler
+) -> LoadAnnouncer:
+    return LoadAnnouncer(bus, meter, bundle, clock=clock, errors=errors)
+
+
 def _revocation_feed(
     bus: EventBus,
     revoked: RevokedTokens,
@@ -307,6 +323,8 @@ _COMMON: dict[Any, Any] = {
     Authenticator: _authenticator,
     SharedCache: _shared_cache,
     UsedProofs: _used_proofs,
+    StoreWaits: StoreWaits,
+    LoadMeter: _load,
     RateLimits: _limits,
     RequestTracer: _tracer,
     AppParts: _app_parts,
@@ -321,9 +339,10 @@ _OVER_NATS: dict[Any, Any] = {
     ErrorReporter: _error_reporter,
     TraceReporter: _trace_reporter,
     StateAnnouncer: _announcer,
+    LoadAnnouncer: _load_announcer,
     RevocationFeed: _revocation_feed,
 }
-_COMPONENTS: tuple[type[Any], ...] = (CentralHub, RateLimits)
+_COMPONENTS: tuple[type[Any], ...] = (CentralHub, LoadMeter, RateLimits)
 _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     NatsConnection,
     NatsBus,
@@ -333,5 +352,7 @@ _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     TraceReporter,
     StateAnnouncer,
     RevocationFeed,
+    LoadMeter,
+    LoadAnnouncer,
     RateLimits,
 )

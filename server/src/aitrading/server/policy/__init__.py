@@ -7,6 +7,7 @@ there holds and no code repeats it. No setting changes it: a change is a change 
 import re
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ __all__ = [
     "EdgeLimits",
     "EdgePolicy",
     "LimitsPolicy",
+    "LoadPolicy",
     "Machinery",
     "Rates",
     "TierLimits",
@@ -124,6 +126,9 @@ class Rates(Strict, frozen=True, kw_only=True):
     identity: int = 0
     trading: int = 0
     connections: int = 0
+    links: int = 0
+    health: int = 0
+    host: int = 0
 
 
 class TierLimits(Strict, frozen=True, kw_only=True):
@@ -134,12 +139,37 @@ class TierLimits(Strict, frozen=True, kw_only=True):
     tenant: Rates
 
 
+class LoadPolicy(Strict, frozen=True, kw_only=True):
+    """What of the limits is left while a process is overloaded."""
+
+    overloaded_ms: int
+    relaxed_ms: int
+    raise_after_s: int
+    lower_after_s: int
+    shares: tuple[int, ...]
+    """In per cent, by step; the first is the whole."""
+    floors: dict[str, int]
+    """In per cent, by kind of request."""
+
+    def __post_init__(self) -> None:
+        whole, least = 100, 1
+        falls = all(more > less for more, less in pairwise(self.shares))
+        if not (self.shares and self.shares[0] == whole and falls and self.shares[-1] >= least):
+            raise ValueError("shares begin at 100, fall, and end above 0")
+        if not all(least <= floor <= whole for floor in self.floors.values()):
+            raise ValueError("a floor is a number from 1 to 100")
+        if not 0 < self.relaxed_ms < self.overloaded_ms:
+            raise ValueError("relaxed_ms is less than overloaded_ms")
+
+
 class LimitsPolicy(Strict, frozen=True, kw_only=True):
     """`limits.toml`."""
 
     platform: Rates
     address: Rates
     account: Rates
+    trading_account: Rates
+    load: LoadPolicy
     tiers: dict[str, TierLimits]
 
 

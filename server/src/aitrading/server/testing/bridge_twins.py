@@ -16,6 +16,7 @@ from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.segment import read_segment
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
 from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.feed_truth_api import (
@@ -137,11 +138,19 @@ class MemoryDeviceRegister(DeviceRegister):
         self._devices: dict[DeviceId, DeviceStatus] = {}
 
     def add(
-        self, identity: DeviceIdentity, state: str = "active", subscription: str = "none"
+        self,
+        identity: DeviceIdentity,
+        state: str = "active",
+        subscription: str = "none",
+        rates: RateClaims = NO_RATES,
     ) -> None:
         """Know a device, or change its state."""
         self._devices[identity.device] = DeviceStatus(
-            device=identity.device, tenant=identity.tenant, state=state, subscription=subscription
+            device=identity.device,
+            tenant=identity.tenant,
+            state=state,
+            subscription=subscription,
+            rates=rates,
         )
 
     @override

@@ -1,12 +1,14 @@
 """The trading API while there is no engine: what it says is true, and no order passes."""
 
+from decimal import Decimal
 from typing import Protocol
 
 import msgspec
 
+from aitrading.core.infrastructure.events import Side
 from aitrading.core.kit.clock import rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
+from aitrading.core.kit.ids import AccountId, TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE
 from aitrading.server.authority.installation import ADMIN_SERVICE
@@ -94,6 +96,16 @@ class AccountBook(Protocol):
         ...
 
 
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody wants to trade."""
+
+    symbol: str
+    side: Side
+    volume: Decimal
+    account: AccountId | None = None
+    """Who has one account only need not name it."""
+
+
 class TradingEndpoints:
     """Handlers of `/api/v1/orders`, `/positions`, `/accounts`, `/risk`, `/signals`, `/kill`."""
 
@@ -117,11 +129,13 @@ class TradingEndpoints:
         access=scope(Scope.TRADE),
         limit=LimitKind.TRADING,
         summary="Place an order. Needs a subscription that counts; refused while trading is HALTED.",
+        body=OrderRequest,
         errors=(SUBSCRIPTION_INACTIVE, SUBSCRIPTION_UNKNOWN, TRADING_NOT_AVAILABLE),
     )
     async def place_order(self, call: Call) -> None:
         """Refuse: nothing is stored and nothing is sent."""
-        await call.body()
+        request = await call.json(OrderRequest)
+        await call.limits.admit_trading(call.token.tenant, str(request.account or ""))
         await self._subscriptions.require(call.token)
         raise self._refusal()
 

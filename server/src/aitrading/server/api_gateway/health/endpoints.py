@@ -17,6 +17,7 @@ from aitrading.server.dashboard.report import (
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import PUBLIC, endpoint, peers, scope
+from aitrading.server.kit.limit_levels import LimitKind
 
 HOST = peers(ADMIN_SERVICE)
 
@@ -50,6 +51,7 @@ class HealthEndpoints:
         "/api/v1/health",
         timeout_s=5,
         access=PUBLIC,
+        limit=LimitKind.HEALTH,
         summary="How the platform is; with a token also its services, engines and chains.",
         answer=PlatformReport,
     )

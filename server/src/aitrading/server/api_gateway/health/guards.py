@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from aitrading.core.kit.clock import rfc3339_of_ns
 from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.dashboard.report import GuardLine
 
@@ -57,10 +58,20 @@ def _halt(statistics: Statistics) -> tuple[str, str]:
     return "HALTED", str(statistics.get("reason", ""))
 
 
+def _load(statistics: Statistics) -> tuple[str, str]:
+    """Limits that shrank are no fault of this service: it does what it can."""
+    if not statistics["step"]:
+        return OK, ""
+    since = rfc3339_of_ns(int(statistics["since_ns"]))[11:19]
+    waits = f"work waits {statistics['wait_ms']:.0f} ms"
+    return "REDUCED", f"{statistics['percent']} % of the limits since {since} UTC: {waits}"
+
+
 _KINDS: Final[dict[str, Callable[[Statistics], tuple[str, str]]]] = {
     "halted": _halt,
     "breaker": _breaker,
     "bulkhead": _bulkhead,
     "fallback": _fallback,
     "isolation": _isolation,
+    "load": _load,
 }

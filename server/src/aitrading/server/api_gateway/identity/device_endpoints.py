@@ -11,6 +11,7 @@ from aitrading.core.security.enrolment import parse_enrolment_code
 from aitrading.core.security.errors import CSR_INVALID, ENROLMENT_CODE_MALFORMED
 from aitrading.server.api_gateway.identity.devices import (
     Devices,
+    DeviceStanding,
     DeviceState,
     EnrolledDevice,
     RenewalRequest,
@@ -104,11 +105,11 @@ class DeviceEndpoints:
         "GET",
         "/internal/v1/devices/{device}",
         access=peers("data-bridge", "database-service", "trading-engine", "admin"),
-        answer=DeviceState,
+        answer=DeviceStanding,
         query=(QueryField(name="tenant", doc="The tenant its certificate names.", required=True),),
         errors=(IDENTITY_UNKNOWN,),
     )
-    async def device(self, call: Call) -> DeviceState:
+    async def device(self, call: Call) -> DeviceStanding:
         """What is known of a device; services refuse one that is not active."""
         tenant = TenantId(uuid_of(call.query("tenant")))
         return await self._devices.state(tenant, uuid_of(call.path("device")))

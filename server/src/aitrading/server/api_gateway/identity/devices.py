@@ -15,6 +15,7 @@ from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.crypto import public_key_of_csr, sha256
 from aitrading.core.security.enrolment import SECRET_BYTES, EnrolmentCode
 from aitrading.core.security.renewal import renewal_message, signed_by
@@ -63,6 +64,13 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     certificate_ends_at: datetime | None
     subscription: str = "none"
     """How the organisation's plan stands; services refuse a device whose plan was stopped."""
+
+
+class DeviceStanding(DeviceState, frozen=True, kw_only=True):
+    """The same for services that hold a device to its limits."""
+
+    rates: RateClaims = NO_RATES
+    """What decides how often devices of its organisation may connect."""
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,7 +229,7 @@ class Devices:
             await self._note_refusal(exc, tenant, "renewal", device, network)
             raise
 
-    async def state(self, tenant: TenantId, device: UUID) -> DeviceState:
+    async def state(self, tenant: TenantId, device: UUID) -> DeviceStanding:
         """What is known of a device; raises `IDENTITY_UNKNOWN`."""
         async with self._pool.tenant_read(tenant) as tx:
             row = await tx.fetch_row(_SQL["find_device"], device)
@@ -229,7 +237,9 @@ class Devices:
                 raise IDENTITY_UNKNOWN.error(kind="device", name=str(device))
             fields = await opener_of(self._keys, tx)
             plan = await plan_state(tx, now_utc(self._clock))
-        return msgspec.structs.replace(_state(row, fields, tenant), subscription=str(plan))
+            limits = await tx.fetch_row(_SQL["limits_of_devices"])
+        known = msgspec.structs.replace(_state(row, fields, tenant), subscription=str(plan))
+        return DeviceStanding(**msgspec.structs.asdict(known), rates=_rates(limits))
 
     async def list(self, tenant: TenantId) -> list[DeviceState]:
         """The tenant's devices by name, at most `LIST_LIMIT`."""
@@ -327,6 +337,13 @@ class Devices:
     ) -> None:
         event = AuditEvent(actor=actor, action=action, subject=f"device:{device}")
         await self._audit.add(tx, event)
+
+
+def _rates(row: Row | None) -> RateClaims:
+    if row is None:
+        return NO_RATES
+    granted = msgspec.json.decode(row["granted_limits"] or b"{}", type=dict[str, int])
+    return RateClaims(plan=row["plan"] or "", granted=granted)
 
 
 def _state(row: Row, fields: Opener, tenant: TenantId) -> DeviceState:

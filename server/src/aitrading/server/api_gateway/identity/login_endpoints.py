@@ -166,6 +166,7 @@ class LoginEndpoints:
         "POST",
         f"{AUTH_PATH}/link",
         access=PUBLIC,
+        limit=LimitKind.HOST,
         body=LinkRequest,
         answer=LoginAnswer,
         statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),

@@ -27,6 +27,11 @@ RETURNING id;
 SELECT id, name_sealed, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
   FROM identity.devices WHERE id = $1;
 
+-- name: limits_of_devices
+SELECT (SELECT plan FROM identity.subscriptions) AS plan,
+       (SELECT jsonb_object_agg(substr(setting, length('limits.') + 1), value)::text
+          FROM app.tenant_settings WHERE setting LIKE 'limits.%') AS granted_limits;
+
 -- name: list_devices
 SELECT id, name_sealed, state, public_key, certificate_sha256, certificate_ends_at, enrolled_at
   FROM identity.devices ORDER BY id LIMIT $1;
