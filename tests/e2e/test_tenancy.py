@@ -259,6 +259,7 @@ def test_what_needs_no_login_is_this_and_no_more() -> None:
         "/api/v1/devices/credentials/forget",
         "/api/v1/devices/credentials/lease",
         "/api/v1/devices/credentials/share",
+        "/api/v1/devices/security",
         "/api/v1/devices/enroll",
         "/api/v1/devices/renew",
         "/api/v1/devices/trust",

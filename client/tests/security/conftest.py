@@ -23,6 +23,7 @@ from aitrading.core.kit.clock import NS_PER_S, SystemClock, datetime_of_ns
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.crypto import TlsKey, inspect_certificate
 from aitrading.core.security.crypto_fields import PassphraseCost
+from aitrading.core.security.device_reports import Exposure
 from aitrading.core.security.device_requests import DevicePurpose, DeviceRequest, is_by
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa
@@ -32,6 +33,7 @@ PURPOSES = {
     "/api/v1/devices/credentials/share": DevicePurpose.NEW_SHARE,
     "/api/v1/devices/credentials/lease": DevicePurpose.LEASE,
     "/api/v1/devices/credentials/forget": DevicePurpose.FORGET,
+    "/api/v1/devices/security": DevicePurpose.SECURITY,
 }
 
 
@@ -46,6 +48,8 @@ class ShareServer:
     is_down: bool = False
     heard: list[str] = field(default_factory=list[str])
     port: int = 0
+    reports: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    exposure: Exposure = field(default_factory=lambda: Exposure(barred=False))
 
     def answer(self, path: str, body: bytes) -> dict[str, Any]:
         request = msgspec.json.decode(body, type=DeviceRequest)
@@ -59,6 +63,7 @@ class ShareServer:
             DevicePurpose.NEW_SHARE: self._new,
             DevicePurpose.LEASE: self._lease,
             DevicePurpose.FORGET: self._forget,
+            DevicePurpose.SECURITY: self._report,
         }
 
     def _new(self, _content: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +84,10 @@ class ShareServer:
             "share": self.shares[wanted], "expires_at": ends.isoformat(),
             "rotate": self.wants_rotation,
         }  # fmt: skip
+
+    def _report(self, content: dict[str, Any]) -> dict[str, Any]:
+        self.reports.append(content)
+        return {"barred": self.exposure.barred, "reason": self.exposure.reason}
 
     def _forget(self, _content: dict[str, Any]) -> dict[str, Any]:
         count = len(self.shares)

@@ -38,6 +38,7 @@ from aitrading.server.testing.http import EdgeAnswer, InProcessServer, serving
 from aitrading.server.testing.personal_data import MASTERS
 from aitrading.server.trading_engine.accounts import PostgresAccountBook
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
+from aitrading.server.trading_engine.device_gate import DeviceGate
 from aitrading.server.trading_engine.endpoints import TradingEndpoints
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
@@ -52,7 +53,9 @@ from aitrading.server.trading_engine.trading_switch import (
 
 pytestmark = pytest.mark.integration
 DEMO, OTHER = TenantId(UUID(int=0xD0)), TenantId(UUID(int=0x07))
+HURT, WHOLE = TenantId(UUID(int=0xDA)), TenantId(UUID(int=0xDB))
 DEVICE = DeviceId(UUID(int=5))
+ORDER = b'{"symbol":"EURUSD","side":"buy","volume":"0.1"}'
 EVERYTHING = frozenset(Scope)
 ACCOUNT_SQL = """
     INSERT INTO identity.tenants (id, name, created_at)
@@ -181,6 +184,7 @@ def engine(postgres: PostgresServer) -> Running:
                 feeds,
                 PostgresAccountBook(pool, FIELD_KEYS),
                 SubscriptionGate(source=source, bus=bus, clock=server.clock),
+                DeviceGate(pool),
             )
             health = _health(server, switch)
             async with serving(server, [endpoints]):
@@ -221,13 +225,60 @@ def _health(server: InProcessServer, switch: TradingSwitch) -> HealthRegistry:
 def test_no_order_passes(engine: Running, method: str, path: str) -> None:
     async def scenario() -> None:
         async with engine() as running:
-            answer = await running.ask(method, path, body=b'{"symbol":"EURUSD"}')
+            answer = await running.ask(method, path, body=ORDER if method == "POST" else b"")
             assert answer.status == 409
             error = answer.json["error"]
             assert error["code"] == "TRADING_NOT_AVAILABLE"
             assert error["category"] == "denied"
             assert "HALTED" in error["message"]
             assert error["remedy"]
+
+    asyncio.run(scenario())
+
+
+BARRED_SQL = """
+    INSERT INTO identity.devices (tenant_id, id, name_sealed, name_index, created_at)
+        VALUES ('{tenant}', '{device}', '', '\\x{device_hex}{device_hex}', now());
+    UPDATE identity.accounts SET device_id = '{device}' WHERE tenant_id = '{tenant}';
+    INSERT INTO identity.device_reports
+        (tenant_id, device_id, reported_at, report, files, debugger, barred_at, barred_reason)
+        VALUES ('{tenant}', '{device}', now(), '', 'altered', false, now(), 'altered files');
+"""
+
+
+def test_a_barred_device_opens_nothing_new_and_lets_everything_out(
+    engine: Running, postgres: PostgresServer
+) -> None:
+    for tenant, name in ((HURT, "engine-hurt"), (WHOLE, "engine-whole")):
+        postgres.as_superuser(account_sql(tenant, name))
+    barred = BARRED_SQL.format(tenant=HURT, device=DEVICE, device_hex=DEVICE.hex)
+    postgres.as_superuser(barred)
+    account = str(UUID(int=HURT.int + 1000))
+
+    async def scenario() -> None:
+        async with engine() as running:
+
+            async def order(tenant: TenantId, **names: str) -> EdgeAnswer:
+                wanted = {"symbol": "EURUSD", "side": "buy", "volume": "0.1", **names}
+                body = msgspec.json.encode(wanted)
+                return await running.ask("POST", "orders", tenant=tenant, body=body)
+
+            for answer in (await order(HURT, account=account), await order(HURT)):
+                assert (answer.status, answer.code) == (403, "DEVICE_BARRED")
+                assert str(DEVICE) in answer.json["error"]["message"]
+            elsewhere = await order(HURT, account=str(UUID(int=7)))
+            assert elsewhere.code == "TRADING_NOT_AVAILABLE", "another account is not concerned"
+            whole = await order(WHOLE)
+            assert whole.code == "TRADING_NOT_AVAILABLE", "another tenant is not concerned"
+            told = await running.ask("GET", "risk/devices", tenant=HURT)
+            assert [each["device"] for each in told.json["items"]] == [str(DEVICE)]
+            assert (await running.ask("GET", "risk/devices", tenant=WHOLE)).json["items"] == []
+            out = await running.ask("DELETE", "orders/1", tenant=HURT)
+            assert out.code == "TRADING_NOT_AVAILABLE", "out is always possible"
+            assert (await running.ask("POST", "kill", tenant=HURT)).status == 200
+            await running.pool.stop()
+            unsure = await order(HURT)
+            assert (unsure.status, unsure.code) == (503, "DEVICE_UNKNOWN")
 
     asyncio.run(scenario())
 
@@ -239,7 +290,7 @@ def test_new_exposure_needs_a_subscription_that_counts(
     async def scenario() -> None:
         async with engine() as running:
             running.subscriptions.state = state
-            answer = await running.ask("POST", "orders")
+            answer = await running.ask("POST", "orders", body=ORDER)
             if state in {SubscriptionState.ACTIVE, SubscriptionState.NONE}:
                 assert answer.code == "TRADING_NOT_AVAILABLE"
             else:
@@ -253,7 +304,7 @@ def test_without_an_answer_there_is_no_new_exposure_and_a_way_out(engine: Runnin
         async with engine() as running:
             running.subscriptions.fault = PEER_UNREACHABLE.error(peer="x", reason="test")
             for _ in range(2):
-                answer = await running.ask("POST", "orders")
+                answer = await running.ask("POST", "orders", body=ORDER)
                 assert (answer.status, answer.code) == (503, "SUBSCRIPTION_UNKNOWN")
             asked = running.subscriptions.asked
             assert asked == 2, "a failure is not remembered"

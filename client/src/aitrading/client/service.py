@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,12 +34,15 @@ from aitrading.client.security.device_calls import DeviceCalls
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.file_keys import client_file_keys
 from aitrading.client.security.login_settings import OWNER_STORE, TerminalLoginSettings
+from aitrading.client.security.measures import Standing
+from aitrading.client.security.process_security import harden
 from aitrading.client.security.protections import passphrase_in, protections
 from aitrading.client.security.secure_websocket_client import (
     LinkAddress,
     LinkState,
     SecureWebSocketClient,
 )
+from aitrading.client.security.security_keeper import SecurityKeeper
 from aitrading.client.security.trust import client_context
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.pool import TerminalPool
@@ -121,6 +124,7 @@ def software() -> str:
 
 async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT; raises what keeps it from starting."""
+    standings = harden()  # before anything is worth reading in its memory
     surroundings = Surroundings.of_machine()
     record = DeviceFiles(home).load()
     configure_logging(
@@ -131,7 +135,7 @@ async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     config = load_config(home, environ)
-    async with running_client(home, kind, config, surroundings) as client:
+    async with running_client(home, kind, config, surroundings, standings) as client:
         _log.info("client runs", port=client.probes.port, terminal=kind.value)
         await ended.wait()
     _log.info("client stopped")
@@ -139,9 +143,16 @@ async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> N
 
 @asynccontextmanager
 async def running_client(
-    home: Path, kind: TerminalKind, config: ConfigManager, surroundings: Surroundings
+    home: Path,
+    kind: TerminalKind,
+    config: ConfigManager,
+    surroundings: Surroundings,
+    standings: Sequence[Standing] = (),
 ) -> AsyncGenerator[RunningClient]:
-    """The whole client over one home, for the time of the block."""
+    """The whole client over one home, for the time of the block.
+
+    `standings` is what the hardening of its process came to; it is told to the server.
+    """
     async with AsyncExitStack() as stack:
         lock = try_lock(home / "client.lock")
         if lock is None:
@@ -149,6 +160,7 @@ async def running_client(
         stack.callback(os.close, lock)
         files = DeviceFiles(home)
         client, components = await _build(stack, home, files, kind, config, surroundings)
+        components.append(_security(files, client, standings, surroundings.clock))
         await stack.enter_async_context(LifecycleManager(components))
         run = RunRecord(pid=os.getpid(), port=client.probes.port)
         write_atomically(home / RUN_FILE, msgspec.json.encode(run))
@@ -221,6 +233,20 @@ def _terminal(
         randomness=surroundings.randomness,
         errors=errors,
     )
+
+
+def _security(
+    files: DeviceFiles, client: RunningClient, standings: Sequence[Standing], clock: Clock
+) -> SecurityKeeper:
+    keeper = SecurityKeeper(
+        DeviceCalls(files, files.load(), clock),
+        standings,
+        software=software(),
+        clock=clock,
+        errors=client.errors,
+    )
+    client.health.watch(keeper)
+    return keeper
 
 
 def _vault(

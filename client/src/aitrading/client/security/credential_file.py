@@ -72,12 +72,13 @@ class CredentialFile:
         plain = FieldKey(key).open_into(self.sealed, bound_to=self.head)
         if plain is None:
             raise CREDENTIALS_DAMAGED.error(reason="it does not open under its own key")
-        with SecretBuffer(plain):
-            login, length = _LOGIN.unpack_from(plain)
+        with SecretBuffer(plain) as whole:
+            data = whole.data
+            login, length = _LOGIN.unpack_from(data)
             end = _LOGIN.size + length
-            server = bytes(plain[_LOGIN.size : end]).decode()
+            server = str(data[_LOGIN.size : end], "utf-8")
             return BrokerLogin(
-                login=login, server=server, password=SecretBuffer(bytearray(plain[end:]))
+                login=login, server=server, password=SecretBuffer(bytearray(data[end:]))
             )
 
 
@@ -93,11 +94,10 @@ def written(
     text, server = msgspec.json.encode(header), login.server.encode()
     head = MAGIC + _LENGTH.pack(len(text)) + text
     facts = _LOGIN.pack(login.login, len(server)) + server
-    plain = bytearray(len(facts) + len(login.password))
-    with SecretBuffer(plain):
-        plain[: len(facts)] = facts
-        plain[len(facts) :] = login.password.data
-        sealed = FieldKey(_key(header, local, share)).seal(plain, bound_to=head)
+    with SecretBuffer(bytearray(len(facts) + len(login.password))) as plain:
+        plain.data[: len(facts)] = facts
+        plain.data[len(facts) :] = login.password.data
+        sealed = FieldKey(_key(header, local, share)).seal(plain.data, bound_to=head)
     return head + sealed + sha256(head + sealed)
 
 

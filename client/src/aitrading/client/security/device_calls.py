@@ -25,7 +25,11 @@ class DeviceCalls:
         self._clock = clock
 
     def ask(
-        self, purpose: DevicePurpose, path: str, content: dict[str, Any], answer: type[T]
+        self,
+        purpose: DevicePurpose,
+        path: str,
+        content: dict[str, Any] | msgspec.Struct,
+        answer: type[T],
     ) -> T:
         """The server's answer; raises its refusal, or `LINK_…`."""
         asking = Asking(

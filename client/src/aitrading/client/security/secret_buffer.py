@@ -1,24 +1,28 @@
-"""A secret in memory of our own, which can be wiped."""
+"""A secret in memory of our own: kept out of swap and core files, and wiped."""
 
 from types import TracebackType
 from typing import NoReturn, Self
 
 from typing_extensions import override
 
+from aitrading.client.security.locked_memory import LockedMemory
 from aitrading.core.kit.secret import MASK
 
 
 class SecretBuffer:
-    """Bytes that are overwritten at the end of a `with` block.
+    """Bytes in locked memory that are overwritten at the end of a `with` block.
 
-    What the terminal's library or Python itself copies meanwhile is out of reach: the text that
-    `text()` makes lives until its last user lets go of it.
+    What is given to it is moved: the giver's copy is overwritten at once. What the terminal's
+    library or Python itself copies meanwhile is out of reach: the text that `text()` makes lives
+    until its last user lets go of it.
     """
 
-    __slots__ = ("_data",)
+    __slots__ = ("_memory",)
 
     def __init__(self, data: bytearray) -> None:
-        self._data = data
+        self._memory = LockedMemory(len(data))
+        self._memory.view[:] = data
+        data[:] = bytes(len(data))
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -27,24 +31,29 @@ class SecretBuffer:
 
     def text(self) -> str:
         """The secret as the terminal wants it; never kept by its caller."""
-        return self._data.decode()
+        return str(self._memory.view, "utf-8")
 
     @property
     def data(self) -> memoryview:
         """The bytes themselves, without a copy."""
-        return memoryview(self._data)
+        return self._memory.view
 
     def wipe(self) -> None:
         """Overwrite it with zeros, for good."""
-        self._data[:] = bytes(len(self._data))
+        self._memory.wipe()
 
     def __len__(self) -> int:
-        return len(self._data)
+        return self._memory.size
+
+    @property
+    def is_locked(self) -> bool:
+        """The system keeps it in memory."""
+        return self._memory.is_locked
 
     @property
     def is_wiped(self) -> bool:
         """Nothing of it is left here."""
-        return not any(self._data)
+        return not any(self._memory.view)
 
     def __enter__(self) -> Self:
         return self

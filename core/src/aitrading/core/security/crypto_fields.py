@@ -29,7 +29,7 @@ class FieldKey:
         """Draw a key."""
         return Secret(secrets.token_bytes(FIELD_KEY_BYTES))
 
-    def seal(self, plain: bytes | bytearray, *, bound_to: bytes) -> bytes:
+    def seal(self, plain: bytes | bytearray | memoryview, *, bound_to: bytes) -> bytes:
         """Nonce, ciphertext and tag; opens with the same `bound_to` only."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + bytes(self._cipher.encrypt(nonce, plain, bound_to))

@@ -29,6 +29,7 @@ class DevicePurpose(StrEnum):
     FORGET = "credential-forget"
     FILES = "files"
     CONFIGURATION = "configuration"
+    SECURITY = "security-report"
 
 
 class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,6 +29,7 @@ from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.api_key_endpoints import ApiKeyEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.device_report_endpoints import DeviceReportEndpoints
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
@@ -95,6 +96,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_device_endpoints)
     manager.provide(_vault_endpoints)
     manager.provide(_vault_admin_endpoints)
+    manager.provide(_report_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
     manager.provide(_connection_directory)
@@ -198,6 +200,10 @@ def _vault_endpoints(identity: Identity) -> VaultEndpoints:
 
 def _vault_admin_endpoints(identity: Identity) -> VaultAdminEndpoints:
     return identity.vault_admin_endpoints
+
+
+def _report_endpoints(identity: Identity) -> DeviceReportEndpoints:
+    return identity.report_endpoints
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -352,6 +358,7 @@ SPEC: Final = ServiceSpec(
         DeviceEndpoints,
         VaultEndpoints,
         VaultAdminEndpoints,
+        DeviceReportEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,
         TenantEndpoints,

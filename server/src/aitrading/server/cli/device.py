@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 import msgspec
 
+from aitrading.core.security.device_reports import SecurityReport
 from aitrading.server.cli.administration import tenant_option
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
@@ -76,6 +77,66 @@ def revoke(*, device_id: UUID, tenant: str, reason: str | None, as_json: bool, h
         show_json({"device": device_id, "state": "revoked"})
     else:
         click.echo(f"{device_id} is revoked.", err=True)
+
+
+class Exposure(msgspec.Struct, kw_only=True):
+    """Whether a device may open anything new."""
+
+    barred: bool
+    reason: str = ""
+
+
+class DeviceSecurity(msgspec.Struct, kw_only=True):
+    """What a device said last about the ground it stands on."""
+
+    device: UUID
+    reported_at: datetime
+    exposure: Exposure
+    report: SecurityReport
+
+
+@device.command("security")
+@tenant_option
+@json_option
+@home_option
+def security(*, tenant: str, as_json: bool, home: Path) -> None:
+    """What clients say of their files, debuggers and hardening, and who may open positions."""
+    found = Host(home).get("devices/security", list[DeviceSecurity], tenant=tenant)
+    if as_json:
+        show_json(found)
+        return
+    show_table(
+        ("device", "new exposure", "files", "debugger", "measures that hold", "reported"),
+        [
+            (
+                one.device,
+                f"barred: {one.exposure.reason}" if one.exposure.barred else "allowed",
+                one.report.files,
+                one.report.debugger or "none",
+                f"{one.report.holding} of {len(one.report.measures)}",
+                one.reported_at,
+            )
+            for one in found
+        ],
+    )
+
+
+@device.command("allow-exposure")
+@click.argument("device_id", metavar="DEVICE", type=UUID)
+@tenant_option
+@click.option("--reason", required=True, help="What was found and done, for the record.")
+@json_option
+@home_option
+def allow_exposure(
+    *, device_id: UUID, tenant: str, reason: str, as_json: bool, home: Path
+) -> None:
+    """Let a device that reported altered files open positions again."""
+    wanted = {"tenant": tenant, "device": str(device_id), "reason": reason}
+    Host(home).post("devices/allow-exposure", wanted, msgspec.Raw)
+    if as_json:
+        show_json({"device": device_id, "new_exposure": "allowed"})
+    else:
+        click.echo(f"{device_id} may open positions again.", err=True)
 
 
 @device.command("rotate-credentials")

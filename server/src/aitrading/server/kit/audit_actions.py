@@ -109,6 +109,17 @@ class AuditAction(StrEnum):
         True,
         "A request in a device's name was not signed by it, or the device is not active.",
     )
+    DEVICE_BARRED = (
+        "identity.device.barred",
+        True,
+        "A device reported altered files and may open nothing new.",
+    )
+    DEVICE_ALLOWED = (
+        "identity.device.allowed",
+        True,
+        "An administrator let a barred device open positions again.",
+    )
+    DEVICE_WATCHED = "identity.device.watched", True, "A device reported a debugger."
     CREDENTIAL_SHARE_MADE = (
         "identity.credential.share_made",
         True,

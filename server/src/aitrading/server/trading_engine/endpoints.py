@@ -17,7 +17,10 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers, proved_recently, scope
 from aitrading.server.kit.limit_levels import LimitKind
 from aitrading.server.kit.tenancy import parse_tenant
+from aitrading.server.trading_engine.device_gate import BarredDevice, DeviceGate
 from aitrading.server.trading_engine.errors import (
+    DEVICE_BARRED,
+    DEVICE_UNKNOWN,
     KILL_RELEASE_NOT_AVAILABLE,
     SUBSCRIPTION_UNKNOWN,
     TRADING_NOT_AVAILABLE,
@@ -80,6 +83,12 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True):
     feeds: list[FeedTrust]
 
 
+class BarredDevices(msgspec.Struct, frozen=True, kw_only=True):
+    """Devices that may open nothing new: their clients reported altered files."""
+
+    items: list[BarredDevice]
+
+
 class Nothing(msgspec.Struct, frozen=True, kw_only=True):
     """An empty list, and why it is empty."""
 
@@ -116,12 +125,14 @@ class TradingEndpoints:
         feeds: FeedWatch,
         accounts: AccountBook,
         subscriptions: SubscriptionGate,
+        devices: DeviceGate,
     ) -> None:
         self._switch = switch
         self._kill_switches = kill_switches
         self._feeds = feeds
         self._accounts = accounts
         self._subscriptions = subscriptions
+        self._devices = devices
 
     @endpoint(
         "POST",
@@ -130,13 +141,20 @@ class TradingEndpoints:
         limit=LimitKind.TRADING,
         summary="Place an order. Needs a subscription that counts; refused while trading is HALTED.",
         body=OrderRequest,
-        errors=(SUBSCRIPTION_INACTIVE, SUBSCRIPTION_UNKNOWN, TRADING_NOT_AVAILABLE),
+        errors=(
+            SUBSCRIPTION_INACTIVE,
+            SUBSCRIPTION_UNKNOWN,
+            DEVICE_BARRED,
+            DEVICE_UNKNOWN,
+            TRADING_NOT_AVAILABLE,
+        ),
     )
     async def place_order(self, call: Call) -> None:
         """Refuse: nothing is stored and nothing is sent."""
         request = await call.json(OrderRequest)
         await call.limits.admit_trading(call.token.tenant, str(request.account or ""))
         await self._subscriptions.require(call.token)
+        await self._devices.require(call.token.tenant, request.account)
         raise self._refusal()
 
     @endpoint(
@@ -220,6 +238,17 @@ class TradingEndpoints:
                 for feed in self._feeds.of_tenant(tenant)
             ],
         )
+
+    @endpoint(
+        "GET",
+        "/api/v1/risk/devices",
+        access=scope(Scope.READ),
+        summary="Devices that may open nothing new: their clients reported altered files.",
+        answer=BarredDevices,
+    )
+    async def barred_devices(self, call: Call) -> BarredDevices:
+        """Read them under the tenant's row security."""
+        return BarredDevices(items=await self._devices.barred(call.token.tenant))
 
     @endpoint(
         "GET",

@@ -24,6 +24,28 @@ SUBSCRIPTION_UNKNOWN: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.NEW_EXPOSURE,
 )
+DEVICE_BARRED: Final = ErrorSpec(
+    code="DEVICE_BARRED",
+    category=Category.DENIED,
+    message="Device {device} may open nothing new ({reason}): the order was refused.",
+    why="The program beside the terminal is not the released one; somebody changed its files.",
+    remedy="Install the client again from a trusted copy, find out who changed it, then `aitrading "
+    "device allow-exposure`. Closing, reducing and the kill switch work all the time.",
+    http_status=403,
+    severity=Severity.WARNING,
+    impact=Impact.NEW_EXPOSURE,
+)
+DEVICE_UNKNOWN: Final = ErrorSpec(
+    code="DEVICE_UNKNOWN",
+    category=Category.RETRYABLE,
+    message="Nobody can tell whether the device may open anything new ({reason}): the order was "
+    "refused.",
+    why="New exposure needs an answer of the database, and there is none.",
+    remedy="Try again in a moment; the kill switch, cancelling and reducing do not ask.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.NEW_EXPOSURE,
+)
 KILL_RELEASE_NOT_AVAILABLE: Final = ErrorSpec(
     code="KILL_RELEASE_NOT_AVAILABLE",
     category=Category.DENIED,

@@ -18,6 +18,7 @@ from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.personal_data.service import field_keys_of
 from aitrading.server.trading_engine.accounts import PostgresAccountBook
 from aitrading.server.trading_engine.call_sites import SERVICE, SITES
+from aitrading.server.trading_engine.device_gate import DeviceGate
 from aitrading.server.trading_engine.endpoints import AccountBook, TradingEndpoints
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
@@ -45,6 +46,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(PostgresAccountBook, provides=AccountBook)
     manager.provide(_subscriptions)
     manager.provide(_gate)
+    manager.provide(DeviceGate)
     manager.provide(TradingEndpoints)
     manager.provide(_guard)
     manager.provide(AuditTrail)

@@ -13,6 +13,7 @@ from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.api_key_endpoints import ApiKeyEndpoints
 from aitrading.server.api_gateway.identity.api_keys import ApiKeys
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.device_report_endpoints import DeviceReportEndpoints
 from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.factors.codes import Codes
@@ -120,7 +121,8 @@ class Identity:
         self.api_key_endpoints = ApiKeyEndpoints(
             self._api_keys(parts, shared), self.administration, parts.authenticator
         )
-        self.vault_endpoints, self.vault_admin_endpoints = self._vault(parts, shared)
+        vault = self._vault(parts, shared)
+        self.vault_endpoints, self.vault_admin_endpoints, self.report_endpoints = vault
 
     def owners(self) -> tuple[object, ...]:
         """The objects whose methods are endpoints."""
@@ -134,6 +136,7 @@ class Identity:
             DeviceEndpoints(self.devices),
             self.vault_endpoints,
             self.vault_admin_endpoints,
+            self.report_endpoints,
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),
             TenantEndpoints(self.tenant_life),
@@ -142,7 +145,7 @@ class Identity:
 
     def _vault(
         self, parts: IdentityParts, shared: "_Shared"
-    ) -> tuple[VaultEndpoints, VaultAdminEndpoints]:
+    ) -> tuple[VaultEndpoints, VaultAdminEndpoints, DeviceReportEndpoints]:
         return vault_endpoints(
             parts.replay,
             self.administration,

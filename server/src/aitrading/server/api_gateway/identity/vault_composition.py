@@ -4,6 +4,8 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.credential_shares import CredentialShares
+from aitrading.server.api_gateway.identity.device_report_endpoints import DeviceReportEndpoints
+from aitrading.server.api_gateway.identity.device_reports import DeviceReports
 from aitrading.server.api_gateway.identity.refusals import Refusals
 from aitrading.server.api_gateway.identity.signed_requests import SignedRequests
 from aitrading.server.api_gateway.identity.vault_admin_endpoints import VaultAdminEndpoints
@@ -22,8 +24,13 @@ def vault_endpoints(
     keys: FieldKeys,
     clock: Clock,
     ids: IdFactory,
-) -> tuple[VaultEndpoints, VaultAdminEndpoints]:
+) -> tuple[VaultEndpoints, VaultAdminEndpoints, DeviceReportEndpoints]:
     """The objects whose methods are endpoints."""
     requests = SignedRequests(replay, audit=audit, refusals=refusals, clock=clock)
     shares = CredentialShares(requests, replay, keys=keys, audit=audit, clock=clock, ids=ids)
-    return VaultEndpoints(shares), VaultAdminEndpoints(shares, administration)
+    reports = DeviceReports(requests, replay, audit=audit, clock=clock)
+    return (
+        VaultEndpoints(shares),
+        VaultAdminEndpoints(shares, administration),
+        DeviceReportEndpoints(reports, administration),
+    )

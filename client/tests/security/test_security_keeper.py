@@ -1,0 +1,96 @@
+"""The keeper: bars new exposure by itself, tells the server, and keeps the client running."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitrading.client.security.device_calls import DeviceCalls
+from aitrading.client.security.device_files import DeviceFiles
+from aitrading.client.security.installation import Installation
+from aitrading.client.security.measures import Outcome, Standing
+from aitrading.client.security.security_keeper import LOOK_S, TELL_S, SecurityKeeper
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.device_reports import Exposure
+from aitrading.core.security.file_manifest import FileManifest, listed, signed_manifest
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+
+KEY = SigningKey.generate()
+STANDINGS = (
+    Standing(name="a", against="x", outcome=Outcome.ENFORCED, before=0, after=1),
+    Standing(name="b", against="x", outcome=Outcome.REFUSED, why="no"),
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "installation"
+    (root / "aitrading/client").mkdir(parents=True)
+    (root / "aitrading/client/part.py").write_text("VALUE = 1\n")
+    files = tuple(listed(root, ["aitrading"]))
+    manifest = FileManifest(version="9", made_ms=1, folders=("aitrading",), files=files)
+    (root / "aitrading/client/release.manifest").write_bytes(signed_manifest(manifest, KEY))
+    return root
+
+
+def keeper(desk: Any, root: Path) -> SecurityKeeper:
+    errors = ErrorHandler(
+        clock=desk.clock, randomness=SystemRandomness(), metrics=Metrics(),
+        resilience=ResilienceRegistry(),
+    )  # fmt: skip
+    calls = DeviceCalls(DeviceFiles(desk.home), desk.record, SystemClock())
+    return SecurityKeeper(
+        calls, STANDINGS, software="aitrading-client/0", clock=desk.clock, errors=errors,
+        installation=Installation(root=root, keys=frozenset({KEY.public.raw.hex()})),
+    )  # fmt: skip
+
+
+@async_test
+async def test_an_altered_file_bars_new_exposure_and_the_server_is_told(
+    desk: Any, root: Path
+) -> None:
+    kept = keeper(desk, root)
+    await kept.start()
+    await eventually(lambda: kept.told == 1)
+    assert kept.state is ComponentState.HEALTHY
+    assert kept.statistics()["new_exposure"] == "allowed"
+    (reported,) = desk.server.reports
+    assert (reported["files"], reported["release"]) == ("intact", "9")
+    assert {each["name"]: each["outcome"] for each in reported["measures"]} == {
+        "a": "enforced", "b": "refused"
+    }  # fmt: skip
+    assert kept.statistics()["measures_refused"] == "b"
+    (root / "aitrading/client/part.py").write_text("VALUE = 2\n")
+    desk.server.is_down = True
+    await desk.clock.advance(LOOK_S)
+    await eventually(lambda: kept.statistics()["new_exposure"] == "barred")
+    assert kept.state is ComponentState.DEGRADED, "it goes on: closing must stay possible"
+    desk.server.is_down = False
+    await desk.clock.advance(LOOK_S)
+    await eventually(lambda: kept.told == 2)
+    assert desk.server.reports[-1]["findings"] == ["aitrading/client/part.py was changed"]
+    await kept.stop()
+    assert kept.state is ComponentState.STOPPED
+
+
+@async_test
+async def test_what_the_server_bars_stays_barred_here(desk: Any, root: Path) -> None:
+    kept = keeper(desk, root)
+    desk.server.exposure = Exposure(barred=True, reason="somebody said so")
+    await kept.start()
+    await eventually(lambda: kept.told == 1)
+    assert kept.barred_by == "somebody said so"
+    desk.server.exposure = Exposure(barred=False)
+    await kept.check()
+    assert (kept.told, kept.barred_by) == (1, "somebody said so"), "asked again within the hour"
+    desk.clock.step_wall(-86_400)
+    await desk.clock.advance(TELL_S)
+    await eventually(lambda: not kept.barred_by)
+    await kept.stop()

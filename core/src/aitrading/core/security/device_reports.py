@@ -1,0 +1,66 @@
+"""What a client tells its server about the ground it stands on.
+
+A changed client can say anything. So bad news is believed and good news changes nothing: a device
+that reported damage may open nothing new until an administrator allows it again.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+
+REPORT_PATH: Final = "/api/v1/devices/security"
+MAX_ITEMS: Final = 64
+MAX_TEXT_CHARS: Final = 200
+HOLDING: Final = frozenset({"enforced", "verified"})
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
+
+
+class FilesState(StrEnum):
+    """What can be said about a client's own files."""
+
+    INTACT = "intact"
+    ALTERED = "altered"
+    UNSIGNED = "unsigned"
+    """Nobody signed a list of them: an installation from source. Nothing can be said."""
+
+
+class ReportedMeasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one measure of hardening stands, as reading it back showed."""
+
+    name: _Text
+    outcome: _Text
+    why: _Text = ""
+
+
+class SecurityReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One client at one moment."""
+
+    software: _Text
+    system: _Text
+    files: FilesState
+    release: _Text
+    """The release that its files are listed for; empty without a list."""
+    findings: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MAX_ITEMS)]
+    """Files that were changed, added, or are missing."""
+    debugger: _Text
+    environment: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MAX_ITEMS)]
+    """Names of variables that let foreign code in."""
+    measures: Annotated[tuple[ReportedMeasure, ...], msgspec.Meta(max_length=MAX_ITEMS)]
+
+    @property
+    def holding(self) -> int:
+        """How many measures hold."""
+        return sum(each.outcome in HOLDING for each in self.measures)
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the server lets the device open anything new."""
+
+    barred: bool
+    reason: str = ""
+
+
+def fitted(text: str) -> str:
+    """A text as a report carries it."""
+    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"

@@ -1,0 +1,108 @@
+"""Reports of devices: bad news bars, good news lifts nothing, and only the device itself is heard."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from aitrading.core.kit.clock import now_ms
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.crypto import TlsKey, create_csr
+from aitrading.core.security.device_reports import FilesState, ReportedMeasure, SecurityReport
+from aitrading.core.security.device_requests import Asking, DevicePurpose, signed_request
+from aitrading.core.testing.async_test import async_test
+
+pytestmark = pytest.mark.integration
+Running = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+def report(files: FilesState, **changes: Any) -> SecurityReport:
+    whole = SecurityReport(
+        software="aitrading-client/0", system="linux", files=files, release="1", findings=(),
+        debugger="", environment=(),
+        measures=(ReportedMeasure(name="core-file", outcome="enforced"),),
+    )  # fmt: skip
+    return msgspec.structs.replace(whole, **changes)
+
+
+ALTERED = report(FilesState.ALTERED, findings=("aitrading/client/cli.py was changed",))
+
+
+class Device:
+    """An enrolled device."""
+
+    def __init__(self, gate: Any, organisation: str, made: Any, key: TlsKey) -> None:
+        self.gate, self.organisation, self.key = gate, organisation, key
+        self.tenant, self.id = UUID(made["tenant"]), UUID(made["device"])
+
+    @classmethod
+    async def enrolled(cls, gate: Any) -> "Device":
+        organisation, key = await gate.tenant(), TlsKey.generate()
+        invitation = await gate.command("devices/invite", tenant=organisation, name="desk")
+        csr = create_csr(key, common_name="client").decode()
+        answer = await gate.post("/devices/enroll", {"code": invitation["code"], "csr": csr})
+        return cls(gate, organisation, answer.json, key)
+
+    async def tell(self, content: Any, *, key: TlsKey | None = None) -> Any:
+        asking = Asking(
+            purpose=DevicePurpose.SECURITY, tenant=self.tenant, device=self.id,
+            issued_ms=now_ms(self.gate.clock),
+        )  # fmt: skip
+        text = msgspec.json.encode(content).decode()
+        request = signed_request(asking, text, key or self.key)
+        return await self.gate.post("/devices/security", request)
+
+
+@async_test
+async def test_bad_news_bars_until_somebody_on_the_host_decides(gateway: Running) -> None:
+    async with gateway() as gate:
+        device = await Device.enrolled(gate)
+        fine = await device.tell(report(FilesState.INTACT))
+        assert (fine.status, fine.json["barred"]) == (200, False)
+        assert not gate.audit("identity.device.barred")
+        barred = {"barred": True, "reason": "the device reported altered files"}
+        assert (await device.tell(ALTERED)).json == barred
+        assert (await device.tell(ALTERED)).json == barred
+        events = gate.audit("identity.device.barred")
+        assert len(events) == 1, "one change, one event"
+        assert events[0]["actor"] == f"device:{device.id}"
+        praise = await device.tell(report(FilesState.INTACT))
+        assert praise.json == barred, "whoever changed the files may have changed the report"
+        wanted = {"tenant": device.organisation, "device": str(device.id), "reason": "reinstalled"}
+        await gate.command("devices/allow-exposure", **wanted)
+        assert gate.audit("identity.device.allowed")[-1]["actor"] == "host:admin"
+        assert not (await device.tell(report(FilesState.INTACT))).json["barred"]
+        with pytest.raises(AitradingError) as caught:
+            await gate.command("devices/allow-exposure", **wanted)
+        assert caught.value.code == "IDENTITY_UNKNOWN"
+        assert (await device.tell(ALTERED)).json["barred"], "and again"
+        assert len(gate.audit("identity.device.barred")) == 2
+
+
+@async_test
+async def test_a_debugger_is_noted_and_bars_nothing(gateway: Running) -> None:
+    async with gateway() as gate:
+        device = await Device.enrolled(gate)
+        watched = report(FilesState.UNSIGNED, debugger="process 7 traces it")
+        for _ in range(2):
+            assert not (await device.tell(watched)).json["barred"]
+        assert len(gate.audit("identity.device.watched")) == 1
+
+
+@async_test
+async def test_only_the_device_itself_reports(gateway: Running) -> None:
+    async with gateway() as gate:
+        device, other = await Device.enrolled(gate), await Device.enrolled(gate)
+        forged = await device.tell(ALTERED, key=other.key)
+        assert forged.code == "DEVICE_REQUEST_REFUSED"
+        rows = gate.sql("SELECT * FROM identity.device_reports")
+        assert not [row for row in rows if row["device_id"] == device.id]
+        odd = [{}, {"files": "fine"}, {**msgspec.to_builtins(ALTERED), "more": 1}]
+        odd.append({**msgspec.to_builtins(ALTERED), "debugger": "x" * 201})
+        for content in odd:
+            assert (await device.tell(content)).code == "REQUEST_INVALID"
+        await gate.command("devices/revoke", tenant=device.organisation, device=str(device.id))
+        assert (await device.tell(ALTERED)).code == "DEVICE_REQUEST_REFUSED"
