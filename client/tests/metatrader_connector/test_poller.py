@@ -122,6 +122,17 @@ async def test_every_tick_of_every_symbol_is_taken_once(home: Path) -> None:
 
 
 @async_test
+async def test_a_long_past_does_not_keep_the_brokers_clock_from_being_found(home: Path) -> None:
+    """Before the offset is known nothing is taken, so each answer is as long as the one before."""
+    settings = ConnectorSettings(poll_ticks=100, backfill_s=60, symbols=("EURUSD",))
+    terminal = SimulatedTerminal(CLOCK, seed=3, ticks_per_s=200)
+    async with polling(home, terminal, settings=settings) as (poller, journal):
+        await eventually(lambda: taken(journal) > 1_000)
+        assert poller.broker_offset_s is not None
+        await require_history(journal, terminal)
+
+
+@async_test
 async def test_a_terminal_that_dies_costs_no_tick(home: Path) -> None:
     terminal = SimulatedTerminal(CLOCK, ticks_per_s=500)
     async with polling(home, terminal) as (poller, journal):

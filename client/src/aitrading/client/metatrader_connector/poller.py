@@ -182,7 +182,7 @@ class TickPoller:
         taken: list[Taken] = []
         for answer in answers:
             rows = await self._new_rows(answer)
-            self._learn_offset(answer, rows, receive_ns)
+            self._learn_offset(answer, receive_ns)
             if len(rows) and self._broker_clock.offset_s is not None:
                 taken.append(
                     Taken(
@@ -264,14 +264,13 @@ class TickPoller:
         if ticks.value is not None:
             fresh.cursor = cursor.restarted(to_rows(ticks.value, digits).rows)
 
-    def _learn_offset(self, answer: Reply, rows: TickArray, receive_ns: int) -> None:
+    def _learn_offset(self, answer: Reply, receive_ns: int) -> None:
         """A tick that was not there a moment ago tells the broker's time of now."""
-        stream_id = answer.stream.id
-        newest_ms = int(rows["event_ms"][-1]) if len(rows) else 0
+        stream_id, newest_ms = answer.stream.id, answer.newest_ms
         seen_ms = self._newest_ms.get(stream_id)
         self._newest_ms[stream_id] = max(newest_ms, seen_ms or 0)
         arrived = seen_ms is not None and newest_ms > seen_ms
-        if arrived and self._is_in_time and answer.is_complete:
+        if arrived and self._is_in_time:
             self._broker_clock.arrived(newest_ms, receive_ns // NS_PER_MS)
             self._journal.broker_offset_s = self._broker_clock.offset_s
 

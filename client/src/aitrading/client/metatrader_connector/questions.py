@@ -21,6 +21,8 @@ class Reply:
     digits_now: int
     is_complete: bool
     """Fewer ticks than asked for: there are no more."""
+    newest_ms: int
+    """Broker time of the symbol's newest tick, whether it is in the answer or not."""
 
 
 async def log_in(terminal: Asks) -> AccountInfo:
@@ -71,6 +73,7 @@ async def ask(terminal: Asks, streams: list[TickStream], limit: int) -> list[Rep
         if _is_nothing_new(stream, ticks):
             continue
         converted = to_rows(ticks, stream.digits)
+        is_complete = len(ticks) < stream.cursor.taken + limit
         digits_now = stream.digits
         if converted.not_representable:
             [info] = await terminal.ask(call("symbol_info", stream.key.symbol))
@@ -80,7 +83,8 @@ async def ask(terminal: Asks, streams: list[TickStream], limit: int) -> list[Rep
                 stream=stream,
                 converted=converted,
                 digits_now=digits_now,
-                is_complete=len(ticks) < stream.cursor.taken + limit,
+                is_complete=is_complete,
+                newest_ms=await _newest_ms(terminal, stream, ticks, is_complete=is_complete),
             )
         )
     return replies
@@ -91,6 +95,16 @@ def newest(stream: TickStream, limit: int) -> Call:
     cursor = stream.cursor
     count = cursor.taken + limit
     return call("copy_ticks_from", stream.key.symbol, cursor.second, count, COPY_TICKS_ALL)
+
+
+async def _newest_ms(
+    terminal: Asks, stream: TickStream, ticks: TickRows, *, is_complete: bool
+) -> int:
+    """An answer that was cut off ends with an old tick: the terminal is asked for the newest."""
+    if is_complete:
+        return int(ticks["time_msc"][-1]) if len(ticks) else 0
+    [tick] = await terminal.ask(call("symbol_info_tick", stream.key.symbol), lane=Lane.TICKS)
+    return tick.value.time_msc if tick.value else 0
 
 
 def _is_nothing_new(stream: TickStream, ticks: TickRows) -> bool:
