@@ -86,14 +86,19 @@ def enrol(home: Path, code: str, port: int) -> None:
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
 
 
-@contextmanager
-def running_client(home: Path, settings: Mapping[str, str]) -> Generator[TwinClient]:
-    """`aitrading-client run` until the end of the block."""
+def start_client(home: Path, settings: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """`aitrading-client run` with a simulated terminal, as our own child."""
     named = {f"AITRADING_{name}": value for name, value in settings.items()}
     command = [CLIENT, "run", "--terminal=sim", f"--home={home}"]
     environ = {"AITRADING_CONNECTOR_PROBE_PORT": "0", **named}
     with (home / "client.log").open("ab") as log:
-        process = subprocess.Popen(command, env=environ, stderr=log, stdout=log)  # noqa: S603 - our own command
+        return subprocess.Popen(command, env=environ, stderr=log, stdout=log)  # noqa: S603 - our own command
+
+
+@contextmanager
+def running_client(home: Path, settings: Mapping[str, str]) -> Generator[TwinClient]:
+    """Such a client until the end of the block."""
+    process = start_client(home, settings)
     try:
         yield TwinClient(home=home)
     finally:
