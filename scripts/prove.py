@@ -112,6 +112,14 @@ CAMPAIGNS = (
         question="Does a platform start by itself after a power cut, with every tick it showed?",
     ),
     Campaign(
+        name="replayed-day",
+        test="tests/e2e/test_replayed_day.py::test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed",
+        unit="faults",
+        size=200,
+        chunk=10,
+        question="Is a recorded day stored bit for bit while wires are cut and processes killed?",
+    ),
+    Campaign(
         name="hunted-interface",
         test="tests/e2e/test_hunted_interface.py::test_nothing_that_a_stranger_makes_up_breaks_or_reveals_anything",
         unit="examples of each operation for each role",

@@ -20,9 +20,8 @@ import pytest
 from harness.platform_reader import PlatformReader
 
 from aitrading.client.metatrader_connector.rows import to_rows
-from aitrading.client.security.device_files import DeviceFiles
-from aitrading.client.status import client_status
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
+from aitrading.client.terminal.broker_time import broker_offset_s
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.terminal.sim.from_settings import simulated_terminal
 from aitrading.core.domain.stream_days import DayTotal, days_of
@@ -151,6 +150,7 @@ async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
                 "TERMINAL_SIM_REPLAY_STARTS_S": str(settings.replay_starts_s),
                 "TERMINAL_SIM_SPEED": repr(settings.speed),
                 "CONNECTOR_BACKFILL_S": "3600",
+                "CONNECTOR_BROKER_OFFSET_S": str(broker_offset_s(settings.replay_starts_s or 0)),
             }
             episode = Episode(installation, relay, tmp_path / "client", environ)
             episode.start_client()
@@ -187,7 +187,7 @@ async def proved(
 ) -> list[dict[str, Any]]:
     """Certificates that say what the recording says."""
     reader = PlatformReader(episode.installation, UUID(int=1))
-    offset_s = await eventually(lambda: offset_of(episode.home), timeout_s=30, what="the offset")
+    offset_s = broker_offset_s(settings.replay_starts_s or 0)
     found: list[dict[str, Any]] = []
     for symbol in symbols:
         expected = counted(settings, symbol, offset_s)
@@ -199,11 +199,3 @@ async def proved(
             what=f"certificates of {symbol} that equal the recording",
         )
     return found
-
-
-def offset_of(home: Path) -> int | None:
-    """What the client found out about the broker's clock."""
-    status = client_status(home, DeviceFiles(home).load())
-    assert status is not None
-    offset: int | None = status["components"]["terminal-poller"]["fields"].get("broker_offset_s")
-    return offset

@@ -313,6 +313,7 @@ class TickJournal:
                 if stream is None or batch.last_sequence < stream.next_sequence:
                     continue
                 stream.next_sequence = batch.first_sequence
+                self.broker_offset_s = batch.broker_offset_s
                 if batch.is_history:
                     gap = UUID(bytes=batch.trace_id)
                     self._note_repair(gap, stream, batch.first_sequence, batch.count)
