@@ -17,7 +17,8 @@ from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
 from aitrading.client.status import client_status
-from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
+from aitrading.client.terminal.availability import FILE_NAME, WANTED, read_availability
+from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 
 FREE_BYTES_WANTED: Final = 1024**3
@@ -69,6 +70,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         _link(record, files),
         _disk(home),
         _terminal(),
+        *availability_findings(home, clock),
         _running(home, record),
     ]
 
@@ -138,6 +140,28 @@ def _terminal() -> Finding:
         f"the package MetaTrader5 is not installed ({sys.platform})",
         "Only `run --terminal sim` works here.",
     )
+
+
+def availability_findings(home: Path, clock: Clock) -> list[Finding]:
+    """The running month of each terminal, as far as the client measured it."""
+    month = datetime_of_ns(clock.now_ns()).strftime("%Y-%m")
+    findings: list[Finding] = []
+    for terminal, months in read_availability(home / FILE_NAME).items():
+        measured = months.get(month)
+        if measured is None or measured.share is None:
+            continue
+        what = f"availability of {terminal}"
+        found = (
+            f"{100 * measured.share:.3f} % of {measured.measured_s / 3_600:.1f} h measured in "
+            f"{month} (wanted {100 * WANTED:.1f} %): wedged {measured.wedged_s:.0f} s, away "
+            f"{measured.away_s:.0f} s, {measured.failures} failures"
+        )
+        if measured.share >= WANTED:
+            findings.append(Finding(what, Verdict.OK, found))
+        else:
+            remedy = "See the client's log for the times; docs/how-to/terminal-workers.md."
+            findings.append(Finding(what, Verdict.WARNING, found, remedy))
+    return findings
 
 
 def _running(home: Path, record: DeviceRecord) -> Finding:

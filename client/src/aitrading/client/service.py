@@ -182,7 +182,7 @@ async def _build(
     connector = config.get(ConnectorSettings)
     keeper = CertificateKeeper(files, record, clock=surroundings.clock, errors=core.errors)
     vault = _vault(home, files, record, config, surroundings.clock)
-    terminal = _terminal(kind, config, surroundings, core.errors, vault)
+    terminal = _terminal(home, kind, config, surroundings, core, vault)
     poller = TickPoller(
         terminal,
         journal,
@@ -216,10 +216,11 @@ async def _build(
 
 
 def _terminal(
+    home: Path,
     kind: TerminalKind,
     config: ConfigManager,
     surroundings: Surroundings,
-    errors: ErrorHandler,
+    core: "_Core",
     vault: CredentialManager | None,
 ) -> TerminalPool:
     """The worker processes; raises what makes every one of them impossible."""
@@ -228,10 +229,12 @@ def _terminal(
     return TerminalPool(
         Opening.of(kind, settings, surroundings.clock),
         config.get(TerminalPoolSettings),
+        home=home,
         log_in=StoredLogin(vault) if vault else log_in,
         clock=surroundings.clock,
         randomness=surroundings.randomness,
-        errors=errors,
+        errors=core.errors,
+        metrics=core.metrics,
     )
 
 

@@ -8,18 +8,18 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
+from aitrading.client.terminal.availability import FILE_NAME, read_availability
 from aitrading.client.terminal.calls import Lane, call
+from aitrading.client.testing.desk import Desk
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 
-Desk = Any
 Open = Callable[..., AbstractAsyncContextManager[Desk]]
 ORDER = {"action": 1, "symbol": "EURUSD", "volume": 0.1, "type": 0, "type_filling": 0}
 SEND = call("order_send", ORDER)
@@ -37,17 +37,25 @@ def is_alive(pid: int) -> bool:
 
 
 @async_test
-async def test_a_call_that_wedges_costs_the_worker_and_not_the_caller(desk: Open) -> None:
+async def test_a_call_that_wedges_costs_the_worker_and_not_the_caller(
+    desk: Open, tmp_path: Path
+) -> None:
     async with desk(call_timeout_s=0.5) as at:
         [before] = at.pool.pids
         at.inject(kind="wedge", call="symbol_info", on_call=1)
         asked = asyncio.ensure_future(at.pool.ask(call("symbol_info", "EURUSD")))
-        await eventually(lambda: not is_alive(before))
+        await eventually(lambda: at.pool.wedges == 1)
+        assert not is_alive(before)
         await at.pool.connected()
         [answer] = await asked
         assert answer.value.name == "EURUSD", "what only reads is asked once more"
-        assert at.pool.pids != (before,)
-        assert at.pool.wedges == 1
+        assert before not in at.pool.pids
+        await at.pool.ask(call("account_info"), lane=Lane.TICKS)
+    [months] = read_availability(tmp_path / FILE_NAME).values()
+    [month] = months.values()
+    assert month.failures == 1
+    assert month.wedged_s >= 0.5, "from the question on that had no answer"
+    assert month.up_s > 0
 
 
 @async_test
@@ -176,12 +184,11 @@ async def test_a_clean_stop_leaves_no_process(desk: Open) -> None:
 
 PARENT = """
 import asyncio, pathlib, sys
-sys.path.insert(0, sys.argv[1])
-from conftest import open_desk
+from aitrading.client.testing.desk import open_desk
 from aitrading.client.terminal.calls import call
 
 async def main():
-    async with open_desk(pathlib.Path(sys.argv[2]), workers_min=2) as at:
+    async with open_desk(pathlib.Path(sys.argv[1]), workers_min=2) as at:
         while at.pool.workers < 2:
             await asyncio.sleep(0.01)
         at.inject(kind="wedge", call="symbol_info", on_call=1)
@@ -193,7 +200,7 @@ asyncio.run(main())
 
 
 def started(folder: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", PARENT, str(Path(__file__).parent), str(folder)]
+    command = [sys.executable, "-c", PARENT, str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -7,6 +7,7 @@ in front of an order or of new ticks; no process is left when it stops.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
@@ -22,14 +23,17 @@ from aitrading.client.terminal.calls import (
 )
 from aitrading.client.terminal.pool.dispatcher import FIRST, Dispatcher, DispatchRules, Question
 from aitrading.client.terminal.pool.errors import CALL_NOT_SENT, CALL_OVERDUE
+from aitrading.client.terminal.pool.metrics import TERMINAL_WAIT
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.outcome import requires_answers, unanswered
 from aitrading.client.terminal.pool.scaling import Scaling, ScalingRules, Volume
 from aitrading.client.terminal.pool.settings import TerminalPoolSettings
 from aitrading.client.terminal.pool.slot import LogIn, Slot
+from aitrading.client.terminal.pool.witness import STORE_EVERY_S, Witness
 from aitrading.client.terminal.port import AccountInfo
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.kit.randomness import Randomness
@@ -52,10 +56,12 @@ class TerminalPool(ConnectedTerminal):
         opening: Opening,
         settings: TerminalPoolSettings,
         *,
+        home: Path,
         log_in: LogIn,
         clock: Clock,
         randomness: Randomness,
         errors: ErrorHandler,
+        metrics: Metrics,
     ) -> None:
         self.name = "terminal-pool"
         self.health_checks = 0
@@ -66,6 +72,9 @@ class TerminalPool(ConnectedTerminal):
         self._clock = clock
         self._randomness = randomness
         self._errors = errors
+        self._metrics = metrics
+        terminals = max(1, len(settings.paths))
+        self._witness = Witness(home, opening.kind.value, terminals, clock)
         shares = opening.shares_terminal and len(settings.paths) <= 1
         self._dispatcher = Dispatcher(
             DispatchRules(
@@ -121,13 +130,14 @@ class TerminalPool(ConnectedTerminal):
             "wedges": self.wedges,
             "health_checks": self.health_checks,
             "pids": ",".join(map(str, self.pids)),
-        }
+        } | self._witness.statistics(self._slots[FIRST])
 
     async def start(self) -> None:
         """Watch over workers from now on; the first is opened by the first `connected`."""
         self._tasks.start(self._every(LOOK_EVERY_S, self._look), name="look")
         every_s = self._settings.health_every_s
         self._tasks.start(self._every(every_s, self._check_health), name="health")
+        self._tasks.start(self._every(STORE_EVERY_S, self._witness.store), name="availability")
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -143,6 +153,7 @@ class TerminalPool(ConnectedTerminal):
         async with asyncio.TaskGroup() as ends:
             for slot in self._slots.values():
                 ends.create_task(slot.end())
+        await self._witness.store()
         self._state = ComponentState.STOPPED
 
     @override
@@ -188,6 +199,8 @@ class TerminalPool(ConnectedTerminal):
         for number, question in self._dispatcher.assign():
             slot = self._slots[number]
             slot.began_ns = self._clock.monotonic_ns()
+            waited_s = (slot.began_ns - question.queued_ns) / NS_PER_S
+            self._metrics.observe(TERMINAL_WAIT, waited_s, lane=question.lane.name.lower())
             self._tasks.start(self._run(slot, question), name=f"ask-{number}")
 
     async def _run(self, slot: Slot, question: Question) -> None:
@@ -211,6 +224,7 @@ class TerminalPool(ConnectedTerminal):
             if any(answer.is_connection_lost for answer in answers):
                 self._lost(slot, unavailable(_last_error(answers)))
             else:
+                self._witness.heard(slot)
                 self._free(slot)
             self._settle(question, answers)
         return self._dispatch()
@@ -248,6 +262,7 @@ class TerminalPool(ConnectedTerminal):
         """The worker has no terminal any more, or is gone itself."""
         self._errors.classify(exc)
         self.wedges += exc.spec is CALL_OVERDUE
+        self._witness.failed(slot, exc)
         self._gone(slot)
 
     def _gone(self, slot: Slot) -> None:
@@ -261,7 +276,12 @@ class TerminalPool(ConnectedTerminal):
 
     async def _open(self, slot: Slot) -> None:
         first = self._slots[FIRST].account
-        await slot.open(self._log_in, None if slot.number == FIRST else first)
+        try:
+            await slot.open(self._log_in, None if slot.number == FIRST else first)
+        except AitradingError as exc:
+            self._witness.failed(slot, exc)
+            raise
+        self._witness.heard(slot)
         process = slot.process
         if process is None:
             return
@@ -341,7 +361,7 @@ class TerminalPool(ConnectedTerminal):
                     slot=slot.number,
                 )
                 try:
-                    await self._answered(question)
+                    self._witness.looked(slot, await self._answered(question))
                 except AitradingError as exc:
                     _log.warning("a connection to the terminal is not well", error=exc)
                 else:

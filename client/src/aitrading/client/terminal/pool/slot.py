@@ -45,6 +45,8 @@ class Slot:
         self.disturbed = asyncio.Event()
         """Set when it cannot be asked any more."""
         self.restarts = 0
+        self.has_broker = True
+        """What the terminal said last of its own connection."""
         self._opening = opening
         self._settings = settings
         self._clock = clock

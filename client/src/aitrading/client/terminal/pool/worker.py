@@ -16,6 +16,7 @@ from aitrading.core.kit.errors import AitradingError
 
 START_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 3.0
+DRAIN_BYTES: Final = 1 << 20
 PROGRAM: Final = "aitrading.client.terminal.pool.program"
 
 
@@ -91,7 +92,7 @@ class WorkerProcess:
         self._asked.close()
         try:
             async with asyncio.timeout(END_TIMEOUT_S):
-                await self._process.wait()
+                await self._ended()
         except TimeoutError:
             await self.kill()
 
@@ -100,7 +101,14 @@ class WorkerProcess:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
-        await asyncio.shield(self._process.wait())
+        await self._ended()
+
+    async def _ended(self) -> None:
+        """An answer that nobody takes would keep its pipe, and with it the end, from being seen."""
+        with suppress(RuntimeError):  # somebody reads already
+            while await self._answers.read(DRAIN_BYTES):
+                pass
+        await self._process.wait()
 
     async def _write(self, message: object) -> None:
         try:

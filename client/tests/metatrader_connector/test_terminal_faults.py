@@ -1,0 +1,182 @@
+"""Whatever happens to the terminal or a worker: every tick of the twin is stored once, in its order."""
+
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from typing_extensions import override
+
+from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
+from aitrading.client.metatrader_connector.poller import TickPoller
+from aitrading.client.metatrader_connector.rows import to_rows
+from aitrading.client.metatrader_connector.settings import ConnectorSettings
+from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
+from aitrading.client.terminal.broker_time import SUMMER_OFFSET_S, WINTER_OFFSET_S
+from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim.market.generator import TICKS_PER_SECOND_MAX
+from aitrading.client.testing.desk import AtOnce, Desk, open_desk
+from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.spool import SpoolLimits
+from aitrading.core.kit.clock import NS_PER_S, SystemClock
+from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.file_keys import some_file_keys
+
+KEYS = some_file_keys()
+MANY, FEW = 400.0, 15.0
+"""Ticks per second and symbol; few, where a whole hour of them is fetched at once."""
+HOUR_NS = 3_600 * NS_PER_S
+SPRING_NS = 1_772_953_200 * NS_PER_S
+"""8 March 2026, 07:00 UTC: the broker's clock jumps an hour ahead."""
+AUTUMN_NS = 1_793_512_800 * NS_PER_S
+"""1 November 2026, 06:00 UTC: the broker's clock shows an hour again."""
+
+
+class Elsewhen(SystemClock):
+    """The machine's clock, at another time."""
+
+    def __init__(self, starts_ns: int | None = None) -> None:
+        self.skew_ns = 0 if starts_ns is None else starts_ns - super().now_ns()
+
+    @override
+    def now_ns(self) -> int:
+        return super().now_ns() + self.skew_ns
+
+
+class Feed:
+    """A poller over a real worker, and what it stored."""
+
+    def __init__(self, desk: Desk, poller: TickPoller, journal: TickJournal) -> None:
+        self.desk, self.poller, self.journal = desk, poller, journal
+
+    @property
+    def taken(self) -> int:
+        return sum(stream.next_sequence - 1 for stream in self.journal.streams)
+
+    async def goes_on(self, ticks: int = 400) -> None:
+        before = self.taken
+        await eventually(lambda: self.taken > before + ticks, timeout_s=40)
+        await eventually(lambda: self.poller.state is ComponentState.HEALTHY)
+
+    async def require_history(self) -> None:
+        """Each stream is a stretch of the twin's history without a hole or a repeat."""
+        twin = self.desk.twin
+        twin.initialize()
+        position, kept = 0, dict[UUID, bytes]()
+        while entries := await self.journal.read(position, 1 << 20):
+            for one in entries:
+                rows = bytes(one.batch.rows)
+                kept[one.batch.stream] = kept.get(one.batch.stream, b"") + rows
+            position = entries[-1].position + 1
+        assert len(kept) == 4
+        for stream in self.journal.streams:
+            data = kept[stream.id]
+            count = len(data) // 24 + TICKS_PER_SECOND_MAX
+            first_s = int.from_bytes(data[:8], "little") // 1_000
+            ticks = twin.copy_ticks_from(stream.key.symbol, first_s, count, COPY_TICKS_ALL)
+            assert ticks is not None
+            assert to_rows(ticks, stream.digits).rows.tobytes().find(data) % 24 == 0
+
+
+@asynccontextmanager
+async def feed(
+    folder: Path, clock: SystemClock, ticks_per_s: float = MANY
+) -> AsyncGenerator[Feed]:
+    metrics = Metrics()
+    errors = ErrorHandler(
+        clock=clock, randomness=AtOnce(), metrics=metrics, resilience=ResilienceRegistry()
+    )
+    journal = await TickJournal.open(
+        folder / "journal",
+        identity=JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2))),
+        limits=SpoolLimits(), clock=clock, ids=SystemIdFactory(clock, AtOnce()), keys=KEYS,
+    )  # fmt: skip
+    twin = SimulatedTerminal(clock, ticks_per_s=ticks_per_s)
+    patience_s = 0.4 if ticks_per_s == MANY else 20.0
+    async with open_desk(folder, twin, call_timeout_s=patience_s) as desk:
+        poller = TickPoller(
+            desk.pool, journal, ConnectorSettings(), clock=clock, errors=errors, metrics=metrics
+        )
+        await poller.start()
+        try:
+            yield Feed(desk, poller, journal)
+        finally:
+            await poller.stop()
+            await journal.close()
+
+
+@async_test
+async def test_faults_of_terminal_and_worker_cost_no_tick_and_double_none(home: Path) -> None:
+    async with feed(home, SystemClock()) as at:
+        await at.goes_on()
+        for kind in ("ipc_timeout", "reply_lost", "wedge", "restart"):
+            happened = len(at.desk.twin.world.faults.happened)
+            at.desk.inject(kind=kind, call="copy_ticks_from", on_call=1)
+            await eventually(
+                lambda before=happened: len(at.desk.twin.world.faults.happened) > before
+            )
+            await eventually(lambda: at.poller.state is ComponentState.DEGRADED)
+            await at.goes_on()
+        at.desk.inject(kind="slow_call", call="copy_ticks_from", on_call=1, duration_s=0.2)
+        await at.goes_on()
+        for _ in range(3):
+            [pid] = at.desk.pool.pids
+            os.kill(pid, signal.SIGKILL)
+            await eventually(lambda killed=pid: killed not in at.desk.pool.pids)
+            await at.goes_on()
+        assert not at.journal.gaps.added
+        await at.require_history()
+
+
+@async_test
+async def test_a_terminal_that_is_closed_is_degraded_until_it_is_back(home: Path) -> None:
+    async with feed(home, SystemClock()) as at:
+        await at.goes_on()
+        at.desk.twin.world.is_running = False
+        await eventually(lambda: at.poller.state is ComponentState.DEGRADED)
+        assert at.desk.pool.state is ComponentState.DEGRADED
+        assert at.desk.pool.workers == 0
+        at.desk.twin.world.is_running = True
+        await at.goes_on()
+        await at.require_history()
+
+
+@pytest.mark.parametrize("step_s", [3_600.0, -2.0])
+@async_test
+async def test_a_clock_that_steps_costs_no_tick_or_is_a_recorded_gap(
+    home: Path, step_s: float
+) -> None:
+    async with feed(home, SystemClock(), FEW) as at:
+        await at.goes_on(100)
+        at.desk.twin.world.clock.step(step_s)
+        await at.goes_on(200)
+        assert bool(at.journal.gaps.added) == (step_s < 0), "what was taken is not there any more"
+        if step_s > 0:
+            await at.require_history()
+
+
+@pytest.mark.parametrize(
+    ("moment_ns", "offset_s"), [(SPRING_NS, SUMMER_OFFSET_S), (AUTUMN_NS, WINTER_OFFSET_S)]
+)
+@async_test
+async def test_the_night_in_which_clocks_change_costs_no_tick(
+    home: Path, moment_ns: int, offset_s: int
+) -> None:
+    clock = Elsewhen(moment_ns - 3 * NS_PER_S)
+    async with feed(home, clock, FEW) as at:
+        await at.goes_on(60)
+        assert at.poller.broker_offset_s == SUMMER_OFFSET_S + WINTER_OFFSET_S - offset_s
+        await eventually(lambda: clock.now_ns() > moment_ns)
+        if moment_ns == AUTUMN_NS:  # nobody trades in the hour that comes twice
+            clock.skew_ns += HOUR_NS
+        await at.goes_on(100)
+        await eventually(lambda: at.poller.broker_offset_s == offset_s)
+        await at.require_history()
