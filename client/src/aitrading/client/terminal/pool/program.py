@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
+from aitrading.client.security.process_security import harden
 from aitrading.client.terminal.calls import Call, answers_of
 from aitrading.client.terminal.pool.opening import Opening, decoded
 from aitrading.client.terminal.pool.parent_death import die_with_parent
@@ -26,6 +27,7 @@ READY: Final = 0
 def main() -> None:
     """Serve until the standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this worker
+    harden()  # a stored login passes through its memory
     die_with_parent()
     incoming, outgoing = _own_streams()
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
