@@ -19,6 +19,7 @@ NOT_AUDITED: Final = {
     "PUT /internal/v1/streams": "what a device sends, under its own certificate",
     "POST /internal/v1/segments/{segment}": "what a device sends, under its own certificate",
     "POST /internal/v1/feed-truth": "what a device sends, under its own certificate",
+    "POST /internal/v1/device-notes": "what a device sends, signed with its own key",
     "POST /internal/v1/backups/freeze": "part of a backup, whose beginning and end are audited",
     "POST /internal/v1/logs/lifecycle": "each removed file leaves a receipt; the policy is audited",
     "POST /internal/v1/stores/examine": "the doctor takes away again what it writes",

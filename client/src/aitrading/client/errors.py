@@ -9,7 +9,7 @@ PROBE_PORT_TAKEN: Final = ErrorSpec(
     category=Category.DENIED,
     message="Port {port} of this machine is taken.",
     why="Another client runs here, or another program uses the port.",
-    remedy="Stop it, or set `connector.probe_port` (0 takes a free one).",
+    remedy="Stop it, or set another one: `connector.probe_port`, or of `[client_parts]` (0 takes a free one).",
     http_status=409,
     severity=Severity.ERROR,
 )

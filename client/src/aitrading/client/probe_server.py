@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from aitrading.client.errors import PROBE_PORT_TAKEN
 from aitrading.core.infrastructure.health import HealthRegistry, probe_app
+from aitrading.core.infrastructure.health.probes import AsgiApp
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 
@@ -24,7 +25,8 @@ class ProbeServer:
     def __init__(self, port: int, health: HealthRegistry, metrics: Metrics) -> None:
         self.name = "probes"
         self.port = port
-        self._app = probe_app(health, metrics)
+        self.app: AsgiApp = probe_app(health, metrics)
+        """What answers; to be replaced before the start."""
         self._tasks = TaskSet(self.name)
         self._server: _Server | None = None
         self._state = ComponentState.NEW
@@ -40,7 +42,7 @@ class ProbeServer:
         self.port = listening.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
-                self._app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none",
+                self.app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none",
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )  # fmt: skip

@@ -12,3 +12,5 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     port: int
+    parts: dict[str, int] = {}
+    """Where each part answers about its health."""

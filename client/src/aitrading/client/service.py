@@ -25,6 +25,8 @@ from aitrading.client.metatrader_connector.settings import (
 )
 from aitrading.client.metatrader_connector.stored_login import StoredLogin
 from aitrading.client.metatrader_connector.uplink import TickUplink
+from aitrading.client.page.app import page_app
+from aitrading.client.parts import PART_SECTIONS, ClientParts, PartsRoom, client_parts
 from aitrading.client.probe_server import ProbeServer
 from aitrading.client.run_record import RUN_FILE, RunRecord
 from aitrading.client.security.certificate_keeper import CertificateKeeper
@@ -75,6 +77,7 @@ SECTIONS: Final = (
     SimulatedTerminalSettings,
     TerminalLoginSettings,
     TerminalPoolSettings,
+    *PART_SECTIONS,
 )
 
 _log = get_logger(__name__)
@@ -107,6 +110,7 @@ class RunningClient:
     probes: ProbeServer
     health: HealthRegistry
     errors: ErrorHandler
+    parts: ClientParts
 
 
 def load_config(home: Path, environ: Mapping[str, str]) -> ConfigManager:
@@ -162,7 +166,8 @@ async def running_client(
         client, components = await _build(stack, home, files, kind, config, surroundings)
         components.append(_security(files, client, standings, surroundings.clock))
         await stack.enter_async_context(LifecycleManager(components))
-        run = RunRecord(pid=os.getpid(), port=client.probes.port)
+        ports = {runner.name: runner.port for runner in client.parts.runners}
+        run = RunRecord(pid=os.getpid(), port=client.probes.port, parts=ports)
         write_atomically(home / RUN_FILE, msgspec.json.encode(run))
         stack.callback((home / RUN_FILE).unlink, missing_ok=True)
         yield client
@@ -194,6 +199,8 @@ async def _build(
     uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
     link = _link(files, record, uplink, core.errors, surroundings)
     uplink.link = link
+    parts = await _parts(stack, home, files, config, journal, core, surroundings)
+    link.on_news = parts.on_link_event
     probes = ProbeServer(connector.probe_port, core.health, core.metrics)
     client = RunningClient(
         link=link,
@@ -204,10 +211,13 @@ async def _build(
         probes=probes,
         health=core.health,
         errors=core.errors,
+        parts=parts,
     )
     _show(client, keeper, core.metrics)
+    probes.app = page_app(parts.page_view(), probes.app)
     repairer = Repairer(terminal, journal, uplink, surroundings.clock)
     components: list[Component] = [probes, keeper, terminal, uplink, poller, repairer, link]
+    components += parts.components
     if vault:
         login = CredentialKeeper(vault, clock=surroundings.clock, errors=core.errors)
         core.health.watch(login)
@@ -250,6 +260,31 @@ def _security(
     )
     client.health.watch(keeper)
     return keeper
+
+
+async def _parts(
+    stack: AsyncExitStack,
+    home: Path,
+    files: DeviceFiles,
+    config: ConfigManager,
+    journal: TickJournal,
+    core: "_Core",
+    surroundings: Surroundings,
+) -> ClientParts:
+    room = PartsRoom(
+        home=home,
+        files=files,
+        record=files.load(),
+        config=config,
+        tap=journal,
+        health=core.health,
+        errors=core.errors,
+        metrics=core.metrics,
+        clock=surroundings.clock,
+        ids=surroundings.ids,
+        randomness=surroundings.randomness,
+    )
+    return await stack.enter_async_context(client_parts(room))
 
 
 def _vault(
@@ -357,6 +392,7 @@ def _show(client: RunningClient, keeper: CertificateKeeper, metrics: Metrics) ->
     health.watch(client.terminal)
     health.watch(client.poller)
     health.watch(client.uplink)
+    client.parts.show()
     spool = client.journal.spool
     health.probe(
         "journal",

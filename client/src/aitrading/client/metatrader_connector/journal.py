@@ -7,7 +7,7 @@ recovering are one path.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +39,7 @@ from aitrading.client.metatrader_connector.stream_state import (
     stream_of,
 )
 from aitrading.core.domain.instruments import StreamKey
-from aitrading.core.domain.market import ROW_BYTES
+from aitrading.core.domain.market import ROW_BYTES, TickArray
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
 from aitrading.core.kit.clock import NS_PER_S, Clock
@@ -86,6 +86,8 @@ class TickJournal:
         self.spool = spool
         self.broker_offset_s: int | None = None
         self.gaps = GapLedger(folder)
+        self.observers: list[Callable[[str, TickArray], None]] = []
+        """Called with the symbol and the rows that were just stored; what they raise is logged."""
         self._folder = folder
         self._identity = identity
         self._clock = clock
@@ -194,7 +196,17 @@ class TickJournal:
         for part in taken:
             part.stream.take(part.rows, part.broker_offset_s)
         self._position = position
+        self._tell(taken)
         return sum(len(part.rows) for part in taken)
+
+    def _tell(self, taken: Iterable[Taken]) -> None:
+        """Whoever looks at ticks on their way must not hold them up."""
+        try:
+            for part in taken:
+                for observer in self.observers:
+                    observer(part.stream.key.symbol, part.rows)
+        except Exception:  # noqa: BLE001 - the ticks are stored, whoever looks at them
+            _log.exception("ticks were not looked at")
 
     def repair_of(self, gap: UUID) -> RepairRecord | None:
         """What was stored for a gap before, in this run or an earlier one."""

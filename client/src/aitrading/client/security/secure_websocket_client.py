@@ -129,6 +129,8 @@ class SecureWebSocketClient:
         self.connected_since_ns: int | None = None
         self.connections = 0
         self.last_error: str | None = None
+        self.on_news: Callable[[ClientEvent], None] = _ignore
+        """Called with every event, after the user."""
         self._user = user
         self._context = context
         self._profile = profile
@@ -287,6 +289,7 @@ class SecureWebSocketClient:
             case _:
                 pass
         self._user.on_event(event)
+        self.on_news(event)
 
     def _abandon(self, connection: "LinkConnection", exc: BaseException) -> None:
         code = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
@@ -310,3 +313,7 @@ class SecureWebSocketClient:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _ignore(_event: ClientEvent) -> None:
+    """Nobody listens."""

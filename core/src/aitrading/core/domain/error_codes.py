@@ -56,3 +56,11 @@ CALENDAR_MALFORMED: Final = ErrorSpec(
     http_status=422,
     impact=Impact.MARKET_DATA,
 )
+ALERT_RULE_MALFORMED: Final = ErrorSpec(
+    code="ALERT_RULE_MALFORMED",
+    category=Category.DENIED,
+    message="The alert rule {rule} was not understood: {reason}.",
+    why="`market_monitor.thresholds` (`ALERT_THRESHOLDS`) is not written as it should be.",
+    remedy="Compare with `docs/how-to/market-alerts.md`; the rules before stay in force.",
+    http_status=422,
+)

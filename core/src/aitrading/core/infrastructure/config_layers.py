@@ -29,6 +29,8 @@ class Layer(StrEnum):
     FILE = "file"
     ENVIRONMENT = "environment"
     COMMAND_LINE = "command line"
+    BUNDLE = "bundle"
+    """What its server says to a client, signed; for settings that are declared `remote` alone."""
     TENANT = "tenant"
 
 
@@ -62,6 +64,8 @@ class Sources:
     environ: Mapping[str, str]
     overrides: Mapping[str, str]
     strict: bool
+    bundle: Mapping[str, object] = field(default_factory=dict[str, object])
+    bundle_source: str = ""
 
 
 @dataclass(kw_only=True)
@@ -89,6 +93,7 @@ def gather(models: Mapping[str, SectionModel], sources: Sources) -> Gathered:
     _gather_file(models, sources, found)
     _gather_environment(models, sources, found)
     _gather_overrides(models, sources, found)
+    _gather_bundle(models, sources, found)
     return found
 
 
@@ -225,6 +230,19 @@ def _gather_overrides(
         elif model is not None or sources.strict:
             hint = _hint(models, key)
             found.complain(key, "command line", f"there is no such setting{hint}")
+
+
+def _gather_bundle(models: Mapping[str, SectionModel], sources: Sources, found: Gathered) -> None:
+    for key, raw in sources.bundle.items():
+        section, _, name = key.partition(".")
+        model = models.get(section)
+        if model is None or name not in model.fields:
+            found.complain(key, sources.bundle_source, "there is no such setting")
+        elif not model.fields[name].setting.remote:
+            found.complain(key, sources.bundle_source, "a bundle may not set it")
+        else:
+            value = RawValue(raw=raw, layer=Layer.BUNDLE, source=sources.bundle_source)
+            found.add(key, value)
 
 
 def setting_keys(models: Mapping[str, SectionModel]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Typed configuration in layers: default < `aitrading.toml` < environment < command line.
+"""Typed configuration in layers: default < `aitrading.toml` < environment < command line < bundle.
 
 Everything is validated at the start and every problem is reported at once. `explain` tells where
 a value comes from, `reload` changes what may change while the process runs, tenants may differ in
@@ -8,7 +8,7 @@ settings that allow it, and a secret is a reference, never a literal.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -157,6 +157,20 @@ class ConfigManager:
             self._snapshot, self._file_tenants = new, file_tenants
         self._notify(old, new)
         return changes
+
+    def apply_bundle(self, values: Mapping[str, object], source: str) -> list[Change]:
+        """Let a bundle's values win over every other layer from now on; an empty map ends that.
+
+        Raises `ConfigInvalidError` and changes nothing when one of them is wrong, unknown or not
+        declared `remote`. The signature was checked by who calls.
+        """
+        before = self._sources
+        self._sources = replace(before, bundle=dict(values), bundle_source=source)
+        try:
+            return self.reload()
+        except BaseException:
+            self._sources = before
+            raise
 
     def subscribe(self, section: type[T], callback: Callable[[T], None]) -> Callable[[], None]:
         """Call with the new section after a reload that changed it; the result unsubscribes."""

@@ -30,7 +30,8 @@ class Setting:
     """Everything about a field except its type and default.
 
     `reloadable` settings change while the process runs, `tenant` settings may differ per tenant,
-    `env` names an environment variable other than `AITRADING_<SECTION>_<FIELD>`.
+    `remote` ones may be set on a client by a signed bundle of its server, `env` names an
+    environment variable other than `AITRADING_<SECTION>_<FIELD>`.
     """
 
     doc: str
@@ -41,6 +42,7 @@ class Setting:
     secret: bool = False
     reloadable: bool = False
     tenant: bool = False
+    remote: bool = False
     env: str | None = None
 
 

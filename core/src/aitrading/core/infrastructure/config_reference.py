@@ -58,4 +58,6 @@ def _changes(field: FieldModel) -> str:
     words = ["while running" if field.setting.reloadable else "at restart"]
     if field.setting.tenant:
         words.append("per tenant")
+    if field.setting.remote:
+        words.append("by a bundle of the server")
     return ", ".join(words)

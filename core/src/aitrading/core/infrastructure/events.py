@@ -259,6 +259,15 @@ class SubscriptionChanged(Event, frozen=True, kw_only=True):
     version: int
 
 
+class DeviceSettingsChanged(Event, frozen=True, kw_only=True):
+    """What a device (None: every one of the organisation) is to use changed: it may ask anew."""
+
+    NAME: ClassVar[str] = "device.settings_changed"
+    DURABLE: ClassVar[bool] = False
+
+    device: UUID | None
+
+
 class CollectTraces(Event, frozen=True, kw_only=True):
     """A command: take what this process did for some traces.
 
@@ -293,6 +302,7 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     DeviceRevoked,
     TokensRevoked,
     SubscriptionChanged,
+    DeviceSettingsChanged,
     CollectTraces,
 )
 """Every event type, for the reference and for the stream that keeps the durable ones."""

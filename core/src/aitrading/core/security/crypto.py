@@ -172,6 +172,18 @@ def verify_p256(public_der: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
+def verify_with_certificate(data: bytes, signature: bytes, message: bytes) -> bool:
+    """Tell whether the P-256 key of a certificate (PEM) signed exactly this message; never raises."""
+    try:
+        public = x509.load_pem_x509_certificate(data).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    der = public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return verify_p256(der, signature, message)
+
+
 class Purpose(StrEnum):
     """What a leaf certificate may prove."""
 

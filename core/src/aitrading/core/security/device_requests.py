@@ -30,6 +30,7 @@ class DevicePurpose(StrEnum):
     FILES = "files"
     CONFIGURATION = "configuration"
     SECURITY = "security-report"
+    NOTES = "notes"
 
 
 class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,7 +29,11 @@ from aitrading.server.api_gateway.identity.admin_endpoints import AdminEndpoints
 from aitrading.server.api_gateway.identity.api_key_endpoints import ApiKeyEndpoints
 from aitrading.server.api_gateway.identity.composition import Identity, IdentityParts
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
+from aitrading.server.api_gateway.identity.device_note_endpoints import DeviceNoteEndpoints
 from aitrading.server.api_gateway.identity.device_report_endpoints import DeviceReportEndpoints
+from aitrading.server.api_gateway.identity.device_settings_endpoints import (
+    DeviceSettingsEndpoints,
+)
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.field_key_endpoints import FieldKeyEndpoints
 from aitrading.server.api_gateway.identity.housekeeping import Housekeeping
@@ -70,6 +74,7 @@ from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.service import field_keys_of, masters_of
 
 DATABASE_ROLE: Final = "identity"
+STORE: Final = "database-service"
 _MS_PER_S: Final = 1_000
 
 
@@ -97,6 +102,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_vault_endpoints)
     manager.provide(_vault_admin_endpoints)
     manager.provide(_report_endpoints)
+    manager.provide(_device_settings_endpoints)
+    manager.provide(_device_note_endpoints)
     manager.provide(_admin_endpoints)
     manager.provide(_subscription_endpoints)
     manager.provide(_connection_directory)
@@ -204,6 +211,18 @@ def _vault_admin_endpoints(identity: Identity) -> VaultAdminEndpoints:
 
 def _report_endpoints(identity: Identity) -> DeviceReportEndpoints:
     return identity.report_endpoints
+
+
+def _device_settings_endpoints(identity: Identity) -> DeviceSettingsEndpoints:
+    return identity.device_settings_endpoints
+
+
+async def _device_note_endpoints(
+    bundle: ServiceBundle, identity: Identity, clock: Clock, ids: IdFactory
+) -> AsyncIterator[DeviceNoteEndpoints]:
+    client = InternalClient.of(bundle, STORE, clock, ids)
+    yield DeviceNoteEndpoints(identity.signed_requests, client)
+    await client.close()
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
@@ -359,6 +378,8 @@ SPEC: Final = ServiceSpec(
         VaultEndpoints,
         VaultAdminEndpoints,
         DeviceReportEndpoints,
+        DeviceSettingsEndpoints,
+        DeviceNoteEndpoints,
         AdminEndpoints,
         SubscriptionAdminEndpoints,
         TenantEndpoints,

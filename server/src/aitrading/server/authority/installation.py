@@ -11,6 +11,7 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.config_bundle import key_message
 from aitrading.core.security.crypto import SigningKey, TlsKey, VerifyKey
 from aitrading.server.authority.ca import (
     LOOPBACK_HOSTS,
@@ -22,6 +23,7 @@ from aitrading.server.authority.key_provider import KeyProvider, LocalKeyProvide
 from aitrading.server.authority.token_keys import PREFIX, STATE_FILE, TokenKeyLife, next_name
 from aitrading.server.authority.tokens import UserTokenIssuer
 
+CONFIGURATION_KEY: Final = "configuration.key.pem"
 EVIDENCE_KEY: Final = "evidence.key.pem"
 EVIDENCE_SIGNER: Final = "database-service"
 """The one service that is given the key of statements which are verified without the platform."""
@@ -183,6 +185,14 @@ class Authority:
     def issue_device(self, csr_pem: bytes, identity: DeviceIdentity) -> IssuedCertificate:
         """Issue for a device; raises `CSR_INVALID`."""
         return self.device.issue_device(csr_pem, identity)
+
+    def configuration_signer(self) -> tuple[SigningKey, bytes]:
+        """The key that signs configurations of devices, and the edge authority's word for it."""
+        pem = load_or_create(
+            self._provider, CONFIGURATION_KEY, lambda: SigningKey.generate().pem()
+        )
+        key = SigningKey.from_pem(pem)
+        return key, self.edge.vouch(key_message(key.public.raw))
 
     def _authority(self, name: AuthorityName) -> CertificateAuthority:
         return CertificateAuthority(

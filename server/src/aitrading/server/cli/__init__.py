@@ -16,6 +16,7 @@ from aitrading.server.cli.up_ends import INTERRUPTED, UNAVAILABLE
 TRACEBACK_VARIABLE: Final = "AITRADING_TRACEBACK"
 COMMANDS: Final = {
     "account": ("administration:account", "Broker accounts of an organisation."),
+    "alerts": ("client_notes:alerts", "Alerts of installed clients about prices."),
     "apikey": ("apikey:apikey", "Keys of an organisation's programs."),
     "audit": ("audit:audit", "What was done and refused, by whom."),
     "backup": ("backup:backup", "Make, examine and list backups."),
@@ -24,7 +25,7 @@ COMMANDS: Final = {
     "chains": ("chains:chains", "Latency and health of the ways data takes."),
     "config": ("config:config", "Settings: values, origins, reference."),
     "connections": ("connections:connections", "Who is connected; end a connection."),
-    "device": ("device:device", "Installed clients: invite, list, revoke."),
+    "device": ("device:device", "Installed clients: invite, list, set up, revoke."),
     "doctor": ("doctor:doctor", "Find what keeps the platform from working."),
     "down": ("down:down", "Stop the platform."),
     "errors": ("error_codes:errors", "What an error code means and what to do."),
@@ -44,6 +45,7 @@ COMMANDS: Final = {
         "migrations:migrations",
         "Schemas of PostgreSQL and ClickHouse: what is applied, what waits.",
     ),
+    "news": ("client_notes:news", "News and economic calendar that clients collected."),
     "orders": ("trading:orders", "Orders of an organisation."),
     "password": ("own_password:password", "Change your own password."),
     "primary": ("primary:primary", "Which primary PostgreSQL is the newest one met."),

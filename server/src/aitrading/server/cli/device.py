@@ -9,6 +9,7 @@ import msgspec
 
 from aitrading.core.security.device_reports import SecurityReport
 from aitrading.server.cli.administration import tenant_option
+from aitrading.server.cli.device_settings import device_settings
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table
@@ -33,6 +34,9 @@ class Invitation(msgspec.Struct, kw_only=True):
 @click.group()
 def device() -> None:
     """Installed clients of an organisation."""
+
+
+device.add_command(device_settings)
 
 
 @device.command("invite")

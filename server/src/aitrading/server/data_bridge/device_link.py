@@ -32,7 +32,7 @@ from aitrading.core.protocol.link.events import (
     StreamsRequested,
     TicksReceived,
 )
-from aitrading.core.protocol.link.messages import Repair, StreamDeclaration
+from aitrading.core.protocol.link.messages import Repair, SettingsNews, StreamDeclaration
 from aitrading.core.protocol.link.session import (
     Refusal,
     ServerSession,
@@ -188,6 +188,12 @@ class DeviceLink(WSListener):
         """Ask the device for ticks that are missing; one that is too old is not asked."""
         if self.is_open:
             self._session.ask_repair(repair)
+            self.flush()
+
+    def tell_settings(self) -> None:
+        """Let the device look for its settings; one that is too old looks by itself."""
+        if self.is_open:
+            self._session.tell_settings(SettingsNews())
             self.flush()
 
     def close(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:

@@ -8,7 +8,11 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler, IsolationPolicy
 from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
-from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
+from aitrading.core.infrastructure.events import (
+    DeviceRevoked,
+    DeviceSettingsChanged,
+    SubscriptionChanged,
+)
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience.errors import ISOLATED
@@ -138,6 +142,7 @@ class DeviceLinks:
         self._subscriptions = [
             await self._bus.subscribe(DeviceRevoked, self._on_revoked),
             await self._bus.subscribe(SubscriptionChanged, self._on_subscription),
+            await self._bus.subscribe(DeviceSettingsChanged, self._on_settings),
         ]
         self._tasks.start(self._keep_time(), name="time")
         self._tasks.start(self._recheck(), name="recheck")
@@ -329,6 +334,12 @@ class DeviceLinks:
             for link in tuple(self._links.values()):
                 if link.device.identity.tenant == envelope.tenant:
                     await self._check_again(link)
+
+    async def _on_settings(self, event: DeviceSettingsChanged, envelope: EventEnvelope) -> None:
+        for link in tuple(self._links.values()):
+            identity = link.device.identity
+            if identity.tenant == envelope.tenant and event.device in (None, identity.device):
+                link.tell_settings()
 
     async def _keep_time(self) -> None:
         while True:

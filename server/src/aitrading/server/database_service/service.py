@@ -41,6 +41,8 @@ from aitrading.server.database_service.clickhouse.served import (
     ServedClickHouse,
     ServerLimits,
 )
+from aitrading.server.database_service.device_notes.book import NoteBook
+from aitrading.server.database_service.device_notes.endpoints import DeviceNoteEndpoints
 from aitrading.server.database_service.endpoints import SegmentEndpoints, TickEndpoints
 from aitrading.server.database_service.examination.composition import Examined, make_examiner
 from aitrading.server.database_service.examination.endpoints import ExaminationEndpoints
@@ -151,6 +153,8 @@ _READ_BY_PEOPLE: Final = (
     Certificates,
     FeedTruthEndpoints,
     CertificateEndpoints,
+    NoteBook,
+    DeviceNoteEndpoints,
     TraceBook,
     TraceEndpoints,
 )
@@ -372,6 +376,7 @@ SPEC: Final = ServiceSpec(
         CalendarEndpoints,
         FeedTruthEndpoints,
         CertificateEndpoints,
+        DeviceNoteEndpoints,
         TraceEndpoints,
     ),
     merges_chains=True,

@@ -140,6 +140,12 @@ class AuditAction(StrEnum):
         True,
         "A device was told to seal its stored broker login anew.",
     )
+    DEVICE_SETTING_SET = "identity.device.setting_set", False, "A setting of clients was set."
+    DEVICE_SETTING_UNSET = (
+        "identity.device.setting_unset",
+        False,
+        "A setting of clients was taken back.",
+    )
     CONNECTION_ENDED = "connection.ended", True, "An open connection was ended by hand."
     TOKEN_KEY_ROTATED = (
         "identity.token_key.rotated",

@@ -23,6 +23,7 @@ from aitrading.core.protocol.link.events import (
     ErrorReported,
     Established,
     RepairAsked,
+    SettingsTold,
     StreamAhead,
     StreamOpened,
     StreamRefused,
@@ -46,6 +47,7 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    FEATURE_SETTINGS,
     FEATURE_TRUTH,
     STREAMS_PER_FRAME_MAX,
     Days,
@@ -56,6 +58,7 @@ from aitrading.core.protocol.link.messages import (
     Open,
     OpenAck,
     Repair,
+    SettingsNews,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -73,7 +76,7 @@ class ClientProfile:
     limits: LinkLimits = field(default_factory=LinkLimits)
     """Used until HELLO_ACK brings the server's; afterwards the smaller frame limit counts."""
     ack_timeout_ms: int = 30_000
-    features: tuple[str, ...] = (FEATURE_TRUTH,)
+    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS)
     resume_session: str = ""
     traceparent: str = ""
     checkpoint: str = ""
@@ -110,6 +113,7 @@ class ClientSession(Machine[ClientEvent]):
         self._dispatch[FrameType.ACK] = self._on_ack
         self._dispatch[FrameType.SUBSCRIBE] = self._on_subscribe
         self._dispatch[FrameType.REPAIR] = self._on_repair
+        self._dispatch[FrameType.SETTINGS] = self._on_settings
         self.features: tuple[str, ...] = ()
         """What both sides know; empty before the greeting is answered."""
 
@@ -250,6 +254,10 @@ class ClientSession(Machine[ClientEvent]):
     def _on_repair(self, frame: Frame, events: list[ClientEvent]) -> None:
         self._require_open(FrameType.REPAIR)
         events.append(RepairAsked(decode_control(frame, Repair)))
+
+    def _on_settings(self, frame: Frame, events: list[ClientEvent]) -> None:
+        self._require_open(FrameType.SETTINGS)
+        events.append(SettingsTold(decode_control(frame, SettingsNews)))
 
     @override
     def _on_error(self, frame: Frame, events: list[ClientEvent | CommonEvent]) -> None:

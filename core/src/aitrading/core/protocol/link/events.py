@@ -11,6 +11,7 @@ from aitrading.core.protocol.link.messages import (
     HelloAck,
     Notice,
     Repair,
+    SettingsNews,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -65,6 +66,12 @@ class RepairAsked(msgspec.Struct, frozen=True, gc=False):
     """Client: the server lacks ticks that the terminal may still have."""
 
     repair: Repair
+
+
+class SettingsTold(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server may have other settings for this device."""
+
+    news: SettingsNews
 
 
 class Established(msgspec.Struct, frozen=True, gc=False):
@@ -156,6 +163,7 @@ ClientEvent = (
     | Acknowledged
     | Subscribed
     | RepairAsked
+    | SettingsTold
     | ErrorReported
     | LatencyMeasured
     | PeerClosed

@@ -29,6 +29,7 @@ from aitrading.core.protocol.link.messages import (
     Open,
     OpenAck,
     Repair,
+    SettingsNews,
     Subscribe,
 )
 from aitrading.core.protocol.versions import LINK_VERSION
@@ -70,6 +71,7 @@ class FrameType(IntEnum):
     DAYS = 144
     GAPS = 145
     REPAIR = 146
+    SETTINGS = 147
 
 
 IGNORABLE_TYPES_FROM: Final = 128
@@ -250,9 +252,21 @@ def decode_ping(frame: Frame) -> PingBody:
     return PingBody(*_PING.unpack(frame.body))
 
 
-Control = Hello | HelloAck | Open | OpenAck | Subscribe | Notice | Days | Gaps | Repair
+Control = (
+    Hello | HelloAck | Open | OpenAck | Subscribe | Notice | Days | Gaps | Repair | SettingsNews
+)
 ControlType = TypeVar(
-    "ControlType", Hello, HelloAck, Open, OpenAck, Subscribe, Notice, Days, Gaps, Repair
+    "ControlType",
+    Hello,
+    HelloAck,
+    Open,
+    OpenAck,
+    Subscribe,
+    Notice,
+    Days,
+    Gaps,
+    Repair,
+    SettingsNews,
 )
 _encode_json: Final = msgspec.json.Encoder().encode
 

@@ -18,6 +18,8 @@ DAYS_PER_FRAME_MAX: Final = 128
 GAPS_PER_FRAME_MAX: Final = 64
 FEATURE_TRUTH: Final = "feed-truth"
 """Both sides know DAYS, GAPS and REPAIR."""
+FEATURE_SETTINGS: Final = "settings"
+"""Both sides know SETTINGS."""
 NO_HANDLE: Final = 0
 TICKS_KIND: Final = "ticks"
 
@@ -205,3 +207,10 @@ class Repair(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_last: Count = 0
     expected: Count = 0
     """How many are missing exactly; 0 when nobody knows."""
+
+
+class SettingsNews(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The server may have other settings for this device; it asks for them with a signed request."""
+
+    version: Count = 0
+    """The version they had when they were signed last; 0 when nobody knows."""

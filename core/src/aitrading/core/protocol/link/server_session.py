@@ -47,6 +47,7 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    FEATURE_SETTINGS,
     FEATURE_TRUTH,
     TICKS_KIND,
     Days,
@@ -57,6 +58,7 @@ from aitrading.core.protocol.link.messages import (
     Open,
     OpenAck,
     Repair,
+    SettingsNews,
     StreamDeclaration,
     StreamGrant,
     Subscribe,
@@ -76,7 +78,7 @@ class ServerProfile:
     software: str
     limits: LinkLimits = field(default_factory=LinkLimits)
     epoch: int = 0
-    features: tuple[str, ...] = (FEATURE_TRUTH,)
+    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS)
     checkpoint: str = ""
 
 
@@ -219,6 +221,14 @@ class ServerSession(Machine[ServerEvent]):
         if self._hello is None or FEATURE_TRUTH not in self._hello.features:
             return False
         self._send(encode_control(FrameType.REPAIR, repair))
+        return True
+
+    def tell_settings(self, news: SettingsNews) -> bool:
+        """Say that settings may have changed; False when the client does not know that."""
+        self._require_state(SessionState.OPEN, "tell_settings")
+        if self._hello is None or FEATURE_SETTINGS not in self._hello.features:
+            return False
+        self._send(encode_control(FrameType.SETTINGS, news))
         return True
 
     @override

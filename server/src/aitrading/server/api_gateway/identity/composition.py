@@ -14,6 +14,10 @@ from aitrading.server.api_gateway.identity.api_key_endpoints import ApiKeyEndpoi
 from aitrading.server.api_gateway.identity.api_keys import ApiKeys
 from aitrading.server.api_gateway.identity.device_endpoints import DeviceEndpoints
 from aitrading.server.api_gateway.identity.device_report_endpoints import DeviceReportEndpoints
+from aitrading.server.api_gateway.identity.device_settings import DeviceSettings
+from aitrading.server.api_gateway.identity.device_settings_endpoints import (
+    DeviceSettingsEndpoints,
+)
 from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.factors.codes import Codes
@@ -36,6 +40,7 @@ from aitrading.server.api_gateway.identity.revocations import Revocations
 from aitrading.server.api_gateway.identity.rules_book import RulesBook
 from aitrading.server.api_gateway.identity.rules_endpoints import RulesEndpoints
 from aitrading.server.api_gateway.identity.sessions import Sessions
+from aitrading.server.api_gateway.identity.signed_requests import SignedRequests
 from aitrading.server.api_gateway.identity.subscription_endpoints import (
     SubscriptionAdminEndpoints,
 )
@@ -123,6 +128,10 @@ class Identity:
         )
         vault = self._vault(parts, shared)
         self.vault_endpoints, self.vault_admin_endpoints, self.report_endpoints = vault
+        self.signed_requests = SignedRequests(
+            parts.replay, audit=shared.audit, refusals=shared.refusals, clock=parts.clock
+        )
+        self.device_settings_endpoints = self._device_settings(parts, shared)
 
     def owners(self) -> tuple[object, ...]:
         """The objects whose methods are endpoints."""
@@ -137,6 +146,7 @@ class Identity:
             self.vault_endpoints,
             self.vault_admin_endpoints,
             self.report_endpoints,
+            self.device_settings_endpoints,
             AdminEndpoints(self.administration, self.login, self.devices),
             SubscriptionAdminEndpoints(self.subscriptions, self.administration),
             TenantEndpoints(self.tenant_life),
@@ -155,6 +165,18 @@ class Identity:
             clock=parts.clock,
             ids=parts.ids,
         )
+
+    def _device_settings(self, parts: IdentityParts, shared: "_Shared") -> DeviceSettingsEndpoints:
+        settings = DeviceSettings(
+            self.signed_requests,
+            parts.replay,
+            signer=parts.authority.configuration_signer(),
+            audit=shared.audit,
+            bus=parts.bus,
+            clock=parts.clock,
+            ids=parts.ids,
+        )
+        return DeviceSettingsEndpoints(settings, self.administration)
 
     def _sessions(self, parts: IdentityParts, shared: "_Shared") -> Sessions:
         return Sessions(

@@ -67,6 +67,16 @@ class SignedRequests:
                 await self._note_refusal(request, purpose, network)
             raise
 
+    async def prove(self, request: DeviceRequest, purpose: DevicePurpose, *, network: str) -> None:
+        """Raise `DEVICE_REQUEST_REFUSED` unless an active device asked this; nothing is changed."""
+        try:
+            async with self._replay.pool.tenant_tx(TenantId(request.tenant)) as tx:
+                await self._require(tx, request, purpose)
+        except AitradingError as exc:
+            if exc.spec is DEVICE_REQUEST_REFUSED:
+                await self._note_refusal(request, purpose, network)
+            raise
+
     async def note(
         self, tx: TenantTransaction, device: UUID, action: AuditAction, **details: str | int
     ) -> None:

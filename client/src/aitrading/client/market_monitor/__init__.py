@@ -1,0 +1,1 @@
+"""Watches prices that pass through the client, and tells when a rule is broken."""

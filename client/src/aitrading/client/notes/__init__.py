@@ -1,0 +1,1 @@
+"""What the client's parts tell the server beside ticks: a queue on disk, delivered exactly once."""

@@ -1,0 +1,158 @@
+// Draws /page.json again and again. Everything from outside becomes text, never markup.
+const PERIOD_MS = 2000;
+const at = (id) => document.getElementById(id);
+const THEME = "aitrading.theme";
+
+const remembered = () => { try { return localStorage.getItem(THEME); } catch { return null; } };
+if (remembered() === "light") document.documentElement.dataset.theme = "light";
+at("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  root.dataset.theme = root.dataset.theme === "light" ? "dark" : "light";
+  try { localStorage.setItem(THEME, root.dataset.theme); } catch { /* private window */ }
+});
+
+const element = (name, text, classes = "") => {
+  const made = document.createElement(name);
+  if (classes) made.className = classes;
+  if (text !== undefined && text !== null) made.textContent = String(text);
+  return made;
+};
+const state = (word) => {
+  const made = element("span", word, "state");
+  made.dataset.state = word;
+  return made;
+};
+const duration = (seconds) => {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86400)} days`;
+};
+const clock = (ms) => new Date(ms).toISOString().slice(11, 19) + "Z";
+const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+const count = (number) => number.toLocaleString("en");
+
+const list = (id, rows) => {
+  at(id).replaceChildren(...rows.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap(([name, value]) => {
+    const told = element("dd");
+    told.append(value instanceof Node ? value : String(value));
+    return [element("dt", name), told];
+  }));
+};
+const rows = (id, all, none) => {
+  at(id).replaceChildren(...all.map((cells) => {
+    const row = element("tr");
+    cells.forEach((cell) => {
+      const made = element("td", undefined, typeof cell === "number" || cell?.right ? "n" : "");
+      made.append(cell instanceof Node ? cell : String(cell?.text ?? cell ?? ""));
+      row.append(made);
+    });
+    return row;
+  }));
+  at(none).hidden = all.length > 0;
+  at(id).parentElement.hidden = all.length === 0;
+};
+const right = (text) => ({ text, right: true });
+const words = (fields) => Object.entries(fields)
+  .filter(([, value]) => value !== null && value !== "" && value !== false)
+  .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`).join(" · ");
+
+function connection(data) {
+  const link = data.components.link?.fields ?? {};
+  list("connection", [
+    ["link", state(link.link ?? "UNKNOWN")],
+    ["server", data.server],
+    ["since", link.connected_since_ns ? duration(Date.parse(data.now) / 1000 - link.connected_since_ns / 1e9) : null],
+    ["round trip", link.round_trip_ms ? `${link.round_trip_ms.toFixed(1)} ms` : null],
+    ["connections", link.connections],
+    ["last trouble", told(link.last_error)],
+    ["certificate", data.certificate.problem ?? (data.certificate.left_s > 0 ? `ends in ${duration(data.certificate.left_s)}` : "over")],
+  ]);
+}
+
+const SUBSCRIPTION = "LINK_SUBSCRIPTION_INACTIVE";
+const told = (code) => code === SUBSCRIPTION
+  ? "The subscription is over: market data stops, closing positions still works. Ask who administers your organisation."
+  : code;
+
+function queues(data) {
+  const of = (name) => data.components[name]?.fields ?? {};
+  const journal = of("journal"), login = of("broker-login"), notes = of("notes");
+  const pool = Object.entries(data.components).find(([name]) => name.startsWith("terminal") && "workers" in data.components[name].fields);
+  list("queues", [
+    ["ticks unsent", count(of("uplink").pending_ticks ?? 0)],
+    ["on disk", journal.limit_bytes ? `${mib(journal.used_bytes)} of ${mib(journal.limit_bytes)}` : null],
+    ["gaps", journal.gaps],
+    ["notes unsent", notes.pending],
+    ["given up", notes.given_up || null],
+    ["notes refused by", notes.refused_by],
+    ["workers", pool ? pool[1].fields.workers : null],
+    ["stored login", login.lease_left_s ? `lease ends in ${duration(login.lease_left_s)}` : "the terminal's own"],
+  ]);
+}
+
+function configuration(data) {
+  const known = data.configuration;
+  list("configuration", [
+    ["version", known.version || "none yet"],
+    ["problem", known.problem],
+    ...known.settings.map((each) => {
+      const value = element("span", each.value + " ");
+      value.append(element("span", each.from === "default" ? "" : each.from, "dim"));
+      return [each.name, value];
+    }),
+  ]);
+}
+
+function parts(data) {
+  at("parts").replaceChildren(...data.parts.map((each) => {
+    const part = element("div", undefined, "part"), line = element("p");
+    line.append(element("b", each.name), state(each.state), element("span", `port ${each.port}`, "dim"));
+    part.append(line, element("small", words(each.fields)));
+    return part;
+  }));
+}
+
+function alerts(data) {
+  const open = data.alerts.open.map((each) => ({ ...each, open: true }));
+  const ended = data.alerts.newest.filter((each) => !each.raised).slice(0, 10);
+  rows("alerts", [...open, ...ended].map((each) => [
+    clock(each.at_ms), each.symbol, each.rule.replace(/^\S+ /, ""), right(each.value), state(each.open ? "OPEN" : "ENDED"),
+  ]), "no-alerts");
+}
+
+function draw(data) {
+  const overall = at("state");
+  overall.textContent = overall.dataset.state = data.state;
+  at("now").textContent = data.now.slice(0, 19).replace("T", " ") + "Z";
+  connection(data);
+  rows("feeds", data.feeds.map((each) => [
+    each.symbol, state(each.state), right(duration(each.age_ms / 1000)),
+    right(each.spread_points ?? ""), right(count(each.ticks)),
+  ]), "no-feeds");
+  alerts(data);
+  queues(data);
+  configuration(data);
+  parts(data);
+  list("identity", [
+    ["device", data.device],
+    ["new positions", data.components.security?.fields.new_exposure],
+    ["barred by", data.components.security?.fields.barred_by],
+    ["client", data.versions.client], ["core", data.versions.core], ["Python", data.versions.python],
+  ]);
+}
+
+async function look() {
+  try {
+    const answer = await fetch("/page.json", { cache: "no-store" });
+    if (!answer.ok) throw new Error(String(answer.status));
+    draw(await answer.json());
+    at("lost").hidden = true;
+  } catch {
+    at("lost").hidden = false;
+  }
+  setTimeout(look, PERIOD_MS);
+}
+
+look();

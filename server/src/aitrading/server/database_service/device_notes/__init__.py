@@ -1,0 +1,1 @@
+"""Alerts and news that installed clients tell: stored once each, read page by page."""
