@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FIRST ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench prove simulate test-servers browser docs down clean
+.PHONY: help setup run test check format bench load prove simulate test-servers browser docs down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ format: setup ## let the formatter and the safe fixes rewrite the code
 
 bench: setup ## run every benchmark; COMPARE=1 holds the ratios against the committed baseline
 	@$(BIN)/python -m aitrading.server.benchmarks $(if $(COMPARE),--compare)
+
+load: setup ## twice the peak of a real day for ten minutes, with everything counted
+	@$(BIN)/aitrading bench load --long
 
 prove: setup ## run the long campaigns, resumable; CAMPAIGN=0.1 a tenth of them, ONLY=name one
 	@$(BIN)/python scripts/prove.py --scale $(CAMPAIGN) $(addprefix --only ,$(ONLY))

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "tracing",
     "gateway",
     "ticks",
+    "load",
     "ws",
     "users",
     "auth",

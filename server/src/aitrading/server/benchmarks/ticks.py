@@ -8,18 +8,15 @@ them in bulk. Last, a market of 5,000 ticks a second is watched: how late is eac
 """
 
 import asyncio
-import http.client
+import logging
 import os
 import signal
 import ssl
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
-import msgspec
 import numpy as np
 import uvloop
 from picows import (
@@ -33,8 +30,8 @@ from typing_extensions import override
 
 from aitrading.core.domain.market import ROW_BYTES
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
-from aitrading.core.kit.ids import UserId
 from aitrading.core.protocol.ingest import IngestHeader, encode_header
+from aitrading.server.benchmarks.day_reader import Certificate, DayReader
 from aitrading.server.benchmarks.floor_server import floor_server
 from aitrading.server.benchmarks.installation import (
     BRIDGE,
@@ -48,6 +45,8 @@ from aitrading.server.benchmarks.ticks_floor import END
 from aitrading.server.benchmarks.ticks_seen import seen_late_ns
 from aitrading.server.benchmarks.twin_client import (
     LAST_MS,
+    PENDING,
+    TAKEN,
     TwinClient,
     enrol,
     recorded_days,
@@ -67,8 +66,6 @@ POLL_S: Final = 0.05
 BUFFERED_BYTES: Final = 1 << 15
 WRITE_BYTES: Final = 1 << 18
 TIME_LIMIT_S: Final = 120.0
-TAKEN: Final = "aitrading_client_ticks_taken_total"
-PENDING: Final = "aitrading_client_ticks_pending"
 SETTINGS: Final = {
     "gateway.requests_burst": "100000",
     "gateway.login_burst": "1000",
@@ -77,71 +74,10 @@ SETTINGS: Final = {
 REASONS: Final = {
     "ticks.bytes_per_tick": f"set {REAL_TICKS} to a zipped CSV of a day: ms,bid,ask",
 }
+logging.getLogger("picows").setLevel(logging.ERROR)
+"""The floor's sender fills its buffer on purpose; each time would be a line."""
 on_loop: Final = uvloop.run
 Figures = dict[str, float | None]
-T = TypeVar("T")
-
-
-class _Tick(msgspec.Struct):
-    sequence: int
-
-
-class _Page(msgspec.Struct):
-    items: list[_Tick]
-
-
-class _Stream(msgspec.Struct):
-    digest_stored: str
-    digest_counted: str | None
-
-
-class _Certificate(msgspec.Struct):
-    stored: int
-    counted: int
-    streams: list[_Stream]
-
-
-class _Signed(msgspec.Struct):
-    certificate: _Certificate
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reader:
-    """A person of the organisation who asks for what is stored."""
-
-    installation: Installation
-    day: date
-
-    def has_last(self, symbol: str) -> bool:
-        """Whether the day's last recorded tick can be read."""
-        last = datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
-        last += timedelta(milliseconds=LAST_MS)
-        asked = f"/api/v1/ticks?symbol={symbol}&from={last:%Y-%m-%dT%H:%M:%S.%fZ}&limit=1"
-        page = self._get(asked, _Page)
-        return page is not None and bool(page.items)
-
-    def certificate(self, symbol: str) -> _Certificate | None:
-        """What is stored of the day, against what the device counted."""
-        signed = self._get(f"/api/v1/feeds/certificate?symbol={symbol}&day={self.day}", _Signed)
-        return signed and signed.certificate
-
-    def _get(self, path: str, answer: type[T]) -> T | None:
-        trust = ssl.create_default_context(cafile=str(self.installation.trust))
-        connection = http.client.HTTPSConnection(
-            "localhost", self.installation.port, context=trust, timeout=TIME_LIMIT_S
-        )
-        try:
-            token = self.installation.token(UserId(UUID(int=1)))
-            connection.request("GET", path, headers={"authorization": f"Bearer {token}"})
-            reply = connection.getresponse()
-            said = reply.read()
-        finally:
-            connection.close()
-        if reply.status == http.client.NOT_FOUND:  # a symbol that nobody knows yet
-            return None
-        if reply.status != http.client.OK:
-            raise RuntimeError(f"{path} answered {reply.status}: {said[:300]!r}")
-        return msgspec.json.decode(said, type=answer)
 
 
 async def run(*, long: bool = False) -> Figures:
@@ -149,7 +85,7 @@ async def run(*, long: bool = False) -> Figures:
     factor = LONG_FACTOR if long else 1
     bytes_per_tick = await real_bytes_per_tick()
     with running_installation(SETTINGS) as installation:
-        reader = _Reader(installation=installation, day=yesterday(installation.clock))
+        reader = DayReader(installation=installation, day=yesterday(installation.clock))
         per_s = await _end_to_end(reader, TICKS * factor)
         lost, doubled = await _with_faults(reader, FAULTY_TICKS * factor)
         floor_per_s = await _floor(installation, TICKS * factor)
@@ -166,7 +102,7 @@ async def run(*, long: bool = False) -> Figures:
     }
 
 
-async def _end_to_end(reader: _Reader, count: int) -> float:
+async def _end_to_end(reader: DayReader, count: int) -> float:
     """Ticks a second, from the moment before the client has its first."""
     clock, total = reader.installation.clock, count * len(SYMBOLS)
     home, environ = await asyncio.to_thread(
@@ -177,7 +113,7 @@ async def _end_to_end(reader: _Reader, count: int) -> float:
         await _until(lambda: client.metric(TAKEN) >= total)
         waiting = list(SYMBOLS)
         while waiting:
-            await _until(lambda: reader.has_last(waiting[-1]))
+            await _until(lambda: reader.has_tick_from(waiting[-1], LAST_MS))
             waiting.pop()
         took_s = (clock.monotonic_ns() - began_ns) / NS_PER_S
         missing, more = await _compared(reader, SYMBOLS, count)
@@ -201,7 +137,7 @@ async def _first_tick(client: TwinClient) -> int:
     return seen_ns[0]
 
 
-async def _with_faults(reader: _Reader, count: int) -> tuple[int, int]:
+async def _with_faults(reader: DayReader, count: int) -> tuple[int, int]:
     """Lost and doubled while the wire is cut twice and the bridge is killed between."""
     installation = reader.installation
     symbols = tuple(f"{symbol}F" for symbol in SYMBOLS)
@@ -229,7 +165,7 @@ def _is_killed(installation: Installation) -> bool:
 
 
 def _prepared(
-    reader: _Reader, name: str, symbols: tuple[str, ...], count: int, port: int
+    reader: DayReader, name: str, symbols: tuple[str, ...], count: int, port: int
 ) -> tuple[Path, dict[str, str]]:
     """An enrolled home and the settings with which its twin has the recorded day."""
     installation = reader.installation
@@ -240,7 +176,7 @@ def _prepared(
     return home, replaying(folder, reader.day) | spool
 
 
-async def _compared(reader: _Reader, symbols: tuple[str, ...], count: int) -> tuple[int, int]:
+async def _compared(reader: DayReader, symbols: tuple[str, ...], count: int) -> tuple[int, int]:
     """Ticks that are missing and that are too many, by the certificates of the day."""
     lost = doubled = 0
     for symbol in symbols:
@@ -251,14 +187,9 @@ async def _compared(reader: _Reader, symbols: tuple[str, ...], count: int) -> tu
     return lost, doubled
 
 
-def _is_settled(found: _Certificate | None, count: int) -> bool:
+def _is_settled(found: Certificate | None, count: int) -> bool:
     """The device has told its whole count, and what is stored has the same digest."""
-    return (
-        found is not None
-        and found.counted >= count
-        and found.stored >= count
-        and all(stream.digest_stored == stream.digest_counted for stream in found.streams)
-    )
+    return found is not None and found.counted >= count and found.agrees
 
 
 async def _until(holds: Callable[[], bool]) -> None:

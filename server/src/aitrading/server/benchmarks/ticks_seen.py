@@ -33,33 +33,42 @@ class _Quote(msgspec.Struct):
     time: str = ""
     symbol: str = ""
     type: str = ""
+    sequence: int = 0
 
 
 _decode: Final = msgspec.json.Decoder(_Quote).decode
 
 
 @dataclass
-class _Board:
-    """Each message of the stream: when it came, and how old the tick in it was."""
+class Board:
+    """What subscribers were told: how old each tick was, and the newest sequence of each symbol."""
 
     is_open: bool = False
     came: asyncio.Event = field(default_factory=asyncio.Event)
     late_ns: list[int] = field(default_factory=list[int])
+    sequences: dict[str, int] = field(default_factory=dict[str, int])
     clock: SystemClock = field(default_factory=SystemClock)
 
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Every symbol that was told."""
+        return frozenset(self.sequences)
+
     def told(self, text: bytes) -> None:
+        """Somebody read a message."""
         now_ns = self.clock.now_ns()
         quote = _decode(text)
         if quote.type != "quote":
             return
         self.came.set()
+        self.sequences[quote.symbol] = quote.sequence
         if self.is_open:
             event_ns = round(datetime.fromisoformat(quote.time).timestamp() * 1_000) * 1_000_000
             self.late_ns.append(now_ns - event_ns)
 
 
 class _Person(WSListener):
-    def __init__(self, board: _Board) -> None:
+    def __init__(self, board: Board) -> None:
         self._board = board
 
     @override
@@ -77,9 +86,26 @@ async def seen_late_ns(installation: Installation, factor: int) -> list[int]:
         "TERMINAL_SIM_SYMBOLS": "*",
         "TERMINAL_SIM_TICKS_PER_S": str(TICKS_PER_S / SYMBOLS),
     }
-    board = _Board()
+    board = Board()
+    transport = await watching(installation, board, 2)
+    with running_client(home, market):
+        async with asyncio.timeout(FIRST_TIMEOUT_S):
+            await board.came.wait()
+        await asyncio.sleep(WARM_S)
+        board.is_open = True
+        board.came.clear()
+        await asyncio.sleep(SECONDS * factor)
+        async with asyncio.timeout(FIRST_TIMEOUT_S):
+            await board.came.wait()
+        board.is_open = False
+    transport.disconnect()
+    return board.late_ns
+
+
+async def watching(installation: Installation, board: Board, number: int) -> WSTransport:
+    """A person who reads everything that the organisation's stream tells."""
     trust = ssl.create_default_context(cafile=str(installation.trust))
-    token = installation.token(UserId(UUID(int=2)))
+    token = installation.token(UserId(UUID(int=1 + number)))
     transport, _ = await ws_connect(
         lambda: _Person(board),
         f"wss://127.0.0.1:{installation.port}/api/v1/stream",
@@ -87,12 +113,4 @@ async def seen_late_ns(installation: Installation, factor: int) -> list[int]:
         server_hostname="localhost",
         extra_headers={"Host": "localhost", "Authorization": f"Bearer {token}"},
     )
-    with running_client(home, market):
-        async with asyncio.timeout(FIRST_TIMEOUT_S):
-            await board.came.wait()
-        await asyncio.sleep(WARM_S)
-        board.is_open = True
-        await asyncio.sleep(SECONDS * factor)
-        board.is_open = False
-    transport.disconnect()
-    return board.late_ns
+    return transport

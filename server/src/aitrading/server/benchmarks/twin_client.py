@@ -19,6 +19,8 @@ CLIENT: Final = str(Path(sys.executable).with_name("aitrading-client"))
 RUN_FILE: Final = "run.json"
 STOP_TIMEOUT_S: Final = 30.0
 PROBE_TIMEOUT_S: Final = 5.0
+TAKEN: Final = "aitrading_client_ticks_taken_total"
+PENDING: Final = "aitrading_client_ticks_pending"
 FIRST_POINTS: Final = 100_000
 LAST_MS: Final = 70_000_000
 
