@@ -1,4 +1,4 @@
-"""`aitrading-client`: enroll, run, status, doctor, credentials, sim.
+"""`aitrading-client`: enroll, run, status, doctor, credentials, sim, bench.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer
 is no, 2 wrong usage, 3 not available.
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from aitrading.client.bench_commands import bench
 from aitrading.client.command_line import EXIT_NO, home_option, json_option, show, told
 from aitrading.client.credential_commands import credentials
 from aitrading.client.doctor import Verdict, examine
@@ -31,6 +32,7 @@ def main() -> None:
 
 
 main.add_command(sim)
+main.add_command(bench)
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """The near side of one worker process."""
 
 import asyncio
+import os
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
@@ -17,6 +18,8 @@ from aitrading.core.kit.errors import AitradingError
 START_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 3.0
 DRAIN_BYTES: Final = 1 << 20
+LEAN: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""A worker multiplies no matrices: numpy's threads would only cost memory and time to start."""
 PROGRAM: Final = "aitrading.client.terminal.pool.program"
 
 
@@ -33,7 +36,13 @@ class WorkerProcess:
     async def start(cls, opening: Opening) -> "WorkerProcess":
         """Start a process and wait until it has its terminal; raises `TERMINAL_WORKER_LOST`."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-m", PROGRAM, stdin=PIPE, stdout=PIPE
+            sys.executable,
+            "-I",
+            "-m",
+            PROGRAM,
+            stdin=PIPE,
+            stdout=PIPE,
+            env={**os.environ, **LEAN},
         )
         if process.stdin is None or process.stdout is None:
             raise OSError("a process without pipes")

@@ -1,0 +1,1 @@
+"""What the client costs and how fast it is, measured on real processes."""
