@@ -28,6 +28,7 @@ SECONDS: Final = 60.0
 LONG_FACTOR: Final = 10
 WARM_S: Final = 5.0
 EVERY_S: Final = 5.0
+POLL_S: Final = 0.2
 FIRST_TIMEOUT_S: Final = 60.0
 SETTLED_TIMEOUT_S: Final = 60.0
 MB: Final = 1_000_000
@@ -64,6 +65,7 @@ async def run(*, long: bool = False) -> Figures:
                 await board.came.wait()
             await installation.clock.sleep(WARM_S)
             course, ticks, took_s = await _watched(installation, client, board, seconds)
+            await _until_counted(installation, sorted(board.symbols))
         for transport in transports:
             transport.disconnect()
         lost, doubled = await _counted(installation, sorted(board.symbols))
@@ -98,15 +100,32 @@ async def _watched(
     return course, ticks, took_s
 
 
+async def _until_counted(installation: Installation, symbols: Sequence[str]) -> None:
+    """Wait for the first count of each symbol: a client that ended tells none any more."""
+    async with asyncio.timeout(SETTLED_TIMEOUT_S):
+        for symbol in symbols:
+            while not await asyncio.to_thread(_is_counted, installation, symbol):
+                await installation.clock.sleep(POLL_S)
+
+
+def _is_counted(installation: Installation, symbol: str) -> bool:
+    found = DayReader(installation=installation, day=_today(installation)).certificate(symbol)
+    return found is not None and found.counted > 0
+
+
 async def _counted(installation: Installation, symbols: Sequence[str]) -> tuple[int, int]:
     """Lost and doubled of what the device counted until it ended, by the certificates."""
-    now = datetime.fromtimestamp(installation.clock.now_ns() / NS_PER_S, UTC).date()
+    now = _today(installation)
     lost = doubled = 0
     for symbol in symbols:
         for day in (now - timedelta(days=1), now):
             stored, counted = await _settled(installation, symbol, day)
             lost, doubled = lost + max(0, counted - stored), doubled + max(0, stored - counted)
     return lost, doubled
+
+
+def _today(installation: Installation) -> date:
+    return datetime.fromtimestamp(installation.clock.now_ns() / NS_PER_S, UTC).date()
 
 
 async def _settled(installation: Installation, symbol: str, day: date) -> tuple[int, int]:
@@ -119,7 +138,7 @@ async def _settled(installation: Installation, symbol: str, day: date) -> tuple[
             return 0, 0
         if found.agrees or clock.monotonic_ns() > until_ns:
             return found.stored, found.counted
-        await clock.sleep(1.0)
+        await clock.sleep(POLL_S)
 
 
 def _of_third(values: Sequence[float], number: int) -> float | None:
