@@ -104,7 +104,7 @@ async def test_the_keeper_renews_rotates_and_says_when_it_cannot(desk: Any) -> N
         resilience=ResilienceRegistry(),
     )  # fmt: skip
     manager = desk.manager()
-    keeper = CredentialKeeper(manager, clock=desk.clock, errors=errors)
+    keeper = CredentialKeeper(manager, renew_s=3600, clock=desk.clock, errors=errors)
     desk.server.is_down = True
     await keeper.start()
     assert keeper.state is ComponentState.FAILED, "a start without the server has no lease"

@@ -219,7 +219,12 @@ async def _build(
     components: list[Component] = [probes, keeper, terminal, uplink, poller, repairer, link]
     components += parts.components
     if vault:
-        login = CredentialKeeper(vault, clock=surroundings.clock, errors=core.errors)
+        login = CredentialKeeper(
+            vault,
+            renew_s=config.get(TerminalLoginSettings).renew_s,
+            clock=surroundings.clock,
+            errors=core.errors,
+        )
         core.health.watch(login)
         components.append(login)
     return client, components

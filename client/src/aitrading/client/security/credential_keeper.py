@@ -1,8 +1,6 @@
 """Keeps the lease of the stored login and does what the server demands of it."""
 
 import asyncio
-from typing import Final
-
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
@@ -10,23 +8,24 @@ from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 
-RENEW_S: Final = 3600.0
-
 _log = get_logger(__name__)
 
 
 class CredentialKeeper:
-    """Renews the lease every hour, and seals the login anew when the server wants it.
+    """Renews the lease every `renew_s`, and seals the login anew when the server wants it.
 
     DEGRADED while the server does not answer, FAILED when it refuses. The terminal that is logged
     in stays so: ending a lease does not end the broker's session.
     """
 
-    def __init__(self, manager: CredentialManager, *, clock: Clock, errors: ErrorHandler) -> None:
+    def __init__(
+        self, manager: CredentialManager, *, renew_s: float, clock: Clock, errors: ErrorHandler
+    ) -> None:
         self.name = "broker-login"
         self.depends_on = ("certificate",)
         self.rotations = 0
         self._manager = manager
+        self._renew_s = renew_s
         self._clock = clock
         self._errors = errors
         self._tasks = TaskSet(self.name)
@@ -49,7 +48,7 @@ class CredentialKeeper:
         }
 
     async def start(self) -> None:
-        """Ask for a lease now and every hour; a server that is away does not keep the rest back."""
+        """Ask for a lease now and again and again; a server that is away does not keep the rest back."""
         await self.check()
         self._tasks.start(self._run(), name="lease")
 
@@ -85,5 +84,5 @@ class CredentialKeeper:
 
     async def _run(self) -> None:
         while True:
-            await self._clock.sleep(RENEW_S)
+            await self._clock.sleep(self._renew_s)
             await self.check()

@@ -30,3 +30,13 @@ class TerminalLoginSettings:
             "it; only its owner may read it. Best on a medium of its own."
         ),
     ] = ""
+    renew_s: Annotated[
+        int,
+        Setting(
+            doc="How often the server is asked for the stored login's lease, and with it whether "
+            "it wants the login sealed anew. A lease lasts a day.",
+            unit="s",
+            minimum=1,
+            maximum=43_200,
+        ),
+    ] = 3600
