@@ -22,6 +22,8 @@ import msgspec
 import aitrading.client
 import aitrading.core
 import aitrading.server
+from aitrading.client.security.linux_security import linux_measures
+from aitrading.client.security.windows_security import windows_measures
 from aitrading.core.infrastructure.call_sites import CallSite
 from aitrading.core.infrastructure.config_reference import reference_markdown
 from aitrading.core.infrastructure.event_bus import Event
@@ -405,6 +407,25 @@ def first_line(cls: type[Any] | ModuleType) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]
 
 
+def client_hardening() -> str:
+    """Each measure of the client's process on each system, and why some are not taken."""
+    head = (
+        "# Hardening of the client's process\n\nSet at the start, then read back: a measure counts only when the system "
+        "itself tells that it is on. `aitrading-client doctor` shows how each stands on a machine, `aitrading device "
+        "security` what clients reported. What it is for: [client security](../how-to/client-security.md).\n"
+    )
+    parts = [head]
+    for system, measures in (("Windows", windows_measures()), ("Linux", linux_measures())):
+        rows = [
+            (f"`{one.name}`", one.against, "sets it" if one.apply else "looks", one.cannot)
+            for one in measures
+        ]
+        parts.append(
+            f"## {system}\n\n" + table(("measure", "against", "the client", "why not more"), rows)
+        )
+    return "\n".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/error-codes.md": error_codes,
     "reference/metrics.md": metrics,
@@ -417,6 +438,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/tables.md": tables,
     "reference/personal-data.md": personal_data,
     "reference/audit-events.md": audit_events,
+    "reference/client-hardening.md": client_hardening,
     "security/asvs.md": asvs,
     "how-to/troubleshooting.md": troubleshooting,
 }

@@ -103,6 +103,24 @@ def test_the_doctor_judges_the_certificate(
     assert result.exit_code == 1
 
 
+def test_the_doctor_tells_what_of_the_hardening_holds(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_AUDIT", "x")
+    findings = {one["what"]: one for one in json.loads(run_doctor(home).stdout)}
+    assert findings["files"]["verdict"] == "unverified"
+    assert "LD_AUDIT" in findings["surroundings"]["found"]
+    if sys.platform == "linux":
+        for name in ("core-file", "dumpable", "no-new-privileges"):
+            assert findings[f"hardening: {name}"]["verdict"] == "ok"
+        tested = Path("/proc/self/status").read_text(encoding="utf-8")
+        assert "NoNewPrivs:\t0" in tested, "the doctor hardens a process of its own, not this one"
+
+
+def run_doctor(home: Path) -> Result:
+    return run("doctor", "--json", "--home", str(home))
+
+
 def start(home: Path, **environ: str) -> "subprocess.Popen[bytes]":
     with (home / "log").open("ab") as log:
         return subprocess.Popen(

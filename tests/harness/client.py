@@ -24,6 +24,8 @@ class InstalledClient:
     tenant: str
     environ: dict[str, str] = field(default_factory=dict[str, str])
     device: str = ""
+    program: tuple[str, ...] = (CLIENT,)
+    """Another installation than the test's own, to be run."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @classmethod
@@ -54,7 +56,7 @@ class InstalledClient:
         """Run it; `command` may wrap it, for example in a shell."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, CLIENT, "run", "--terminal", "sim", "--home", str(self.home)],
+                [*command, *self.program, "run", "--terminal", "sim", "--home", str(self.home)],
                 env={
                     **clean_environment(), "AITRADING_CONNECTOR_PROBE_PORT": "0", **self.environ
                 },
@@ -75,7 +77,8 @@ class InstalledClient:
         """What the running client tells; raises while none answers."""
         report = client_status(self.home, DeviceFiles(self.home).load())
         if report is None:
-            raise LookupError("no client answers")
+            code = self.process.poll() if self.process else None
+            raise LookupError(f"no client answers ({code}): {self.log.read_text()[-2000:]}")
         return report
 
     def component(self, name: str) -> dict[str, Any]:

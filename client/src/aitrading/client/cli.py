@@ -1,4 +1,4 @@
-"""`aitrading-client`: enroll, run, status, doctor, credentials, sim, bench.
+"""`aitrading-client`: enroll, run, status, doctor, credentials, uninstall, sim, bench.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer
 is no, 2 wrong usage, 3 not available.
@@ -115,6 +115,32 @@ def doctor(home: Path, *, as_json: bool) -> None:
 
 
 main.add_command(credentials)
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@home_option
+@json_option
+@told
+def uninstall(*, yes: bool, home: Path, as_json: bool) -> None:
+    """Destroy stored login, keys, unsent ticks and settings of this client, then remove the program.
+
+    The server destroys its share of the login if it answers. The package itself goes with what
+    installed it: `pip uninstall aitrading-client aitrading-core`, or the per-user installer.
+    """
+    from aitrading.client.uninstall import uninstall as remove  # noqa: PLC0415 - see `run`
+
+    home = home.expanduser()
+    if not yes:
+        click.confirm(f"Destroy everything in {home}?", abort=True, err=True)
+    gone = remove(home)
+    show({"files": gone.files, "server_told": gone.server_told, "why": gone.why}, as_json=as_json)
+    if not gone.server_told:
+        click.echo(
+            "The server was not told: let its administrator revoke the device "
+            "(`aitrading device revoke`).",
+            err=True,
+        )
 
 
 def _fast_runner() -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import shutil
 import socket
 import ssl
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -14,12 +15,17 @@ import msgspec
 
 from aitrading.client.security.certificate_keeper import due_ns
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
+from aitrading.client.security.installation import Installation
+from aitrading.client.security.measures import Outcome
+from aitrading.client.security.observations import observe
+from aitrading.client.security.process_security import harden_a_child
 from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
 from aitrading.client.status import client_status
 from aitrading.client.terminal.availability import FILE_NAME, WANTED, read_availability
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.device_reports import FilesState
 
 FREE_BYTES_WANTED: Final = 1024**3
 PROBE_PATH: Final = "/api/v1/devices/trust"
@@ -61,7 +67,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         record = files.load()
         certificate = _certificate(files, clock)
     except AitradingError as exc:
-        return [_broken("identity", exc), _disk(home), _terminal()]
+        return [_broken("identity", exc), _disk(home), _terminal(), *_security()]
     identity = Finding("identity", Verdict.OK, f"device {record.device}")
     return [
         identity,
@@ -71,6 +77,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         _disk(home),
         _terminal(),
         *availability_findings(home, clock),
+        *_security(),
         _running(home, record),
     ]
 
@@ -162,6 +169,57 @@ def availability_findings(home: Path, clock: Clock) -> list[Finding]:
             remedy = "See the client's log for the times; docs/how-to/terminal-workers.md."
             findings.append(Finding(what, Verdict.WARNING, found, remedy))
     return findings
+
+
+def _security() -> list[Finding]:
+    """The ground the client stands on: its files, who watches, and each measure as read back."""
+    return [_files(), _surroundings(), *_hardening()]
+
+
+def _files() -> Finding:
+    report = Installation().check(whole=True)
+    if report.state is FilesState.ALTERED:
+        return Finding("files", Verdict.BROKEN, "; ".join(report.findings),
+                       "Nothing new may be opened. Install the release again from a trusted "
+                       "copy and find out who changed it.")  # fmt: skip
+    if report.state is FilesState.UNSIGNED:
+        return Finding("files", Verdict.UNVERIFIED, "no signed list of files: built from source",
+                       "Install a signed release if you want changes noticed.")  # fmt: skip
+    return Finding("files", Verdict.OK, f"{report.checked} files of {report.version} are intact")
+
+
+def _surroundings() -> Finding:
+    seen = observe()
+    if seen.is_quiet:
+        return Finding("surroundings", Verdict.OK, "no debugger, no suspicious variables")
+    told = [seen.debugger] if seen.debugger else []
+    told += [f"the variable {name} is set" for name in seen.environment]
+    return Finding("surroundings", Verdict.WARNING, "; ".join(told),
+                   "Start the client without them, unless you set them yourself.")  # fmt: skip
+
+
+def _hardening() -> list[Finding]:
+    """As a fresh process of this installation stands; this one stays as it is."""
+    try:
+        rows = harden_a_child()
+    except (OSError, subprocess.SubprocessError, ValueError) as exc:
+        return [Finding("hardening", Verdict.UNVERIFIED, f"no process could be tried: {exc}")]
+    return [
+        Finding(
+            f"hardening: {row['name']}",
+            _VERDICTS[Outcome(row["outcome"])],
+            f"{row['outcome']}: {row['why']}" if row["why"] else str(row["outcome"]),
+        )
+        for row in rows
+    ]
+
+
+_VERDICTS: Final = {
+    Outcome.ENFORCED: Verdict.OK,
+    Outcome.VERIFIED: Verdict.OK,
+    Outcome.UNSUPPORTED: Verdict.UNVERIFIED,
+    Outcome.REFUSED: Verdict.WARNING,
+}
 
 
 def _running(home: Path, record: DeviceRecord) -> Finding:

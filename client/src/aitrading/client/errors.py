@@ -30,3 +30,12 @@ CLIENT_HOME_IN_USE: Final = ErrorSpec(
     remedy="Stop the other one, or give this one a home and a device of its own.",
     http_status=409,
 )
+CLIENT_HOME_STRANGE: Final = ErrorSpec(
+    code="CLIENT_HOME_STRANGE",
+    category=Category.DENIED,
+    message="{home} is not the home of a client: nothing was removed.",
+    why="None of the files of a client is in it; another folder may have been meant.",
+    remedy="Give the client's home with `--home`.",
+    http_status=409,
+    severity=Severity.INFO,
+)

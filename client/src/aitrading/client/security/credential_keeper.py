@@ -1,6 +1,7 @@
 """Keeps the lease of the stored login and does what the server demands of it."""
 
 import asyncio
+
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
