@@ -2,16 +2,14 @@
 
 import base64
 import json
-import os
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from urllib.parse import urlsplit
 
 import pytest
 from harness.platform import Platform, wait_until
+from harness.streams import open_stream
 
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.session import GivenToken
@@ -58,27 +56,6 @@ def asking(platform: Platform, old: str, refused: list[tuple[str, str]]) -> Iter
     finally:
         done.set()
         thread.join()
-
-
-@contextmanager
-def open_stream(platform: Platform, token: str) -> Iterator[ssl.SSLSocket]:
-    place = urlsplit(platform.url)
-    context = ssl.create_default_context(cafile=platform.home / "trust/edge-ca.pem")
-    raw = socket.create_connection((place.hostname, place.port), timeout=30)
-    with context.wrap_socket(raw, server_hostname=place.hostname) as tls:
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = (
-            "GET /api/v1/stream HTTP/1.1",
-            f"host: {place.netloc}",
-            "connection: Upgrade",
-            "upgrade: websocket",
-            "sec-websocket-version: 13",
-            f"sec-websocket-key: {key}",
-            f"authorization: Bearer {token}",
-        )
-        tls.sendall("\r\n".join([*lines, "", ""]).encode())
-        assert tls.recv(4096).startswith(b"HTTP/1.1 101")
-        yield tls
 
 
 def answers(stream: ssl.SSLSocket) -> bool:

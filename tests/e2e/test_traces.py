@@ -1,10 +1,12 @@
 """One request is one trace, from the edge to the database and over the bus; nobody else sees it."""
 
+import json
 import secrets
 from typing import Any, Final
 
 import pytest
 from harness.platform import Platform, wait_until
+from harness.streams import open_stream
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 TRACES: Final = "/api/v1/traces"
@@ -126,6 +128,43 @@ def test_what_reaches_no_service_is_the_edges_and_the_platforms(platform: Platfo
     said = str(wait_until(told, what="the edge's own trace"))
     assert '"edge"' in said
     assert platform.request("GET", f"{TRACES}/{trace_id}")[0] == 404
+
+
+def test_an_answer_of_the_edge_itself_names_a_trace_that_is_found(platform: Platform) -> None:
+    status, answer = platform.request("GET", "/nowhere", person=None)
+    assert status == 404
+    trace_id = answer["error"]["trace_id"]
+
+    def told() -> Any:
+        found = platform.cli("trace", trace_id, "--json")
+        return found.returncode == 0 and json.loads(found.stdout)
+
+    trace = wait_until(told, what="the trace that the answer named")
+    (span,) = trace["trace"]["spans"]
+    assert (span["service"], span["outcome"]) == ("edge", "refused")
+
+
+def test_a_stream_is_a_trace_its_greeting_first_and_its_life_at_its_end(
+    platform: Platform,
+) -> None:
+    trace_id, headers = new_trace(SAMPLED)
+    sent = f"traceparent: {headers['traceparent']}"
+    with open_stream(platform, platform.token("demo/trader"), sent):
+        begun = kept(platform, trace_id, "demo/trader", "data-bridge")
+        (greeting,) = of_kind(begun, "request")
+        assert greeting["name"] == "GET /api/v1/stream"
+        assert [span["name"] for span in of_kind(begun, "limit")] == ["user connections"]
+        assert not of_kind(begun, "connection"), "it lives"
+    trace = kept(platform, trace_id, "demo/trader", "data-bridge", "edge")
+    wait_until(
+        lambda: len(of_kind(kept(platform, trace_id, "demo/trader"), "connection")) == 2,
+        what="its end, as the bridge and the edge saw it",
+    )
+    trace = kept(platform, trace_id, "demo/trader")
+    by_service = {span["service"]: span for span in of_kind(trace, "connection")}
+    assert by_service["data-bridge"]["parent"] == greeting["id"]
+    assert greeting["parent"] == by_service["edge"]["id"]
+    assert (trace["complete"], trace["outcome"]) == (True, "ok")
 
 
 def test_the_command_draws_it_and_lists_the_worst_first(platform: Platform) -> None:

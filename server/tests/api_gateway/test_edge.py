@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import ssl
 import threading
 import time
@@ -128,6 +129,32 @@ def test_every_refusal_has_every_member_of_an_error_as_text(edge: Any) -> None:
         assert set(error) == names | {"fields"}
         assert all(isinstance(error[name], str) for name in names)
     assert early.json["error"]["code"] == "EDGE_REQUEST_MALFORMED"
+
+
+def test_what_the_edge_answers_itself_names_the_trace_that_its_record_has(edge: Any) -> None:
+    bearer = edge.bearer()
+    asked = {
+        404: {"path": "/nowhere"},
+        401: {"path": "/api/v1/quotes"},
+        421: {"path": "/", "host": "evil.example"},
+        413: {
+            "path": "/api/v1/orders",
+            "method": "POST",
+            "headers": bearer,
+            "body": b"x" * 65_537,
+        },
+        503: {"path": "/api/v1/absent", "headers": bearer},
+    }
+    for status, request in asked.items():
+        for given in ({}, {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}):
+            headers = request.get("headers", {}) | given
+            answer = edge.request(**(request | {"headers": headers}))
+            assert answer.status == status
+            trace_id = answer.json["error"]["trace_id"]
+            assert re.fullmatch("[0-9a-f]{32}", trace_id)
+            assert not given or trace_id == "ab" * 16
+            (record,) = edge.record_of(answer.headers["x-request-id"])
+            assert record["trace_id"] == trace_id
 
 
 def test_a_token_passes_in_header_and_in_cookie(edge: Any) -> None:
@@ -277,6 +304,9 @@ def test_authentication_is_limited_per_address(edge: Any) -> None:
     assert refused.status == 429
     assert refused.json["error"]["code"] == "EDGE_RATE_LIMITED"
     assert refused.headers["retry-after"] == "60"
+    (record,) = edge.record_of(refused.headers["x-request-id"])
+    assert len(record["trace_id"]) == 32
+    assert refused.json["error"]["trace_id"] == record["trace_id"]
     assert edge.request("/api/v1/quotes", headers=edge.bearer()).status == 200
 
 

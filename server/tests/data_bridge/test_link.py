@@ -8,7 +8,15 @@ from picows import WSHandshakeError, WSMsgType
 
 from aitrading.core.domain.market import ROW_BYTES
 from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
+from aitrading.core.infrastructure.tracing import (
+    Outcome,
+    RequestTracer,
+    SpanKind,
+    TraceBacklog,
+    TracePart,
+)
 from aitrading.core.kit.ids import DeviceId
+from aitrading.core.protocol.error_codes import LINK_GOING_AWAY
 from aitrading.core.protocol.link.burst import SAME_MOMENT_NS
 from aitrading.core.protocol.link.events import (
     ErrorReported,
@@ -338,6 +346,41 @@ async def test_a_link_that_is_refused_after_its_greeting_replaces_no_good_one(
         counted.set()
         assert await closed(again) == "LINK_OVERLOADED"
         await good.until_acknowledged(good.send(ticks(10)))
+
+
+@async_test
+async def test_a_link_is_a_trace_its_greeting_first_and_its_life_at_its_end(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        tracer = await bridge.get(RequestTracer)
+        backlog = tracer.backlog = TraceBacklog()
+        links = await bridge.get(DeviceLinks)
+        device, refused = Device(identity), Device(stranger)
+        await device.open(bridge.socket, declared())
+        await refused.connect(bridge.socket, declared())
+        await closed(refused)
+        links.close_all(LINK_GOING_AWAY)
+        await closed(device)
+        parts: list[TracePart] = []
+
+        def came() -> bool:
+            parts.extend(backlog.take(100))
+            return len(parts) == 3
+
+        await eventually(came, what="both greetings and a life")
+        life = next(each for each in parts if each.root.kind is SpanKind.CONNECTION)
+        begun = next(each for each in parts if each.root.id == life.root.parent)
+        (other,) = [each for each in parts if each not in (life, begun)]
+        assert (begun.trace_id, begun.tenant) == (life.trace_id, str(identity.tenant))
+        assert (begun.root.name, begun.outcome) == ("GET /link", Outcome.OK)
+        assert [each.name for each in begun.spans if each.kind is SpanKind.LIMIT] == [
+            "device links"
+        ]
+        assert (life.root.name, life.root.code) == ("/link", "LINK_GOING_AWAY")
+        assert (other.outcome, other.root.code) == (Outcome.REFUSED, "LINK_DEVICE_REFUSED")
+        assert other.tenant == str(stranger.tenant)
 
 
 @async_test

@@ -32,6 +32,7 @@ from aitrading.server.database_service.traces.errors import TRACE_NOT_KEPT
 from aitrading.server.database_service.traces.sampling import (
     MAX_SPANS_KNOWN,
     MAX_SPANS_OF_TRACE,
+    worth,
 )
 from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.engines.shared import PostgresServer
@@ -509,6 +510,10 @@ def test_a_record_of_the_edge_is_its_part_of_the_trace() -> None:
     left = part_of(record(status=0, details="downstream_remote_disconnect"), IDS)
     assert left is not None
     assert (left.root.outcome, left.root.code) == (Outcome.REFUSED, "CANCELLED")
+    stayed = part_of(record(status=101, duration_ms=3_600_000), IDS)
+    assert stayed is not None
+    assert (stayed.root.kind, stayed.root.outcome) == (SpanKind.CONNECTION, Outcome.OK)
+    assert worth(stayed, share=0, slow_ms=1_000) is None, "long is not slow"
 
 
 @pytest.mark.parametrize(
@@ -517,7 +522,6 @@ def test_a_record_of_the_edge_is_its_part_of_the_trace() -> None:
         b"",
         b"not json with traceparent",
         b'{"traceparent": ',
-        record(status=101),
         record(traceparent=17),
         record(duration_ms="x"),
         record().replace(b"2026-11-28T17:36:23.509811Z", b"yesterday"),

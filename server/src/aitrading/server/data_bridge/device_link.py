@@ -8,6 +8,7 @@ from uuid import UUID
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from typing_extensions import override
 
+from aitrading.core.infrastructure.tracing import ConnectionTrace
 from aitrading.core.kit.errors import AitradingError, ErrorSpec
 from aitrading.core.protocol.error_codes import (
     LINK_FEATURE_UNKNOWN,
@@ -66,19 +67,21 @@ Opened = BridgeStream | Refusal
 class DeviceLink(WSListener):
     """A link of one device, from its upgrade to its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a connection is made of
         self,
         device: ForwardedDevice,
         session: ServerSession,
         ingest: TickIngest,
         on_gap: Callable[[BridgeStream, Gap], None],
         on_truth: Callable[["DeviceLink", DaysTold | GapsTold], None],
+        trace: ConnectionTrace,
         *,
         connection: UUID,
         since_ns: int,
         address: str = "",
     ) -> None:
         self.device = device
+        self.trace = trace
         self.address = address
         self.connection = connection
         self.since_ns = since_ns

@@ -16,9 +16,11 @@ from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.chains import BRIDGE_SUBSCRIBER, MARKET_DATA
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
+from aitrading.core.infrastructure.tracing import ConnectionTrace, RequestTracer
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory, TenantId
+from aitrading.core.protocol.tracecontext import TRACEPARENT
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.core.security.jwt_manager import VerifiedToken
@@ -44,6 +46,7 @@ from aitrading.server.kit.call import address_of
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 
+STREAM_PATH: Final = "/api/v1/stream"
 EXPIRY_CHECK_S: Final = 1.0
 _encoder: Final = msgspec.json.Encoder()
 
@@ -63,6 +66,7 @@ class FanOut(SubscriberHub):
         feeds: FeedWatch,
         authenticator: Authenticator,
         rates: RateLimits,
+        tracer: RequestTracer,
         settings: Callable[[], StreamSettings],
         chains: ChainRegistry,
         metrics: Metrics,
@@ -74,6 +78,7 @@ class FanOut(SubscriberHub):
         self._feeds = feeds
         self._authenticator = authenticator
         self._rates = rates
+        self._tracer = tracer
         self._settings = settings
         self._chains = chains
         self._metrics = metrics
@@ -116,6 +121,7 @@ class FanOut(SubscriberHub):
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """A listener for a person who proved to be one, or the refusal."""
         headers = {name.lower(): value for name, value in request.headers.items()}
+        trace = ConnectionTrace(self._tracer, STREAM_PATH, headers.get(TRACEPARENT), ids=self._ids)
         try:
             path = request.path.decode("latin-1").partition("?")[0]
             head = RequestHead(headers=headers, path=path, websocket=True)
@@ -126,10 +132,13 @@ class FanOut(SubscriberHub):
                     count=self._count, limit=self._settings().subscribers_max
                 )
         except AitradingError as exc:
+            with trace.greeting() as part:
+                part.fail(exc)
             return refuse(exc.spec.http_status, exc.code)
         return Subscriber(
             found,
             self,
+            trace,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
             address=address_of(headers),
@@ -199,6 +208,7 @@ class FanOut(SubscriberHub):
         self._every_tick.discard(subscriber)
         self._count -= 1
         self._metrics.set(SUBSCRIBERS, self._count)
+        subscriber.trace.ended(subscriber.closed_by)
 
     @override
     def changed(self, subscriber: Subscriber) -> None:
@@ -226,13 +236,18 @@ class FanOut(SubscriberHub):
 
         One whose proof was used before (4401) is never let in.
         """
+        tenant = str(subscriber.token.tenant)
         try:
-            if subscriber.found.proof is not None:
-                await self._authenticator.spend(subscriber.found, Scope.READ)
-                self._let_in(subscriber)
-            await self._rates.admit_stream(subscriber.token, address=subscriber.address)
+            with subscriber.trace.greeting(tenant):
+                if subscriber.found.proof is not None:
+                    await self._authenticator.spend(subscriber.found, Scope.READ)
+                    self._let_in(subscriber)
+                await self._rates.admit_stream(subscriber.token, address=subscriber.address)
         except AitradingError as exc:
             subscriber.close(exc.spec)
+        else:
+            if subscriber.is_open:
+                subscriber.trace.opened(tenant)
 
     def _let_in(self, subscriber: Subscriber) -> None:
         if subscriber.is_open:

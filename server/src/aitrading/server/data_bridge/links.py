@@ -16,6 +16,7 @@ from aitrading.core.infrastructure.events import (
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience.errors import ISOLATED
+from aitrading.core.infrastructure.tracing import ConnectionTrace, RequestTracer
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError, ErrorSpec
 from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
@@ -30,6 +31,7 @@ from aitrading.core.protocol.error_codes import (
 from aitrading.core.protocol.link.events import Gap
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import LinkLimits, ServerProfile, ServerSession
+from aitrading.core.protocol.tracecontext import TRACEPARENT
 from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
 from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
@@ -50,6 +52,7 @@ from aitrading.server.kit.limit_levels import Device
 from aitrading.server.kit.rate_limits import RateLimits
 
 FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
+LINK_PATH: Final = "/link"
 POLL_S: Final = 0.1
 RETRY_LATER_MS: Final = 2_000
 RETRY_REFUSED_MS: Final = 10_000
@@ -79,6 +82,7 @@ class DeviceLinks:
         ingest: TickIngest,
         streams: StreamDirectory,
         rates: RateLimits,
+        tracer: RequestTracer,
         register: DeviceRegister,
         truth: TruthKeeper,
         settings: BridgeSettings,
@@ -93,6 +97,7 @@ class DeviceLinks:
         self._ingest = ingest
         self._streams = streams
         self._rates = rates
+        self._tracer = tracer
         self._register = register
         self._truth = truth
         truth.links = lambda: tuple(self._links.values())
@@ -168,6 +173,9 @@ class DeviceLinks:
         if len(self._all) >= self._settings.links_max:
             return refuse(BRIDGE_LINKS_FULL.http_status, BRIDGE_LINKS_FULL.code)
         identity = device.identity
+        trace = ConnectionTrace(
+            self._tracer, LINK_PATH, request.headers.get(TRACEPARENT), ids=self._ids
+        )
         profile = ServerProfile(
             tenant=identity.tenant,
             device=identity.device,
@@ -180,6 +188,7 @@ class DeviceLinks:
             self._ingest,
             self._on_gap,
             self._truth.told,
+            trace,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
             address=address_of(request.headers),
@@ -228,6 +237,9 @@ class DeviceLinks:
                     self._isolation,
                 )
             except AitradingError as exc:
+                if exc.spec is ISOLATED:  # nobody looked at its greeting
+                    with link.trace.greeting(str(identity.tenant)) as part:
+                        part.fail(exc)
                 self._refuse(link, exc)
             finally:
                 self._all.discard(link)
@@ -235,22 +247,34 @@ class DeviceLinks:
 
     async def _live(self, link: DeviceLink) -> None:
         """Answer the link's requests until it ends; raises the fault that ended it, if any."""
-        identity = link.device.identity
         try:
-            rates = self._rates_of.get(identity.tenant, NO_RATES)
-            asking = Device(identity.tenant, identity.device, rates)
-            await self._rates.admit_link(asking, address=link.address)
+            await self._greeting(link)
         except AitradingError as exc:
             self._refuse(link, exc)
-            await link.ended.wait()  # its greeting may wait already and must replace no good link
-            return
+            await link.ended.wait()  # what it asked may wait already and must replace no good link
+        else:
+            await self._converse(link)
+        if link.fault is not None:
+            raise link.fault
+
+    async def _converse(self, link: DeviceLink) -> None:
         while (declarations := await link.next_request()) is not None:
             try:
                 await self._answer(link, declarations)
             except AitradingError as exc:
                 self._refuse(link, exc)
-        if link.fault is not None:
-            raise link.fault
+
+    async def _greeting(self, link: DeviceLink) -> None:
+        """Count the link and answer its first request; raises why it is not to live."""
+        identity = link.device.identity
+        with link.trace.greeting(str(identity.tenant)):
+            rates = self._rates_of.get(identity.tenant, NO_RATES)
+            asking = Device(identity.tenant, identity.device, rates)
+            await self._rates.admit_link(asking, address=link.address)
+            if (declarations := await link.next_request()) is not None:
+                await self._answer(link, declarations)
+        if link.is_open:
+            link.trace.opened(str(identity.tenant))
 
     async def _answer(self, link: DeviceLink, declarations: tuple[StreamDeclaration, ...]) -> None:
         if link.is_open:
@@ -292,6 +316,7 @@ class DeviceLinks:
     def _forget(self, link: DeviceLink) -> None:
         device = link.device.identity.device
         self._metrics.increment(LINKS_ENDED, reason=link.reason)
+        link.trace.ended(link.reason, link.fault)
         if self._links.get(device) is link:
             del self._links[device]
             self._checked_ns.pop(device, None)

@@ -11,6 +11,7 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
 from aitrading.core.infrastructure.service_registry import PublishedRoute
 from aitrading.core.infrastructure.spool import Spool, SpoolLimits
+from aitrading.core.infrastructure.tracing import RequestTracer
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.security.file_sealing import FileKeys
@@ -25,7 +26,7 @@ from aitrading.server.data_bridge.call_sites import (
 )
 from aitrading.server.data_bridge.connections import ConnectionEndpoints
 from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
-from aitrading.server.data_bridge.fanout import FanOut
+from aitrading.server.data_bridge.fanout import STREAM_PATH, FanOut
 from aitrading.server.data_bridge.feeds import FeedWatch
 from aitrading.server.data_bridge.flow import TickFlow
 from aitrading.server.data_bridge.handover import SegmentHandover
@@ -149,6 +150,7 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
     feeds: FeedWatch,
     authenticator: Authenticator,
     rates: RateLimits,
+    tracer: RequestTracer,
     config: ConfigManager,
     chains: ChainRegistry,
     metrics: Metrics,
@@ -160,6 +162,7 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
         feeds=feeds,
         authenticator=authenticator,
         rates=rates,
+        tracer=tracer,
         settings=lambda: config.get(StreamSettings),
         chains=chains,
         metrics=metrics,
@@ -197,5 +200,5 @@ SPEC: Final = ServiceSpec(
         WebSocketServer,
     ),
     endpoints=(MarketDataEndpoints, ConnectionEndpoints),
-    published=(PublishedRoute(path="/api/v1/stream", stream=True),),
+    published=(PublishedRoute(path=STREAM_PATH, stream=True),),
 )

@@ -9,6 +9,7 @@ import msgspec
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from typing_extensions import override
 
+from aitrading.core.infrastructure.tracing import ConnectionTrace
 from aitrading.core.kit.errors import AitradingError, ErrorSpec
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.server.data_bridge.errors import STREAM_MESSAGE_INVALID
@@ -135,6 +136,7 @@ class Subscriber(WSListener):
         self,
         found: Identified,
         hub: SubscriberHub,
+        trace: ConnectionTrace,
         *,
         connection: UUID,
         since_ns: int,
@@ -142,6 +144,9 @@ class Subscriber(WSListener):
     ) -> None:
         self.found = found
         self.token = found.token
+        self.trace = trace
+        self.closed_by: str | None = None
+        """The code of the error that ended it; None when the other side went."""
         self.address = address
         self.connection = connection
         self.since_ns = since_ns
@@ -223,6 +228,7 @@ class Subscriber(WSListener):
             transport.disconnect(graceful=False)
             return
         self._is_closing = True
+        self.closed_by = spec.code
         code: Any = CLOSE_BASE + spec.http_status
         transport.send_close(code, spec.code.encode())
         transport.disconnect()

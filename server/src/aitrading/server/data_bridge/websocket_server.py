@@ -8,8 +8,8 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.protocol.link.frames import FRAME_BYTES_MAX
-from aitrading.server.data_bridge.fanout import FanOut
-from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.fanout import STREAM_PATH, FanOut
+from aitrading.server.data_bridge.links import LINK_PATH, DeviceLinks
 from aitrading.server.data_bridge.unix_websocket import refuse, serve_unix
 
 NOT_FOUND: Final = 404
@@ -51,9 +51,9 @@ class WebSocketServer:
         self, request: WSUpgradeRequest
     ) -> WSListener | WSUpgradeResponseWithListener | None:
         match request.path.partition(b"?")[0]:
-            case b"/link":
+            case path if path == LINK_PATH.encode():
                 return self._links.upgrade(request)
-            case b"/api/v1/stream":
+            case path if path == STREAM_PATH.encode():
                 return self._fan_out.upgrade(request)
             case _:
                 return refuse(NOT_FOUND, "NOT_FOUND")

@@ -19,6 +19,7 @@ from aitrading.core.infrastructure.call_sites import CallSite, RecoveryStrategy
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
+from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId, UserId
@@ -219,6 +220,13 @@ class RateLimits(Component):
 
     async def _take(self, counters: Sequence[_Counter]) -> Standing | None:
         """One permission of every level, or of none."""
+        if not counters:
+            return None
+        last = counters[-1][0]
+        with span(SpanKind.LIMIT, f"{last.name} {last.kind}"):
+            return await self._taken(counters)
+
+    async def _taken(self, counters: Sequence[_Counter]) -> Standing | None:
         while empty := [counter for counter in counters if counter[1].left <= 0]:
             now_ns = self._clock.monotonic_ns()
             for level, block in empty:
@@ -227,7 +235,7 @@ class RateLimits(Component):
             await self._ask_or_wait(empty)
         for _, block in counters:
             block.left -= 1
-        if not counters or counters[-1][0].name is not LevelName.USER:
+        if counters[-1][0].name is not LevelName.USER:
             return None
         last, block = counters[-1]
         left = min(last.per_minute, block.left + block.elsewhere)

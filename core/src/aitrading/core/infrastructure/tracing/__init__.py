@@ -7,6 +7,7 @@ the parts of all processes together again.
 
 from aitrading.core.infrastructure.tracing.assembly import AssembledTrace, TraceLine, assemble
 from aitrading.core.infrastructure.tracing.backlog import TraceBacklog
+from aitrading.core.infrastructure.tracing.connection import ConnectionTrace
 from aitrading.core.infrastructure.tracing.spans import Outcome, Span, SpanKind, TracePart
 from aitrading.core.infrastructure.tracing.tracer import (
     RequestTracer,
@@ -16,6 +17,7 @@ from aitrading.core.infrastructure.tracing.tracer import (
 
 __all__ = [
     "AssembledTrace",
+    "ConnectionTrace",
     "Outcome",
     "RequestTracer",
     "Span",

@@ -18,6 +18,10 @@ class SpanKind(StrEnum):
 
     EDGE = "edge"
     REQUEST = "request"
+    CONNECTION = "connection"
+    """The life of a connection that stays; its greeting is a request."""
+    LIMIT = "limit"
+    """Whether it was asked too often."""
     CALL = "call"
     PUBLISH = "publish"
     EVENT = "event"

@@ -124,11 +124,15 @@ class Following(_Ending):
         self._cut = 0
 
     def __enter__(self) -> Self:
+        self._token: Token[Following | None] = _followed.set(self)
+        self.begin()
+        return self
+
+    def begin(self) -> None:
+        """Time it from here; for what is no block of one task."""
         self._began_wall_ns = self._clock.now_ns()
         self._began_ns = self._clock.monotonic_ns()
-        self._token: Token[Following | None] = _followed.set(self)
         self.running = self._tracer.backlog is not None
-        return self
 
     def __exit__(
         self,
@@ -137,11 +141,15 @@ class Following(_Ending):
         trace: TracebackType | None,
     ) -> None:
         _followed.reset(self._token)
+        if exc is not None:
+            self.fail(exc)
+        self.end()
+
+    def end(self) -> None:
+        """It is over: hand it on, once."""
         if not self.running:
             return
         self.running = False
-        if exc is not None:
-            self.fail(exc)
         whole = Span(
             id=self.trace.span_id,
             parent=self._parent,

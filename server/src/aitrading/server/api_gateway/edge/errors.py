@@ -4,6 +4,7 @@ from typing import Final
 
 from aitrading.core.kit.errors import Category, ErrorSpec, Severity
 from aitrading.server.api_gateway.edge.json_types import Json, Resource
+from aitrading.server.api_gateway.edge.trace_names import TRACE_ID
 
 EDGE_TOKEN_REFUSED = ErrorSpec(
     code="EDGE_TOKEN_REFUSED",
@@ -182,7 +183,7 @@ def _mapper(spec: ErrorSpec, when: Resource) -> Json:
                     "fields": {},
                     "remedy": spec.remedy,
                     "request_id": _REQUEST_ID,
-                    "trace_id": "",  # what is refused here begins no trace
+                    "trace_id": TRACE_ID,
                 }
             },
             "content_type": "application/json",

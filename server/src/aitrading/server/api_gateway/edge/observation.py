@@ -4,6 +4,7 @@ from typing import Final
 
 from aitrading.server.api_gateway.edge.config import EdgeConfig
 from aitrading.server.api_gateway.edge.json_types import Resource, extension
+from aitrading.server.api_gateway.edge.trace_names import TRACE_ID
 
 TOKEN_METADATA: Final = "token"  # noqa: S105 - where the verified claims of a request are
 DENIED: Final = "denied by "
@@ -118,7 +119,7 @@ _ACCESS_LOG: Final[Resource] = {
     "service": "edge",
     "logger": "access",
     "msg": "%REQ(:METHOD)% %PATH(NQ):1024% %RESPONSE_CODE%",
-    "trace_id": "%TRACE_ID%",
+    "trace_id": TRACE_ID,
     "fields": {
         "verdict": _verdict(),
         "tenant": _CLAIM.format(claim="tid"),

@@ -9,8 +9,8 @@ from aitrading.core.infrastructure.tracing import Outcome, TracePart, assemble
 from aitrading.core.kit.clock import Clock, datetime_of_ns, now_utc
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.guards import Guards
-from aitrading.server.database_service.traces.edge_log import EDGE
 from aitrading.server.database_service.traces.errors import TRACE_NOT_KEPT
+from aitrading.server.database_service.traces.sampling import EDGE
 from aitrading.server.database_service.traces.settings import TraceSettings
 from aitrading.server.database_service.traces.shapes import (
     TraceDetails,

@@ -18,11 +18,11 @@ from aitrading.core.infrastructure.tracing.tracer import CANCELLED
 from aitrading.core.kit.clock import NS_PER_MS
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.protocol.tracecontext import TraceContext
+from aitrading.server.database_service.traces.sampling import EDGE
 from aitrading.server.kit.log_tail import LogTail
 
-EDGE: Final = "edge"
 _UPGRADED: Final = 101
-"""A connection that stays: neither slow nor over when its record is written."""
+"""A connection that stayed: its record is written at its end, and being long is not being slow."""
 _HUNG_UP: Final = 0
 """The caller went before there was an answer; whatever they do it again for, nothing failed."""
 _BAD_REQUEST: Final = 400
@@ -74,17 +74,18 @@ def part_of(line: bytes, ids: IdFactory) -> TracePart | None:
     except (msgspec.MsgspecError, ValueError, TypeError):
         return None
     fields, details = record.fields, record.fields.details or ""
-    if record.logger != "access" or fields.status == _UPGRADED:
+    if record.logger != "access":
         return None
     # The header is the edge's own only where the request was sent on; else it is the caller's.
-    sent_on = TraceContext.parse(fields.traceparent) if _was_sent_on(details) else None
+    was_sent_on = _was_sent_on(details) or fields.status == _UPGRADED
+    sent_on = TraceContext.parse(fields.traceparent) if was_sent_on else None
     trace_id = sent_on.trace_id if sent_on else record.trace_id or ""
     if not _TRACE_ID.fullmatch(trace_id):
         return None
     outcome = _outcome(fields.status or 0)
     span = Span(
         id=sent_on.span_id if sent_on else ids.span_id(),
-        kind=SpanKind.EDGE,
+        kind=SpanKind.CONNECTION if fields.status == _UPGRADED else SpanKind.EDGE,
         name=f"{(fields.method or '?')[:16]} {(fields.upstream or 'nobody')[:60]}",
         began_ns=began_ns,
         took_ns=max(0, fields.duration_ms or 0) * NS_PER_MS,

@@ -7,6 +7,7 @@ from aitrading.core.infrastructure.tracing import Outcome, SpanKind, TracePart
 from aitrading.core.kit.clock import NS_PER_MS
 from aitrading.core.kit.ids import TenantId
 
+EDGE: Final = "edge"
 FAILED: Final = "failed"
 REFUSED: Final = "refused"
 SLOW: Final = "slow"
@@ -80,7 +81,8 @@ def worth(part: TracePart, *, share: float, slow_ms: int) -> str | None:
         return FAILED
     if part.outcome is Outcome.REFUSED:
         return REFUSED
-    if part.root.took_ns > slow_ms * NS_PER_MS:
+    stays = part.root.kind is SpanKind.CONNECTION
+    if part.root.took_ns > slow_ms * NS_PER_MS and not stays:
         return SLOW
     return SHARE if is_shared(part.trace_id, share) else None
 
@@ -129,7 +131,7 @@ def _adopt(
         root = part.root
         if root.id in own:
             continue
-        if root.kind is SpanKind.EDGE:
+        if root.kind is SpanKind.EDGE or part.service == EDGE:
             tenant = openers.get(root.id)
         else:
             tenant = of_span.get(root.parent or "")
