@@ -137,10 +137,9 @@ def test_an_answer_of_the_edge_itself_names_a_trace_that_is_found(platform: Plat
 
     def told() -> Any:
         found = platform.cli("trace", trace_id, "--json")
-        return found.returncode == 0 and json.loads(found.stdout)
+        return found.returncode == 0 and json.loads(found.stdout)["trace"]
 
-    trace = wait_until(told, what="the trace that the answer named")
-    (span,) = trace["trace"]["spans"]
+    (span,) = wait_until(told, what="the trace that the answer named")["spans"]
     assert (span["service"], span["outcome"]) == ("edge", "refused")
 
 
