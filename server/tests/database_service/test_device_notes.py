@@ -8,7 +8,8 @@ import pytest
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.protocol.device_notes import AlertNote, NewsKind, NewsNote, Note, Notes
 from aitrading.core.testing.async_test import async_test
-from aitrading.server.database_service.device_notes.book import NoteBook
+from aitrading.server.database_service.device_notes import book as book_module
+from aitrading.server.database_service.device_notes.book import QUEUES_MAX, NoteBook
 from aitrading.server.kit.device_notes_api import DeviceNotes
 
 pytestmark = pytest.mark.integration
@@ -86,3 +87,18 @@ async def test_pages_follow_each_other(world: Any, tenants: Tenants) -> None:
                 break
             after = page.items[-1].happens_at, page.items[-1].id
         assert sorted(seen) == ["n1", "n3", "n5", "n7"]
+
+
+@async_test
+async def test_a_device_that_invents_queues_fills_no_table(
+    world: Any, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_module, "KEPT_MAX", 5)
+    async with world() as w:
+        book, (one, _) = NoteBook(w.pool, w.guards), tenants
+        for number in range(1, 3 * QUEUES_MAX):
+            note = Note(position=1, news=news(f"invented {number}"))
+            await book.take(told(one, note, queue=number))
+        async with w.pool.tenant_read(one) as tx:
+            assert await tx.fetch_value("SELECT count(*) FROM market.device_queues") <= QUEUES_MAX
+            assert await tx.fetch_value("SELECT count(*) FROM market.news") == 5

@@ -17,6 +17,8 @@ from aitrading.server.kit.transactions import TenantTransaction
 
 KEPT_MAX: Final = 100_000
 """Alerts, and news, that one organisation keeps; the oldest go first."""
+QUEUES_MAX: Final = 16
+"""Of one device: a client that is installed again begins a new one."""
 TIDY_EVERY: Final = 256
 """Positions between two looks at how many there are."""
 _MS_PER_S: Final = 1_000
@@ -92,7 +94,9 @@ class NoteBook:
                 await _store(tx, device, fresh)
                 shed = sum(note.shed for note in fresh)
                 await tx.execute(_SQL["move_queue"], device, queue, last, shed)
-                if last // TIDY_EVERY > known // TIDY_EVERY:
+                if not known:
+                    await tx.execute(_SQL["forget_queues"], device, QUEUES_MAX)
+                if not known or last // TIDY_EVERY > known // TIDY_EVERY:
                     await tx.execute(_SQL["forget_alerts"], KEPT_MAX)
                     await tx.execute(_SQL["forget_news"], KEPT_MAX)
         return NotesTaken(position=last)

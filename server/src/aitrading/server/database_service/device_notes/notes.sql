@@ -9,6 +9,11 @@ SELECT last_position FROM market.device_queues WHERE device_id = $1 AND queue = 
 UPDATE market.device_queues SET last_position = $3, shed = shed + $4, taken_at = now()
  WHERE device_id = $1 AND queue = $2;
 
+-- name: forget_queues
+DELETE FROM market.device_queues WHERE device_id = $1 AND queue IN (
+    SELECT queue FROM market.device_queues
+     WHERE device_id = $1 ORDER BY taken_at DESC, queue OFFSET $2);
+
 -- name: raise_alert
 INSERT INTO market.alerts (id, device_id, symbol, rule, what, value, raised_at)
 VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7::double precision))
