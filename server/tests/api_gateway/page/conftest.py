@@ -65,6 +65,7 @@ class Backend:
         self.traces: list[dict[str, Any]] = []
         self.trace: dict[str, Any] = {}
         self.traced = True
+        self.alerts: list[dict[str, Any]] = []
         self.connected: list[dict[str, Any]] | None = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -88,7 +89,7 @@ class Backend:
         self.view = example_view()
         self.healthy = self.streaming = self.answering = True
         self.limits = dict(LIMITS)
-        self.known, self.connected = [], []
+        self.known, self.connected, self.alerts = [], [], []
         self.audited = []
         self.auditable = self.traced = True
         self.traces, self.trace = [], {}
@@ -106,6 +107,7 @@ class Backend:
                 Route("/health/live", lambda _: Response("ok")),
                 Route("/api/v1/health", self._health),
                 Route("/api/v1/connections", self._connections),
+                Route("/api/v1/alerts", self._alerts),
                 Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/security-events", self._security),
@@ -129,6 +131,9 @@ class Backend:
         if self.connected is None:
             return _json(NO_ANSWER, 503)
         return _json({"items": self.connected})
+
+    async def _alerts(self, _: Request) -> Response:
+        return _json({"items": self.alerts, "next_cursor": None})
 
     async def _quotes(self, _: Request) -> Response:
         return _json({"items": self.known, "limits": self.limits})

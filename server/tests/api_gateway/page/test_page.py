@@ -143,6 +143,19 @@ def test_who_is_connected_is_shown_and_how_old_that_is(terminal: Page, backend: 
     expect(terminal.locator("#connections-note")).to_contain_text("as of", timeout=15_000)
 
 
+def test_alerts_of_clients_are_told_once_and_when_they_end(terminal: Page, backend: Any) -> None:
+    alert = {
+        "id": "1", "symbol": "EURUSD", "rule": "EURUSD spread><b>20", "value": "25",
+        "raised_at": backend.stamp(1), "cleared_at": None, "cleared_value": None,
+    }  # fmt: skip
+    backend.alerts = [alert]
+    told = terminal.locator("#events li", has_text="alert spread")
+    expect(told).to_have_text([re.compile("EURUSDalert spread><b>20: 25")], timeout=15_000)
+    backend.alerts = [{**alert, "cleared_at": backend.stamp(0), "cleared_value": "9"}]
+    expect(told.first).to_contain_text("ended: 9", timeout=15_000)
+    expect(told).to_have_count(2)
+
+
 def test_unknown_health_is_announced(terminal: Page, backend: Any) -> None:
     backend.healthy = False
     expect(terminal.locator("#banner-health")).to_contain_text("PLATFORM STATE UNKNOWN")

@@ -1,6 +1,7 @@
 // The terminal: wires the stream and the platform's state to the panels.
 
 import { Account } from "./account.js";
+import { Alerts } from "./alerts.js";
 import { get } from "./api.js";
 import { ChartPanel } from "./chart.js";
 import { Connections } from "./connections.js";
@@ -125,6 +126,7 @@ platform.start();
 new SecurityEvents().start();
 new Account().start();
 new Connections().start();
+new Alerts().start();
 traces.start();
 stream.open();
 ask("/api/v1/quotes");
