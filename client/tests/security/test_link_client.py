@@ -11,6 +11,7 @@ import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 from typing_extensions import override
 
+from aitrading.client.security.checkpoints import WitnessedCheckpoint
 from aitrading.client.security.secure_websocket_client import (
     LinkAddress,
     LinkState,
@@ -60,8 +61,9 @@ class Peer(WSListener):
         self.server = server
         limits = LinkLimits(ping_interval_ms=200, idle_timeout_ms=1_000)
         profile = ServerProfile(
-            tenant=IDENTITY.tenant, device=IDENTITY.device, software="test", limits=limits
-        )
+            tenant=IDENTITY.tenant, device=IDENTITY.device, software="test", limits=limits,
+            checkpoint=server.checkpoint,
+        )  # fmt: skip
         self.session = ServerSession(CLOCK, profile)
         self.transport: WSTransport | None = None
 
@@ -77,6 +79,7 @@ class Peer(WSListener):
             return
         for event in self.session.receive(frame.get_payload_as_bytes()):
             if isinstance(event, HelloReceived):
+                self.server.witnessed.append(event.hello.checkpoint)
                 self.server.greet(self)
         self.flush()
 
@@ -98,6 +101,8 @@ class Server:
     peers: list[Peer] = field(default_factory=list)
     requests: list[WSUpgradeRequest] = field(default_factory=list)
     port: int = 0
+    checkpoint: str = ""
+    witnessed: list[str] = field(default_factory=list)
 
 
 class User:
@@ -226,6 +231,25 @@ async def test_it_comes_back_after_every_loss(world: World) -> None:
             server.peers[-1].cut()
             await eventually(lambda count=count: user.losses >= count)
         await eventually(lambda: link.link_state is LinkState.CONNECTED)
+
+
+@async_test
+async def test_the_newest_checkpoint_is_kept_and_said_again(world: World, home: Path) -> None:
+    """Over a loss and over a restart; a server that says none takes none away."""
+    server = Server(checkpoint="tree 5 \u2713")
+    async with serving(world, server):
+        for said in ("tree 5 \u2713", "tree 6", ""):
+            server.checkpoint = said
+            async with linking(server.port, world.client_context) as (link, _):
+                link.checkpoints = WitnessedCheckpoint(home)
+                await eventually(lambda: link.link_state is LinkState.CONNECTED)
+                kept = said or "tree 6"
+                await eventually(lambda kept=kept: WitnessedCheckpoint(home).newest == kept)
+                server.peers[-1].cut()
+                await eventually(lambda: link.connections == 2)
+                assert server.witnessed[-1] == kept
+    (home / "identity" / "checkpoint").write_bytes(b"\xff" * 9)
+    assert WitnessedCheckpoint(home).newest == ""
 
 
 @async_test

@@ -30,6 +30,7 @@ from aitrading.client.parts import PART_SECTIONS, ClientParts, PartsRoom, client
 from aitrading.client.probe_server import ProbeServer
 from aitrading.client.run_record import RUN_FILE, RunRecord
 from aitrading.client.security.certificate_keeper import CertificateKeeper
+from aitrading.client.security.checkpoints import WitnessedCheckpoint
 from aitrading.client.security.credential_keeper import CredentialKeeper
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.client.security.device_calls import DeviceCalls
@@ -199,6 +200,7 @@ async def _build(
     uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
     link = _link(files, record, uplink, core.errors, surroundings)
     uplink.link = link
+    link.checkpoints = WitnessedCheckpoint(home)
     parts = await _parts(stack, home, files, config, journal, core, surroundings)
     link.on_news = parts.on_link_event
     probes = ProbeServer(connector.probe_port, core.health, core.metrics)

@@ -5,10 +5,11 @@ user's is sent. Every loss leads to a new attempt with full jitter between 1 and
 ever: certificates and addresses may be repaired meanwhile.
 """
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ from picows import (
     ws_connect,  # pyright: ignore[reportUnknownVariableType]
 )
 
+from aitrading.client.security.checkpoints import WitnessedCheckpoint
 from aitrading.client.security.errors import (
     LINK_ENDED,
     LINK_NOT_TRUSTED,
@@ -131,6 +133,8 @@ class SecureWebSocketClient:
         self.last_error: str | None = None
         self.on_news: Callable[[ClientEvent], None] = _ignore
         """Called with every event, after the user."""
+        self.checkpoints: WitnessedCheckpoint | None = None
+        """What is said with HELLO, and kept from HELLO_ACK."""
         self._user = user
         self._context = context
         self._profile = profile
@@ -231,7 +235,10 @@ class SecureWebSocketClient:
         """One attempt: returns a connection whose greeting is finished, or raises."""
         await self._wait_as_told()
         self._link_state = LinkState.CONNECTING
-        connection = LinkConnection(ClientSession(self._clock, self._profile), self._on_event)
+        profile = self._profile
+        if self.checkpoints is not None:
+            profile = replace(profile, checkpoint=self.checkpoints.newest)
+        connection = LinkConnection(ClientSession(self._clock, profile), self._on_event)
         connection.on_writable = self._user.on_writable
         self._connection = connection
         try:
@@ -278,6 +285,7 @@ class SecureWebSocketClient:
                 self.connections += 1
                 self.connected_since_ns = self._clock.now_ns()
                 self.last_error = None
+                self._witness(event.ack.checkpoint)
             case LatencyMeasured():
                 self.round_trip_ns = event.round_trip_ns
             case PeerClosed():
@@ -290,6 +298,11 @@ class SecureWebSocketClient:
                 pass
         self._user.on_event(event)
         self.on_news(event)
+
+    def _witness(self, checkpoint: str) -> None:
+        if self.checkpoints is not None and checkpoint:
+            keeping = asyncio.to_thread(self.checkpoints.keep, checkpoint)
+            self._tasks.start(keeping, name="checkpoint")
 
     def _abandon(self, connection: "LinkConnection", exc: BaseException) -> None:
         code = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
