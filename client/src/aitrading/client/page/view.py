@@ -3,7 +3,7 @@
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aitrading.client.config_manager.keeper import ConfigKeeper
 from aitrading.client.market_monitor.monitor import MarketMonitor
@@ -102,4 +102,4 @@ class PageView:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
