@@ -1,6 +1,7 @@
 """What each wheel may contain, and that the client stands alone."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -70,6 +71,27 @@ def test_client_tests_pass_without_the_server_wheel(
         [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], check=False
     )
     assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_signed_wheels_install_and_know_when_they_were_changed(
+    wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    signed = [shutil.copy(wheels[part], tmp_path) for part in ("core", "client")]
+    release = [sys.executable, "scripts/client_release.py"]
+    public = run([*release, "key", str(tmp_path / "key.pem")]).stdout.strip()
+    assert run([*release, "sign", str(tmp_path / "key.pem"), *signed]).stdout.strip() == public
+    site = tmp_path / "site"
+    install = [str(UV), "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+    run([*install, "--compile-bytecode", "--python", sys.executable, *signed])
+    check = (
+        f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        "from aitrading.client.security.installation import Installation\n"
+        "report = Installation().check(whole=True); print(report.state, report.findings)"
+    )
+    command = [sys.executable, "-I", "-c", check]
+    assert run(command).stdout == "intact ()\n"
+    (site / "aitrading" / "sitecustomize.py").write_text("")
+    assert run(command).stdout == "altered ('aitrading/sitecustomize.py was added',)\n"
 
 
 def run(command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
