@@ -20,10 +20,12 @@ import pytest
 from harness.platform import Platform
 
 from aitrading.server.policy import tls_policy
+from aitrading.server.testing.postgres15 import postgres15_missing, running_postgres15
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SSLYZE: Final = Path(__file__).parents[2] / ".venv-sslyze" / "bin" / "sslyze"
 TESTSSL: Final = os.environ.get("AITRADING_TESTSSL", "")
+LISTEN: Final = "0A"
 MUTUAL: Final = ("api-gateway", "data-bridge", "trading-engine", "database-service")
 OLD: Final = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2")
 COMMANDS: Final = [
@@ -139,6 +141,70 @@ def test_the_inside_as_sslyze_sees_it(platform: Platform, tmp_path: Path) -> Non
         stranger = strangers[name]
         asked = (stranger["connectivity_result"] or {}).get("client_auth_requirement")
         assert stranger["connectivity_status"] == "ERROR" or asked == "REQUIRED", (name, asked)
+
+
+def test_every_listener_of_the_platform_is_scanned(platform: Platform) -> None:
+    """Whatever its processes listen on by TCP is a port that one of the tests above scans."""
+    told = platform.told()
+    ours = {platform.process.pid} | {
+        int(one["pid"])
+        for kind in ("services", "engines")
+        for one in told[kind].values()
+        if one.get("pid")
+    }
+    edge = urlsplit(platform.url).port
+    scanned = {edge, int(told["engines"]["nats"]["port"])}
+    scanned |= {int(told["services"][name]["port"]) for name in MUTUAL}
+    assert {port for pid in ours for port in listening(pid)} == scanned
+
+
+def listening(pid: int) -> set[int]:
+    """TCP ports that a process, or a child that no name is known of, listens on."""
+    pids = [pid, *descendants(pid)]
+    inodes = {inode for each in pids for inode in sockets(each)}
+    found: set[int] = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN and fields[9] in inodes:
+                found.add(int(fields[1].rpartition(":")[2], 16))
+    return found
+
+
+def sockets(pid: int) -> set[str]:
+    """Inodes of the sockets that a process holds."""
+    held: set[str] = set()
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                target = str(descriptor.readlink())
+                if target.startswith("socket:["):
+                    held.add(target[len("socket:[") : -1])
+    return held
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, theirs, and so on, of one service or engine; the supervisor's are named."""
+    children: list[int] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            children += map(int, (thread / "children").read_text().split())
+    return children + [each for child in children for each in descendants(child)]
+
+
+def test_postgresql_as_sslyze_sees_it(tmp_path: Path) -> None:
+    """Embedded it has a socket only; this one is a server by URL, as `postgres_tls` asks for it."""
+    if missing := postgres15_missing():
+        pytest.skip(missing)
+    with running_postgres15() as server:
+        found = scan(tmp_path, {"postgres": server.port}, "localhost", "--starttls", "postgres")
+    told = found["postgres"]["scan_result"]
+    for version in OLD:
+        assert told[f"{version}_cipher_suites"]["result"]["accepted_cipher_suites"] == []
+    newest = told["tls_1_3_cipher_suites"]["result"]["accepted_cipher_suites"]
+    assert {each["cipher_suite"]["name"] for each in newest} >= set(tls_policy().ciphers)
+    assert not told["tls_compression"]["result"]["supports_compression"]
+    assert not told["tls_1_3_early_data"]["result"]["supports_early_data"]
 
 
 @pytest.mark.parametrize("name", ["localhost", "link.localhost"])
