@@ -43,7 +43,7 @@ def observe(environ: Mapping[str, str] = os.environ) -> Observations:
 
 
 def _debugger() -> str:
-    if sys.gettrace() is not None and "coverage" not in sys.modules:
+    if sys.gettrace() is not None:
         return "a trace function of Python"
     try:
         return _debugger_of_system()
