@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
 import pytest
 
 from aitrading.core.kit.ids import TenantId
@@ -102,3 +103,17 @@ async def test_a_device_that_invents_queues_fills_no_table(
         async with w.pool.tenant_read(one) as tx:
             assert await tx.fetch_value("SELECT count(*) FROM market.device_queues") <= QUEUES_MAX
             assert await tx.fetch_value("SELECT count(*) FROM market.news") == 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "a\0b"}, {"body": "\0"}, {"source": "\0"}, {"actual": "\0"},
+        {"url": "https://a\0b"}, {"happens_ms": -1}, {"title": ""}, {"importance": 4},
+    ],
+)  # fmt: skip
+def test_what_no_database_keeps_is_refused_at_the_door(changes: dict[str, Any]) -> None:
+    good = msgspec.to_builtins(news("CPI"))
+    msgspec.convert(good, NewsNote)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**good, **changes}, NewsNote)

@@ -22,13 +22,16 @@ _FIRST_MS: Final = 0
 _LAST_MS: Final = 4_102_444_800_000
 """2100: what is dated later is a mistake."""
 
+STORABLE: Final = r"^[^\x00]*\Z"
+"""Text that a database keeps; it refuses the character zero."""
+
 Moment = Annotated[int, msgspec.Meta(ge=_FIRST_MS, le=_LAST_MS)]
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX)]
-Body = Annotated[str, msgspec.Meta(max_length=BODY_CHARS_MAX)]
-Url = Annotated[str, msgspec.Meta(max_length=URL_CHARS_MAX, pattern=r"^(https?://\S+)?\Z")]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=STORABLE)]
+Body = Annotated[str, msgspec.Meta(max_length=BODY_CHARS_MAX, pattern=STORABLE)]
+Url = Annotated[str, msgspec.Meta(max_length=URL_CHARS_MAX, pattern=r"^(https?://[^\s\x00]+)?\Z")]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{0,8}\Z")]
-Figure = Annotated[str, msgspec.Meta(max_length=64)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Figure = Annotated[str, msgspec.Meta(max_length=64, pattern=STORABLE)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=STORABLE)]
 Number = Annotated[str, msgspec.Meta(pattern=r"^-?\d{1,18}(\.\d{1,9})?\Z")]
 Watch = Annotated[str, msgspec.Meta(pattern=r"^(spread|move|gap|silence)\Z")]
 
@@ -45,7 +48,7 @@ class AlertNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     id: UUID
     symbol: Name
-    rule: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    rule: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=STORABLE)]
     what: Watch
     value: Number
     at_ms: Moment

@@ -5,6 +5,7 @@ highest that either side ever saw: a server restored from a backup is never take
 and a client restored from one gets a new version at its first question.
 """
 
+import re
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -40,6 +41,7 @@ from aitrading.server.kit.transactions import TenantTransaction
 LIFE_MS: Final = 7 * 24 * 3_600_000
 """How long a bundle can be taken; a device asks every few minutes and gets one with a later end."""
 DEVICES_MAX: Final = 1_000
+_NAME: Final = re.compile(r"[a-z_]{1,64}\.[a-z_]{1,64}", re.ASCII)
 _SQL: Final = Queries.load(PACKAGE, "sql/device_settings.sql")
 
 DEVICE_SETTING_REFUSED: Final = ErrorSpec(
@@ -146,6 +148,8 @@ class DeviceSettings:
         self, tenant: TenantId, device: UUID | None, setting: str, *, actor: str
     ) -> None:
         """Let devices use their own value again; raises `DEVICE_SETTING_UNKNOWN`."""
+        if _NAME.fullmatch(setting) is None:
+            raise DEVICE_SETTING_UNKNOWN.error(setting=ascii(setting[:100]))
 
         async def apply(tx: TenantTransaction) -> None:
             if not await tx.fetch(_SQL["unset"], device, setting):

@@ -1,6 +1,6 @@
 """Alerts and news over HTTP: told by devices through the api-gateway, read by people."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -107,6 +107,6 @@ def _after(cursor: str | None) -> Place | None:
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None:
             raise ValueError(at)  # noqa: TRY301 - refused like every other one
-        return moment, UUID(row)
-    except ValueError:
+        return moment.astimezone(UTC), UUID(row)
+    except (ValueError, OverflowError):
         raise REQUEST_INVALID.error(reason="`cursor` was not given out here") from None
