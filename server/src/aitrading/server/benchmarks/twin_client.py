@@ -1,8 +1,8 @@
 """A client beside a twin, for a benchmark: `aitrading-client` as its own process, as people run it."""
 
+import http.client
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,10 +39,12 @@ class TwinClient:
     def metric(self, name: str) -> float:
         """What it says of itself now; 0 before it says anything."""
         port = msgspec.json.decode((self.home / RUN_FILE).read_bytes(), type=_Run).port
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{port}/metrics", timeout=PROBE_TIMEOUT_S
-        ) as reply:
-            lines = reply.read().decode().splitlines()
+        asking = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_TIMEOUT_S)
+        try:
+            asking.request("GET", "/metrics")
+            lines = asking.getresponse().read().decode().splitlines()
+        finally:
+            asking.close()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
