@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from aitrading.client.security.credential_manager import CredentialManager
-from aitrading.client.security.device_calls import DeviceCalls
+from aitrading.client.security.device_calls import TOKEN_PATH, DeviceCalls
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
 from aitrading.client.security.passphrase import PassphraseProtection
 from aitrading.client.security.protection import Protection, ProtectionKind
@@ -52,6 +52,9 @@ class ShareServer:
     exposure: Exposure = field(default_factory=lambda: Exposure(barred=False))
 
     def answer(self, path: str, body: bytes) -> dict[str, Any]:
+        if path == TOKEN_PATH:
+            ends = datetime_of_ns(SystemClock().now_ns() + 900 * NS_PER_S)
+            return {"access_token": "token", "expires_at": ends.isoformat()}
         request = msgspec.json.decode(body, type=DeviceRequest)
         self.heard.append(path)
         if self.is_revoked or not is_by(self.device_key, PURPOSES[path], request):

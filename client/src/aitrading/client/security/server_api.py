@@ -4,11 +4,13 @@ No proxy and no environment variable is honoured; redirects are not followed.
 """
 
 import http.client
+import socket
 import ssl
 from http import HTTPStatus
 from typing import Final, TypeVar
 
 import msgspec
+from typing_extensions import override
 
 from aitrading.client.security.device_files import ServerAddress
 from aitrading.client.security.errors import (
@@ -16,7 +18,12 @@ from aitrading.client.security.errors import (
     LINK_UNREACHABLE,
     SERVER_ANSWER_UNEXPECTED,
 )
-from aitrading.client.security.trust import ServerTrust, client_context, ssl_reason
+from aitrading.client.security.trust import (
+    ClientCertificate,
+    ServerTrust,
+    client_context,
+    ssl_reason,
+)
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, FieldValue
 from aitrading.core.security.crypto import inspect_certificate
 
@@ -40,9 +47,16 @@ class _ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ServerApi:
     """One server; without trust only for what proves itself, such as a pinned authority."""
 
-    def __init__(self, server: ServerAddress, trust: ServerTrust | None) -> None:
+    def __init__(
+        self,
+        server: ServerAddress,
+        trust: ServerTrust | None,
+        certificate: ClientCertificate | None = None,
+    ) -> None:
+        """With a certificate it is asked under the link's name, which demands one."""
         self._server = server
-        self._context = client_context(trust) if trust else _unverified()
+        self._name = server.link_name if certificate else server.host
+        self._context = client_context(trust, certificate) if trust else _unverified()
         self.server_key: bytes | None = None
         """SHA-256 of the public key the server used last."""
 
@@ -54,15 +68,24 @@ class ServerApi:
         """POST a struct as JSON and decode the answer."""
         return self._exchange("POST", path, msgspec.json.encode(body), answer)
 
-    def _exchange(self, method: str, path: str, body: bytes | None, answer: type[T]) -> T:
+    def post_with(
+        self, token: str | None, path: str, body: msgspec.Struct | None, answer: type[T]
+    ) -> T:
+        """The same with a token, or without a body."""
+        data = b"" if body is None else msgspec.json.encode(body)
+        return self._exchange("POST", path, data, answer, token)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, answer: type[T], token: str | None = None
+    ) -> T:
         server = self._server
-        connection = http.client.HTTPSConnection(
-            server.host, server.port, timeout=TIMEOUT_S, context=self._context
-        )
+        connection = _Connection(server, self._name, self._context)
         try:
             connection.connect()
             self._note_key(connection)
             headers = {"content-type": "application/json", "accept": "application/json"}
+            if token is not None:
+                headers["authorization"] = f"Bearer {token}"
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             data = response.read(ANSWER_BYTES_MAX + 1)
@@ -78,6 +101,21 @@ class ServerApi:
         if isinstance(connection.sock, ssl.SSLSocket):
             certificate = connection.sock.getpeercert(binary_form=True)
             self.server_key = inspect_certificate(certificate).spki_sha256 if certificate else None
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Goes to the server's address and asks for one of its names."""
+
+    def __init__(self, server: ServerAddress, name: str, context: ssl.SSLContext) -> None:
+        super().__init__(name, server.port, timeout=TIMEOUT_S, context=context)
+        self._address = (server.host, server.port)
+        self._name = name
+        self._tls = context
+
+    @override
+    def connect(self) -> None:
+        plain = socket.create_connection(self._address, TIMEOUT_S)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
 
 
 def _decoded(status: int, data: bytes, answer: type[T]) -> T:

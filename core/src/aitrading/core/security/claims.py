@@ -27,6 +27,8 @@ class Scope(StrEnum):
     KILL = "kill"
     ADMIN = "admin"
     AUDIT = "audit"
+    DEVICE = "device"
+    """Asking for what belongs to the device itself; no role and no key of a program has it."""
 
 
 class Authentication(StrEnum):
@@ -37,6 +39,8 @@ class Authentication(StrEnum):
     HOST = "host"
     MFA = "mfa"
     KEY = "key"
+    DEVICE = "device"
+    """By the certificate of the connection; the subject is a device and no person."""
 
 
 class TokenHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -59,6 +59,11 @@ def session_binding(secret: str) -> str:
     return base64url_encode(sha256(secret.encode("utf-8", "replace")))
 
 
+def certificate_binding(sha256_hex: str) -> str:
+    """What a token tells of the certificate that its holder shows (RFC 8705)."""
+    return base64url_encode(bytes.fromhex(sha256_hex))
+
+
 def _equal(bound: str | None, shown: str | None) -> bool:
     if bound is None or shown is None:
         return False

@@ -226,7 +226,7 @@ async def _device_note_endpoints(
 
 
 def _device_endpoints(identity: Identity) -> DeviceEndpoints:
-    return DeviceEndpoints(identity.devices)
+    return identity.device_endpoints
 
 
 def _admin_endpoints(identity: Identity) -> AdminEndpoints:

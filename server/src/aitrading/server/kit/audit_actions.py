@@ -120,6 +120,11 @@ class AuditAction(StrEnum):
         "An administrator let a barred device open positions again.",
     )
     DEVICE_WATCHED = "identity.device.watched", True, "A device reported a debugger."
+    DEVICE_TOKEN_ISSUED = (
+        "identity.device.token_issued",
+        False,
+        "A device got a token of 15 minutes, bound to its certificate.",
+    )
     CREDENTIAL_SHARE_MADE = (
         "identity.credential.share_made",
         True,

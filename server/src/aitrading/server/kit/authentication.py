@@ -12,9 +12,12 @@ from typing import Any, Final, Protocol
 
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.security.certificates import ServiceIdentity, parse_forwarded_device
-from aitrading.core.security.claims import Scope
-from aitrading.core.security.encoding import base64url_encode
+from aitrading.core.security.certificates import (
+    ForwardedDevice,
+    ServiceIdentity,
+    parse_forwarded_device,
+)
+from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.security.errors import TOKEN_MISSING, TOKEN_REFUSED
 from aitrading.core.security.jwt_manager import JwtVerifier, VerifiedToken
 from aitrading.core.security.possession import PROOF_HEADER, Proof, Target, check_proof
@@ -22,6 +25,7 @@ from aitrading.core.security.token_binding import (
     SESSION_SECRET_CHARS,
     Shown,
     Way,
+    certificate_binding,
     session_binding,
 )
 from aitrading.server.kit.http_errors import (
@@ -105,7 +109,7 @@ class Authenticator:
         Raises `TOKEN_MISSING`, `TOKEN_REFUSED`, `ORIGIN_REFUSED`, `SCOPE_MISSING` or, where
         certainty is needed and cannot be had, `REVOCATIONS_UNKNOWN` or `PROOF_UNCHECKED`.
         """
-        found = self.identify(head)
+        found = self.identify(head, device=scope is Scope.DEVICE)
         if scope is not None:
             found.token.require(scope)
         certain_of = None if reduces else scope
@@ -114,14 +118,18 @@ class Authenticator:
         await self.spend(found, certain_of)
         return found.token
 
-    def identify(self, head: RequestHead) -> Identified:
-        """The same without a look at used proofs: for who must answer at once, and spends later."""
+    def identify(self, head: RequestHead, *, device: bool = False) -> Identified:
+        """The same without a look at used proofs: for who must answer at once, and spends later.
+
+        A device is no person: its token counts only where a device is asked for.
+        """
         scheme, token = _presented(head.headers)
         if scheme is Way.COOKIE and (head.websocket or head.method not in SAFE_METHODS):
             require_same_origin(head.headers, required=True)
         proof = self._proof(head, token) if scheme is Way.PROOF else None
         verified = self._verifier.verify_user(token, _shown(scheme, head.headers, proof))
-        if self.is_revoked(verified):
+        is_device = verified.authentication == Authentication.DEVICE
+        if self.is_revoked(verified) or (is_device and not device):
             raise TOKEN_REFUSED.error()
         return Identified(token=verified, proof=proof)
 
@@ -169,6 +177,11 @@ class Authenticator:
         if not self._verifier.is_published(token):
             return True
         return self._revocations is not None and self._revocations.is_revoked(token)
+
+    @staticmethod
+    def device_of(head: RequestHead) -> ForwardedDevice | None:
+        """The device whose certificate the edge verified on this connection, if there is one."""
+        return _forwarded_device(head.headers)
 
     def peer(
         self, headers: Mapping[str, str], state: Mapping[str, Any], allowed: frozenset[str]
@@ -237,11 +250,12 @@ def one_cookie(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _forwarded(headers: Mapping[str, str]) -> str | None:
-    value = headers.get("x-forwarded-client-cert")
-    if not value:
-        return None
+    device = _forwarded_device(headers)
+    return None if device is None else certificate_binding(device.certificate_sha256)
+
+
+def _forwarded_device(headers: Mapping[str, str]) -> ForwardedDevice | None:
     try:
-        device = parse_forwarded_device(value)
+        return parse_forwarded_device(headers.get("x-forwarded-client-cert") or "")
     except AitradingError:
         return None
-    return base64url_encode(bytes.fromhex(device.certificate_sha256))

@@ -18,6 +18,11 @@ RATE_LIMIT_FILTER = "envoy.filters.http.local_ratelimit"
 CORS_FILTER = "envoy.filters.http.cors"
 BODY_FILTER = "envoy.filters.http.buffer"
 LINK_PATH = "/link"
+DEVICE_PATHS = tuple(
+    f"/api/v1/devices/{name}"
+    for name in ("configuration", "credentials", "notes", "security", "token")
+)
+"""What a device asks over HTTPS under its link's name, and what lies below."""
 
 _ROUTE_CONFIGURATION = "config.route.v3.RouteConfiguration"
 _RATE_LIMIT = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -41,7 +46,7 @@ _HIDDEN_RESPONSE_HEADERS = ("x-powered-by", "x-envoy-upstream-service-time")
 
 
 def route_tables(config: EdgeConfig) -> dict[str, Resource]:
-    """Two tables by name: one for people and programs, one for devices with a single path."""
+    """Two tables by name: one for people and programs, one for devices with the few paths of theirs."""
     return {PUBLIC_ROUTES: _public(config), LINK_ROUTES: _link(config)}
 
 
@@ -63,7 +68,12 @@ def _link(config: EdgeConfig) -> Resource:
         timeout=TimeoutClass.STREAM,
         below=False,
     )
-    routes: list[Json] = [_route(line, config), _nothing_here()]
+    asked = [
+        _route(route, config)
+        for route in most_specific_first(config.routes)
+        if any(route.path == path or route.path.startswith(f"{path}/") for path in DEVICE_PATHS)
+    ]
+    routes: list[Json] = [_route(line, config), *asked, _nothing_here()]
     return _table(LINK_ROUTES, config, config.link_hosts, routes)
 
 

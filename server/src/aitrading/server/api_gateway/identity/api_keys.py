@@ -150,6 +150,7 @@ class ApiKeys:
         """A new key; raises `IDENTITY_INVALID` or `IDENTITY_EXISTS`."""
         name, scopes = normalised_name(new.name), sorted(set(new.scopes))
         _require(bool(scopes), "scopes", "name at least one")
+        _require(Scope.DEVICE not in scopes, "scopes", "`device` is for devices alone")
         _require(1 <= new.days <= MAX_DAYS, "days", f"a key lives 1 to {MAX_DAYS} days")
         thumbprint = None if new.public_key is None else _thumbprint(new.public_key)
         secret = b"" if thumbprint else self._randomness.token(SECRET_BYTES)

@@ -18,6 +18,7 @@ from aitrading.server.api_gateway.identity.device_settings import DeviceSettings
 from aitrading.server.api_gateway.identity.device_settings_endpoints import (
     DeviceSettingsEndpoints,
 )
+from aitrading.server.api_gateway.identity.device_tokens import DeviceTokens
 from aitrading.server.api_gateway.identity.devices import Devices
 from aitrading.server.api_gateway.identity.factor_endpoints import FactorEndpoints
 from aitrading.server.api_gateway.identity.factors.codes import Codes
@@ -109,6 +110,14 @@ class Identity:
         self.second_step, self._step_up, self._enrolment = self._factors(parts, shared)
         self.login = self._login(parts, shared)
         self.devices = self._devices(parts, shared)
+        tokens = DeviceTokens(
+            parts.replay,
+            issuer=self.issuer,
+            audit=shared.audit,
+            refusals=shared.refusals,
+            clock=parts.clock,
+        )
+        self.device_endpoints = DeviceEndpoints(self.devices, tokens)
         self.administration = self._administration(parts, shared)
         self.subscriptions = self._subscriptions(parts, shared)
         self.tenant_life = self._life(parts, shared)
@@ -142,7 +151,7 @@ class Identity:
             self.own_endpoints,
             self.rules_endpoints,
             self.revocations,
-            DeviceEndpoints(self.devices),
+            self.device_endpoints,
             self.vault_endpoints,
             self.vault_admin_endpoints,
             self.report_endpoints,
@@ -282,6 +291,7 @@ class Identity:
             audit=shared.audit,
             refusals=shared.refusals,
             bus=parts.bus,
+            announce=self.revocations.announce,
             clock=parts.clock,
             ids=parts.ids,
             randomness=parts.randomness,

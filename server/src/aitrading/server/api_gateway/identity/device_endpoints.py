@@ -9,6 +9,7 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.enrolment import parse_enrolment_code
 from aitrading.core.security.errors import CSR_INVALID, ENROLMENT_CODE_MALFORMED
+from aitrading.server.api_gateway.identity.device_tokens import DeviceToken, DeviceTokens
 from aitrading.server.api_gateway.identity.devices import (
     Devices,
     DeviceStanding,
@@ -16,7 +17,12 @@ from aitrading.server.api_gateway.identity.devices import (
     EnrolledDevice,
     RenewalRequest,
 )
-from aitrading.server.api_gateway.identity.errors import CODE_REFUSED, IDENTITY_UNKNOWN
+from aitrading.server.api_gateway.identity.errors import (
+    CODE_REFUSED,
+    DEVICE_TOKEN_REFUSED,
+    IDENTITY_UNKNOWN,
+)
+from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import PUBLIC, QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
@@ -47,8 +53,22 @@ class DeviceList(msgspec.Struct, frozen=True, kw_only=True):
 class DeviceEndpoints:
     """Enrolment, renewal, and what is known of a device."""
 
-    def __init__(self, devices: Devices) -> None:
+    def __init__(self, devices: Devices, tokens: DeviceTokens) -> None:
         self._devices = devices
+        self._tokens = tokens
+
+    @endpoint(
+        "POST",
+        "/api/v1/devices/token",
+        access=PUBLIC,
+        answer=DeviceToken,
+        errors=(DEVICE_TOKEN_REFUSED,),
+        body_limit_bytes=BODY_LIMIT_BYTES,
+    )
+    async def token(self, call: Call) -> DeviceToken:
+        """A token of 15 minutes for the device whose certificate the connection shows."""
+        shown = Authenticator.device_of(call.head)
+        return await self._tokens.issue(shown, network=call.network)
 
     @endpoint(
         "GET",

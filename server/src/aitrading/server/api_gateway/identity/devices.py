@@ -1,6 +1,6 @@
 """Devices: invited with a one-time code, enrolled with a key of their own, renewed, revoked."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -41,6 +41,7 @@ from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import Row, TenantTransaction
 from aitrading.server.personal_data.catalogue import DEVICE_NAME
 from aitrading.server.personal_data.keys import FieldKeys
@@ -113,6 +114,7 @@ class Devices:
         audit: AuditTrail,
         refusals: Refusals,
         bus: EventBus,
+        announce: Callable[[Revocation], Awaitable[None]],
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -124,6 +126,7 @@ class Devices:
         self._audit = audit
         self._refusals = refusals
         self._bus = bus
+        self._announce = announce
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -267,6 +270,7 @@ class Devices:
                 await self._note(tx, actor, AuditAction.DEVICE_REVOKED, device)
 
         await self._replay.run(tenant, apply, idempotent=True)
+        await self._announce(Revocation(sessions=(device,)))  # its tokens name it as their session
         event = DeviceRevoked(
             device=DeviceId(device), reason=reason, revoked_ns=self._clock.now_ns()
         )

@@ -123,6 +123,17 @@ DEVICE_REQUEST_REFUSED = ErrorSpec(
     http_status=403,
     severity=Severity.WARNING,
 )
+DEVICE_TOKEN_REFUSED = ErrorSpec(
+    code="DEVICE_TOKEN_REFUSED",
+    category=Category.DENIED,
+    message="The device got no token.",
+    why="The connection showed no device certificate, or one that was replaced, has ended or is of "
+    "a device or an organisation that is not active.",
+    remedy="Ask under the link's name with the newest certificate; look at `aitrading device list` "
+    "on the server and at `aitrading-client doctor` here.",
+    http_status=403,
+    severity=Severity.WARNING,
+)
 CREDENTIAL_SHARE_GONE = ErrorSpec(
     code="CREDENTIAL_SHARE_GONE",
     category=Category.DENIED,

@@ -30,6 +30,8 @@ MAX_ASKED_SESSIONS: Final = 20_000
 """Newest first; at more logouts than this in 15 minutes the oldest tokens end by themselves."""
 _SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/sessions.sql")
 
+_DEVICES: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/devices.sql")
+
 
 class Revocations:
     """The source of revocations: refuses here at once, everywhere within a moment; a component.
@@ -71,8 +73,9 @@ class Revocations:
         for tenant in await all_tenants(self._pool):
             async with self._pool.tenant_read(tenant) as tx:
                 ended = await tx.fetch(_SQL["recently_ended"], since)
+                devices = await tx.fetch(_DEVICES["recently_revoked_devices"], since)
                 raised = await tx.fetch(_SQL["recently_raised_users"], since)
-            sessions = tuple(row["id"] for row in ended)
+            sessions = tuple(row["id"] for row in (*ended, *devices))
             self._revoked.apply(Revocation(sessions=sessions, users=_raised(raised)))
         self._tasks.start(self._repeat_for_ever(), name="repeat")
         self.state = ComponentState.HEALTHY

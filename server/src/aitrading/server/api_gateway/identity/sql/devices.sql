@@ -49,3 +49,12 @@ SELECT id, state FROM identity.devices WHERE name_index = $1 AND state <> 'revok
 
 -- name: forget_enrolment_codes
 DELETE FROM identity.enrolment_codes WHERE device_id = $1;
+
+-- name: hold_device_with_epoch
+SELECT d.state, d.certificate_sha256, d.certificate_ends_at, t.token_epoch AS tenant_epoch
+  FROM identity.devices d JOIN identity.tenants t ON t.id = d.tenant_id
+ WHERE d.id = $1
+   FOR UPDATE OF d;
+
+-- name: recently_revoked_devices
+SELECT id FROM identity.devices WHERE revoked_at > $1;
