@@ -141,6 +141,10 @@ async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
         assert report["live"]
         assert not report["ready"], "it was never linked"
         await eventually(lambda: status(home)["components"]["uplink"]["fields"]["pending_ticks"])
+        listed = run("symbols", "--json", "--home", str(home))
+        known = {one["name"]: one for one in json.loads(listed.stdout)}
+        assert known["EURUSD"]["is_collected"]
+        assert len(known["EURUSD"]["minute_closes"]) == 30
         second = await asyncio.to_thread(start(home).wait, 20)
         assert second == 1, "one client per home"
         assert "CLIENT_HOME_IN_USE" in (home / "log").read_text()

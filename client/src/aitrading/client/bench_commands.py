@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+from collections.abc import Mapping
 
 import click
 
@@ -27,12 +28,44 @@ def workers(*, as_json: bool) -> None:
     report = asyncio.run(measure_workers(clock))
     took_s = round((clock.monotonic_ns() - began_ns) / NS_PER_S, 1)
     if as_json:
-        machine = {"cpus": os.cpu_count(), "system": platform.platform()}
-        answer = {"bench": "workers", "figures": report.figures, "series": report.series,
-                  "machine": machine, "took_s": took_s}  # fmt: skip
-        show(answer, as_json=True)
+        _show_json("workers", report.figures, took_s, series=report.series)
         return
     for second, per_s, count in report.series:
         click.echo(f"{second:>4} s  {per_s:>3} orders/s  {'#' * count} {count}")
-    for name, figure in report.figures.items():
+    _print(report.figures)
+
+
+@bench.command()
+@json_option
+@told
+def reads(*, as_json: bool) -> None:
+    """How many reads are answered from memory, and how long a page waits, with and without."""
+    from aitrading.client.benchmarks.reads import measure_reads  # noqa: PLC0415 - slow to import
+
+    clock = SystemClock()
+    began_ns = clock.monotonic_ns()
+    figures = asyncio.run(measure_reads(clock))
+    if as_json:
+        took_s = round((clock.monotonic_ns() - began_ns) / NS_PER_S, 1)
+        _show_json("reads", figures, took_s)
+    else:
+        _print(figures)
+
+
+def _print(figures: Mapping[str, float]) -> None:
+    for name, figure in figures.items():
         click.echo(f"{name:<32} {figure:g}")
+
+
+def _show_json(
+    bench_name: str, figures: Mapping[str, float], took_s: float, **more: object
+) -> None:
+    machine = {"cpus": os.cpu_count(), "system": platform.platform()}
+    answer = {
+        "bench": bench_name,
+        "figures": figures,
+        "machine": machine,
+        "took_s": took_s,
+        **more,
+    }
+    show(answer, as_json=True)

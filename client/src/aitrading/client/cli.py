@@ -1,4 +1,4 @@
-"""`aitrading-client`: enroll, run, status, doctor, credentials, uninstall, sim, bench.
+"""`aitrading-client`: enroll, run, status, doctor, symbols, credentials, uninstall, sim, bench.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer
 is no, 2 wrong usage, 3 not available.
@@ -21,7 +21,7 @@ from aitrading.client.errors import CLIENT_NOT_RUNNING
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.enrolment import enrol, parse_server
 from aitrading.client.sim_commands import sim
-from aitrading.client.status import client_status
+from aitrading.client.status import client_status, client_symbols
 from aitrading.core.kit.clock import SystemClock, rfc3339_of_ns
 
 
@@ -112,6 +112,28 @@ def doctor(home: Path, *, as_json: bool) -> None:
             if finding.remedy:
                 click.echo(f"{'':<10} → {finding.remedy}")
     sys.exit(EXIT_NO if any(one.verdict is Verdict.BROKEN for one in findings) else 0)
+
+
+@main.command()
+@home_option
+@json_option
+@told
+def symbols(home: Path, *, as_json: bool) -> None:
+    """What the broker calls its symbols, and what may be traded; exit code 3 without a client."""
+    home = home.expanduser()
+    listed = client_symbols(home, DeviceFiles(home).load())
+    if listed is None:
+        raise CLIENT_NOT_RUNNING.error(home=str(home))
+    if as_json:
+        show(listed, as_json=True)
+        return
+    for one in listed:
+        mark = "*" if one["is_collected"] else " "
+        click.echo(
+            f"{mark} {one['name']:<16} {one['digits']} digits, {one['volume_min']:g} to "
+            f"{one['volume_max']:g} by {one['volume_step']:g}  {one['description']}"
+        )
+    click.echo("* collected", err=True)
 
 
 main.add_command(credentials)

@@ -24,6 +24,7 @@ from aitrading.client.metatrader_connector.settings import (
     ConnectorSettings,
 )
 from aitrading.client.metatrader_connector.stored_login import StoredLogin
+from aitrading.client.metatrader_connector.symbol_list import symbols_app
 from aitrading.client.metatrader_connector.uplink import TickUplink
 from aitrading.client.page.app import page_app
 from aitrading.client.parts import PART_SECTIONS, ClientParts, PartsRoom, client_parts
@@ -50,6 +51,7 @@ from aitrading.client.security.trust import client_context
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.pool import TerminalPool
 from aitrading.client.terminal.pool.settings import TerminalPoolSettings
+from aitrading.client.terminal.reads import RememberedReads
 from aitrading.client.terminal.select import TerminalKind, require_terminal
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.core.infrastructure.config_manager import ConfigManager
@@ -216,9 +218,12 @@ async def _build(
         parts=parts,
     )
     _show(client, keeper, core.metrics)
+    reads = RememberedReads(terminal, surroundings.clock)
+    core.health.watch(reads, critical=False)
+    probes.app = symbols_app(reads, lambda: poller.symbols, probes.app)
     probes.app = page_app(parts.page_view(), probes.app)
     repairer = Repairer(terminal, journal, uplink, surroundings.clock)
-    components: list[Component] = [probes, keeper, terminal, uplink, poller, repairer, link]
+    components: list[Component] = [probes, keeper, terminal, reads, uplink, poller, repairer, link]
     components += parts.components
     if vault:
         login = CredentialKeeper(

@@ -106,6 +106,11 @@ class TickPoller:
         """Broker time minus UTC, as far as it is known."""
         return self._broker_clock.offset_s
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What is collected, in the broker's spelling."""
+        return self._symbols
+
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
         account = self.account
