@@ -351,11 +351,12 @@ def asvs() -> str:
     reviewed = tomllib.loads((DOCS / "security/asvs.toml").read_text(encoding="utf-8"))
     entries = {each: asvs_state(entry) for each, entry in reviewed["requirements"].items()}
     states = list(entries.values())
-    shown, missing, out = (states.count(word) for word in ("shown", "NOT MET", "out"))
+    words = ("shown", "NOT MET", "differs", "out")
+    shown, missing, differs, out = (states.count(word) for word in words)
     head = (
         "# OWASP ASVS 5.0, levels 1 and 2\n\n"
         f"{len(states)} requirements: **{shown} shown** by a test or document, **{missing} NOT MET** yet, "
-        f"{out} out of scope. Each is told in our own short words; [the requirements themselves]"
+        f"{differs} differ on purpose, {out} out of scope. Each is told in our own short words; [the requirements themselves]"
         "(https://github.com/OWASP/ASVS/tree/v5.0.0/5.0/en) are OWASP's. Evidence is reviewed by people in "
         "`docs/security/asvs.toml`; a test holds it against the repository.\n"
     )
@@ -379,7 +380,9 @@ def asvs() -> str:
 
 def asvs_state(entry: dict[str, Any]) -> str:
     """In one word."""
-    return "out" if "out" in entry else "NOT MET" if "missing" in entry else "shown"
+    if "missing" in entry:
+        return "NOT MET"
+    return next((word for word in ("out", "differs") if word in entry), "shown")
 
 
 def evidence(entry: dict[str, Any]) -> str:
@@ -392,6 +395,8 @@ def evidence(entry: dict[str, Any]) -> str:
         name = path.removeprefix("docs/") if path.startswith("docs/") else path.rpartition("/")[2]
         links.append(f"[`{test or name}`](../../{path})")
     told = ", ".join(links)
+    if "differs" in entry:
+        return f"**differs on purpose**: {entry['differs']}. Decided and shown: {told}"
     if "missing" not in entry:
         return told
     return f"**NOT MET**: {entry['missing']}" + (f". Of it there is: {told}" if told else "")

@@ -40,13 +40,17 @@ def test_each_requirement_of_both_levels_is_there_once() -> None:
 @pytest.mark.parametrize("number", REQUIREMENTS)
 def test_each_has_one_answer_and_what_it_names_is_there(number: str) -> None:
     entry = REQUIREMENTS[number]
-    assert set(entry) <= {"level", "says", "shown", "out", "missing"}
+    assert set(entry) <= {"level", "says", "shown", "out", "missing", "differs"}
     assert entry["says"].strip()
     shown = entry.get("shown", [])
     assert len(set(shown)) == len(shown)
     if "out" in entry:
         assert entry["out"].strip()
         assert not {"missing", "shown"} & set(entry)
+    elif "differs" in entry:
+        assert "missing" not in entry
+        assert entry["differs"].strip()
+        assert any(each.startswith("docs/decisions/") for each in shown), "by which decision?"
     elif "missing" in entry:
         assert entry["missing"].strip()
     else:

@@ -96,6 +96,6 @@ def test_a_stored_login_works_and_its_password_is_nowhere(client: InstalledClien
     client.wait_for("broker-login", "HEALTHY")
     client.platform.cli_json("device", "revoke", client.device, "--tenant", client.tenant)
     fields = client.wait_for("broker-login", "FAILED")
-    assert fields["refused_by"] == "DEVICE_REQUEST_REFUSED"
+    assert fields["refused_by"] == "DEVICE_TOKEN_REFUSED"
     nowhere(client, client.platform.home)
     client.end()
