@@ -22,6 +22,7 @@ from aitrading.core.security.device_reports import (
     ReportedMeasure,
     SecurityReport,
     fitted,
+    fitting,
 )
 from aitrading.core.security.device_requests import DevicePurpose
 
@@ -115,7 +116,7 @@ class SecurityKeeper:
 
     def report(self) -> SecurityReport:
         """What is told."""
-        return SecurityReport(
+        report = SecurityReport(
             software=self._software,
             system=sys.platform,
             files=self._files.state,
@@ -130,6 +131,7 @@ class SecurityKeeper:
                 for each in self._standings[:MAX_ITEMS]
             ),
         )  # fmt: skip
+        return fitting(report)
 
     def _look(self, *, whole: bool = False) -> None:
         before = self._files.state

@@ -98,7 +98,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Notes of one queue, by position."""
 
     queue: UUID
-    notes: Annotated[tuple[Note, ...], msgspec.Meta(max_length=NOTES_MAX)]
+    notes: Annotated[tuple[Note, ...], msgspec.Meta(min_length=1, max_length=NOTES_MAX)]
 
 
 class NotesTaken(msgspec.Struct, frozen=True, kw_only=True):

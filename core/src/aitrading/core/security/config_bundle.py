@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.protocol.device_notes import STORABLE
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
 from aitrading.core.security.crypto import (
     SigningKey,
@@ -24,6 +25,8 @@ from aitrading.core.security.encoding import base64url_decode, base64url_encode
 KEY_LABEL: Final = b"aitrading/configuration-key/v1\0"
 CONTENT_CHARS_MAX: Final = 32 * 1024
 SETTINGS_MAX: Final = 64
+VERSION_WANTED_MAX: Final = 1 << 52
+"""A device that claims more would leave no room for the next version."""
 _CHARS_MAX: Final = 256
 
 CONFIG_BUNDLE_REFUSED: Final = ErrorSpec(
@@ -76,9 +79,9 @@ class SignedBundle(msgspec.Struct, frozen=True, kw_only=True):
 class WantedBundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a device says when it asks: the highest version it ever took, and what it uses."""
 
-    version: Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
-    digest: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    problem: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    version: Annotated[int, msgspec.Meta(ge=0, le=VERSION_WANTED_MAX)]
+    digest: Annotated[str, msgspec.Meta(max_length=64, pattern=STORABLE)] = ""
+    problem: Annotated[str, msgspec.Meta(max_length=256, pattern=STORABLE)] = ""
     """Why it could not take the one before."""
 
 

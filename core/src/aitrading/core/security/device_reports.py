@@ -9,11 +9,15 @@ from typing import Annotated, Final
 
 import msgspec
 
+from aitrading.core.protocol.device_notes import STORABLE
+
 REPORT_PATH: Final = "/api/v1/devices/security"
 MAX_ITEMS: Final = 64
 MAX_TEXT_CHARS: Final = 200
+MAX_REPORT_BYTES: Final = 10 * 1024
+"""Of a report as it is signed; the rest of what could be told is left away."""
 HOLDING: Final = frozenset({"enforced", "verified"})
-_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS, pattern=STORABLE)]
 
 
 class FilesState(StrEnum):
@@ -61,6 +65,22 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+def fitting(report: SecurityReport) -> SecurityReport:
+    """As much of a report as is certainly taken; that files are altered is in it whatever happens."""
+    while len(msgspec.json.encode(report)) > MAX_REPORT_BYTES:
+        whole = report
+        report = msgspec.structs.replace(
+            report,
+            findings=report.findings[: len(report.findings) // 2],
+            environment=report.environment[: len(report.environment) // 2],
+            measures=report.measures if report.findings else report.measures[:-1],
+        )
+        if report == whole:
+            break
+    return report
+
+
 def fitted(text: str) -> str:
     """A text as a report carries it."""
+    text = text.replace("\x00", "?")
     return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"

@@ -147,7 +147,8 @@ class _EndpointApp:
                     caller.person, declared.limit, address=call.network
                 )
             async with time_limit(declared.timeout_s, what=declared.path):
-                await call.require_declared_body()
+                if declared.limit is not LimitKind.EXEMPT:  # what stops is never refused
+                    await call.require_declared_body()
                 answer = await self._handle(call)
         await _as_response(answer)(scope, receive, send)
 

@@ -218,6 +218,12 @@ class LimitLevels:
             *self._level(LevelName.DEVICE, kind, device.tenant, str(device.device), rate),
         ]
 
+    def of_device_request(self, device: Device) -> list[Level]:
+        """A request that a device signed; where it came from was counted before."""
+        kind, tier = LimitKind.GENERAL, self._tier(device.rates.plan)
+        rate, whose = _rate(tier.device, kind), str(device.device)
+        return list(self._level(LevelName.DEVICE, kind, device.tenant, whose, rate))
+
     def _of_anybody(self, kind: LimitKind, address: str) -> Iterator[Level]:
         policy = self._policy
         yield from self._level(LevelName.PLATFORM, kind, None, "", _rate(policy.platform, kind))

@@ -197,4 +197,6 @@ class LoadMeter(Component, ResiliencePart):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         _log.error("load is no longer measured", exc_info=exc)
+        self._governor.step = 0
+        self._tell()
         self._state = ComponentState.FAILED

@@ -193,6 +193,10 @@ class RateLimits(Component):
         """Count one connection of a device; raises `RATE_LIMIT_EXCEEDED`."""
         await self._take(self._found(self._levels.of_device(device, address)))
 
+    async def admit_device(self, tenant: TenantId, device: DeviceId) -> None:
+        """Count one request that a device proved to be its own; raises `RATE_LIMIT_EXCEEDED`."""
+        await self._take(self._found(self._levels.of_device_request(Device(tenant, device))))
+
     async def admit_trading(self, tenant: TenantId, account: str) -> None:
         """Count one order for a broker account, whoever places it; raises `RATE_LIMIT_EXCEEDED`."""
         await self._take(self._found(self._levels.of_trading_account(tenant, account)))

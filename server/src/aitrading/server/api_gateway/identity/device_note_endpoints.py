@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from aitrading.core.infrastructure.resilience import Timeouts
+from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.protocol.device_notes import Notes, NotesTaken
 from aitrading.core.security.device_requests import DevicePurpose, DeviceRequest
 from aitrading.server.api_gateway.identity.errors import DEVICE_REQUEST_REFUSED
@@ -47,6 +48,7 @@ class DeviceNoteEndpoints:
         """Take alerts and news of the device that signed; answers when they are durable."""
         request = await call.json(DeviceRequest)
         await self._requests.prove(request, DevicePurpose.NOTES, network=call.network)
+        await call.limits.admit_device(TenantId(request.tenant), DeviceId(request.device))
         told = DeviceNotes(
             tenant=request.tenant, device=request.device, notes=content_of(request, Notes)
         )

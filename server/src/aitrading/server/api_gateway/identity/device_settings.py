@@ -6,6 +6,7 @@ and a client restored from one gets a new version at its first question.
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -17,7 +18,7 @@ from aitrading.core.infrastructure.device_settings import check_remote, remote_s
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import DeviceSettingsChanged
 from aitrading.core.kit.clock import Clock, now_ms, now_utc
-from aitrading.core.kit.errors import Category, ErrorSpec, Severity
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
 from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.core.security.config_bundle import (
     BundleContent,
@@ -107,6 +108,7 @@ class DeviceSettings:
         bus: EventBus,
         clock: Clock,
         ids: IdFactory,
+        on_error: Callable[[Exception], object],
     ) -> None:
         self._requests = requests
         self._replay = replay
@@ -115,6 +117,7 @@ class DeviceSettings:
         self._bus = bus
         self._clock = clock
         self._ids = ids
+        self._on_error = on_error
 
     async def view(self, tenant: TenantId) -> DeviceSettingsView:
         """Everything that is set in an organisation."""
@@ -194,7 +197,11 @@ class DeviceSettings:
         return sign_bundle(content, self._key, self._vouched)
 
     async def _tell(self, tenant: TenantId, device: UUID | None) -> None:
-        await self._bus.publish(DeviceSettingsChanged(device=device), tenant=tenant)
+        """The change is committed; a device that does not hear of it asks again by itself."""
+        try:
+            await self._bus.publish(DeviceSettingsChanged(device=device), tenant=tenant)
+        except AitradingError as exc:
+            self._on_error(exc)
 
     async def _note(
         self,

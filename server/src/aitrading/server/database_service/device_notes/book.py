@@ -96,7 +96,7 @@ class NoteBook:
                 await tx.execute(_SQL["move_queue"], device, queue, last, shed)
                 if not known:
                     await tx.execute(_SQL["forget_queues"], device, QUEUES_MAX)
-                if not known or last // TIDY_EVERY > known // TIDY_EVERY:
+                if fresh and (not known or last // TIDY_EVERY > known // TIDY_EVERY):
                     await tx.execute(_SQL["forget_alerts"], KEPT_MAX)
                     await tx.execute(_SQL["forget_news"], KEPT_MAX)
         return NotesTaken(position=last)

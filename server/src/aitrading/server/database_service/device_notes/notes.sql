@@ -6,7 +6,7 @@ ON CONFLICT (tenant_id, device_id, queue) DO NOTHING;
 SELECT last_position FROM market.device_queues WHERE device_id = $1 AND queue = $2 FOR UPDATE;
 
 -- name: move_queue
-UPDATE market.device_queues SET last_position = $3, shed = shed + $4, taken_at = now()
+UPDATE market.device_queues SET last_position = $3, shed = LEAST(shed + $4, 1000000000000000), taken_at = now()
  WHERE device_id = $1 AND queue = $2;
 
 -- name: forget_queues

@@ -1,6 +1,6 @@
 """Gaps and certificates over HTTP: told by the bridge, asked for by people."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -136,8 +136,11 @@ def _after(cursor: str | None) -> tuple[datetime, UUID] | None:
         return None
     at, _, gap = cursor.partition("~")
     try:
-        return datetime.fromisoformat(at), UUID(gap)
-    except ValueError:
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None:
+            raise ValueError(at)  # noqa: TRY301 - refused like every other one
+        return moment.astimezone(UTC), UUID(gap)
+    except (ValueError, OverflowError):
         raise REQUEST_INVALID.error(reason="`cursor` was not given out here") from None
 
 

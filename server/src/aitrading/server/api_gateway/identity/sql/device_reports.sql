@@ -24,5 +24,5 @@ SELECT barred_reason FROM identity.device_reports WHERE device_id = $1;
 -- name: list
 SELECT r.device_id, r.reported_at, r.report, r.barred_at, r.barred_reason
   FROM identity.device_reports r JOIN identity.devices d ON d.id = r.device_id
- WHERE d.state = 'active'
+ WHERE d.state = 'active' OR r.barred_at IS NOT NULL
  ORDER BY r.device_id LIMIT $1;
