@@ -22,7 +22,7 @@ from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.infrastructure.tracing import SpanKind, span
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId, UserId
+from aitrading.core.kit.ids import DeviceId, TenantId, UserId
 from aitrading.core.security.claims import RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED, Granted, RateLimit
 from aitrading.server.kit.cache.port import Ask, Cache

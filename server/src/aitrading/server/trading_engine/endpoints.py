@@ -152,7 +152,9 @@ class TradingEndpoints:
     async def place_order(self, call: Call) -> None:
         """Refuse: nothing is stored and nothing is sent."""
         request = await call.json(OrderRequest)
-        await call.limits.admit_trading(call.token.tenant, str(request.account or f"user:{call.token.user}"))
+        await call.limits.admit_trading(
+            call.token.tenant, str(request.account or f"user:{call.token.user}")
+        )
         await self._subscriptions.require(call.token)
         await self._devices.require(call.token.tenant, request.account)
         raise self._refusal()

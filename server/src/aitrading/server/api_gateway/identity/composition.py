@@ -184,6 +184,7 @@ class Identity:
             bus=parts.bus,
             clock=parts.clock,
             ids=parts.ids,
+            on_error=parts.on_error,
         )
         return DeviceSettingsEndpoints(settings, self.administration)
 
