@@ -221,17 +221,22 @@ async def test_errors_have_the_one_shape() -> None:
         assert (await server.edge("GET", "/api/v1/slow")).code == "TIMED_OUT"
 
 
+SAYING = (b'{"all": false}', b"[]", b"null", b"{}{}", b"\x00", b"{" * 1_000)
+
+
 @async_test
 async def test_what_takes_no_body_refuses_one_that_says_something() -> None:
     async with desk() as server:
         headers = bearer(token_of(server))
         for harmless in (b"", b"{}", b" {\n}\r\n"):
-            answer = await server.edge("POST", "/api/v1/stop", headers=headers, body=harmless)
-            assert answer.status == 204
-        for said in (b'{"all": false}', b"[]", b"null", b"{}{}", b"\x00", b"{" * 1_000):
-            answer = await server.edge("POST", "/api/v1/stop", headers=headers, body=said)
+            answer = await server.edge("GET", "/api/v1/mine", headers=headers, body=harmless)
+            assert answer.status == 200
+        for said in SAYING:
+            answer = await server.edge("GET", "/api/v1/mine", headers=headers, body=said)
             assert answer.code == "REQUEST_INVALID"
             assert "takes no body" in answer.json["error"]["message"]
+            stopped = await server.edge("POST", "/api/v1/stop", headers=headers, body=said)
+            assert stopped.status == 204, "what stops is never refused because of a body"
         large = await server.edge("GET", "/api/v1/mine", headers=headers, body=b" " * 70_000)
         assert large.code == "BODY_TOO_LARGE"
 
