@@ -70,11 +70,25 @@ def compiled_otherwise(root: Path) -> None:
     os.utime(source, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+def linked(root: Path, name: str) -> None:
+    """Code that lies elsewhere, as a folder of the package."""
+    outside = root / "outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "__init__.py").write_text("")
+    (root / name).symlink_to(outside, target_is_directory=True)
+
+
 ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "changed": (lambda root: (root / MODULE).write_text("VALUE = 1\n"), f"{MODULE} was changed"),
     "missing": (lambda root: (root / MODULE).unlink(), f"{MODULE} is missing"),
     "added": (
         lambda root: (root / "aitrading/evil.py").write_text(""), "aitrading/evil.py was added"
+    ),
+    "a folder linked": (
+        lambda root: linked(root, "aitrading/client/evil"), "aitrading/client/evil was added"
+    ),
+    "compiled files linked": (
+        lambda root: linked(root, "aitrading/core/__pycache__"), "core/__pycache__ was added"
     ),
     "a compiled file beside its source": (compiled_otherwise, "is not what its source compiles to"),
     "a compiled file without a source": (

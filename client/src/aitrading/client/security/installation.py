@@ -13,6 +13,7 @@ from typing import Final
 
 import aitrading.client
 from aitrading.client.security.compiled_code import is_faithful, source_of
+from aitrading.core.infrastructure.files import is_link
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.device_reports import FilesState
 from aitrading.core.security.file_manifest import (
@@ -116,7 +117,7 @@ class Installation:
             name = path.relative_to(self.root).as_posix()
             if name in known:
                 continue
-            if path.parent.name == CACHE_FOLDER:
+            if path.parent.name == CACHE_FOLDER and not is_link(path):
                 if self._runs_something_else(path, name, known):
                     yield f"{name} is not what its source compiles to"
             else:
@@ -140,8 +141,13 @@ class Installation:
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:
-        yield from (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    """What is no folder: links too, whose other end Python would follow and this does not."""
+    for top in folders:
+        for place, below, names in os.walk(top):
+            folder = Path(place)
+            links = [name for name in below if is_link(folder / name)]
+            below[:] = sorted(set(below) - set(links))
+            yield from (folder / name for name in sorted([*names, *links]))
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 import sys
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,14 @@ def remove_durably(path: Path) -> None:
 def make_private_folder(path: Path) -> None:
     """Create a folder, with its parents, that only its owner may enter."""
     path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def is_link(path: Path) -> bool:
+    """A symbolic link, or a junction of Windows: what is behind it lies elsewhere."""
+    if sys.platform == "win32":
+        links = (stat.IO_REPARSE_TAG_SYMLINK, stat.IO_REPARSE_TAG_MOUNT_POINT)
+        return path.lstat().st_reparse_tag in links
+    return path.is_symlink()
 
 
 def sync_folder(path: Path) -> None:
