@@ -148,15 +148,21 @@ def uninstall(*, yes: bool, home: Path, as_json: bool) -> None:
     """Destroy stored login, keys, unsent ticks and settings of this client, then remove the program.
 
     The server destroys its share of the login if it answers. The package itself goes with what
-    installed it: `pip uninstall aitrading-client aitrading-core`, or the per-user installer.
+    installed it: `pip uninstall aitrading-client aitrading-core`, or the per-user installer. What
+    somebody else put into the client's home stays, and is named.
     """
     from aitrading.client.uninstall import uninstall as remove  # noqa: PLC0415 - see `run`
 
     home = home.expanduser()
     if not yes:
-        click.confirm(f"Destroy everything in {home}?", abort=True, err=True)
+        click.confirm(f"Destroy what the client keeps in {home}?", abort=True, err=True)
     gone = remove(home)
-    show({"files": gone.files, "server_told": gone.server_told, "why": gone.why}, as_json=as_json)
+    show(
+        {"files": gone.files, "server_told": gone.server_told, "why": gone.why, "left": gone.left},
+        as_json=as_json,
+    )
+    if gone.left:
+        click.echo(f"Not of the client, still in {home}: {', '.join(gone.left)}", err=True)
     if not gone.server_told:
         click.echo(
             "The server was not told: let its administrator revoke the device "

@@ -34,8 +34,8 @@ CLIENT_HOME_STRANGE: Final = ErrorSpec(
     code="CLIENT_HOME_STRANGE",
     category=Category.DENIED,
     message="{home} is not the home of a client: nothing was removed.",
-    why="None of the files of a client is in it; another folder may have been meant.",
-    remedy="Give the client's home with `--home`.",
+    why="It holds no record of a device that can be read (`identity/device.json`); another folder may have been meant.",
+    remedy="Give the client's home with `--home`. If the record itself is damaged, remove the folder by hand and revoke the device at the server.",
     http_status=409,
     severity=Severity.INFO,
 )

@@ -104,15 +104,19 @@ class DeviceFiles:
 
     def load(self) -> DeviceRecord:
         """Read and check; raises `DEVICE_NOT_ENROLLED` or `DEVICE_FILES_DAMAGED`."""
-        if not self.is_enrolled:
-            raise DEVICE_NOT_ENROLLED.error(home=str(self._home))
-        try:
-            record = msgspec.json.decode(self._record_path.read_bytes(), type=DeviceRecord)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise self._damaged("device.json cannot be read") from exc
+        record = self.record()
         if self.certificate_identity() != record.identity:
             raise self._damaged("device.json and device.pem are of different devices")
         return record
+
+    def record(self) -> DeviceRecord:
+        """The record alone; raises `DEVICE_NOT_ENROLLED` or `DEVICE_FILES_DAMAGED`."""
+        if not self.is_enrolled:
+            raise DEVICE_NOT_ENROLLED.error(home=str(self._home))
+        try:
+            return msgspec.json.decode(self._record_path.read_bytes(), type=DeviceRecord)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise self._damaged("device.json cannot be read") from exc
 
     def certificate(self) -> DeviceCertificate:
         """Read the certificate in use; raises `DEVICE_FILES_DAMAGED`."""
