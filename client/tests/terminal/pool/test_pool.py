@@ -1,6 +1,7 @@
 """Real worker processes: what happens to calls that do not return, and to processes that end."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -8,12 +9,17 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.availability import FILE_NAME, read_availability
 from aitrading.client.terminal.calls import Lane, call
+from aitrading.client.terminal.pool.opening import Opening
+from aitrading.client.terminal.pool.worker import WorkerProcess
+from aitrading.client.terminal.select import TerminalKind
+from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.testing.desk import Desk
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
@@ -180,6 +186,137 @@ async def test_a_clean_stop_leaves_no_process(desk: Open) -> None:
         assert not any(map(is_alive, pids))
         with pytest.raises(AitradingError):
             await wedged
+
+
+async def forever(_: WorkerProcess) -> int:
+    return await asyncio.Event().wait() and 0
+
+
+async def buried(pid: int) -> None:
+    await eventually(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def watchers() -> list[str]:
+    return [name for task in asyncio.all_tasks() if "/watch-" in (name := task.get_name())]
+
+
+@async_test
+async def test_a_further_worker_that_the_system_refuses_is_tried_again(
+    desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = asyncio.create_subprocess_exec
+    full = OSError(errno.EMFILE, "Too many open files")
+    refusals: list[Exception] = [full, ValueError("refused"), full]
+
+    async def refusing(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        if refusals:
+            raise refusals.pop()
+        return await start(*command, **options)
+
+    async with desk(grow_after_ms=60_000) as at:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", refusing)
+        with pytest.raises(AitradingError) as told:
+            await WorkerProcess.start(
+                Opening.of(TerminalKind.SIM, SimulatedTerminalSettings(), SystemClock())
+            )
+        assert told.value.code == "TERMINAL_WORKER_LOST"
+        [ticks] = await at.pool.ask(HISTORY, lane=Lane.HISTORY)
+        assert len(ticks.value)
+        assert not refusals
+
+
+@async_test
+async def test_history_gets_another_worker_than_one_that_never_comes(
+    desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = WorkerProcess.start
+
+    async def not_the_second(opening: Opening) -> WorkerProcess:
+        task = asyncio.current_task()
+        if task is not None and task.get_name().endswith("/tend-1"):
+            await asyncio.sleep(0.01)
+            raise OSError("never")
+        return await start(opening)
+
+    monkeypatch.setattr(WorkerProcess, "start", not_the_second)
+    async with desk(grow_after_ms=60_000) as at:
+        [ticks] = await at.pool.ask(HISTORY, lane=Lane.HISTORY)
+        assert len(ticks.value)
+
+
+@async_test
+async def test_ticks_of_a_worker_that_is_gone_are_answered_at_once(
+    desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WorkerProcess, "wait", forever)
+    async with desk(wait_s=60.0) as at:
+        [pid] = at.pool.pids
+        os.kill(pid, signal.SIGKILL)
+        await buried(pid)
+        with pytest.raises(AitradingError) as told:
+            async with asyncio.timeout(5.0):
+                await at.pool.ask(HISTORY, lane=Lane.TICKS)
+        assert told.value.code == "TERMINAL_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+@async_test
+async def test_an_order_whose_caller_has_gone_is_never_executed(
+    desk: Open, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    monkeypatch.setattr(WorkerProcess, "wait", forever)
+    async with desk(workers_min=2) as at:
+        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        if is_killed:
+            last = at.pool.pids[-1]
+            os.kill(last, signal.SIGKILL)
+            await buried(last)
+        sent = asyncio.ensure_future(at.pool.ask(SEND, lane=Lane.ORDERS))
+        await asyncio.sleep(0)  # it is given to the last worker
+        sent.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sent
+        [total] = await at.pool.ask(call("positions_total"), lane=Lane.TICKS)
+        assert total.value == 0
+        assert at.twin.positions_total() == 0
+
+
+@async_test
+async def test_the_end_of_a_process_is_waited_for_once(desk: Open) -> None:
+    async with desk() as at:
+        before = at.pool.pids
+        for _ in range(3):
+            at.inject(kind="ipc_timeout", call="symbol_info", on_call=1)
+            await at.pool.ask(call("symbol_info", "EURUSD"))
+            await at.pool.connected()
+        assert at.pool.pids == before, "the process lives on"
+        assert len(watchers()) == 1
+
+
+@async_test
+async def test_a_pool_that_has_stopped_opens_nothing(desk: Open) -> None:
+    async with desk() as at:
+        await at.pool.stop()
+        with pytest.raises(AitradingError) as told:
+            await at.pool.connected()
+        assert told.value.code == "TERMINAL_CALL_NOT_SENT"
+        assert not at.pool.pids
+
+
+@async_test
+async def test_a_stop_during_the_log_in_leaves_no_process(desk: Open) -> None:
+    async with desk() as at:
+        at.inject(kind="ipc_timeout", call="symbol_info", on_call=1)
+        at.inject(kind="wedge", call="initialize", on_call=1)
+        await at.pool.ask(call("symbol_info", "EURUSD"))
+        opening = asyncio.ensure_future(at.pool.connected())
+        await eventually(lambda: len(at.twin.world.faults.happened) == 2)
+        [pid] = at.pool.pids
+        await at.pool.stop()
+        assert not is_alive(pid)
+        with pytest.raises(AitradingError):
+            await opening
+        assert not at.pool.pids
 
 
 PARENT = """

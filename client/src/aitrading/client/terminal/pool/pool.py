@@ -150,7 +150,10 @@ class TerminalPool(ConnectedTerminal):
         if self._futures:
             await asyncio.wait(self._futures.values(), timeout=STOP_PATIENCE_S)
         await self._tasks.close()
-        async with asyncio.TaskGroup() as ends:
+        first = self._slots[FIRST].process
+        if self._connecting.locked() and first is not None:
+            await first.kill()
+        async with self._connecting, asyncio.TaskGroup() as ends:
             for slot in self._slots.values():
                 ends.create_task(slot.end())
         await self._witness.store()
@@ -161,6 +164,8 @@ class TerminalPool(ConnectedTerminal):
         """The account of the first worker, which is opened if needed; raises why it cannot be."""
         first = self._slots[FIRST]
         async with self._connecting:
+            if self._state is not ComponentState.HEALTHY:
+                raise CALL_NOT_SENT.error(call="initialize", reason="the client does not run")
             if first.account is None:
                 await self._open(first)
             account = first.account
@@ -206,8 +211,11 @@ class TerminalPool(ConnectedTerminal):
     async def _run(self, slot: Slot, question: Question) -> None:
         process = slot.process
         if process is None or process.is_gone:
+            self._repeat(question)  # first, as `_gone` answers who waits for ticks
             self._gone(slot)
-            self._dispatcher.repeat(question)
+            return self._dispatch()
+        if not self._is_wanted(question):
+            self._free(slot)
             return self._dispatch()
         try:
             answers = await process.ask(question.calls, timeout_s=self._timeout_s(question.lane))
@@ -243,9 +251,18 @@ class TerminalPool(ConnectedTerminal):
         """The worker was lost: who asked learns what that means, or the question is repeated."""
         if question.lane in REPEATED and not question.attempts and question.slot is None:
             question.attempts += 1
-            self._dispatcher.repeat(question)
+            self._repeat(question)
         else:
             self._fail(question, unanswered(question, exc.message))
+
+    def _repeat(self, question: Question) -> None:
+        """Never for a caller who has gone: an order would be executed for nobody."""
+        if self._is_wanted(question):
+            self._dispatcher.repeat(question)
+
+    def _is_wanted(self, question: Question) -> bool:
+        future = self._futures.get(question)
+        return future is not None and not future.done()
 
     def _fail(self, question: Question, exc: Exception) -> None:
         future = self._futures.get(question)
@@ -285,7 +302,9 @@ class TerminalPool(ConnectedTerminal):
         process = slot.process
         if process is None:
             return
-        self._tasks.start(self._watch(slot, process.wait), name=f"watch-{process.pid}")
+        if process is not slot.watched:
+            slot.watched = process
+            self._tasks.start(self._watch(slot, process.wait), name=f"watch-{process.pid}")
         self._dispatcher.ready(slot.number)
         self._dispatch()
 
@@ -302,7 +321,7 @@ class TerminalPool(ConnectedTerminal):
             while True:
                 try:
                     await self._open(slot)
-                except AitradingError as exc:
+                except Exception as exc:  # noqa: BLE001 - whatever it was, the place is kept
                     self._errors.classify(exc)
                 else:
                     await slot.disturbed.wait()
@@ -328,7 +347,9 @@ class TerminalPool(ConnectedTerminal):
             self._busy_ns += max(0, now_ns - slot.began_ns)
             slot.began_ns = now_ns
         busy_ns, self._busy_ns = self._busy_ns, 0
-        lacks = bool(self._dispatcher.waits(Lane.HISTORY)) and len(self._slots) == 1
+        others = [slot for slot in self._slots.values() if slot.number != FIRST]
+        has_other = any(slot.may_serve for slot in others)
+        lacks = bool(self._dispatcher.waits(Lane.HISTORY)) and not has_other
         return Volume(
             now_ns=now_ns,
             oldest_ns=self._dispatcher.oldest_ns(),

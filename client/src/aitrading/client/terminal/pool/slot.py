@@ -42,6 +42,8 @@ class Slot:
         self.account: AccountInfo | None = None
         self.began_ns = 0
         """When the running question was handed over, or the last one answered."""
+        self.watched: WorkerProcess | None = None
+        """The process whose end is waited for already."""
         self.disturbed = asyncio.Event()
         """Set when it cannot be asked any more."""
         self.restarts = 0
@@ -64,6 +66,11 @@ class Slot:
     def troubles(self) -> int:
         """How often in a row it could not be opened or did not last."""
         return self._troubles
+
+    @property
+    def may_serve(self) -> bool:
+        """It can be asked, or soon: not if opening it failed again and again."""
+        return self.account is not None or self._troubles <= FRESH_PROCESS_AFTER
 
     async def open(self, log_in: LogIn, same_as: AccountInfo | None) -> AccountInfo:
         """A process with a logged-in terminal; raises why there is none.

@@ -35,15 +35,18 @@ class WorkerProcess:
     @classmethod
     async def start(cls, opening: Opening) -> "WorkerProcess":
         """Start a process and wait until it has its terminal; raises `TERMINAL_WORKER_LOST`."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-m",
-            PROGRAM,
-            stdin=PIPE,
-            stdout=PIPE,
-            env={**os.environ, **LEAN},
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-m",
+                PROGRAM,
+                stdin=PIPE,
+                stdout=PIPE,
+                env={**os.environ, **LEAN},
+            )
+        except OSError as exc:  # no descriptor, process or memory is left
+            raise WORKER_LOST.error(pid="(not started)", code=str(exc)) from exc
         if process.stdin is None or process.stdout is None:
             raise OSError("a process without pipes")
         worker = cls(process, process.stdin, process.stdout)
