@@ -1,4 +1,4 @@
-"""A worker does not outlive who started it, however that one ended."""
+"""A worker does not outlive who started it, however that one ended; elsewhere than on Linux mostly."""
 
 import ctypes
 import signal
@@ -11,8 +11,9 @@ PR_SET_PDEATHSIG: Final = 1
 def die_with_parent() -> None:
     """Be killed with the parent, where the system can do that.
 
-    Everywhere else the end of the standard input does it, in a thread of its own; that needs the
-    terminal's library to let other threads run while it waits.
+    Everywhere else, so on Windows, only the end of the standard input does it, in a thread of its
+    own; a call of the terminal's library that lets no other thread run keeps the worker. UNVERIFIED
+    on Windows.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -2,7 +2,7 @@
 
 What it promises: a call that does not return costs the worker, never the caller; an order is
 handed over at most once, and its caller learns whether that happened; nothing that is heavy goes
-in front of an order or of new ticks; no process is left when it stops.
+in front of an order or of new ticks; no process is left when `stop` has returned.
 """
 
 import asyncio
