@@ -89,6 +89,17 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     assert file.with_suffix(".damaged").read_bytes() == b"{"
 
 
+def test_a_disk_that_fails_keeps_no_client_from_starting(tmp_path: Path) -> None:
+    file = tmp_path / FILE_NAME
+    file.mkdir()  # as unreadable as a failing disk makes it, also for root
+    assert read_availability(file) == {}
+    assert file.is_dir(), "what could not be read is not set aside: it may be good"
+    file.rmdir()
+    file.write_bytes(b"{")
+    (file.with_suffix(".damaged") / "in the way").mkdir(parents=True)
+    assert read_availability(file) == {}
+
+
 @pytest.mark.parametrize(("away_s", "verdict"), [(3, Verdict.OK), (30, Verdict.WARNING)])
 def test_the_doctor_holds_it_against_the_bar(
     tmp_path: Path, away_s: int, verdict: Verdict

@@ -6,6 +6,7 @@ Time in which nobody asked, because the client did not run or the machine slept,
 counts for neither.
 """
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ import msgspec
 
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns
+from aitrading.core.logging.optimized_log_router import get_logger
 
 FILE_NAME: Final = "availability.json"
 WANTED: Final = 0.999
@@ -22,6 +24,8 @@ PROOF_NS: Final = 90 * NS_PER_S
 """Two answers farther apart than that prove nothing about the time between them."""
 MONTHS_MAX: Final = 24
 TERMINALS_MAX: Final = 32
+
+_log = get_logger(__name__)
 
 
 class TerminalState(StrEnum):
@@ -133,12 +137,19 @@ class AvailabilityLedger:
 
 
 def read_availability(path: Path) -> dict[str, Months]:
-    """What was measured so far, by terminal and month; a file that cannot be read is set aside."""
+    """What was measured so far, by terminal and month; never raises.
+
+    A file of another form is set aside; one that cannot be read now is left as it is.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File).terminals
-    except FileNotFoundError:
+        data = path.read_bytes()
+    except OSError as exc:
+        if not isinstance(exc, FileNotFoundError):
+            _log.warning("availability was not read", error=exc)
         return {}
-    except (OSError, msgspec.MsgspecError):
-        if path.exists():
+    try:
+        return msgspec.json.decode(data, type=_File).terminals
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        with suppress(OSError):
             path.replace(path.with_suffix(".damaged"))
         return {}
