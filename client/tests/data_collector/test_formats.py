@@ -186,6 +186,8 @@ def test_an_address_is_asked_within_limits(site: str) -> None:
         ("", True), ("https://news.example/feed.json", True), ("https://news.example:8443/x", True),
         ("http://news.example/feed", False), ("https://other.example/", False),
         ("file:///etc/passwd", False), ("https://u:p@news.example/", False),
+        ("https://news.example/a b", False), ("https://news.example/\u00fc?key=secret", False),
+        ("https://news.example/\n", False), ("https://n\u00e9ws.example/", False),
         ("https://news.example.evil.example/", False), ("https://news.example:99999/", False),
     ],
 )  # fmt: skip

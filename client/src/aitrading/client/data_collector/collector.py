@@ -42,6 +42,7 @@ class _Looked:
     """One source and how it went."""
 
     source: Source
+    is_looking: bool = False
     looked_ns: int | None = None
     wait_s: float | None = None
     """After a failure: how long until the next look, if that is sooner than the interval."""
@@ -101,18 +102,16 @@ class DataCollector:
         return {name: each.text for name, each in self._looked.items()}
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Look for ever; a source that takes its time holds up itself alone."""
         await asyncio.to_thread(self._known.load)
         places = self._config.get(DataSourcesSettings)
-        while True:
-            self._arrange(self._config.get(DataCollectorSettings).sources, places)
-            async with TaskSet("data-collector") as tasks:
-                running = [
-                    tasks.start(self._look(each), name=each.source.name) for each in self._due()
-                ]
-                for task in running:
-                    await task
-            await self._clock.sleep(PERIOD_S)
+        async with TaskSet("data-collector") as tasks:
+            while True:
+                self._arrange(self._config.get(DataCollectorSettings).sources, places)
+                for each in self._due():
+                    each.is_looking = True
+                    tasks.start(self._look(each), name=each.source.name)
+                await self._clock.sleep(PERIOD_S)
 
     def _arrange(self, names: tuple[str, ...], places: DataSourcesSettings) -> None:
         """Keep the sources that the settings name, and what is known of them."""
@@ -127,10 +126,16 @@ class DataCollector:
         return [
             each
             for each in self._looked.values()
-            if not each.source.is_idle and each.is_due(now_ns, interval_s)
+            if not each.source.is_idle and not each.is_looking and each.is_due(now_ns, interval_s)
         ]
 
     async def _look(self, looked: _Looked) -> None:
+        try:
+            await self._look_once(looked)
+        finally:
+            looked.is_looking = False
+
+    async def _look_once(self, looked: _Looked) -> None:
         looked.looked_ns = self._clock.monotonic_ns()
         try:
             entries = await asyncio.to_thread(looked.source.look)

@@ -6,8 +6,13 @@ that says "not modified" costs nothing.
 
 import http.client
 import os
+import socket
 import ssl
+import stat
+import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +25,8 @@ from aitrading.core.kit.errors import AitradingError
 
 CHUNK_BYTES: Final = 16 * 1024
 AGENT: Final = "aitrading-client"
+_NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)
+"""A pipe that nobody writes to must not hold up who looks whether it is one."""
 
 
 @dataclass
@@ -38,6 +45,11 @@ class FileReader:
         return self.path.name[:64]
 
     @property
+    def has_content(self) -> bool:
+        """What was read last is still there."""
+        return self._read is not None
+
+    @property
     def form(self) -> str:
         """How it is written."""
         return self.path.suffix.lower().lstrip(".")
@@ -45,8 +57,10 @@ class FileReader:
     def read(self) -> bytes | None:
         """The content when it changed; raises `SOURCE_UNREACHABLE` or `SOURCE_MALFORMED`."""
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=_without_waiting) as file:
                 status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise _unreachable(self.name, "it is no regular file")
                 version = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if version == self._read:
                     return None
@@ -82,6 +96,11 @@ class AddressReader:
         return (urlsplit(self.url).hostname or "address")[:64]
 
     @property
+    def has_content(self) -> bool:
+        """What was read last is still there, as far as the server says."""
+        return bool(self._tags)
+
+    @property
     def form(self) -> str:
         """How it is written, by the end of its path."""
         return Path(urlsplit(self.url).path).suffix.lower().lstrip(".") or "json"
@@ -91,29 +110,53 @@ class AddressReader:
         if problem := address_problem(self.url, self.settings.allowed_hosts):
             raise _unreachable(self.name, problem)
         deadline = time.monotonic() + self.settings.timeout_s
-        connection = self._connection()
         try:
-            return self._exchange(connection, deadline)
-        except ssl.SSLError as exc:
-            raise _unreachable(
-                self.name, f"its certificate is not trusted ({exc.reason})"
-            ) from exc
-        except (OSError, http.client.HTTPException) as exc:
-            raise _unreachable(self.name, str(exc) or repr(exc)) from exc
-        finally:
-            connection.close()
+            with self._connected(deadline) as connection:
+                return self._exchange(connection, deadline)
+        except (OSError, http.client.HTTPException, ValueError) as exc:
+            raise _unreachable(self.name, self._reason(exc, deadline)) from exc
 
     def forget(self) -> None:
         """Ask for the whole content again."""
         self._tags.clear()
 
-    def _connection(self) -> http.client.HTTPConnection:
-        parts, timeout_s = urlsplit(self.url), self.settings.timeout_s
-        host = parts.hostname or ""
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
+    def _reason(self, exc: Exception, deadline: float) -> str:
+        """What is told of a failure: never a text that may hold the address and its key."""
+        if time.monotonic() >= deadline:
+            return self._overdue
+        if isinstance(exc, ssl.SSLError):
+            return f"its certificate is not trusted ({exc.reason})"
+        told = exc.strerror if isinstance(exc, OSError) else None
+        return told or type(exc).__name__
+
+    @property
+    def _overdue(self) -> str:
+        return f"it took longer than {self.settings.timeout_s} s"
+
+    @contextmanager
+    def _connected(self, deadline: float) -> Generator[http.client.HTTPConnection]:
+        """A connection that ends at the deadline, whatever is waited for then."""
+        parts = urlsplit(self.url)
+        host, is_plain = parts.hostname or "", parts.scheme == "http"
+        kind = http.client.HTTPConnection if is_plain else http.client.HTTPSConnection
+        connection = kind(host, parts.port)
+        sock = _dialled(host, connection.port, deadline)
+        if not is_plain:
+            sock = ssl.create_default_context().wrap_socket(
+                sock, server_hostname=host, do_handshake_on_connect=False
+            )
+        timer = threading.Timer(deadline - time.monotonic(), _hang_up, (sock,))
+        timer.daemon = True
+        timer.start()
+        try:
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+            connection.sock = sock
+            yield connection
+        finally:
+            timer.cancel()
+            connection.close()
+            sock.close()
 
     def _exchange(self, connection: http.client.HTTPConnection, deadline: float) -> bytes | None:
         parts = urlsplit(self.url)
@@ -125,34 +168,59 @@ class AddressReader:
             return None
         if answer.status != HTTPStatus.OK:
             raise _unreachable(self.name, f"it answered {answer.status}")
-        data = self._body(connection, answer, deadline)
+        data = self._body(answer, deadline)
         etag, modified = answer.getheader("etag"), answer.getheader("last-modified")
         self._tags = {
             name: value[:256]
             for name, value in (("if-none-match", etag), ("if-modified-since", modified))
-            if value
+            if value and value.isprintable()
         }
         return data
 
-    def _body(
-        self,
-        connection: http.client.HTTPConnection,
-        answer: http.client.HTTPResponse,
-        deadline: float,
-    ) -> bytes:
-        """Read on until the end, the limit or the deadline, however it trickles."""
-        limit = self.settings.limit_kb * 1024
+    def _body(self, answer: http.client.HTTPResponse, deadline: float) -> bytes:
+        """All of it, within the limit and the deadline, however it trickles."""
+        limit, expected = self.settings.limit_kb * 1024, answer.length
         data = bytearray()
-        while chunk := answer.read1(CHUNK_BYTES):
+        while expected is None or len(data) < expected:
+            chunk = answer.read1(CHUNK_BYTES)
             data += chunk
             if len(data) > limit:
                 raise too_large(self.name, limit)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise _unreachable(self.name, f"it took longer than {self.settings.timeout_s} s")
-            if connection.sock is not None:
-                connection.sock.settimeout(left)
+            if time.monotonic() >= deadline:
+                raise _unreachable(self.name, self._overdue)
+            if not chunk:
+                break
+        if expected is not None and len(data) < expected:
+            raise _unreachable(self.name, f"it broke off after {len(data)} of {expected} bytes")
         return bytes(data)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | _NO_WAITING)
+
+
+def _dialled(host: str, port: int, deadline: float) -> socket.socket:
+    """The first of its addresses that answers; all of them share the time."""
+    problem: OSError = TimeoutError()
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            sock.connect(address)
+        except OSError as exc:
+            sock.close()
+            problem = exc
+        else:
+            return sock
+    raise problem
+
+
+def _hang_up(sock: socket.socket) -> None:
+    """Whoever waits for it goes on: past TLS, which would only forget its own state."""
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def too_large(source: str, limit: int) -> AitradingError:

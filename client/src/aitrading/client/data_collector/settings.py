@@ -64,8 +64,10 @@ def address_problem(url: str, allowed: tuple[str, ...]) -> str | None:
     except ValueError:
         return "this is no address"
     host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.fragment:
-        return "an address looks like https://host/path"
+    is_plain = all("!" <= letter <= "~" for letter in url)
+    is_known = parts.scheme in ("http", "https") and not parts.username and not parts.fragment
+    if not (is_plain and is_known and host):
+        return "an address looks like https://host/path, in ASCII and without spaces"
     if parts.scheme == "http" and host not in ("127.0.0.1", "::1", "localhost"):
         return "only HTTPS leaves this machine"
     if host not in allowed and f"{host}:{port}" not in allowed:

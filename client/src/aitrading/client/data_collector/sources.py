@@ -1,7 +1,7 @@
 """The sources there are, by name. A further one is a function in `SOURCES`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -47,6 +47,11 @@ class Reader(Protocol):
         """`csv`, `json` or `ics`."""
         ...
 
+    @property
+    def has_content(self) -> bool:
+        """What was read last is still there."""
+        ...
+
     def read(self) -> bytes | None:
         """The content, or None when it is the one that was read before."""
         ...
@@ -78,6 +83,8 @@ class WrittenSource:
     name: str
     kind: NewsKind
     readers: tuple[Reader, ...]
+    _wrong: dict[int, str] = field(default_factory=dict[int, str])
+    """What is wrong with a part of what a reader read last."""
 
     @property
     def is_idle(self) -> bool:
@@ -87,23 +94,34 @@ class WrittenSource:
     def look(self) -> Entries:
         """Both places; one that cannot be read does not keep the other from being told."""
         found, problem = Entries(), None
-        for reader in self.readers:
+        for number, reader in enumerate(self.readers):
             try:
-                data = reader.read()
-                if data is None:
-                    continue
-                read = read_entries(data, reader.form, kind=self.kind, source=reader.name)
+                read = self._read(reader)
             except AitradingError as exc:
                 problem = exc
                 continue
-            found.notes += read.notes
-            found.rejected += read.rejected
-            found.first_problem = found.first_problem or read.first_problem
+            if read is not None:
+                found.notes += read.notes
+                found.rejected += read.rejected
+                self._wrong[number] = read.first_problem
+            elif not reader.has_content:
+                self._wrong.pop(number, None)
+            found.first_problem = found.first_problem or self._wrong.get(number, "")
         if problem is not None and not found.notes:
             raise problem
         if problem is not None:
             found.first_problem = found.first_problem or problem.message
         return found
+
+    def _read(self, reader: Reader) -> Entries | None:
+        data = reader.read()
+        if data is None:
+            return None
+        try:
+            return read_entries(data, reader.form, kind=self.kind, source=reader.name)
+        except AitradingError:
+            reader.forget()  # else it would count as known, and as good, from the next look on
+            raise
 
     def forget(self) -> None:
         """Read both again."""
