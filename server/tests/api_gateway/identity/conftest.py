@@ -19,6 +19,7 @@ from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.security.crypto import inspect_certificate
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
@@ -119,6 +120,14 @@ class Gateway:
         """The cookies that a browser sends with every request."""
         names = (ACCESS_COOKIE, SESSION_COOKIE)
         return "; ".join(f"{name}={cookies[name]}" for name in names)
+
+    async def device_headers(self, enrolled: Any) -> dict[str, str]:
+        """What the edge tells of a device's connection, and the device's token of it."""
+        fingerprint = inspect_certificate(enrolled["certificate"].encode()).fingerprint
+        uri = f"spiffe://aitrading/tenant/{enrolled['tenant']}/device/{enrolled['device']}"
+        shown = {"x_forwarded_client_cert": f"Hash={fingerprint};URI={uri}"}
+        given = await self.post("/devices/token", **shown)
+        return {**shown, "authorization": f"Bearer {given.json['access_token']}"}
 
     def audit(self, action: str) -> list[Any]:
         """Audit events of one kind, above every row policy."""

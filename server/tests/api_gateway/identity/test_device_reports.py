@@ -34,8 +34,10 @@ ALTERED = report(FilesState.ALTERED, findings=("aitrading/client/cli.py was chan
 class Device:
     """An enrolled device."""
 
-    def __init__(self, gate: Any, organisation: str, made: Any, key: TlsKey) -> None:
-        self.gate, self.organisation, self.key = gate, organisation, key
+    def __init__(
+        self, gate: Any, organisation: str, made: Any, key: TlsKey, headers: dict[str, str]
+    ) -> None:
+        self.gate, self.organisation, self.key, self.headers = gate, organisation, key, headers
         self.tenant, self.id = UUID(made["tenant"]), UUID(made["device"])
 
     @classmethod
@@ -44,16 +46,18 @@ class Device:
         invitation = await gate.command("devices/invite", tenant=organisation, name="desk")
         csr = create_csr(key, common_name="client").decode()
         answer = await gate.post("/devices/enroll", {"code": invitation["code"], "csr": csr})
-        return cls(gate, organisation, answer.json, key)
+        headers = await gate.device_headers(answer.json)
+        return cls(gate, organisation, answer.json, key, headers)
 
-    async def tell(self, content: Any, *, key: TlsKey | None = None) -> Any:
+    async def tell(self, content: Any, *, key: TlsKey | None = None, headers: Any = None) -> Any:
         asking = Asking(
             purpose=DevicePurpose.SECURITY, tenant=self.tenant, device=self.id,
             issued_ms=now_ms(self.gate.clock),
         )  # fmt: skip
         text = msgspec.json.encode(content).decode()
         request = signed_request(asking, text, key or self.key)
-        return await self.gate.post("/devices/security", request)
+        shown = self.headers if headers is None else headers
+        return await self.gate.post("/devices/security", request, **shown)
 
 
 @async_test
@@ -98,6 +102,9 @@ async def test_only_the_device_itself_reports(gateway: Running) -> None:
         device, other = await Device.enrolled(gate), await Device.enrolled(gate)
         forged = await device.tell(ALTERED, key=other.key)
         assert forged.code == "DEVICE_REQUEST_REFUSED"
+        elsewhere = await device.tell(ALTERED, headers=other.headers)
+        assert elsewhere.code == "DEVICE_REQUEST_REFUSED", "its signature under another's token"
+        assert (await device.tell(ALTERED, headers={})).status == 401, "its signature alone"
         rows = gate.sql("SELECT * FROM identity.device_reports")
         assert not [row for row in rows if row["device_id"] == device.id]
         odd = [{}, {"files": "fine"}, {**msgspec.to_builtins(ALTERED), "more": 1}]
@@ -105,4 +112,4 @@ async def test_only_the_device_itself_reports(gateway: Running) -> None:
         for content in odd:
             assert (await device.tell(content)).code == "REQUEST_INVALID"
         await gate.command("devices/revoke", tenant=device.organisation, device=str(device.id))
-        assert (await device.tell(ALTERED)).code == "DEVICE_REQUEST_REFUSED"
+        assert (await device.tell(ALTERED)).status in {401, 403}

@@ -31,6 +31,7 @@ class Device:
     id: UUID
     key: TlsKey
     authority: bytes
+    headers: dict[str, str]
 
     @classmethod
     async def enrolled(cls, gate: Any, organisation: str, name: str) -> "Device":
@@ -39,7 +40,8 @@ class Device:
         csr = create_csr(key, common_name="client").decode()
         made = (await gate.post("/devices/enroll", {"code": invitation["code"], "csr": csr})).json
         ids = UUID(made["tenant"]), UUID(made["device"])
-        return cls(gate, *ids, key, made["edge_ca"].encode())
+        headers = await gate.device_headers(made)
+        return cls(gate, *ids, key, made["edge_ca"].encode(), headers)
 
     async def ask(self, version: int = 0, digest: str = "", **more: Any) -> Any:
         asking = Asking(
@@ -48,7 +50,7 @@ class Device:
         )  # fmt: skip
         content = msgspec.json.encode({"version": version, "digest": digest, **more}).decode()
         return await self.gate.post(
-            "/devices/configuration", signed_request(asking, content, self.key)
+            "/devices/configuration", signed_request(asking, content, self.key), **self.headers
         )
 
     async def configuration(self, *known: Any) -> BundleContent:
@@ -169,3 +171,8 @@ async def test_a_bundle_is_of_one_server_and_for_one_device(gateway: Running) ->
             assert refusal.value.code == "CONFIG_BUNDLE_REFUSED"
         desk.key, other.key = other.key, desk.key
         assert (await desk.ask()).code == "DEVICE_REQUEST_REFUSED"
+        desk.key, other.key = other.key, desk.key
+        desk.headers, other.headers = other.headers, desk.headers
+        assert (await desk.ask()).code == "DEVICE_REQUEST_REFUSED", "under another's token"
+        desk.headers = {}
+        assert (await desk.ask()).status == 401, "its signature alone"

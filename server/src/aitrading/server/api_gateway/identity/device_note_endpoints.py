@@ -7,12 +7,14 @@ import msgspec
 from aitrading.core.infrastructure.resilience import Timeouts
 from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.protocol.device_notes import Notes, NotesTaken
+from aitrading.core.security.claims import Scope
 from aitrading.core.security.device_requests import DevicePurpose, DeviceRequest
 from aitrading.server.api_gateway.identity.errors import DEVICE_REQUEST_REFUSED
 from aitrading.server.api_gateway.identity.signed_requests import SignedRequests, content_of
+from aitrading.server.api_gateway.identity.vault_endpoints import own_request
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.device_notes_api import NOTES_PATH, DeviceNotes
-from aitrading.server.kit.endpoints import PUBLIC, endpoint
+from aitrading.server.kit.endpoints import endpoint, scope
 
 BODY_LIMIT_BYTES = 96 * 1024
 T = TypeVar("T")
@@ -29,7 +31,7 @@ class NoteStore(Protocol):
 
 
 class DeviceNoteEndpoints:
-    """Proved here, stored there."""
+    """Proved here, by the device's token and its signature, and stored there."""
 
     def __init__(self, requests: SignedRequests, store: NoteStore) -> None:
         self._requests = requests
@@ -38,7 +40,7 @@ class DeviceNoteEndpoints:
     @endpoint(
         "POST",
         "/api/v1/devices/notes",
-        access=PUBLIC,
+        access=scope(Scope.DEVICE),
         body=DeviceRequest,
         answer=NotesTaken,
         errors=(DEVICE_REQUEST_REFUSED,),
@@ -46,7 +48,7 @@ class DeviceNoteEndpoints:
     )
     async def take(self, call: Call) -> NotesTaken:
         """Take alerts and news of the device that signed; answers when they are durable."""
-        request = await call.json(DeviceRequest)
+        request = await own_request(call)
         await self._requests.prove(request, DevicePurpose.NOTES, network=call.network)
         await call.limits.admit_device(TenantId(request.tenant), DeviceId(request.device))
         told = DeviceNotes(

@@ -5,16 +5,18 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.security.claims import Scope
 from aitrading.core.security.device_reports import REPORT_PATH, Exposure
 from aitrading.core.security.device_requests import DeviceRequest
 from aitrading.server.api_gateway.identity.admin_endpoints import ADMIN, ADMIN_PATH, Done
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.device_reports import DeviceReports, DeviceSecurity
 from aitrading.server.api_gateway.identity.errors import DEVICE_REQUEST_REFUSED, IDENTITY_UNKNOWN
-from aitrading.server.api_gateway.identity.vault_endpoints import BODY_LIMIT_BYTES
+from aitrading.server.api_gateway.identity.vault_endpoints import BODY_LIMIT_BYTES, own_request
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import PUBLIC, endpoint
+from aitrading.server.kit.endpoints import endpoint, scope
+from aitrading.server.kit.limit_levels import LimitKind
 
 MAX_REASON_CHARS: Final = 256
 
@@ -28,7 +30,7 @@ class AllowedDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DeviceReportEndpoints:
-    """One public route, proved by the signature in its body, and two of the host."""
+    """One route of devices, proved by token and signature, and two of the host."""
 
     def __init__(self, reports: DeviceReports, administration: Administration) -> None:
         self._reports = reports
@@ -37,15 +39,16 @@ class DeviceReportEndpoints:
     @endpoint(
         "POST",
         REPORT_PATH,
-        access=PUBLIC,
+        access=scope(Scope.DEVICE),
         body=DeviceRequest,
         answer=Exposure,
         errors=(DEVICE_REQUEST_REFUSED,),
+        limit=LimitKind.IDENTITY,
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
     async def report(self, call: Call) -> Exposure:
         """What a client sees of its own files and process; tells whether it may open positions."""
-        return await self._reports.note(await call.json(DeviceRequest), network=call.network)
+        return await self._reports.note(await own_request(call), network=call.network)
 
     @endpoint("GET", f"{ADMIN_PATH}/devices/security", access=ADMIN, answer=list[DeviceSecurity])
     async def security(self, call: Call) -> list[DeviceSecurity]:

@@ -18,9 +18,10 @@ from aitrading.server.api_gateway.identity.device_settings import (
     DeviceSettingsView,
 )
 from aitrading.server.api_gateway.identity.errors import DEVICE_REQUEST_REFUSED, IDENTITY_UNKNOWN
+from aitrading.server.api_gateway.identity.vault_endpoints import own_request
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import PUBLIC, QueryField, endpoint, scope
+from aitrading.server.kit.endpoints import QueryField, endpoint, scope
 from aitrading.server.kit.limit_levels import LimitKind
 
 PATH: Final = "/api/v1/devices/settings"
@@ -57,15 +58,16 @@ class DeviceSettingsEndpoints:
     @endpoint(
         "POST",
         "/api/v1/devices/configuration",
-        access=PUBLIC,
+        access=scope(Scope.DEVICE),
         body=DeviceRequest,
         answer=SignedBundle,
         errors=(DEVICE_REQUEST_REFUSED,),
+        limit=LimitKind.IDENTITY,
         body_limit_bytes=BODY_LIMIT_BYTES,
     )
     async def configuration(self, call: Call) -> SignedBundle:
         """What the device that signed is to use, signed for it."""
-        return await self._settings.bundle(await call.json(DeviceRequest), network=call.network)
+        return await self._settings.bundle(await own_request(call), network=call.network)
 
     @endpoint(
         "GET", PATH, access=scope(Scope.ADMIN), answer=DeviceSettingsView, limit=LimitKind.IDENTITY

@@ -42,7 +42,7 @@ class VaultEndpoints:
     )
     async def new_share(self, call: Call) -> NewShare:
         """A new server's half of the key of a stored broker login, for the device that signed."""
-        return await self._shares.new(await _own(call), network=call.network)
+        return await self._shares.new(await own_request(call), network=call.network)
 
     @endpoint(
         "POST",
@@ -56,7 +56,7 @@ class VaultEndpoints:
     )
     async def lease(self, call: Call) -> Lease:
         """The server's half of the key again, for a day, for the device that signed."""
-        return await self._shares.lease(await _own(call), network=call.network)
+        return await self._shares.lease(await own_request(call), network=call.network)
 
     @endpoint(
         "POST",
@@ -70,10 +70,10 @@ class VaultEndpoints:
     )
     async def forget(self, call: Call) -> Forgotten:
         """Destroy the server's halves; the stored login opens for nobody any more."""
-        return await self._shares.forget(await _own(call), network=call.network)
+        return await self._shares.forget(await own_request(call), network=call.network)
 
 
-async def _own(call: Call) -> DeviceRequest:
+async def own_request(call: Call) -> DeviceRequest:
     """The request, if it is in the name of the device whose token came with it."""
     request, token = await call.json(DeviceRequest), call.token
     if (request.tenant, request.device) != (token.tenant, token.user):
