@@ -192,6 +192,35 @@ async def test_the_last_good_one_stays_when_the_next_is_bad(
 
 
 @async_test
+async def test_what_cannot_be_kept_is_not_used(desk: Desk) -> None:
+    """Neither the first one nor a later one, and the disk holds no more than the memory does."""
+    file, seen = (
+        desk.home / "configuration/bundle.sealed",
+        desk.home / "identity/configuration.seen",
+    )
+    seen.mkdir(parents=True)  # nothing can be written in its place
+    desk.answers.append(desk.bundle(1, {PAIRS: ("XAUUSD",)}))
+    async with desk.running() as (keeper, config):
+        await eventually(lambda: "directory" in keeper.problem)
+        assert keeper.in_use is None
+        assert (len(pairs(config)), file.exists()) == (4, False)
+        seen.rmdir()
+        keeper.look_now()
+        await eventually(lambda: keeper.state is ComponentState.HEALTHY)
+        await eventually(lambda: desk.asked[-1]["version"] == 1)
+        kept = file.read_bytes()
+        seen.unlink()
+        seen.mkdir()
+        desk.answers.append(desk.bundle(2, {PAIRS: ("USDJPY",)}))
+        keeper.look_now()
+        await eventually(lambda: "directory" in keeper.problem)
+        assert keeper.in_use is not None
+        assert (keeper.in_use.version, pairs(config)) == (1, ("XAUUSD",))
+        assert keeper.statistics()["highest_version"] == 1
+        assert file.read_bytes() == kept
+
+
+@async_test
 async def test_an_older_copy_of_the_file_is_refused(desk: Desk) -> None:
     file = desk.home / "configuration" / "bundle.sealed"
     desk.answers.append(desk.bundle(1, {PAIRS: ("USDJPY",)}))

@@ -163,14 +163,13 @@ class ConfigKeeper:
         if now_ms(self._clock) >= content.expires_ms:
             raise refused("its time is over")
         self._require_newest(content)
-        before = self.in_use
+        before, seen = self.in_use, self._seen
         is_new = before is None or before.version != content.version
         self._apply(content)
         try:
             await asyncio.to_thread(store.keep, bundle, self._seen)
-        except OSError:
-            if before is not None:
-                self._apply(before)
+        except (AitradingError, OSError):
+            self._go_back(before, seen)
             raise
         if is_new:
             self._wake.set()  # asking again says that it is in use
@@ -212,6 +211,15 @@ class ConfigKeeper:
             raise refused(problems[:PROBLEM_CHARS_MAX]) from exc
         self.in_use = content
         self._seen = Seen(version=content.version, digest=content.digest)
+
+    def _go_back(self, before: BundleContent | None, seen: Seen) -> None:
+        """To what was in use, and to the client's own settings if nothing was."""
+        if before is None:
+            self._config.apply_bundle({}, "")
+            self.in_use = None
+        else:
+            self._apply(before)
+        self._seen = seen
 
     def _refuse(self, exc: AitradingError | OSError) -> None:
         self._errors.classify(exc)

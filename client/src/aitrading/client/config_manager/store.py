@@ -80,9 +80,20 @@ class BundleStore:
         return None if data is None else _decoded(data, SignedBundle, self._bundle)
 
     def keep(self, bundle: SignedBundle, seen: Seen) -> None:
-        """Write both, the bundle first: a crash in between leaves a newer bundle, never an older."""
+        """Write both, the bundle first: a crash in between leaves a newer bundle, never an older.
+
+        When it raises, the bundle before is back in its place, unless the disk refuses that too.
+        """
+        before = self._bundle.read_bytes() if self._bundle.exists() else None
         self._write(self._bundle, msgspec.json.encode(bundle))
-        self._write(self._seen, msgspec.json.encode(seen))
+        try:
+            self._write(self._seen, msgspec.json.encode(seen))
+        except BaseException:
+            if before is None:
+                self._bundle.unlink()
+            else:
+                write_atomically(self._bundle, before)
+            raise
 
     def note(self, seen: Seen) -> None:
         """Write the highest version alone."""
