@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.installation import (
     MANIFEST_NAME,
     SLICES,
@@ -138,6 +139,20 @@ def test_a_change_that_hides_behind_old_times_is_found_within_an_hour(
 def test_without_a_signed_list_nothing_is_claimed(tmp_path: Path) -> None:
     report = Installation(root=tmp_path, keys=frozenset()).check(whole=True)
     assert (report.state, report.bars_exposure) == (FilesState.UNSIGNED, False)
+
+
+def test_a_signed_installation_does_not_become_an_unsigned_one(root: Path, home: Path) -> None:
+    seen = DeviceFiles(home).release_seen
+    seen.parent.mkdir()
+    assert intact(Installation(root=root, keys=PINNED, seen=seen).check())
+    (root / MANIFEST_NAME).unlink()
+    report = Installation(root=root, keys=frozenset(), seen=seen).check()
+    assert report.bars_exposure
+    assert "are missing" in report.findings[0]
+    seen.unlink()  # as the guide says, for who installs from source on purpose
+    report = Installation(root=root, keys=frozenset(), seen=seen).check()
+    assert report.state is FilesState.UNSIGNED
+    assert not seen.exists()
 
 
 def test_every_bit_of_a_list_counts(root: Path) -> None:

@@ -67,7 +67,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         record = files.load()
         certificate = _certificate(files, clock)
     except AitradingError as exc:
-        return [_broken("identity", exc), _disk(home), _terminal(), *_security()]
+        return [_broken("identity", exc), _disk(home), _terminal(), *_security(files)]
     identity = Finding("identity", Verdict.OK, f"device {record.device}")
     return [
         identity,
@@ -77,7 +77,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         _disk(home),
         _terminal(),
         *availability_findings(home, clock),
-        *_security(),
+        *_security(files),
         _running(home, record),
     ]
 
@@ -171,13 +171,13 @@ def availability_findings(home: Path, clock: Clock) -> list[Finding]:
     return findings
 
 
-def _security() -> list[Finding]:
+def _security(files: DeviceFiles) -> list[Finding]:
     """The ground the client stands on: its files, who watches, and each measure as read back."""
-    return [_files(), _surroundings(), *_hardening()]
+    return [_released(files), _surroundings(), *_hardening()]
 
 
-def _files() -> Finding:
-    report = Installation().check(whole=True)
+def _released(files: DeviceFiles) -> Finding:
+    report = Installation(seen=files.release_seen).check(whole=True)
     if report.state is FilesState.ALTERED:
         return Finding("files", Verdict.BROKEN, "; ".join(report.findings),
                        "Nothing new may be opened. Install the release again from a trusted "

@@ -37,6 +37,7 @@ from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.client.security.device_calls import DeviceCalls
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.file_keys import client_file_keys
+from aitrading.client.security.installation import Installation
 from aitrading.client.security.login_settings import OWNER_STORE, TerminalLoginSettings
 from aitrading.client.security.measures import Standing
 from aitrading.client.security.process_security import harden
@@ -269,6 +270,7 @@ def _security(
         software=software(),
         clock=clock,
         errors=client.errors,
+        installation=Installation(seen=files.release_seen),
     )
     client.health.watch(keeper)
     return keeper

@@ -175,6 +175,11 @@ class DeviceFiles:
         return self._folder / "device.json"
 
     @property
+    def release_seen(self) -> Path:
+        """The release that ran here, once a signed one did."""
+        return self._folder / "release.seen"
+
+    @property
     def _pending_path(self) -> Path:
         return self._folder / "pending.pem"
 

@@ -7,13 +7,14 @@ costs a few milliseconds, hashes what looks different and a slice of the rest, s
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import aitrading.client
 from aitrading.client.security.compiled_code import is_faithful, source_of
-from aitrading.core.infrastructure.files import is_link
+from aitrading.core.infrastructure.files import is_link, write_atomically
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.device_reports import FilesState
 from aitrading.core.security.file_manifest import (
@@ -65,6 +66,8 @@ class Installation:
 
     root: Path = field(default_factory=installation_root)
     keys: frozenset[str] = field(default_factory=pinned_keys)
+    seen: Path | None = None
+    """Where a home remembers that a signed release ran: it does not become an unsigned one."""
     _stamps: dict[str, _Stamp] = field(default_factory=dict[str, _Stamp])
     """What was hashed and was right, and how it looked then."""
     _round: int = 0
@@ -73,6 +76,10 @@ class Installation:
         """Look at everything, hash what may have changed; never raises."""
         path = self.root / MANIFEST_NAME
         if not path.exists() and not self.keys:
+            if self.seen is not None and self.seen.exists():
+                return _altered(
+                    "", 0, [f"{MANIFEST_NAME} and its keys were here, and are missing"]
+                )
             return FilesReport(state=FilesState.UNSIGNED)
         try:
             manifest = opened_manifest(path.read_bytes(), accepted=self.keys)
@@ -80,6 +87,7 @@ class Installation:
             return _altered("", 0, [f"{MANIFEST_NAME} is missing or cannot be read"])
         except AitradingError as exc:
             return _altered("", 0, [exc.message])
+        self._remember(manifest.version)
         self._round += 1
         findings = [*self._wrong_files(manifest, whole=whole), *self._added(manifest)]
         if findings:
@@ -87,6 +95,11 @@ class Installation:
         return FilesReport(
             state=FilesState.INTACT, version=manifest.version, checked=len(manifest.files)
         )
+
+    def _remember(self, version: str) -> None:
+        if self.seen is not None and self.seen.parent.is_dir() and not self.seen.exists():
+            with suppress(OSError):  # the next round tries again
+                write_atomically(self.seen, version.encode())
 
     def _wrong_files(self, manifest: FileManifest, *, whole: bool) -> Iterator[str]:
         for number, file in enumerate(manifest.files):
