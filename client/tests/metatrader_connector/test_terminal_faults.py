@@ -180,3 +180,19 @@ async def test_the_night_in_which_clocks_change_costs_no_tick(
         await at.goes_on(100)
         await eventually(lambda: at.poller.broker_offset_s == offset_s)
         await at.require_history()
+
+
+@async_test
+async def test_ticks_after_the_user_switched_the_account_are_the_new_ones(home: Path) -> None:
+    async with feed(home, SystemClock()) as at:
+        await at.goes_on()
+        old = at.poller.account
+        assert old is not None
+        at.desk.switch_account(old.login + 1)
+        await eventually(lambda: at.poller.account is not old, timeout_s=20)
+        kept = {one.id: one.next_sequence for one in at.journal.streams}
+        await at.goes_on()
+        for stream in at.journal.streams:
+            if stream.key.login == old.login:
+                assert stream.next_sequence == kept[stream.id]
+        assert {one.key.login for one in at.journal.streams} == {old.login, old.login + 1}

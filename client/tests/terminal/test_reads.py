@@ -45,6 +45,21 @@ async def test_an_answer_is_remembered_until_its_age_and_not_longer() -> None:
     assert later.value.time > first.value.time
 
 
+@async_test
+async def test_an_answer_on_its_way_while_all_is_forgotten_is_not_remembered() -> None:
+    class Switching(Counting):
+        async def ask(self, *calls: Call, lane: Lane = Lane.READS) -> list[Answer]:
+            answers = await super().ask(*calls, lane=lane)
+            if self.calls["symbol_info"] == 1:
+                reads.forget()
+            return answers
+
+    reads = RememberedReads(terminal := Switching(clock := ManualClock()), clock)
+    for _ in range(3):
+        await reads.ask(INFO)
+    assert terminal.calls["symbol_info"] == 2
+
+
 @pytest.mark.parametrize(
     "one",
     [call("symbol_info_tick", "EURUSD"), call("account_info"), call("positions_get"),

@@ -220,6 +220,7 @@ async def _build(
     )
     _show(client, keeper, core.metrics)
     reads = RememberedReads(terminal, surroundings.clock)
+    terminal.forget_with(reads.forget)
     core.health.watch(reads, critical=False)
     probes.app = symbols_app(reads, lambda: poller.symbols, probes.app)
     probes.app = page_app(parts.page_view(), probes.app)

@@ -18,9 +18,11 @@ from aitrading.client.terminal.availability import FILE_NAME, read_availability
 from aitrading.client.terminal.calls import Lane, call
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.worker import WorkerProcess
+from aitrading.client.terminal.reads import RememberedReads
 from aitrading.client.terminal.select import TerminalKind
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.testing.desk import Desk
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
@@ -317,6 +319,42 @@ async def test_a_stop_during_the_log_in_leaves_no_process(desk: Open) -> None:
         with pytest.raises(AitradingError):
             await opening
         assert not at.pool.pids
+
+
+@pytest.mark.parametrize("lane", [Lane.TICKS, Lane.HISTORY])
+@async_test
+async def test_nothing_of_another_account_is_taken_for_the_old_one(desk: Open, lane: Lane) -> None:
+    async with desk(workers_min=2) as at:
+        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        reads = RememberedReads(at.pool, SystemClock())
+        at.pool.forget_with(reads.forget)
+        await reads.ask(call("symbol_info", "EURUSD"))
+        assert reads.statistics()["answers"] == 1
+        before = await at.pool.connected()
+        at.switch_account(before.login + 1)
+        with pytest.raises(AitradingError):
+            await at.pool.ask(HISTORY, lane=Lane.TICKS)
+        assert reads.statistics()["answers"] == 0
+        assert at.pool.workers == 0, "no other may be asked either"
+        with pytest.raises(AitradingError):
+            await at.pool.ask(HISTORY, lane=Lane.TICKS)
+        assert (await at.pool.connected()).login == before.login + 1
+        await eventually(lambda: at.pool.workers == 2)
+        [ticks] = await at.pool.ask(HISTORY, lane=lane)
+        assert len(ticks.value)
+
+
+@async_test
+async def test_an_account_that_was_switched_is_noticed_without_any_question(desk: Open) -> None:
+    async with desk(workers_min=2, health_every_s=0.1) as at:
+        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        before = await at.pool.connected()
+        at.switch_account(before.login + 1)
+        await eventually(lambda: at.pool.state is ComponentState.DEGRADED)
+        assert (await at.pool.connected()).login == before.login + 1
+        await eventually(lambda: at.pool.workers == 2)
+        checks = at.pool.health_checks
+        await eventually(lambda: at.pool.health_checks > checks + 2)
 
 
 PARENT = """

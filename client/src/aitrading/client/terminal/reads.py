@@ -76,6 +76,8 @@ class RememberedReads(Asks):
     counts: ReadCounts = field(default_factory=ReadCounts)
     _known: dict[Key, _Remembered] = field(default_factory=dict)
     _bytes: int = 0
+    _forgotten: int = 0
+    """How often everything was: what was asked before is not remembered."""
     _state: ComponentState = ComponentState.NEW
     _tasks: TaskSet = field(default_factory=lambda: TaskSet("terminal-reads"))
 
@@ -105,9 +107,14 @@ class RememberedReads(Asks):
     async def stop(self) -> None:
         """Ask no more, and forget."""
         await self._tasks.close()
+        self.forget()
+        self._state = ComponentState.STOPPED
+
+    def forget(self) -> None:
+        """Everything, and the answers that are on their way: they may be of another account."""
         self._known.clear()
         self._bytes = 0
-        self._state = ComponentState.STOPPED
+        self._forgotten += 1
 
     @override
     async def ask(self, *calls: Call, lane: Lane = Lane.READS) -> list[Answer]:
@@ -115,6 +122,7 @@ class RememberedReads(Asks):
         now_ns = self.clock.monotonic_ns()
         known = [self._fresh(call, now_ns) if _may(call, lane) else None for call in calls]
         missing = [call for call, found in zip(calls, known, strict=True) if found is None]
+        forgotten = self._forgotten
         self.counts.misses += sum(_may(call, lane) for call in missing)
         fetched = iter(await self.terminal.ask(*missing, lane=lane) if missing else ())
         answers: list[Answer] = []
@@ -124,7 +132,7 @@ class RememberedReads(Asks):
                 answers.append(found)
                 continue
             answers.append(next(fetched))
-            if _may(call, lane):
+            if _may(call, lane) and forgotten == self._forgotten:
                 self._remember(call, answers[-1], now_ns)
         return answers
 
@@ -141,12 +149,15 @@ class RememberedReads(Asks):
         ][:AHEAD_MAX]
         if not due:
             return
+        forgotten = self._forgotten
         try:
             answers = await self.terminal.ask(*due)
         except AitradingError as exc:
             _log.info("nothing was asked ahead", error=exc)
             return
         self.counts.ahead += len(due)
+        if forgotten != self._forgotten:
+            return
         for call, answer in zip(due, answers, strict=True):
             self._remember(call, answer, now_ns)
 

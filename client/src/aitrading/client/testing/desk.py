@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from typing_extensions import override
 
 from aitrading.client.metatrader_connector.questions import log_in
@@ -45,6 +46,11 @@ class Desk:
     def inject(self, **rule: Any) -> None:
         """Let a fault happen."""
         self.twin.world.faults.add(FaultRule(**rule))
+
+    def switch_account(self, login: int) -> None:
+        """Log the terminal in to another account, as its user does in the window."""
+        server = self.twin.world.server
+        server.account = msgspec.structs.replace(server.account, login=login)
 
     def release(self) -> None:
         """Let calls go on that wait."""

@@ -54,6 +54,17 @@ CALL_OVERDUE: Final = ErrorSpec(
     severity=Severity.ERROR,
     impact=Impact.MARKET_DATA,
 )
+ACCOUNT_SWITCHED: Final = ErrorSpec(
+    code="TERMINAL_ACCOUNT_SWITCHED",
+    category=Category.RETRYABLE,
+    message="The terminal is logged in to another account than before, or to none.",
+    why="Somebody switched the account in the terminal's window.",
+    remedy="Nothing to do if that was meant: the client connects anew and collects for the account "
+    "it finds. Otherwise log the terminal in to the right account.",
+    http_status=409,
+    severity=Severity.WARNING,
+    impact=Impact.TRADING,
+)
 OTHER_ACCOUNT: Final = ErrorSpec(
     code="TERMINAL_OTHER_ACCOUNT",
     category=Category.DENIED,

@@ -22,13 +22,13 @@ from aitrading.client.terminal.calls import (
     unavailable,
 )
 from aitrading.client.terminal.pool.dispatcher import FIRST, Dispatcher, DispatchRules, Question
-from aitrading.client.terminal.pool.errors import CALL_NOT_SENT, CALL_OVERDUE
+from aitrading.client.terminal.pool.errors import ACCOUNT_SWITCHED, CALL_NOT_SENT, CALL_OVERDUE
 from aitrading.client.terminal.pool.metrics import TERMINAL_WAIT
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.outcome import requires_answers, unanswered
 from aitrading.client.terminal.pool.scaling import Scaling, ScalingRules, Volume
 from aitrading.client.terminal.pool.settings import TerminalPoolSettings
-from aitrading.client.terminal.pool.slot import LogIn, Slot
+from aitrading.client.terminal.pool.slot import LogIn, Slot, is_same
 from aitrading.client.terminal.pool.witness import STORE_EVERY_S, Witness
 from aitrading.client.terminal.port import AccountInfo
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -43,7 +43,10 @@ LOOK_EVERY_S: Final = 0.25
 REPEATED: Final = frozenset({Lane.READS, Lane.HISTORY})
 """Asked once more when the worker was lost; ticks are asked for again by who counts them."""
 STOP_PATIENCE_S: Final = 3.0
-HEALTH_CALLS: Final = (call("terminal_info"), call("account_info"))
+WHOSE: Final = call("account_info")
+STORED: Final = frozenset({Lane.TICKS, Lane.HISTORY})
+"""Their answers are kept under the account, so each is asked whose it is."""
+HEALTH_CALLS: Final = (call("terminal_info"), WHOSE)
 
 _log = get_logger(__name__)
 
@@ -96,6 +99,7 @@ class TerminalPool(ConnectedTerminal):
         self._futures: dict[Question, asyncio.Future[list[Answer]]] = {}
         self._connecting = asyncio.Lock()
         self._busy_ns = 0
+        self._forgets: list[Callable[[], None]] = []
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
 
@@ -131,6 +135,10 @@ class TerminalPool(ConnectedTerminal):
             "health_checks": self.health_checks,
             "pids": ",".join(map(str, self.pids)),
         } | self._witness.statistics(self._slots[FIRST])
+
+    def forget_with(self, forget: Callable[[], None]) -> None:
+        """Call this whenever earlier answers may be of another account."""
+        self._forgets.append(forget)
 
     async def start(self) -> None:
         """Watch over workers from now on; the first is opened by the first `connected`."""
@@ -218,7 +226,10 @@ class TerminalPool(ConnectedTerminal):
             self._free(slot)
             return self._dispatch()
         try:
-            answers = await process.ask(question.calls, timeout_s=self._timeout_s(question.lane))
+            answers = await process.ask(
+                (*question.calls, WHOSE) if question.lane in STORED else question.calls,
+                timeout_s=self._timeout_s(question.lane),
+            )
         except AitradingError as exc:
             self._lost(slot, exc)
             self._unanswered(question, exc)
@@ -229,13 +240,52 @@ class TerminalPool(ConnectedTerminal):
             self._fail(question, unanswered(question, "the client stops"))
             raise
         else:
-            if any(answer.is_connection_lost for answer in answers):
-                self._lost(slot, unavailable(_last_error(answers)))
-            else:
-                self._witness.heard(slot)
-                self._free(slot)
-            self._settle(question, answers)
+            self._answer(slot, question, answers)
         return self._dispatch()
+
+    def _answer(self, slot: Slot, question: Question, answers: list[Answer]) -> None:
+        asked = answers[: len(question.calls)]
+        lost = [answer for answer in answers if answer.is_connection_lost]
+        if lost:
+            exc = unavailable(lost[0].error)
+            self._lost(slot, exc)
+            if not any(answer.is_connection_lost for answer in asked):
+                return self._unanswered(question, exc)
+        elif self._is_switched(slot, question, answers):
+            exc = ACCOUNT_SWITCHED.error()
+            self._switched(slot, exc)
+            return self._unanswered(question, exc)
+        else:
+            self._witness.heard(slot)
+            self._free(slot)
+            self._part_from_others()
+        return self._settle(question, asked)
+
+    def _is_switched(self, slot: Slot, question: Question, answers: list[Answer]) -> bool:
+        """Only where the account was asked behind everything else."""
+        if question.lane not in STORED and question.calls[-1] != WHOSE:
+            return False
+        account: AccountInfo | None = answers[-1].value
+        return slot.account is not None and not (account and is_same(account, slot.account))
+
+    def _switched(self, slot: Slot, exc: AitradingError) -> None:
+        """Somebody logged the terminal in to another account, in its window."""
+        self._lost(slot, exc)
+        if slot.number == FIRST:
+            for number in self._dispatcher.idle:
+                self._gone(self._slots[number])
+        self._forget()
+
+    def _part_from_others(self) -> None:
+        """All that can be asked have the account of the first."""
+        first = self._slots[FIRST].account
+        for slot in (self._slots[number] for number in self._dispatcher.idle):
+            if first and slot.account and not is_same(slot.account, first):
+                self._gone(slot)
+
+    def _forget(self) -> None:
+        for forget in self._forgets:
+            forget()
 
     def _settle(self, question: Question, answers: list[Answer]) -> None:
         try:
@@ -305,7 +355,10 @@ class TerminalPool(ConnectedTerminal):
         if process is not slot.watched:
             slot.watched = process
             self._tasks.start(self._watch(slot, process.wait), name=f"watch-{process.pid}")
+        if slot.number == FIRST:
+            self._forget()
         self._dispatcher.ready(slot.number)
+        self._part_from_others()
         self._dispatch()
 
     async def _watch(self, slot: Slot, ended: Callable[[], Awaitable[int]]) -> None:
@@ -396,7 +449,3 @@ class TerminalPool(ConnectedTerminal):
 
     def _slot(self, number: int) -> Slot:
         return Slot(number, self._opening, self._settings, self._clock, self._randomness)
-
-
-def _last_error(answers: list[Answer]) -> tuple[int, str]:
-    return next(answer.error for answer in answers if answer.is_connection_lost)

@@ -136,6 +136,11 @@ class _Within(Asks):
         return call._replace(arguments=(self._slot.path, *call.arguments))
 
 
+def is_same(account: AccountInfo, other: AccountInfo) -> bool:
+    """Whether both are one account, whatever has changed in it."""
+    return (account.server, account.login) == (other.server, other.login)
+
+
 def _require_same(account: AccountInfo, first: AccountInfo | None) -> None:
-    if first and (account.server, account.login) != (first.server, first.login):
+    if first and not is_same(account, first):
         raise OTHER_ACCOUNT.error()
