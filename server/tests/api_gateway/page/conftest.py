@@ -66,6 +66,8 @@ class Backend:
         self.trace: dict[str, Any] = {}
         self.traced = True
         self.alerts: list[dict[str, Any]] = []
+        self.gaps: list[dict[str, Any]] = []
+        self.certificate = {"text": "12,345 of 12,345", "state": "OPEN"}
         self.connected: list[dict[str, Any]] | None = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -89,7 +91,7 @@ class Backend:
         self.view = example_view()
         self.healthy = self.streaming = self.answering = True
         self.limits = dict(LIMITS)
-        self.known, self.connected, self.alerts = [], [], []
+        self.known, self.connected, self.alerts, self.gaps = [], [], [], []
         self.audited = []
         self.auditable = self.traced = True
         self.traces, self.trace = [], {}
@@ -108,6 +110,8 @@ class Backend:
                 Route("/api/v1/health", self._health),
                 Route("/api/v1/connections", self._connections),
                 Route("/api/v1/alerts", self._alerts),
+                Route("/api/v1/feeds/gaps", self._gaps),
+                Route("/api/v1/feeds/certificate", self._certificate),
                 Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/security-events", self._security),
@@ -131,6 +135,12 @@ class Backend:
         if self.connected is None:
             return _json(NO_ANSWER, 503)
         return _json({"items": self.connected})
+
+    async def _gaps(self, _: Request) -> Response:
+        return _json({"items": self.gaps, "next_cursor": None})
+
+    async def _certificate(self, _: Request) -> Response:
+        return _json({"certificate": self.certificate, "signed": ""})
 
     async def _alerts(self, _: Request) -> Response:
         return _json({"items": self.alerts, "next_cursor": None})

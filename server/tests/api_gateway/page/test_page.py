@@ -156,6 +156,27 @@ def test_alerts_of_clients_are_told_once_and_when_they_end(terminal: Page, backe
     expect(told).to_have_count(2)
 
 
+def test_gaps_are_told_once_and_when_they_are_repaired(terminal: Page, backend: Any) -> None:
+    gap = {
+        "id": "1", "symbol": "EURUSD", "reason": "lost on <b>this disk", "state": "OPEN",
+        "repaired_ticks": None,
+    }  # fmt: skip
+    backend.gaps = [gap]
+    told = terminal.locator("#events li", has_text="lost on")
+    expect(told).to_have_text([re.compile("EURUSDgap: lost on <b>this disk")], timeout=15_000)
+    backend.gaps = [{**gap, "state": "REPAIRED", "repaired_ticks": 7}]
+    expect(told.first).to_contain_text("7 ticks fetched again", timeout=15_000)
+    expect(told).to_have_count(2)
+
+
+def test_the_chart_says_what_is_proved_of_the_day(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
+    backend.quote("EURUSD", "1.10000", "1.10010")
+    proof = terminal.locator("#day-proof")
+    expect(proof).to_have_text("12,345 of 12,345 ticks today")
+    expect(proof).to_have_attribute("data-state", "OPEN")
+
+
 def test_unknown_health_is_announced(terminal: Page, backend: Any) -> None:
     backend.healthy = False
     expect(terminal.locator("#banner-health")).to_contain_text("PLATFORM STATE UNKNOWN")

@@ -6,6 +6,7 @@ import { get } from "./api.js";
 import { ChartPanel } from "./chart.js";
 import { Connections } from "./connections.js";
 import { log } from "./events.js";
+import { Evidence } from "./evidence.js";
 import { LIVE } from "./feed_state.js";
 import { age, clock } from "./format.js";
 import { bindKeys } from "./keys.js";
@@ -26,6 +27,7 @@ const quotes = new QuotesTable();
 const chart = new ChartPanel();
 const strip = new Strip();
 const platform = new Platform();
+const evidence = new Evidence();
 const stream = new Stream(`wss://${location.host}/api/v1/stream`, {
   renewSession: () => refresh({ force: true }),
 });
@@ -73,7 +75,10 @@ stream.addEventListener("status", ({ detail }) => {
 });
 platform.addEventListener("change", ({ detail }) => log(detail.subject, detail.text, detail.level));
 quotes.addEventListener("state", ({ detail }) => feedChanged(detail));
-quotes.addEventListener("select", ({ detail }) => chart.show(detail));
+quotes.addEventListener("select", ({ detail }) => {
+  chart.show(detail);
+  evidence.show(detail.symbol);
+});
 
 function showLink() {
   const lost = status.since !== null;
@@ -127,6 +132,7 @@ new SecurityEvents().start();
 new Account().start();
 new Connections().start();
 new Alerts().start();
+evidence.start();
 traces.start();
 stream.open();
 ask("/api/v1/quotes");
