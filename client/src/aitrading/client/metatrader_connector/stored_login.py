@@ -18,7 +18,9 @@ class StoredLogin:
         """Connect and tell which account it is; raises `CREDENTIALS_…` or `TERMINAL_UNAVAILABLE`.
 
         The password is given to `initialize` once, by keyword, and to nothing else; on its way to
-        the worker it is in a pipe that nobody else can open.
+        the worker it is in a pipe that nobody else can open. Once answered, neither side refers to it.
+        Its characters, and the bytes of the frame in the buffers of both processes, cannot be wiped:
+        they stay in memory until it is used again.
         """
         stored = await asyncio.to_thread(self._manager.open)
         with stored.password as password:

@@ -16,6 +16,7 @@ from aitrading.client.security.process_security import harden
 from aitrading.client.terminal.calls import Call, answers_of
 from aitrading.client.terminal.pool.opening import Opening, decoded
 from aitrading.client.terminal.pool.parent_death import die_with_parent
+from aitrading.client.terminal.port import Terminal
 from aitrading.client.terminal.select import open_terminal
 from aitrading.client.terminal.wire import HEAD_BYTES, body_bytes, frame, message_of
 from aitrading.core.kit.clock import SystemClock
@@ -31,18 +32,23 @@ def main() -> None:
     die_with_parent()
     incoming, outgoing = _own_streams()
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(incoming, asked), daemon=True).start()
+    threading.Thread(target=listen, args=(incoming, asked), daemon=True).start()
     opening: Opening = decoded(asked.get())
     terminal = open_terminal(opening.kind, opening.settings, SystemClock())
     _say(outgoing, [READY, None])
     while True:
-        number, calls = asked.get()
-        try:
-            answers = answers_of(terminal, tuple(Call(*one) for one in calls))
-        except (TypeError, ValueError) as exc:
-            _say(outgoing, [number, str(exc)])
-        else:
-            _say(outgoing, [number, [tuple(answer) for answer in answers]])
+        answer_next(terminal, asked, outgoing)
+
+
+def answer_next(terminal: Terminal, asked: "queue.SimpleQueue[Any]", outgoing: BinaryIO) -> None:
+    """Answer one question, and keep nothing of it: a log-in's arguments hold a password."""
+    number, calls = asked.get()
+    try:
+        answers = answers_of(terminal, tuple(Call(*one) for one in calls))
+    except (TypeError, ValueError) as exc:
+        _say(outgoing, [number, str(exc)])
+    else:
+        _say(outgoing, [number, [tuple(answer) for answer in answers]])
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -54,13 +60,15 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
     return incoming, outgoing
 
 
-def _listen(incoming: BinaryIO, asked: "queue.SimpleQueue[Any]") -> None:
+def listen(incoming: BinaryIO, asked: "queue.SimpleQueue[Any]") -> None:
+    """Put every question where it is taken, and keep none; ends the process with the input."""
     while len(head := incoming.read(HEAD_BYTES)) == HEAD_BYTES:
         body = incoming.read(body_bytes(head))
         try:
             asked.put(message_of(body))
         except (ConnectionError, msgspec.MsgspecError):
             break
+        del body  # not held until the next question comes
     os._exit(0)
 
 
