@@ -57,9 +57,9 @@ def code_of(secret: Secret[str], *, steps: int = 0) -> str:
     return code_at(secret, int(time.time()) // STEP_S + steps)  # noqa: TID251 - an app's own clock
 
 
-def log_in(page: Page, password: str) -> None:
+def log_in(page: Page, password: str, tenant: str = TENANT) -> None:
     page.goto("/login")
-    page.fill("#tenant", TENANT)
+    page.fill("#tenant", tenant)
     page.fill("#username", "owner")
     page.fill("#password", password)
     page.press("#password", "Enter")
@@ -202,3 +202,21 @@ def test_an_app_and_a_key_are_set_up_asked_for_and_taken_away(
         "identity.recovery_code.used",
         "identity.session.stepped_up",
     } <= told
+
+
+def test_who_still_needs_a_factor_is_told_so_and_no_stream_is_opened(
+    platform: Platform, page: Page
+) -> None:
+    platform.cli_json("tenant", "create", "strict")
+    made = platform.cli_json("user", "create", "owner", "--tenant", "strict", "--role", "owner")
+    wanted = ("login.second_factor", "all", "--tenant", "strict")
+    assert platform.cli("config", "tenant", "set", *wanted).returncode == 0
+    streams: list[str] = []
+    page.on("websocket", lambda opened: streams.append(opened.url))
+    log_in(page, str(made["password"]), "strict")
+    expect(page.locator("#account-state")).to_contain_text("Your organisation asks for a second")
+    expect(page.locator("#banner-factor")).to_be_visible()
+    expect(page.locator("#link-text")).to_have_text("not connected")
+    expect(page.locator("#banner-link")).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    assert streams == []

@@ -42,12 +42,13 @@ export class Account {
       this.#try(() => this.#confirm());
     });
     this.#dialog.addEventListener("close", () => this.#forget());
-    this.#ask();
   }
 
   /** Whoever may do nothing before there is a second factor is brought here at once. */
-  async #ask() {
-    if ((await whoIsHere()).second_factor_missing) await this.#open();
+  async isBarred() {
+    const { second_factor_missing: barred = false } = await whoIsHere();
+    if (barred && !this.#dialog.open) this.#open();
+    return barred;
   }
 
   #on(button, action) {

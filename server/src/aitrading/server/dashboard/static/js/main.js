@@ -20,6 +20,7 @@ import { Strip } from "./strip.js";
 import { Traces } from "./traces.js";
 
 const LEVELS = { LIVE: "good", DELAYED: "warn", STALE: "warn", CLOSED: "info", UNKNOWN: "bad", DEAD: "bad" };
+const LINK_TEXTS = { live: "connected", connecting: "connecting", barred: "not connected" };
 const LIMITS_PERIOD_MS = 60_000;
 const LIMITS_RETRY_MS = 2_000;
 
@@ -31,6 +32,8 @@ const evidence = new Evidence();
 const stream = new Stream(`wss://${location.host}/api/v1/stream`, {
   renewSession: () => refresh({ force: true }),
 });
+const account = new Account();
+let hasBegun = false;
 let status = { state: "connecting", since: null, retryAt: null };
 const logged = new Map();
 
@@ -83,7 +86,7 @@ quotes.addEventListener("select", ({ detail }) => {
 function showLink() {
   const lost = status.since !== null;
   document.body.dataset.link = lost ? "lost" : status.state;
-  document.querySelector("#link-text").textContent = lost ? "connection lost" : status.state === "live" ? "connected" : "connecting";
+  document.querySelector("#link-text").textContent = lost ? "connection lost" : LINK_TEXTS[status.state];
   document.querySelector("#banner-link").hidden = !lost;
   if (!lost) return;
   document.querySelector("#lost-since").textContent = `${clock(status.since)} UTC`;
@@ -103,6 +106,22 @@ async function ask(path) {
   } catch { // until then every feed is UNKNOWN, and the banner tells why
     setTimeout(() => ask(path), LIMITS_RETRY_MS);
   }
+}
+
+/** Nothing is open to who still needs a second factor: the page says so, and asks for nothing. */
+async function begin() {
+  const barred = await account.isBarred();
+  document.querySelector("#banner-factor").hidden = !barred;
+  status = { ...status, state: barred ? "barred" : "connecting" };
+  showLink();
+  if (barred || hasBegun) return;
+  hasBegun = true;
+  new SecurityEvents().start();
+  new Connections().start();
+  new Alerts().start();
+  evidence.start();
+  stream.open();
+  ask("/api/v1/quotes");
 }
 
 async function leave() {
@@ -126,14 +145,9 @@ bindKeys({
 });
 document.querySelector("#logout").addEventListener("click", leave);
 setInterval(showLink, 500);
-keepAlive(() => stream.renew());
+keepAlive(() => (hasBegun ? stream.renew() : begin()));
 platform.start();
-new SecurityEvents().start();
-new Account().start();
-new Connections().start();
-new Alerts().start();
-evidence.start();
+account.start();
 traces.start();
-stream.open();
-ask("/api/v1/quotes");
+begin();
 log("page", `opened at ${clock(nowMs())} UTC`);

@@ -110,7 +110,7 @@ export class Stream extends EventTarget {
   }
 
   #now() {
-    if (this.#socket !== null) return;
+    if (this.#socket !== null || this.#lostAt === null) return; // open, or never opened
     clearTimeout(this.#timer);
     this.#retry();
   }
