@@ -79,8 +79,7 @@ async def test_a_server_that_is_ahead_gets_a_later_epoch(world: ServiceWorld) ->
         record = enrolled_home(home, world.authority, edge.port)
         bridge.devices.add(record.identity)
         async with running_client(home, TerminalKind.SIM, config(home), surroundings()) as client:
-            await eventually(lambda: stored_total(store) > 1_000)
-            assert len(store.rows()) == 4
+            await eventually(lambda: stored_total(store) > 1_000 and len(store.rows()) == 4)
             assert all(min(rows) == 1 for rows in store.rows().values())
             fed = [stream for stream in client.journal.streams if stream.active]
             assert len(fed) == 4
