@@ -206,7 +206,6 @@ def test_postgresql_as_sslyze_sees_it(tmp_path: Path) -> None:
     newest = told["tls_1_3_cipher_suites"]["result"]["accepted_cipher_suites"]
     assert {each["cipher_suite"]["name"] for each in newest} >= set(tls_policy().ciphers)
     assert not told["tls_compression"]["result"]["supports_compression"]
-    assert not told["tls_1_3_early_data"]["result"]["supports_early_data"]
 
 
 @pytest.mark.parametrize("name", ["localhost", "link.localhost"])

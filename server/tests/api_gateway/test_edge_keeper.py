@@ -231,10 +231,10 @@ def test_who_registers_is_routed_and_who_ends_stays_known(installation: Installa
     """What has gone answers 503 from its cluster; 404 would say that it never existed."""
 
     async def scenario() -> list[dict[str, str]]:
-        installation.admit("news")
+        installation.admit("weather")
         await installation.keeper.start()
         seen = [installation.routed()]
-        await installation.register(service("news", PublishedRoute(path="/api/v1/news")))
+        await installation.register(service("weather", PublishedRoute(path="/api/v1/weather")))
         seen.append(installation.routed())
         await installation.register()
         seen.append(installation.routed())
@@ -242,11 +242,11 @@ def test_who_registers_is_routed_and_who_ends_stays_known(installation: Installa
         return seen
 
     before, during, after = asyncio.run(scenario())
-    assert "/api/v1/news" not in before
-    assert during == before | {"/api/v1/news": "news"} == after
-    (cluster,) = [each for each in installation.resource("cds") if each["name"] == "news"]
+    assert "/api/v1/weather" not in before
+    assert during == before | {"/api/v1/weather": "weather"} == after
+    (cluster,) = [each for each in installation.resource("cds") if each["name"] == "weather"]
     endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-    socket = installation.home / "run" / "news.sock"
+    socket = installation.home / "run" / "weather.sock"
     assert endpoint["address"] == {"pipe": {"path": str(socket)}}
 
 
@@ -255,19 +255,19 @@ def test_who_was_dismissed_is_routed_no_more_though_it_still_runs(
 ) -> None:
     async def scenario() -> None:
         rogue = service("rogue", PublishedRoute(path="/api/v1/rogue"))
-        news = service("news", PublishedRoute(path="/api/v1/news"))
-        installation.admit("news")
+        weather = service("weather", PublishedRoute(path="/api/v1/weather"))
+        installation.admit("weather")
         await installation.keeper.start()
         house = installation.routed()
-        await installation.register(rogue, news)
-        assert installation.routed() == house | {"/api/v1/news": "news"}, "nobody let it in"
+        await installation.register(rogue, weather)
+        assert installation.routed() == house | {"/api/v1/weather": "weather"}, "nobody let it in"
         installation.admit()
         await installation.pass_time(LOOK_AGAIN_S)
         await eventually(lambda: installation.routed() == house, what="the dismissal")
-        assert not [each for each in installation.resource("cds") if each["name"] == "news"]
-        installation.admit("news")
+        assert not [each for each in installation.resource("cds") if each["name"] == "weather"]
+        installation.admit("weather")
         await installation.pass_time(LOOK_AGAIN_S)
-        await eventually(lambda: "/api/v1/news" in installation.routed(), what="the admission")
+        await eventually(lambda: "/api/v1/weather" in installation.routed(), what="the admission")
         await installation.keeper.stop()
 
     asyncio.run(scenario())
@@ -292,20 +292,20 @@ def test_a_damaged_list_of_admitted_services_leaves_the_last_routes_and_shows(
 @pytest.mark.parametrize(
     ("name", "route"),
     [
-        ("news", PublishedRoute(path="/api/v1/auth/login")),
-        ("news", PublishedRoute(path="/api/v1/auth/login", access=RouteAccess.GUESSED)),
-        ("news", PublishedRoute(path="/")),
-        ("news", PublishedRoute(path="/api/v1", below=True)),
-        ("news", PublishedRoute(path="/internal/v1/devices")),
-        ("news", PublishedRoute(path="/link")),
-        ("news", PublishedRoute(path="/api/v1/newspaper")),
-        ("news", PublishedRoute(path="/api/v1/news/../auth")),
-        ("news", PublishedRoute(path="/api/v1/news//x")),
-        ("news", PublishedRoute(path="/api/v1/news/%2e%2e")),
-        ("news", PublishedRoute(path="/api/v1/news", access=RouteAccess.PUBLIC)),
-        ("news", PublishedRoute(path="/api/v1/news", body_limit_bytes=1 << 30)),
-        ("news", PublishedRoute(path="/api/v1/news", timeout_s=0)),
-        ("news", PublishedRoute(path="/api/v1/news" + "/x" * 100)),
+        ("weather", PublishedRoute(path="/api/v1/auth/login")),
+        ("weather", PublishedRoute(path="/api/v1/auth/login", access=RouteAccess.GUESSED)),
+        ("weather", PublishedRoute(path="/")),
+        ("weather", PublishedRoute(path="/api/v1", below=True)),
+        ("weather", PublishedRoute(path="/internal/v1/devices")),
+        ("weather", PublishedRoute(path="/link")),
+        ("weather", PublishedRoute(path="/api/v1/weatherpaper")),
+        ("weather", PublishedRoute(path="/api/v1/weather/../auth")),
+        ("weather", PublishedRoute(path="/api/v1/weather//x")),
+        ("weather", PublishedRoute(path="/api/v1/weather/%2e%2e")),
+        ("weather", PublishedRoute(path="/api/v1/weather", access=RouteAccess.PUBLIC)),
+        ("weather", PublishedRoute(path="/api/v1/weather", body_limit_bytes=1 << 30)),
+        ("weather", PublishedRoute(path="/api/v1/weather", timeout_s=0)),
+        ("weather", PublishedRoute(path="/api/v1/weather" + "/x" * 100)),
         ("data-bridge", PublishedRoute(path="/api/v1/orders")),
         ("audit", PublishedRoute(path="/api/v1/audit")),
         ("auth", PublishedRoute(path="/api/v1/auth")),

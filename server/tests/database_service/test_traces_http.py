@@ -142,4 +142,9 @@ async def test_a_request_of_a_service_leaves_its_part(postgres: PostgresServer) 
         (part,) = backlog.take(1_000)
         assert part.trace_id == answer.headers["traceparent"].split("-")[1]
         assert (part.root.name, part.tenant) == ("GET /api/v1/traces", str(CUSTOMER))
-        assert [each.name for each in part.spans[1:]] == ["connection", "traces.page", "COMMIT"]
+        assert [each.name for each in part.spans[1:]] == [
+            "user general",
+            "connection",
+            "traces.page",
+            "COMMIT",
+        ]

@@ -21,7 +21,7 @@ from aitrading.server.api_gateway.identity.errors import DEVICE_REQUEST_REFUSED,
 from aitrading.server.api_gateway.identity.vault_endpoints import own_request
 from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
-from aitrading.server.kit.endpoints import QueryField, endpoint, scope
+from aitrading.server.kit.endpoints import QueryField, endpoint, proved_recently, scope
 from aitrading.server.kit.limit_levels import LimitKind
 
 PATH: Final = "/api/v1/devices/settings"
@@ -79,7 +79,7 @@ class DeviceSettingsEndpoints:
     @endpoint(
         "PUT",
         PATH,
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         limit=LimitKind.IDENTITY,
         body=NewDeviceSetting,
         answer=DeviceSettingsView,
@@ -96,7 +96,7 @@ class DeviceSettingsEndpoints:
     @endpoint(
         "DELETE",
         f"{PATH}/{{setting}}",
-        access=scope(Scope.ADMIN),
+        access=proved_recently(scope(Scope.ADMIN)),
         limit=LimitKind.IDENTITY,
         answer=DeviceSettingsView,
         query=(_DEVICE,),
