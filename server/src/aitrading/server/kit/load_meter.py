@@ -62,6 +62,11 @@ class Episode:
     """The least that was left of `general` limits."""
     ended_ns: int | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether limits are whole again."""
+        return self.ended_ns is not None
+
 
 class StoreWaits:
     """Takes how long transactions waited for a connection since it was last asked."""

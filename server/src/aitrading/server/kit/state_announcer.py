@@ -1,69 +1,34 @@
 """Telling the platform when this service becomes better or worse."""
 
-from typing import Final
+from typing_extensions import override
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import ServiceStateChanged
 from aitrading.core.infrastructure.health import HealthRegistry
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import Clock
-from aitrading.core.kit.errors import AitradingError
-
-LOOK_EVERY_S: Final = 1.0
+from aitrading.server.kit.announcer import Announcer
 
 
-class StateAnnouncer:
-    """Publishes `ServiceStateChanged` within a second of each change of the overall health.
-
-    A change that could not be published is published when the bus is back, unless it is past.
-    """
+class StateAnnouncer(Announcer[ComponentState]):
+    """Of each change of the overall health."""
 
     def __init__(
         self, bus: EventBus, health: HealthRegistry, *, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self.name = "state-announcer"
-        self.depends_on = ("bus",)
-        self.critical = False
-        self.state = ComponentState.NEW
-        self._bus = bus
+        super().__init__("state-announcer", bus, clock=clock, errors=errors)
         self._health = health
-        self._clock = clock
-        self._errors = errors
-        self._told: ComponentState | None = None
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    async def start(self) -> None:
-        """Look from now on."""
-        self._tasks.start(self._announce_for_ever(), name="announce")
-        self.state = ComponentState.HEALTHY
+    @override
+    def look(self) -> ComponentState:
+        return self._health.state()
 
-    async def stop(self) -> None:
-        """Look no more."""
-        await self._tasks.close()
-        self.state = ComponentState.STOPPED
-
-    async def _announce_for_ever(self) -> None:
-        while True:
-            await self._clock.sleep(LOOK_EVERY_S)
-            state = self._health.state()
-            if state is not self._told:
-                await self._announce(state)
-
-    async def _announce(self, state: ComponentState) -> None:
-        event = ServiceStateChanged(
+    @override
+    def event(self, seen: ComponentState) -> ServiceStateChanged:
+        return ServiceStateChanged(
             service=self._health.service,
             instance=self._health.instance,
-            previous=self._told,
-            state=state,
+            previous=self.told,
+            state=seen,
         )
-        try:
-            await self._bus.publish(event)
-        except AitradingError as exc:
-            self._errors.classify(exc)
-        else:
-            self._told = state
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
-        self.state = ComponentState.FAILED

@@ -13,6 +13,7 @@ from aitrading.server.database_service.guards import Guards
 from aitrading.server.kit.device_notes_api import DeviceNotes
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.time_cursors import TimePlace, cursor_of
 from aitrading.server.kit.transactions import TenantTransaction
 
 KEPT_MAX: Final = 100_000
@@ -72,9 +73,6 @@ class NewsPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-Place = tuple[datetime, UUID]
-
-
 class NoteBook:
     """Under the tenant's row security."""
 
@@ -107,7 +105,7 @@ class NoteBook:
         *,
         symbol: str | None,
         only_open: bool,
-        after: Place | None,
+        after: TimePlace | None,
         limit: int,
     ) -> AlertsPage:
         """One page."""
@@ -118,7 +116,9 @@ class NoteBook:
         shown = rows[:limit]
         return AlertsPage(
             items=[_alert(row) for row in shown],
-            next_cursor=_cursor(shown[-1], "raised_at") if len(rows) > limit else None,
+            next_cursor=cursor_of(shown[-1]["raised_at"], shown[-1]["id"])
+            if len(rows) > limit
+            else None,
         )
 
     async def news(
@@ -127,7 +127,7 @@ class NoteBook:
         *,
         kind: str | None,
         currency: str | None,
-        after: Place | None,
+        after: TimePlace | None,
         limit: int,
     ) -> NewsPage:
         """One page."""
@@ -138,7 +138,9 @@ class NoteBook:
         shown = rows[:limit]
         return NewsPage(
             items=[_news(row) for row in shown],
-            next_cursor=_cursor(shown[-1], "happens_at") if len(rows) > limit else None,
+            next_cursor=cursor_of(shown[-1]["happens_at"], shown[-1]["id"])
+            if len(rows) > limit
+            else None,
         )
 
 
@@ -202,7 +204,3 @@ def _news(row: Any) -> News:
         previous=row["previous"],
         recorded_at=row["recorded_at"],
     )
-
-
-def _cursor(row: Any, column: str) -> str:
-    return f"{row[column].isoformat()}~{row['id']}"

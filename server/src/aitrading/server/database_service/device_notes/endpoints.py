@@ -1,8 +1,6 @@
 """Alerts and news over HTTP: told by devices through the api-gateway, read by people."""
 
-from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
 
 from aitrading.core.domain.instruments import SYMBOL_BYTES_MAX, require_name
 from aitrading.core.protocol.device_notes import NewsKind, NotesTaken
@@ -11,12 +9,12 @@ from aitrading.server.database_service.device_notes.book import (
     AlertsPage,
     NewsPage,
     NoteBook,
-    Place,
 )
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.device_notes_api import NOTES_BYTES_MAX, NOTES_PATH, DeviceNotes
 from aitrading.server.kit.endpoints import QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
+from aitrading.server.kit.time_cursors import place_of
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
@@ -65,7 +63,7 @@ class DeviceNoteEndpoints:
             call.token.tenant,
             symbol=symbol,
             only_open=call.query_or("open", "false") == "true",
-            after=_after(call.query_or("cursor", None)),
+            after=place_of(call.query_or("cursor", None)),
             limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         )
 
@@ -94,19 +92,6 @@ class DeviceNoteEndpoints:
             call.token.tenant,
             kind=kind,
             currency=currency,
-            after=_after(call.query_or("cursor", None)),
+            after=place_of(call.query_or("cursor", None)),
             limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         )
-
-
-def _after(cursor: str | None) -> Place | None:
-    if cursor is None:
-        return None
-    at, _, row = cursor.partition("~")
-    try:
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise ValueError(at)  # noqa: TRY301 - refused like every other one
-        return moment.astimezone(UTC), UUID(row)
-    except (ValueError, OverflowError):
-        raise REQUEST_INVALID.error(reason="`cursor` was not given out here") from None

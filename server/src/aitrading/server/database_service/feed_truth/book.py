@@ -22,6 +22,7 @@ from aitrading.server.kit.feed_truth_api import (
 )
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.time_cursors import cursor_of
 from aitrading.server.kit.transactions import TenantTransaction
 
 SQL: Final = Queries.load(__package__ or "", "truth.sql")
@@ -107,7 +108,7 @@ class GapBook:
                 rows = await tx.fetch(SQL["gaps"], symbol, only_open, at, gap, limit + 1)
         shown = rows[:limit]
         more = len(rows) > limit
-        cursor = f"{shown[-1]['recorded_at'].isoformat()}~{shown[-1]['id']}" if more else None
+        cursor = cursor_of(shown[-1]["recorded_at"], shown[-1]["id"]) if more else None
         return GapsPage(items=[_gap(row) for row in shown], next_cursor=cursor)
 
     async def _order(self, tenant: TenantId, row: Any, alike: list[UUID]) -> RepairOrder | None:

@@ -1,6 +1,6 @@
 """Gaps and certificates over HTTP: told by the bridge, asked for by people."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from aitrading.server.kit.feed_truth_api import (
 )
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.tenancy import parse_tenant
+from aitrading.server.kit.time_cursors import place_of
 
 BRIDGE: Final = peers("data-bridge")
 DEFAULT_LIMIT: Final = 100
@@ -95,7 +96,7 @@ class CertificateEndpoints:
             call.token.tenant,
             symbol=call.query_or("symbol", None),
             only_open=call.query_or("open", "false") == "true",
-            after=_after(call.query_or("cursor", None)),
+            after=place_of(call.query_or("cursor", None)),
             limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         )
 
@@ -129,19 +130,6 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise REQUEST_INVALID.error(reason="`day` is no day like 2026-11-27") from None
-
-
-def _after(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    at, _, gap = cursor.partition("~")
-    try:
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise ValueError(at)  # noqa: TRY301 - refused like every other one
-        return moment.astimezone(UTC), UUID(gap)
-    except (ValueError, OverflowError):
-        raise REQUEST_INVALID.error(reason="`cursor` was not given out here") from None
 
 
 def _uuid(name: str, text: str) -> UUID:
