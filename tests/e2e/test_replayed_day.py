@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
 import pytest
-from harness.platform_reader import PlatformReader
 
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
@@ -110,16 +108,24 @@ def counted(
     return days_of(1, to_rows(ticks, info.digits).rows, offset_s)
 
 
+def newest(installation: Installation) -> dict[str, int]:
+    """The newest sequence of each symbol that the bridge knows."""
+    page: Any = installation.get("/api/v1/quotes", dict)
+    return {quote["symbol"]: quote["sequence"] for quote in page["items"]}
+
+
 def settled(
-    reader: PlatformReader, symbol: str, expected: dict[int, DayTotal]
+    installation: Installation, symbol: str, expected: dict[int, DayTotal]
 ) -> list[dict[str, Any]] | None:
     """The certificates of all days, when each says exactly what was counted here."""
     found: list[dict[str, Any]] = []
     for number, total in expected.items():
         day = date(1970, 1, 1) + timedelta(days=number)
-        certificate = reader.certificate(symbol, day)
-        if certificate is None or certificate["counted"] != total.ticks:
+        path = f"/api/v1/feeds/certificate?symbol={symbol}&day={day}"
+        answer: Any = installation.get(path, dict)
+        if answer is None or answer["certificate"]["counted"] != total.ticks:
             return None
+        certificate = answer["certificate"]
         [stream] = certificate["streams"]
         digests = stream["digest_counted"], stream["digest_stored"]
         if (certificate["stored"], *digests) != (total.ticks, total.digest, total.digest):
@@ -168,13 +174,12 @@ async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
 
 async def happen(episode: Episode, walk: random.Random, faults: int, ends_ns: int) -> None:
     """A fault every few seconds, each after ticks have come since the one before."""
-    reader = PlatformReader(episode.installation, UUID(int=1))
     seen: dict[str, int] = {}
     for number in range(faults):
         before = dict(seen)
 
         def moved(before: dict[str, int] = before) -> bool:
-            seen.update(reader.newest())
+            seen.update(newest(episode.installation))
             return seen != before or CLOCK.now_ns() > ends_ns
 
         await eventually(lambda: asyncio.to_thread(moved), timeout_s=60, what="new ticks")
@@ -186,14 +191,13 @@ async def proved(
     episode: Episode, settings: SimulatedTerminalSettings, symbols: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Certificates that say what the recording says."""
-    reader = PlatformReader(episode.installation, UUID(int=1))
     offset_s = broker_offset_s(settings.replay_starts_s or 0)
     found: list[dict[str, Any]] = []
     for symbol in symbols:
         expected = counted(settings, symbol, offset_s)
         found += await eventually(
             lambda symbol=symbol, expected=expected: asyncio.to_thread(
-                settled, reader, symbol, expected
+                settled, episode.installation, symbol, expected
             ),
             timeout_s=90,
             what=f"certificates of {symbol} that equal the recording",

@@ -49,8 +49,12 @@ def test_the_state_and_age_of_every_feed_are_seen_at_every_width(
     for width in WIDTHS_PX:
         page.set_viewport_size({"width": width, "height": HEIGHT_PX})
         states = '#quotes tbody [data-field="state"], #quotes tbody [data-field="age"]'
-        for what in (states, '#quotes tbody [data-field="symbol"]', "#feeds-live"):
+        for what in (states, '#quotes tbody [data-field="symbol"]', "#feeds-live", "#day-proof"):
             assert page.evaluate(NOT_SEEN, what) == [], f"{what} at {width} px"
+        spilled = page.locator(".chart > header").evaluate(
+            "element => element.scrollHeight > element.clientHeight"
+        )
+        assert not spilled, f"the chart's header at {width} px"
 
 
 def test_the_word_for_the_stream_is_none_of_the_words_for_feeds(terminal_with_feeds: Page) -> None:

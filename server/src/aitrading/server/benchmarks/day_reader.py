@@ -1,20 +1,11 @@
 """What a person reads of a day: its last tick, and the certificate of its completeness."""
 
-import http.client
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, TypeVar
-from uuid import UUID
 
 import msgspec
 
-from aitrading.core.kit.ids import UserId
 from aitrading.server.benchmarks.installation import Installation
-
-TIMEOUT_S: Final = 120.0
-READER: Final = UserId(UUID(int=1))
-T = TypeVar("T")
 
 
 class _Tick(msgspec.Struct):
@@ -61,28 +52,12 @@ class DayReader:
         since = datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
         since += timedelta(milliseconds=day_ms)
         asked = f"/api/v1/ticks?symbol={symbol}&from={since:%Y-%m-%dT%H:%M:%S.%fZ}&limit=1"
-        page = self._get(asked, _Page)
+        page = self.installation.get(asked, _Page)
         return page is not None and bool(page.items)
 
     def certificate(self, symbol: str) -> Certificate | None:
         """What is stored of the day, against what the device counted."""
-        signed = self._get(f"/api/v1/feeds/certificate?symbol={symbol}&day={self.day}", _Signed)
-        return signed and signed.certificate
-
-    def _get(self, path: str, answer: type[T]) -> T | None:
-        trust = ssl.create_default_context(cafile=str(self.installation.trust))
-        connection = http.client.HTTPSConnection(
-            "localhost", self.installation.port, context=trust, timeout=TIMEOUT_S
+        signed = self.installation.get(
+            f"/api/v1/feeds/certificate?symbol={symbol}&day={self.day}", _Signed
         )
-        try:
-            token = self.installation.token(READER)
-            connection.request("GET", path, headers={"authorization": f"Bearer {token}"})
-            reply = connection.getresponse()
-            said = reply.read()
-        finally:
-            connection.close()
-        if reply.status == http.client.NOT_FOUND:  # a symbol that nobody knows yet
-            return None
-        if reply.status != http.client.OK:
-            raise RuntimeError(f"{path} answered {reply.status}: {said[:300]!r}")
-        return msgspec.json.decode(said, type=answer)
+        return signed and signed.certificate

@@ -42,7 +42,8 @@ ADMIN_PATH: Final = "/internal/v1/admin"
 TENANT: Final = "bench"
 BRIDGE: Final = "data-bridge"
 ENVOY: Final = "envoy"
-CALL_TIMEOUT_S: Final = 30.0
+READER: Final = UserId(UUID(int=1))
+CALL_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 60.0
 T = TypeVar("T")
 
@@ -134,19 +135,34 @@ class Installation:
         )
         return self.authority.user_token_issuer().issue(grant).token.reveal()
 
+    def get(self, path: str, answer: type[T]) -> T | None:
+        """What a person of the organisation is answered; None for what does not exist (yet)."""
+        headers = {"authorization": f"Bearer {self.token(READER)}"}
+        status, said = self._exchange("GET", path, None, headers)
+        if status == http.client.NOT_FOUND:
+            return None
+        if status != http.client.OK:
+            raise RuntimeError(f"{path} answered {status}: {said[:300]!r}")
+        return msgspec.json.decode(said, type=answer)
+
     def _post(self, path: str, body: Mapping[str, object], answer: type[T]) -> T:
+        headers = {"content-type": "application/json", "idempotency-key": str(body["code"])}
+        status, said = self._exchange("POST", path, msgspec.json.encode(body), headers)
+        if status >= http.client.BAD_REQUEST:
+            raise RuntimeError(f"{path} answered {status}: {said[:300]!r}")
+        return msgspec.json.decode(said, type=answer)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         trust = ssl.create_default_context(cafile=str(self.trust))
         connection = http.client.HTTPSConnection(
             "localhost", self.port, context=trust, timeout=CALL_TIMEOUT_S
         )
         try:
-            headers = {"content-type": "application/json", "idempotency-key": str(body["code"])}
-            connection.request("POST", path, msgspec.json.encode(body), headers)
+            connection.request(method, path, body, dict(headers))
             reply = connection.getresponse()
-            said = reply.read()
-            if reply.status >= http.client.BAD_REQUEST:
-                raise RuntimeError(f"{path} answered {reply.status}: {said[:300]!r}")
-            return msgspec.json.decode(said, type=answer)
+            return reply.status, reply.read()
         finally:
             connection.close()
 
