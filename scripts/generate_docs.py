@@ -9,7 +9,6 @@ import importlib
 import pkgutil
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any, get_type_hints
 
 import click
 import msgspec
+from markdown_tables import table
+from security_pages import asvs, client_hardening
 
 import aitrading.client
 import aitrading.core
 import aitrading.server
-from aitrading.client.security.linux_security import linux_measures
-from aitrading.client.security.windows_security import windows_measures
 from aitrading.core.infrastructure.call_sites import CallSite
 from aitrading.core.infrastructure.config_reference import reference_markdown
 from aitrading.core.infrastructure.event_bus import Event
@@ -83,15 +82,6 @@ def declared_classes(test: Callable[[type[Any]], bool]) -> list[type[Any]]:
         if isinstance(value, type) and value.__module__ == module.__name__ and test(value)
     }
     return sorted(found, key=lambda cls: (cls.__module__, cls.__qualname__))
-
-
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Render a Markdown table."""
-    lines = [header, tuple("---" for _ in header), *rows]
-    escaped = (
-        " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in lines
-    )
-    return "\n".join(f"| {row} |" for row in escaped) + "\n"
 
 
 def room_of(module: str) -> str:
@@ -346,62 +336,6 @@ def audit_events() -> str:
     )
 
 
-def asvs() -> str:
-    """What shows each requirement of OWASP's standard, from the reviewed list."""
-    reviewed = tomllib.loads((DOCS / "security/asvs.toml").read_text(encoding="utf-8"))
-    entries = {each: asvs_state(entry) for each, entry in reviewed["requirements"].items()}
-    states = list(entries.values())
-    words = ("shown", "NOT MET", "differs", "out")
-    shown, missing, differs, out = (states.count(word) for word in words)
-    head = (
-        "# OWASP ASVS 5.0, levels 1 and 2\n\n"
-        f"{len(states)} requirements: **{shown} shown** by a test or document, **{missing} NOT MET** yet, "
-        f"{differs} differ on purpose, {out} out of scope. Each is told in our own short words; [the requirements themselves]"
-        "(https://github.com/OWASP/ASVS/tree/v5.0.0/5.0/en) are OWASP's. Evidence is reviewed by people in "
-        "`docs/security/asvs.toml`; a test holds it against the repository.\n"
-    )
-    parts = [head]
-    for chapter, title in reviewed["chapters"].items():
-        rows = [
-            (
-                f"{chapter}.{number.partition('.')[2]}",
-                str(entry["level"]),
-                entry["says"],
-                evidence(entry),
-            )
-            for number, entry in reviewed["requirements"].items()
-            if number.partition(".")[0] == chapter.removeprefix("V")
-        ]
-        parts.append(
-            f"## {chapter} {title}\n\n" + table(("number", "level", "asked", "here"), rows)
-        )
-    return "\n".join(parts)
-
-
-def asvs_state(entry: dict[str, Any]) -> str:
-    """In one word."""
-    if "missing" in entry:
-        return "NOT MET"
-    return next((word for word in ("out", "differs") if word in entry), "shown")
-
-
-def evidence(entry: dict[str, Any]) -> str:
-    """Links to what shows a requirement, or why nothing does."""
-    if "out" in entry:
-        return f"out of scope: {entry['out']}"
-    links: list[str] = []
-    for shown in entry.get("shown", ()):
-        path, _, test = shown.partition("::")
-        name = path.removeprefix("docs/") if path.startswith("docs/") else path.rpartition("/")[2]
-        links.append(f"[`{test or name}`](../../{path})")
-    told = ", ".join(links)
-    if "differs" in entry:
-        return f"**differs on purpose**: {entry['differs']}. Decided and shown: {told}"
-    if "missing" not in entry:
-        return told
-    return f"**NOT MET**: {entry['missing']}" + (f". Of it there is: {told}" if told else "")
-
-
 def type_name(hint: Any) -> str:
     """Render an annotation for people."""
     return f"`{hint.__name__ if isinstance(hint, type) else str(hint).replace('typing.', '')}`"
@@ -410,25 +344,6 @@ def type_name(hint: Any) -> str:
 def first_line(cls: type[Any] | ModuleType) -> str:
     """The first sentence of a docstring."""
     return (cls.__doc__ or "").strip().splitlines()[0]
-
-
-def client_hardening() -> str:
-    """Each measure of the client's process on each system, and why some are not taken."""
-    head = (
-        "# Hardening of the client's process\n\nSet at the start, then read back: a measure counts only when the system "
-        "itself tells that it is on. `aitrading-client doctor` shows how each stands on a machine, `aitrading device "
-        "security` what clients reported. What it is for: [client security](../how-to/client-security.md).\n"
-    )
-    parts = [head]
-    for system, measures in (("Windows", windows_measures()), ("Linux", linux_measures())):
-        rows = [
-            (f"`{one.name}`", one.against, "sets it" if one.apply else "looks", one.cannot)
-            for one in measures
-        ]
-        parts.append(
-            f"## {system}\n\n" + table(("measure", "against", "the client", "why not more"), rows)
-        )
-    return "\n".join(parts)
 
 
 PAGES: dict[str, Callable[[], str]] = {
