@@ -70,18 +70,32 @@ def named_in(tree: ast.Module) -> set[str]:
     return {alias.name for node in imports for alias in node.names if alias.name in EVENTS}
 
 
+def imports_from(tree: ast.Module, file: Path) -> bool:
+    """Whether a module imports from this file, as those do that fill in what it leaves open."""
+    module = ".".join(file.with_suffix("").parts[-3:])
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return any((node.module or "").endswith(f".{module}") for node in imports)
+
+
+def named_for(file: Path, tree: ast.Module) -> set[str]:
+    """Events that a module says: the ones it names, or those of the modules that build on it."""
+    others = (named_in(other) for _, other in sources() if imports_from(other, file))
+    return named_in(tree) or set().union(*others)
+
+
 def found() -> tuple[Said, Heard]:
     """Who says what for whom, and who hears what; fails at what it cannot read."""
     made: Heard = set()
     said: Said = set()
     heard: Heard = set()
     for file, tree in sources():
-        services, named = services_of(file), named_in(tree)
+        services = services_of(file)
         for call in calls(tree):
             place = f"{file}:{call.lineno}"
             if name := event_of(call.func):
                 made |= {(service, name) for service in services}
             elif is_method(call, "publish", "request"):
+                named = named_for(file, tree)
                 assert named, f"{place} says an event that cannot be told from the code"
                 owned = any(keyword.arg == "tenant" for keyword in call.keywords)
                 owners = (None, TENANT) if owned else (None,)

@@ -158,19 +158,16 @@ class ConfigKeeper:
         return True
 
     async def _take(self, store: BundleStore, bundle: SignedBundle) -> None:
-        """Check, use and keep; raises and leaves everything as it was."""
+        """Check, keep and use; raises and leaves everything as it was."""
         content = self._opened(bundle)
         if now_ms(self._clock) >= content.expires_ms:
             raise refused("its time is over")
         self._require_newest(content)
-        before, seen = self.in_use, self._seen
-        is_new = before is None or before.version != content.version
+        is_new = self.in_use is None or self.in_use.version != content.version
+        self._tell(content, self._config.check_bundle)
+        seen = Seen(version=content.version, digest=content.digest)
+        await asyncio.to_thread(store.keep, bundle, seen)
         self._apply(content)
-        try:
-            await asyncio.to_thread(store.keep, bundle, self._seen)
-        except (AitradingError, OSError):
-            self._go_back(before, seen)
-            raise
         if is_new:
             self._wake.set()  # asking again says that it is in use
             _log.info("configuration in use", version=content.version, set=len(content.settings))
@@ -200,26 +197,22 @@ class ConfigKeeper:
 
     def _apply(self, content: BundleContent) -> None:
         """Let the settings count, all of them or none."""
-        values = {
+        self._tell(content, self._config.apply_bundle)
+        self.in_use = content
+        self._seen = Seen(version=content.version, digest=content.digest)
+
+    def _tell(
+        self, content: BundleContent, to: Callable[[dict[str, object], str], object]
+    ) -> None:
+        values: dict[str, object] = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in content.settings.items()
         }
         try:
-            self._config.apply_bundle(values, f"bundle {content.version}")
+            to(values, f"bundle {content.version}")
         except ConfigInvalidError as exc:
             problems = "; ".join(str(problem) for problem in exc.problems)
             raise refused(problems[:PROBLEM_CHARS_MAX]) from exc
-        self.in_use = content
-        self._seen = Seen(version=content.version, digest=content.digest)
-
-    def _go_back(self, before: BundleContent | None, seen: Seen) -> None:
-        """To what was in use, and to the client's own settings if nothing was."""
-        if before is None:
-            self._config.apply_bundle({}, "")
-            self.in_use = None
-        else:
-            self._apply(before)
-        self._seen = seen
 
     def _refuse(self, exc: AitradingError | OSError) -> None:
         self._errors.classify(exc)

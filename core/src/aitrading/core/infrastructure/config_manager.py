@@ -149,11 +149,7 @@ class ConfigManager:
         with self._changing:
             self._on_disk = self._signature()
             old = self._snapshot
-            fresh, file_tenants = self._read()
-            changes = self._changes(old, fresh)
-            resolver = self._resolver()
-            new = resolver.snapshot(self._kept(old, fresh, changes), file_tenants, self._granted)
-            _raise_if_any(resolver.problems)
+            new, changes, file_tenants = self._next()
             self._snapshot, self._file_tenants = new, file_tenants
         self._notify(old, new)
         return changes
@@ -171,6 +167,16 @@ class ConfigManager:
         except BaseException:
             self._sources = before
             raise
+
+    def check_bundle(self, values: Mapping[str, object], source: str) -> None:
+        """Raise what `apply_bundle` would raise, and change nothing."""
+        with self._changing:
+            before = self._sources
+            self._sources = replace(before, bundle=dict(values), bundle_source=source)
+            try:
+                self._next()
+            finally:
+                self._sources = before
 
     def subscribe(self, section: type[T], callback: Callable[[T], None]) -> Callable[[], None]:
         """Call with the new section after a reload that changed it; the result unsubscribes."""
@@ -221,6 +227,16 @@ class ConfigManager:
         _raise_if_any(resolver.problems)
         self._files |= resolver.files
         return snapshot, tenants
+
+    def _next(self) -> tuple[Snapshot, list[Change], dict[TenantId, dict[str, Any]]]:
+        """What a switch to the layers as they are now would bring."""
+        old = self._snapshot
+        fresh, file_tenants = self._read()
+        changes = self._changes(old, fresh)
+        resolver = self._resolver()
+        new = resolver.snapshot(self._kept(old, fresh, changes), file_tenants, self._granted)
+        _raise_if_any(resolver.problems)
+        return new, changes, file_tenants
 
     def _resolver(self) -> Resolver:
         return Resolver(models=self._models, environ=self._sources.environ)
