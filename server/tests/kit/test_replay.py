@@ -181,12 +181,15 @@ async def test_serialisation_failures_and_deadlocks_lose_no_update(
         async with here.pool.tenant_tx(TENANT) as tx:
             for counter in (first, second):
                 await tx.execute(ADD_COUNTER, counter)
-        attempts = 0
+        attempts, all_have_read = 0, asyncio.Barrier(4)
 
         async def raise_both(tx: TenantTransaction, one: str, other: str) -> None:
             nonlocal attempts
             attempts += 1
+            is_first = attempts <= all_have_read.parties
             await tx.fetch_value(COUNTER, other)
+            if is_first:
+                await all_have_read.wait()  # or one is through before another begins
             await tx.execute(RAISE, one)
             await tx.execute(RAISE, other)
 
