@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/test_tools.sh
-workers=${AITRADING_TEST_WORKERS:-4}
+workers=${AITRADING_TEST_WORKERS:-3}
 
 # Temporary folders lie in memory where there is room: a hundred databases that call fsync would wait for
 # the disk most of the time. What must survive a power cut is tested on file systems of its own.

@@ -77,6 +77,8 @@ SETTINGS = {
 }
 GUEST = "guest"
 NOBODY = DeviceIdentity(tenant=TenantId(UUID(int=404)), device=DeviceId(UUID(int=404)))
+BABBLER = DeviceIdentity(tenant=TenantId(UUID(int=405)), device=DeviceId(UUID(int=405)))
+"""Has attempts to connect of its own: who has none left is refused before it can send nonsense."""
 STORM = 60
 """Logins at once: more than hash and wait at the same time."""
 
@@ -284,9 +286,9 @@ def hostile_device(hurt: Platform) -> Episode:
     """A device sends nonsense again and again."""
     told = Episode(hurt, (Place("data-bridge", bridge.DEVICE_ISOLATION),))
     socket = bridge_socket(hurt)
-    asyncio.run(malformed(socket, NOBODY, times=3))
+    asyncio.run(malformed(socket, BABBLER, times=3))
     told.while_it_lasts()
-    told.facts["refusals"] = asyncio.run(refused_greetings(socket, NOBODY, times=1))
+    told.facts["refusals"] = asyncio.run(refused_greetings(socket, BABBLER, times=1))
     told.facts["isolated"] = probe(hurt, "data-bridge", "/health").json()["resilience"][
         "isolation"
     ][bridge.DEVICE_ISOLATION.name]["isolated_keys"]

@@ -40,9 +40,7 @@ async def connect(engine: Any) -> Any:
     return connection
 
 
-async def write_for_ever(engine: Any, commit: str, acknowledged: set[int]) -> None:
-    connection = await connect(engine)
-    await connection.execute(f"SET synchronous_commit = {commit}")
+async def write_for_ever(connection: Any, acknowledged: set[int]) -> None:
     try:
         while True:
             row = await connection.fetchval("INSERT INTO s.t DEFAULT VALUES RETURNING id")
@@ -61,9 +59,12 @@ async def live(folder: Path, disk: Disk, commit: str, acknowledged: set[int]) ->
         lost = acknowledged - kept
         acknowledged.clear()
         pid = int((folder / "postgres/18/data/postmaster.pid").read_text().split()[0])
+        writers = [await connect(engine) for _ in range(WRITERS)]
+        for writer in writers:
+            await writer.execute(f"SET synchronous_commit = {commit}")
         async with asyncio.TaskGroup() as group:
-            for _ in range(WRITERS):
-                group.create_task(write_for_ever(engine, commit, acknowledged))
+            for writer in writers:
+                group.create_task(write_for_ever(writer, acknowledged))
             await eventually(lambda: len(acknowledged) >= ROWS_BEFORE_CUT, what="rows")
             disk.cut_power()
             promised = set(acknowledged)
