@@ -6,8 +6,12 @@ from typing import Any
 
 from markdown_tables import table
 
-from aitrading.client.security.linux_security import linux_measures
+from aitrading.client.security.linux_security import (
+    linux_measures,
+    worker_measures_of_linux,
+)
 from aitrading.client.security.windows_security import windows_measures
+from aitrading.client.security.worker_job import job_measures
 
 ASVS = Path(__file__).resolve().parents[1] / "docs" / "security" / "asvs.toml"
 
@@ -76,7 +80,13 @@ def client_hardening() -> str:
         "security` what clients reported. What it is for: [client security](../how-to/client-security.md).\n"
     )
     parts = [head]
-    for system, measures in (("Windows", windows_measures()), ("Linux", linux_measures())):
+    systems = (
+        ("Windows", windows_measures()),
+        ("Windows, a worker besides", job_measures("")),
+        ("Linux", linux_measures()),
+        ("Linux, a worker besides", worker_measures_of_linux()),
+    )
+    for system, measures in systems:
         rows = [
             (f"`{one.name}`", one.against, "sets it" if one.apply else "looks", one.cannot)
             for one in measures

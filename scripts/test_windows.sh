@@ -82,6 +82,8 @@ windows_path() { printf 'Z:%s' "${1//\//\\}"; }
 run "$python/python.exe" -X utf8 -B -m pytest -q -rs --basetemp "$(windows_path "$place/tmp")" -c "$(windows_path "$repo")\\scripts\\windows\\pytest.ini" \
   --rootdir "$(windows_path "$repo/client/tests/windows")" "$(windows_path "$repo/client/tests/windows")" "$@"
 
-echo "windows: how the client's process stands here:" >&2
-run "$python/python.exe" -m aitrading.client.security.process_security |
+echo "windows: how a process of the client, as a worker, stands here:" >&2
+run "$python/python.exe" -c 'import json, sys
+from aitrading.client.security.process_security import harden_a_child
+json.dump(harden_a_child(), sys.stdout)' |
   .venv/bin/python -c 'import json, sys; [print("  {name:<28} {outcome:<12} {why}".format(**each)) for each in json.load(sys.stdin)]'

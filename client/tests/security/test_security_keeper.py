@@ -47,7 +47,7 @@ def keeper(desk: Any, root: Path) -> SecurityKeeper:
     )  # fmt: skip
     calls = DeviceCalls(DeviceFiles(desk.home), desk.record, SystemClock())
     return SecurityKeeper(
-        calls, STANDINGS, software="aitrading-client/0", clock=desk.clock, errors=errors,
+        calls, lambda: STANDINGS, software="aitrading-client/0", clock=desk.clock, errors=errors,
         installation=Installation(root=root, keys=frozenset({KEY.public.raw.hex()})),
     )  # fmt: skip
 

@@ -62,6 +62,31 @@ def test_on_windows_what_can_be_set_is_set() -> None:
     assert held >= SETTABLE - {"aslr-force-relocate", "redirection-trust"}
 
 
+def test_privileges_are_gone_for_good() -> None:
+    (standing,) = [each for each in harden() if each.name == "privileges"]
+    assert standing.holds
+    assert privileges_of_this_process() <= {23, 33}
+
+
+def privileges_of_this_process() -> set[int]:
+    """Asked in a way of its own: which can be switched on."""
+    kernel32, advapi32 = library("kernel32"), library("advapi32")
+    kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+    token, found = ctypes.c_void_p(), set[int]()
+    process = ctypes.c_void_p(kernel32.GetCurrentProcess())
+    assert advapi32.OpenProcessToken(process, 0x28, ctypes.byref(token))
+    for number in range(2, 37):
+        # PRIVILEGE_SET: count, control, then the privilege that is asked for, to be held enabled.
+        asked = (ctypes.c_uint32 * 5)(1, 1, number, 0, 0)
+        change = (ctypes.c_uint32 * 4)(1, number, 0, 0x2)
+        answer = ctypes.c_int(0)
+        advapi32.AdjustTokenPrivileges(token, 0, change, 0, None, None)
+        assert advapi32.PrivilegeCheck(token, asked, ctypes.byref(answer))
+        if answer.value:
+            found.add(number)
+    return found
+
+
 def test_no_debugger_is_invented() -> None:
     assert observe({}).debugger == ""
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ from aitrading.client.security.secure_websocket_client import (
 )
 from aitrading.client.security.security_keeper import SecurityKeeper
 from aitrading.client.security.trust import client_context
+from aitrading.client.security.worker_job import worker_job
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.pool import TerminalPool
 from aitrading.client.terminal.pool.settings import TerminalPoolSettings
@@ -139,14 +141,27 @@ async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> N
         service=SERVICE, instance=str(record.device), clock=surroundings.clock, level="INFO"
     )
     ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    _end_with_signals(ended)
     config = load_config(home, environ)
     async with running_client(home, kind, config, surroundings, standings) as client:
         _log.info("client runs", port=client.probes.port, terminal=kind.value)
         await ended.wait()
     _log.info("client stopped")
+
+
+def _end_with_signals(ended: asyncio.Event) -> None:
+    """SIGTERM, Ctrl-C and, on Windows, Ctrl-Break set the event."""
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        return
+
+    def end(_number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(ended.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGBREAK):  # its loops take no handlers
+        signal.signal(number, end)
 
 
 @asynccontextmanager
@@ -191,7 +206,8 @@ async def _build(
     connector = config.get(ConnectorSettings)
     keeper = CertificateKeeper(files, record, clock=surroundings.clock, errors=core.errors)
     vault = _vault(home, files, record, config, surroundings.clock)
-    terminal = _terminal(home, kind, config, surroundings, core, vault)
+    job = stack.enter_context(worker_job())
+    terminal = _terminal(home, kind, job, config, surroundings, core, vault)
     poller = TickPoller(
         terminal,
         journal,
@@ -242,6 +258,7 @@ async def _build(
 def _terminal(
     home: Path,
     kind: TerminalKind,
+    job: str,
     config: ConfigManager,
     surroundings: Surroundings,
     core: "_Core",
@@ -251,7 +268,7 @@ def _terminal(
     settings = config.get(SimulatedTerminalSettings)
     require_terminal(kind, settings, surroundings.clock)
     return TerminalPool(
-        Opening.of(kind, settings, surroundings.clock),
+        Opening.of(kind, settings, surroundings.clock, job=job),
         config.get(TerminalPoolSettings),
         home=home,
         log_in=StoredLogin(vault) if vault else log_in,
@@ -267,7 +284,7 @@ def _security(
 ) -> SecurityKeeper:
     keeper = SecurityKeeper(
         DeviceCalls(files, files.load(), clock),
-        standings,
+        lambda: (*standings, *client.terminal.standings),
         software=software(),
         clock=clock,
         errors=client.errors,

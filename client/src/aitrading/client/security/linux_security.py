@@ -2,6 +2,7 @@
 
 import ctypes
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Final
 from aitrading.client.security.locked_memory import LockedMemory, locked_kib
 from aitrading.client.security.measures import Measure, UnreadableError
 
+PR_SET_PDEATHSIG: Final = 1
+PR_GET_PDEATHSIG: Final = 2
 PR_GET_DUMPABLE: Final = 3
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -64,6 +67,17 @@ def linux_measures() -> tuple[Measure, ...]:
     )  # fmt: skip
 
 
+def worker_measures_of_linux() -> tuple[Measure, ...]:
+    """What a worker has more than the client: it does not outlive who started it."""
+    return (
+        Measure(
+            name="ends-with-client", against="a worker that goes on alone",
+            read=_death_signal, is_on=lambda number: number == signal.SIGKILL,
+            apply=_setter(PR_SET_PDEATHSIG, signal.SIGKILL),
+        ),
+    )  # fmt: skip
+
+
 def tracer() -> int:
     """The process that traces this one, or 0."""
     for line in (_PROC / "self/status").read_text(encoding="utf-8").splitlines():
@@ -87,6 +101,15 @@ def _setter(option: int, value: int) -> Callable[[], None]:
         _prctl(option, value)
 
     return set_it
+
+
+def _death_signal() -> int:
+    """The signal that comes with the parent's end; 0 is none."""
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    number = ctypes.c_int(0)
+    if libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "the signal at the parent's end cannot be read")
+    return number.value
 
 
 def _core_limits() -> int:

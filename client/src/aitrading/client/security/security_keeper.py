@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aitrading.client.security.device_calls import DeviceCalls
@@ -42,7 +42,7 @@ class SecurityKeeper:
     def __init__(
         self,
         calls: DeviceCalls,
-        standings: Sequence[Standing],
+        standings: Callable[[], Sequence[Standing]],
         *,
         software: str,
         clock: Clock,
@@ -53,7 +53,7 @@ class SecurityKeeper:
         self.depends_on = ("certificate",)
         self.told = 0
         self._calls = calls
-        self._standings = tuple(standings)
+        self._standings = standings
         self._software = software
         self._clock = clock
         self._errors = errors
@@ -83,7 +83,8 @@ class SecurityKeeper:
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health, the page and the doctor."""
-        failed = [each.name for each in self._standings if each.outcome is Outcome.REFUSED]
+        standings = self._standings()
+        failed = [each.name for each in standings if each.outcome is Outcome.REFUSED]
         return {
             "new_exposure": "barred" if self.barred_by else "allowed",
             "barred_by": self.barred_by,
@@ -92,8 +93,8 @@ class SecurityKeeper:
             "findings": "; ".join(self._files.findings),
             "debugger": self._seen.debugger,
             "environment": " ".join(self._seen.environment),
-            "measures_hold": sum(each.holds for each in self._standings),
-            "measures": len(self._standings),
+            "measures_hold": sum(each.holds for each in standings),
+            "measures": len(standings),
             "measures_refused": " ".join(failed),
             "reports_told": self.told,
         }
@@ -128,7 +129,7 @@ class SecurityKeeper:
                 ReportedMeasure(
                     name=each.name, outcome=str(each.outcome), why=fitted(each.why)
                 )
-                for each in self._standings[:MAX_ITEMS]
+                for each in self._standings()[:MAX_ITEMS]
             ),
         )  # fmt: skip
         return fitting(report)

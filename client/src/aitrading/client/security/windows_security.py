@@ -7,13 +7,14 @@ program can switch those on for itself while it runs, and none is claimed here. 
 
 import ctypes
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aitrading.client.security.locked_memory import LockedMemory
 from aitrading.client.security.measures import Measure, UnreadableError
+from aitrading.client.security.windows_library import kernel32, last_error, this_process
+from aitrading.client.security.windows_token import privileges_measure
 
 NX_COMPAT: Final = 0x0100
 DYNAMIC_BASE: Final = 0x0040
@@ -80,9 +81,9 @@ def windows_measures() -> tuple[Measure, ...]:
 def _policy_measure(policy: Policy) -> Measure:
     def set_it() -> None:
         flags = ctypes.c_uint32(_get_policy(policy) | policy.flags)
-        kernel32 = _kernel32()
-        if not kernel32.SetProcessMitigationPolicy(policy.number, ctypes.byref(flags), 4):
-            raise _last_error(policy.name)
+        library = kernel32()
+        if not library.SetProcessMitigationPolicy(policy.number, ctypes.byref(flags), 4):
+            raise last_error(policy.name)
 
     return Measure(
         name=policy.name,
@@ -111,10 +112,11 @@ def _header_measures() -> tuple[Measure, ...]:
 
 def _others() -> tuple[Measure, ...]:
     return (
+        privileges_measure(),
         Measure(
             name="error-boxes", against="a crash that waits with everything in memory",
-            read=lambda: int(_kernel32().GetErrorMode()), is_on=_all_of(NO_ERROR_BOXES),
-            apply=lambda: _ignore(_kernel32().SetErrorMode(NO_ERROR_BOXES)),
+            read=lambda: int(kernel32().GetErrorMode()), is_on=_all_of(NO_ERROR_BOXES),
+            apply=lambda: _ignore(kernel32().SetErrorMode(NO_ERROR_BOXES)),
         ),
         Measure(
             name="crash-reports-without-heap", against="secrets in reports to Microsoft",
@@ -140,45 +142,31 @@ def _all_of(flags: int) -> Callable[[int], bool]:
     return lambda state: state & flags == flags
 
 
-def _kernel32() -> Any:
-    if sys.platform != "win32":
-        raise UnreadableError(f"{sys.platform} is not Windows")
-    kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)
-    kernel32.GetCurrentProcess.restype = ctypes.c_void_p
-    kernel32.GetModuleHandleW.restype = ctypes.c_void_p
-    return kernel32
-
-
-def _last_error(what: str) -> OSError:
-    number = ctypes.get_last_error() if sys.platform == "win32" else 0
-    return OSError(f"Windows refused {what} with error {number}")
-
-
 def _get_policy(policy: Policy) -> int:
-    kernel32 = _kernel32()
+    library = kernel32()
     # DEP alone has a second member after the flags.
     state = (ctypes.c_uint32 * 2)(0, 0)
     size = 8 if policy.number == 0 else 4
-    process = ctypes.c_void_p(kernel32.GetCurrentProcess())
-    done = kernel32.GetProcessMitigationPolicy(process, policy.number, ctypes.byref(state), size)
+    process = this_process(library)
+    done = library.GetProcessMitigationPolicy(process, policy.number, ctypes.byref(state), size)
     if not done:
-        raise _last_error(f"reading {policy.name}")
+        raise last_error(f"reading {policy.name}")
     return int(state[0])
 
 
 def _characteristics() -> int:
     """What the program's header in memory says of it."""
-    base = _kernel32().GetModuleHandleW(None)
+    base = kernel32().GetModuleHandleW(None)
     (place,) = struct.unpack("<I", ctypes.string_at(base + _PE_OFFSET_AT, 4))
     field = ctypes.string_at(base + place + _CHARACTERISTICS_AT, 2)
     return int.from_bytes(field, "little")
 
 
 def _report_flags() -> int:
-    kernel32, flags = _kernel32(), ctypes.c_uint32(0)
-    process = ctypes.c_void_p(kernel32.GetCurrentProcess())
+    library, flags = kernel32(), ctypes.c_uint32(0)
+    process = this_process(library)
     try:
-        answer = kernel32.WerGetFlags(process, ctypes.byref(flags))
+        answer = library.WerGetFlags(process, ctypes.byref(flags))
     except AttributeError as exc:
         raise UnreadableError("this Windows has no WerGetFlags") from exc
     if answer:
@@ -187,7 +175,7 @@ def _report_flags() -> int:
 
 
 def _set_report_flags() -> None:
-    answer = _kernel32().WerSetFlags(ctypes.c_uint32(NO_HEAP_IN_REPORTS))
+    answer = kernel32().WerSetFlags(ctypes.c_uint32(NO_HEAP_IN_REPORTS))
     if answer:
         raise OSError(f"WerSetFlags answered {answer & 0xFFFFFFFF:#x}")
 
@@ -199,22 +187,22 @@ def _not_told() -> int:
 
 def _ask_what_cannot_be_read() -> None:
     """Libraries from the system's and the program's folders alone; a damaged heap ends it."""
-    kernel32 = _kernel32()
-    kernel32.SetDefaultDllDirectories(ctypes.c_uint32(0x1000))
-    kernel32.HeapSetInformation(None, 1, None, ctypes.c_size_t(0))
+    library = kernel32()
+    library.SetDefaultDllDirectories(ctypes.c_uint32(0x1000))
+    library.HeapSetInformation(None, 1, None, ctypes.c_size_t(0))
 
 
 def _lock_a_page() -> int:
     """What the system says of a page that we locked."""
-    kernel32, page = _kernel32(), LockedMemory(1)
+    library, page = kernel32(), LockedMemory(1)
     if not page.is_locked:
         return 0
     address = ctypes.addressof(ctypes.c_char.from_buffer(page.view))
     told = (ctypes.c_size_t * 2)(address, 0)
-    process = ctypes.c_void_p(kernel32.GetCurrentProcess())
-    done = kernel32.K32QueryWorkingSetEx(process, ctypes.byref(told), ctypes.sizeof(told))
+    process = this_process(library)
+    done = library.K32QueryWorkingSetEx(process, ctypes.byref(told), ctypes.sizeof(told))
     if not done:
-        raise _last_error("telling of a locked page")
+        raise last_error("telling of a locked page")
     return int(told[1]) if told[1] & VALID_PAGE else 0
 
 

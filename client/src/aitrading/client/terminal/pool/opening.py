@@ -17,6 +17,8 @@ class Opening:
 
     kind: TerminalKind
     settings: SimulatedTerminalSettings
+    job: str = ""
+    """The job of Windows that every worker joins."""
 
     @property
     def shares_terminal(self) -> bool:
@@ -25,19 +27,24 @@ class Opening:
 
     @classmethod
     def of(
-        cls, kind: TerminalKind, settings: SimulatedTerminalSettings, clock: Clock
+        cls,
+        kind: TerminalKind,
+        settings: SimulatedTerminalSettings,
+        clock: Clock,
+        *,
+        job: str = "",
     ) -> "Opening":
         """A recording that has no moment to begin at begins now, for workers of later too."""
         if settings.replay is not None and settings.replay_starts_s is None:
             settings = replace(settings, replay_starts_s=clock.now_ns() // NS_PER_S)
-        return cls(kind=kind, settings=settings)
+        return cls(kind=kind, settings=settings, job=job)
 
     def encoded(self) -> dict[str, Any]:
         """Plain values."""
         plain = {
             one.name: _plain(getattr(self.settings, one.name)) for one in fields(self.settings)
         }
-        return {"kind": self.kind.value, "settings": plain}
+        return {"kind": self.kind.value, "settings": plain, "job": self.job}
 
 
 def decoded(plain: dict[str, Any]) -> Opening:

@@ -12,6 +12,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from aitrading.client.security.measures import Standing
 from aitrading.client.terminal.api import errors as api
 from aitrading.client.terminal.calls import (
     Answer,
@@ -119,6 +120,12 @@ class TerminalPool(ConnectedTerminal):
     def pids(self) -> tuple[int, ...]:
         """The processes, that of the first worker in front."""
         return tuple(slot.pid for slot in self._slots.values() if slot.pid is not None)
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """How the first worker that runs is tied to this process; all are started alike."""
+        processes = (slot.process for slot in self._slots.values())
+        return next((process.standings for process in processes if process), ())
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""

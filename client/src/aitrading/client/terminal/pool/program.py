@@ -12,10 +12,9 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from aitrading.client.security.process_security import harden
+from aitrading.client.security.process_security import harden, harden_worker
 from aitrading.client.terminal.calls import Call, answers_of
 from aitrading.client.terminal.pool.opening import Opening, decoded
-from aitrading.client.terminal.pool.parent_death import die_with_parent
 from aitrading.client.terminal.port import Terminal
 from aitrading.client.terminal.select import open_terminal
 from aitrading.client.terminal.wire import HEAD_BYTES, body_bytes, frame, message_of
@@ -29,13 +28,13 @@ def main() -> None:
     """Serve until the standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this worker
     harden()  # a stored login passes through its memory
-    die_with_parent()
     incoming, outgoing = _own_streams()
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(incoming, asked), daemon=True).start()
     opening: Opening = decoded(asked.get())
+    standings = harden_worker(opening.job)  # before there is a terminal that may not return
     terminal = open_terminal(opening.kind, opening.settings, SystemClock())
-    _say(outgoing, [READY, None])
+    _say(outgoing, [READY, msgspec.to_builtins(standings)])
     while True:
         answer_next(terminal, asked, outgoing)
 

@@ -8,6 +8,9 @@ from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
+
+from aitrading.client.security.measures import Standing
 from aitrading.client.terminal.api.errors import ErrorOfTerminal
 from aitrading.client.terminal.calls import Answer, Call
 from aitrading.client.terminal.pool.errors import CALL_OVERDUE, WORKER_LOST
@@ -31,6 +34,8 @@ class WorkerProcess:
         self._asked = asked
         self._answers = answers
         self._number = 0
+        self.standings: tuple[Standing, ...] = ()
+        """How it said that it is tied to this process."""
 
     @classmethod
     async def start(cls, opening: Opening) -> "WorkerProcess":
@@ -53,7 +58,8 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await worker._write(opening.encoded())
-                await worker._read()
+                _, told = await worker._read()
+                worker.standings = msgspec.convert(told, tuple[Standing, ...])
         except TimeoutError as exc:
             await worker.kill()
             raise worker._overdue("start", START_TIMEOUT_S) from exc
