@@ -10,13 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from harness.platform import Platform, wait_until
+from harness.program import Program
 
-from aitrading.core.kit.clock import SystemClock
-from aitrading.core.kit.ids import SystemIdFactory
-from aitrading.core.kit.randomness import SystemRandomness
-from aitrading.core.security.crypto import SigningKey, TlsKey, create_csr, inspect_certificate
+from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
-from aitrading.core.security.possession import ProofMaker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ACCESS, REFRESH = "__Host-aitrading", "__Secure-aitrading-refresh"
@@ -133,31 +130,11 @@ def test_a_stolen_cookie_opens_nothing_as_bearer_or_alone(platform: Platform) ->
 def test_a_program_that_proves_its_key_is_let_in_everywhere_once_a_proof(
     platform: Platform,
 ) -> None:
-    clock = SystemClock()
-    maker = ProofMaker(
-        SigningKey.generate(), clock=clock, ids=SystemIdFactory(clock, SystemRandomness())
-    )
-    name = urlsplit(platform.url).netloc
-
-    def headers(method: str, path: str, token: str | None = None) -> dict[str, str]:
-        proof = maker.make(method, f"https://{name}{path}", token)
-        return {"dpop": proof, **({"authorization": f"DPoP {token}"} if token else {})}
-
-    wanted = {
-        "tenant": "demo",
-        "username": "trader",
-        "password": platform.password("trader"),
-        "deliver": "token",
-    }
-    login = "/api/v1/auth/login"
-    status, body = platform.request(
-        "POST", login, person=None, body=wanted, headers=headers("POST", login)
-    )
-    assert (status, body["token_type"]) == (200, "DPoP")
+    program = Program(platform)
     for path in EVERY_SERVICE:
-        proven = headers("GET", path, body["access_token"])
-        assert platform.request("GET", path, person=None, headers=proven)[0] in {200, 404}, path
-        assert platform.request("GET", path, person=None, headers=proven)[0] == 401, path
+        proven = program.proven("GET", path)
+        assert program.send("GET", path, proven)[0] in {200, 404}, path
+        assert program.send("GET", path, proven)[0] == 401, path
 
 
 def test_another_site_can_use_no_cookie(platform: Platform) -> None:

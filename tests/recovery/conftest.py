@@ -37,6 +37,7 @@ from harness.link import (
 )
 from harness.platform import BIN, Platform, clean_environment, running_platform, wait_until
 from harness.probes import UnixConnection, ask, is_at_rest
+from harness.program import Program
 
 from aitrading.client.metatrader_connector.poller import TERMINAL_RECONNECT
 from aitrading.client.security.device_files import DeviceFiles
@@ -61,6 +62,7 @@ from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.nats_connection import BUS_RECONNECT
 from aitrading.server.kit.rate_limits import BLOCKS_PER_LIMIT, RATE_LIMITS_DEGRADE
 from aitrading.server.kit.replay import POSTGRES_REPLAY
+from aitrading.server.kit.used_proofs import USED_PROOFS_DEGRADE
 from aitrading.server.trading_engine import call_sites as engine
 
 SERVICES = ("data-bridge", "database-service", "trading-engine", "api-gateway")
@@ -76,6 +78,7 @@ SETTINGS = {
     "limits.identity_per_minute": ASKED_A_MINUTE,
 }
 GUEST = "guest"
+ORDERS = "/api/v1/orders"
 NOBODY = DeviceIdentity(tenant=TenantId(UUID(int=404)), device=DeviceId(UUID(int=404)))
 BABBLER = DeviceIdentity(tenant=TenantId(UUID(int=405)), device=DeviceId(UUID(int=405)))
 """Has attempts to connect of its own: who has none left is refused before it can send nonsense."""
@@ -199,6 +202,7 @@ def nats_lost(hurt: Platform) -> Episode:
 def valkey_lost(hurt: Platform) -> Episode:
     """The cache is killed and stays away for a while."""
     counting = Place("api-gateway", RATE_LIMITS_DEGRADE)
+    program = Program(hurt)
     told = Episode(
         hurt,
         (
@@ -206,9 +210,16 @@ def valkey_lost(hurt: Platform) -> Episode:
             Place("database-service", database.CACHE_BREAKER),
             Place("database-service", database.READ_BUDGET_DEGRADE),
             counting,
+            Place("trading-engine", USED_PROOFS_DEGRADE),
         ),
     )
     with outage(hurt, "valkey"):
+        proven = program.proven("GET", ORDERS)
+        told.facts["a proof, and again"] = [
+            program.send("GET", ORDERS, proven)[0] for _ in range(2)
+        ]
+        _, refused = program.send("POST", ORDERS, program.proven("POST", ORDERS), {})
+        told.facts["an order with a proof"] = refused["error"]["code"]
         hurt.history("EURUSD")
         block = ASKED_A_MINUTE // BLOCKS_PER_LIMIT
         told.facts["limit"] = ASKED_A_MINUTE
@@ -227,6 +238,7 @@ def valkey_lost(hurt: Platform) -> Episode:
         lambda: who_am_i(hurt, block + 1, "other/owner") == 0 or is_at_rest(look(hurt, counting)),
         20,
     )
+    patiently(lambda: program.get(ORDERS) == 200, 20)
     told.afterwards()
     return told
 

@@ -40,6 +40,7 @@ from aitrading.core.kit.secret import Secret
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import ClientProfile
 from aitrading.core.security.claims import NO_RATES, RateClaims
+from aitrading.core.security.possession import Proof
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.server.api_gateway.call_sites import (
@@ -62,6 +63,12 @@ from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.rate_limits import (
     RATE_LIMITS_DEGRADE,
     RateLimits,
+)
+from aitrading.server.kit.used_proofs import (
+    PROOF_UNCHECKED,
+    USED_PROOFS_DEGRADE,
+    CachedUsedProofs,
+    SharedCache,
 )
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import ThrowawayAuthority, free_port
@@ -345,6 +352,19 @@ async def a_terminal_that_opens_later_is_found(room: Room) -> Process:
     return process
 
 
+def cache_that_is_away(room: Room) -> SharedCache:
+    """Nobody listens where the cache should."""
+    ids = SystemIdFactory(room.manual, SystemRandomness())
+    gone = room.folder / "nobody.sock"
+    access = ValkeyAccess(user="nobody", password="unused", socket=gone)  # noqa: S106  # pragma: allowlist secret
+    client = ValkeyClient(access)
+    return SharedCache(
+        together=Cache(LIMITS, ServedCache(client, nullcontext), room.manual, ids),
+        alone=Cache(LIMITS, InProcessCache(room.manual), room.manual, ids),
+        client=client,
+    )
+
+
 @dataclass(frozen=True)
 class Caller:
     """Whose requests are counted."""
@@ -356,12 +376,10 @@ class Caller:
 
 @promised_by(RATE_LIMITS_DEGRADE)
 async def requests_are_counted_without_the_cache(room: Room) -> Process:
-    process, ids = Process.make(room.manual), SystemIdFactory(room.manual, SystemRandomness())
-    gone = room.folder / "nobody.sock"
-    access = ValkeyAccess(user="nobody", password="unused", socket=gone)  # noqa: S106  # pragma: allowlist secret
+    process, shared = Process.make(room.manual), cache_that_is_away(room)
     limits = RateLimits(
-        Cache(LIMITS, ServedCache(ValkeyClient(access), nullcontext), room.manual, ids),
-        Cache(LIMITS, InProcessCache(room.manual), room.manual, ids),
+        shared.together,
+        shared.alone,
         levels=LimitLevels(lambda: LimitSettings(identity_per_minute=20)),
         client=None,
         errors=process.errors,
@@ -376,4 +394,19 @@ async def requests_are_counted_without_the_cache(room: Room) -> Process:
         except AitradingError as exc:
             refused.append(exc.code)
     assert refused == ["RATE_LIMIT_EXCEEDED"] * 20
+    return process
+
+
+@promised_by(USED_PROOFS_DEGRADE)
+async def a_proof_works_once_without_the_cache(room: Room) -> Process:
+    process = Process.make(room.manual)
+    proofs = CachedUsedProofs(cache_that_is_away(room), errors=process.errors, clock=room.manual)
+    await proofs.spend(Proof(thumbprint="of a key", use="read"), strict=False)
+    refused: list[str] = []
+    for use, strict in (("read", False), ("order", True)):
+        try:
+            await proofs.spend(Proof(thumbprint="of a key", use=use), strict=strict)
+        except AitradingError as exc:
+            refused.append(exc.code)
+    assert refused == ["TOKEN_REFUSED", PROOF_UNCHECKED.code]
     return process

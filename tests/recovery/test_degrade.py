@@ -7,6 +7,7 @@ from aitrading.core.infrastructure.central_hub import REGISTRY_LOST
 from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN
 from aitrading.server.database_service.call_sites import CACHE_DEGRADE, READ_BUDGET_DEGRADE
 from aitrading.server.kit.rate_limits import BLOCKS_PER_LIMIT, RATE_LIMITS_DEGRADE, SHARES
+from aitrading.server.kit.used_proofs import USED_PROOFS_DEGRADE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -33,6 +34,12 @@ def test_rate_limits_are_kept_without_the_cache(valkey_lost: Episode) -> None:
     assert valkey_lost.facts["admitted of more than a block"] > limit // BLOCKS_PER_LIMIT
     paid_back = valkey_lost.facts["asked for"] * limit / SHARES / 60
     assert valkey_lost.facts["admitted of too many"] <= limit // SHARES + paid_back + 1
+
+
+def test_used_proofs_are_known_to_who_saw_them_without_the_cache(valkey_lost: Episode) -> None:
+    valkey_lost.require(USED_PROOFS_DEGRADE)
+    assert valkey_lost.facts["a proof, and again"] == [200, 401]
+    assert valkey_lost.facts["an order with a proof"] == "PROOF_UNCHECKED"
 
 
 def test_hub_registry_answers_with_the_last_known_services(nats_lost: Episode) -> None:

@@ -155,8 +155,8 @@ def _authenticator(
     return Authenticator(bundle.service, verifier, proofs, clock=clock, revocations=ended)
 
 
-def _used_proofs(shared: SharedCache, clock: Clock) -> UsedProofs:
-    return CachedUsedProofs(shared, clock)
+def _used_proofs(shared: SharedCache, errors: ErrorHandler, clock: Clock) -> UsedProofs:
+    return CachedUsedProofs(shared, errors=errors, clock=clock)
 
 
 def _app_parts(  # noqa: PLR0913, PLR0917 - an application is made of all this

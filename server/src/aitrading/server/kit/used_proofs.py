@@ -12,12 +12,14 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
+from aitrading.core.infrastructure.call_sites import CallSite, RecoveryStrategy
+from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.kit.clock import NS_PER_S, Clock
-from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
+from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.core.security.possession import LEEWAY_S, PROOF_LIFETIME_S, Proof
 from aitrading.server.kit.cache.port import Cache
-from aitrading.server.kit.valkey import ValkeyClient
+from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
 
 REMEMBERED_S: Final = PROOF_LIFETIME_S + 2 * LEEWAY_S + 1
 """As long as it may be accepted: its time counts in whole seconds, so nearly one more."""
@@ -27,6 +29,14 @@ STAND_BACK_NS: Final = 2 * NS_PER_S
 """How long a cache that did not answer is left alone."""
 _USED: Final = b"1"
 
+USED_PROOFS_DEGRADE: Final = CallSite(
+    name="used-proofs",
+    strategy=RecoveryStrategy.DEGRADE,
+    service="every service",
+    fault="The cache in which used proofs of possession are kept for all services does not answer.",
+    description="Each process refuses what it saw itself, and asks the cache again after two "
+    "seconds. Trading and administration are refused meanwhile to who comes with a proof.",
+)
 PROOF_UNCHECKED: Final = ErrorSpec(
     code="PROOF_UNCHECKED",
     category=Category.RETRYABLE,
@@ -64,30 +74,36 @@ class UsedProofs(Protocol):
 class CachedUsedProofs(UsedProofs):
     """Notes each use in the shared cache, and in this process."""
 
-    def __init__(self, shared: SharedCache, clock: Clock) -> None:
+    def __init__(self, shared: SharedCache, *, errors: ErrorHandler, clock: Clock) -> None:
         self._shared = shared
+        self._errors = errors
         self._clock = clock
         self._own: OrderedDict[str, int] = OrderedDict()
         self._away_until_ns = 0
+        errors.declare(USED_PROOFS_DEGRADE)
 
     @override
     async def spend(self, proof: Proof, *, strict: bool) -> None:
         self._note_here(proof)
+        first = await self._errors.degrade(
+            USED_PROOFS_DEGRADE, lambda: self._note_together(proof), _known_here_alone
+        )
+        if first is None and strict:
+            raise PROOF_UNCHECKED.error()
+        if first is False:
+            raise TOKEN_REFUSED.error()
+
+    async def _note_together(self, proof: Proof) -> bool | None:
+        """Whether nobody used it before."""
         if self._clock.monotonic_ns() < self._away_until_ns:
-            if strict:
-                raise PROOF_UNCHECKED.error()
-            return
+            raise CACHE_UNAVAILABLE.error(reason="it did not answer a moment ago")
         try:
-            first = await self._shared.together.platform.put_if_absent(
+            return await self._shared.together.platform.put_if_absent(
                 f"proof:{proof.use}", _USED, life_s=REMEMBERED_S
             )
-        except AitradingError as exc:
+        except Exception:
             self._away_until_ns = self._clock.monotonic_ns() + STAND_BACK_NS
-            if strict:
-                raise PROOF_UNCHECKED.error() from exc
-            return
-        if not first:
-            raise TOKEN_REFUSED.error()
+            raise
 
     def _note_here(self, proof: Proof) -> None:
         now_ns = self._clock.monotonic_ns()
@@ -99,3 +115,8 @@ class CachedUsedProofs(UsedProofs):
         if proof.use in self._own:
             raise TOKEN_REFUSED.error()
         self._own[proof.use] = now_ns + REMEMBERED_S * NS_PER_S
+
+
+async def _known_here_alone(_: Exception) -> bool | None:
+    """Not seen by this process; whether another saw it cannot be told."""
+    return None

@@ -113,7 +113,7 @@ class InProcessServer:
         return Authenticator(
             self.service,
             self.verifier(),
-            CachedUsedProofs(self.shared, self.clock),
+            CachedUsedProofs(self.shared, errors=self.errors, clock=self.clock),
             clock=self.clock,
             revocations=revocations,
         )
