@@ -1,6 +1,7 @@
 """Login and sessions as a browser, a program and an attacker see them."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -20,6 +21,7 @@ Running = Callable[[], AbstractAsyncContextManager[Any]]
 ORIGIN = "https://localhost:8000"
 ACCESS, REFRESH = "__Host-aitrading", "__Secure-aitrading-refresh"
 SESSION = "__Host-aitrading-session"
+PASSWORD = "correct horse battery staple"  # noqa: S105 - of everybody here
 
 
 def cookies_of(answer: Any) -> dict[str, str]:
@@ -260,8 +262,48 @@ async def test_logout_ends_the_token_at_once(gateway: Running) -> None:
         assert answer.status == 204
         assert all("max-age=0" in value.lower() for value in answer.cookies.values())
         assert set(answer.cookies) == {ACCESS, SESSION, REFRESH}
+        assert answer.headers["clear-site-data"] == '"cache", "storage"'
         assert (await gate.get("/auth/me", cookie=access)).code == "TOKEN_REFUSED"
         assert (await gate.post("/auth/refresh", **refresh_headers(cookies))).status == 401
+
+
+@async_test
+async def test_a_login_in_a_browser_ends_the_session_it_had(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant, other = await gate.tenant(), await gate.tenant()
+        await gate.user(tenant)
+        await gate.user(other)
+        before, elsewhere = await gate.browser(tenant), await gate.browser(tenant)
+        body = {"tenant": other, "username": "trader", "password": PASSWORD}
+        answer = await gate.post("/auth/login", body, **refresh_headers(before))
+        assert answer.status == 200
+        assert (await gate.get("/auth/me", cookie=gate.shown(before))).code == "TOKEN_REFUSED"
+        assert (await gate.post("/auth/refresh", **refresh_headers(before))).status == 401
+        for alive in (elsewhere, cookies_of(answer)):
+            assert (await gate.get("/auth/me", cookie=gate.shown(alive))).status == 200
+        ended = [json.loads(row["details"]) for row in gate.audit("identity.session.ended")]
+        assert {"reason": "replaced"} in ended
+
+
+@async_test
+async def test_a_login_ends_no_session_that_its_browser_does_not_prove(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        before = await gate.browser(tenant)
+        body = {"tenant": tenant, "username": "trader", "password": PASSWORD}
+        for kept in (
+            {**before, SESSION: "of another browser"},
+            {**before, REFRESH: "no token"},
+            {**before, REFRESH: "A" * 107},
+            {REFRESH: before[REFRESH], SESSION: ""},
+        ):
+            assert (await gate.post("/auth/login", body, **refresh_headers(kept))).status == 200
+        wrong = await gate.post(
+            "/auth/login", {**body, "password": "x"}, **refresh_headers(before)
+        )
+        assert wrong.status == 401
+        assert (await gate.get("/auth/me", cookie=gate.shown(before))).status == 200
 
 
 @async_test

@@ -231,14 +231,51 @@ def test_a_logout_with_an_old_token_renews_it_and_ends_the_session(
     until(lambda: backend.logouts == 1)
 
 
-def test_a_logout_that_failed_is_not_shown_as_one(terminal: Page, backend: Any) -> None:
+def test_a_logout_that_failed_is_not_shown_as_one_and_empties_the_page(
+    terminal: Page, backend: Any
+) -> None:
+    is_live(terminal)
+    backend.quote("EURUSD", "1.08340", "1.08348")
+    expect(row(terminal, "EURUSD")).to_be_visible()
     backend.healthy = False
     terminal.click("#logout")
-    expect(terminal.locator("#banner-session")).to_contain_text("STILL LOGGED IN No answer. Wait.")
-    assert not terminal.url.endswith("/login")
+    expect(terminal.locator("#left")).to_contain_text("STILL LOGGED IN No answer. Wait.")
+    assert "1.08340" not in terminal.content()
+    assert "trader" not in terminal.content()
     backend.healthy = True
+    terminal.click("#left a")
+    is_live(terminal)
     terminal.click("#logout")
     terminal.wait_for_url("**/login")
+
+
+def test_a_page_that_cannot_reach_the_server_empties_itself_too(
+    terminal: Page, context: BrowserContext, backend: Any
+) -> None:
+    is_live(terminal)
+    backend.quote("EURUSD", "1.08340", "1.08348")
+    expect(row(terminal, "EURUSD")).to_be_visible()
+    context.set_offline(True)
+    terminal.click("#logout")
+    expect(terminal.locator("#left")).to_contain_text("The server cannot be reached.")
+    assert "1.08340" not in terminal.content()
+    assert terminal.evaluate("history.length") <= 2, "the page is no place to go back to"
+
+
+def test_a_page_left_open_for_longer_than_its_session_empties_itself(
+    context: BrowserContext, site: Any
+) -> None:
+    page = context.new_page()
+    page.clock.install()
+    cookie = {"name": "__Host-aitrading", "value": site.tokens.make(), "secure": True}
+    context.add_cookies([{**cookie, "url": f"https://localhost:{site.config.port}"}])
+    page.goto("/")
+    is_live(page)
+    page.route("**/auth/refresh", lambda route: route.abort())
+    page.clock.fast_forward("24:00:00")
+    expect(page.locator("#quotes")).to_be_visible()
+    page.clock.fast_forward(7 * 24 * 3_600_000)
+    expect(page.locator("#left")).to_contain_text("LOGGED OUT")
 
 
 def test_every_page_is_also_json(site: Any) -> None:

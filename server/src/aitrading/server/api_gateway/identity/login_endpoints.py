@@ -64,6 +64,8 @@ from aitrading.server.kit.user_subscriptions import SubscriptionAnswer, find_sub
 AUTH_PATH: Final = "/api/v1/auth"
 REFRESH_COOKIE: Final = "__Secure-aitrading-refresh"
 """Sent to the refresh and logout addresses only; `__Host-` would send it everywhere."""
+CLEARED: Final = '"cache", "storage"'
+"""What a browser forgets with the session; "cookies" would also clear those of other ports."""
 BODY_LIMIT_BYTES: Final = 4096
 KEY_BODY_LIMIT_BYTES: Final = 16_384
 REQUEST_KEY_CHARS: Final = (16, 128)
@@ -160,7 +162,7 @@ class LoginEndpoints:
         await call.limits.admit_account(f"{name.key().hex()}:{network_of(call.network)}")
         password = Secret(request.password)
         tickets = await self._login.by_password(name, password, network=call.network)
-        return await self._begun(tickets, key, cookies=request.deliver == "cookie")
+        return await self._begun(call, tickets, key, cookies=request.deliver == "cookie")
 
     @endpoint(
         "POST",
@@ -177,7 +179,7 @@ class LoginEndpoints:
         """Log in with the one-time code of a login link; 202 asks for a second factor."""
         request = await call.json(LinkRequest)
         tickets = await self._login.by_link(Secret(request.code), network=call.network)
-        return await self._begun(tickets, None, cookies=True)
+        return await self._begun(call, tickets, None, cookies=True)
 
     @endpoint(
         "POST",
@@ -193,7 +195,7 @@ class LoginEndpoints:
         request = await call.json(SecondStepRequest)
         key = await self._key_of_program(call, request.deliver)
         tickets = await self._proved(call, request)
-        return await self._begun(tickets, key, cookies=request.deliver == "cookie")
+        return await self._begun(call, tickets, key, cookies=request.deliver == "cookie")
 
     @endpoint(
         "POST",
@@ -245,7 +247,7 @@ class LoginEndpoints:
         """End the session; its tokens are refused from now on."""
         token = call.token
         await self._sessions.end(token.tenant, token.user, token.session)
-        response = Response(status_code=204)
+        response = Response(status_code=204, headers={"clear-site-data": CLEARED})
         _set_cookie(response, ACCESS_COOKIE, "", path="/", max_age_s=0)
         _set_cookie(response, SESSION_COOKIE, "", path="/", max_age_s=0)
         _set_cookie(response, REFRESH_COOKIE, "", path=AUTH_PATH, max_age_s=0)
@@ -284,7 +286,12 @@ class LoginEndpoints:
         return await self._authenticator.key_of(call.head)
 
     async def _begun(
-        self, tickets: SessionTickets | Challenge, key: str | None, *, cookies: bool
+        self,
+        call: Call,
+        tickets: SessionTickets | Challenge,
+        key: str | None,
+        *,
+        cookies: bool,
     ) -> Response:
         """Bind a new session to what its holder will show, then deliver its first tokens."""
         if isinstance(tickets, Challenge):
@@ -293,10 +300,17 @@ class LoginEndpoints:
             secret = base64url_encode(self._randomness.token(SECRET_BYTES))
             binding = Confirmation(session_s256=session_binding(secret))
             bound = await self._sessions.bind(tickets, binding)
+            await self._end_former(call)
             return _delivered(bound, session_secret=secret)
         if key is not None:
             tickets = await self._sessions.bind(tickets, Confirmation(jkt=key))
         return _delivered(tickets, session_secret=None)
+
+    async def _end_former(self, call: Call) -> None:
+        """A browser has one session: the cookies of the one before are about to be replaced."""
+        token, shown = call.cookie(REFRESH_COOKIE), _shown_secret(call)
+        if token is not None and shown is not None:
+            await self._sessions.end_replaced(Secret(token), shown)
 
     async def _proved(self, call: Call, request: SecondStepRequest) -> SessionTickets:
         challenge = Secret(request.challenge)
@@ -309,12 +323,19 @@ class LoginEndpoints:
         return await self._second.by_code(challenge, code, network=call.network)
 
     async def _browser_renewed(self, call: Call, token: Secret[str]) -> Response:
-        secret = one_cookie(call.head.headers, SESSION_COOKIE) or ""
-        if not 0 < len(secret) <= SESSION_SECRET_CHARS:
+        secret, shown = one_cookie(call.head.headers, SESSION_COOKIE), _shown_secret(call)
+        if shown is None:
             raise TOKEN_REFUSED.error()
-        shown = Confirmation(session_s256=session_binding(secret))
         tickets = await self._sessions.refresh(token, _renewal(call, shown))
         return _delivered(tickets, session_secret=secret)
+
+
+def _shown_secret(call: Call) -> Confirmation | None:
+    """What the browser's cookie binds a session to, if it has one."""
+    secret = one_cookie(call.head.headers, SESSION_COOKIE) or ""
+    if not 0 < len(secret) <= SESSION_SECRET_CHARS:
+        return None
+    return Confirmation(session_s256=session_binding(secret))
 
 
 def _challenged(challenge: Challenge) -> Response:

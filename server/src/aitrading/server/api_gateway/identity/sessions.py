@@ -22,6 +22,7 @@ import msgspec
 
 from aitrading.core.infrastructure.events import RaisedEpoch
 from aitrading.core.kit.clock import Clock, now_utc
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
@@ -255,18 +256,31 @@ class Sessions:
 
         async def apply(tx: TenantTransaction) -> None:
             if await self._end(tx, session, reason):
-                await self._audit.add(
-                    tx,
-                    AuditEvent(
-                        actor=f"user:{user}",
-                        action=AuditAction.SESSION_ENDED,
-                        subject=f"session:{session}",
-                        details={"reason": reason},
-                    ),
-                )
+                await self._audit.add(tx, _ended(user, session, reason))
 
         await self._replay.run(tenant, apply, idempotent=True)
         await self._announce(Revocation(sessions=(session,)))
+
+    async def end_replaced(self, token: Secret[str], shown: Confirmation) -> None:
+        """End the session that a browser had, because another one begins in it.
+
+        What does not prove that session - an unknown token, another secret - ends nothing.
+        """
+        try:
+            parsed = _parse(token)
+        except AitradingError:
+            return
+        bound = _Binding.of(shown)
+
+        async def apply(tx: TenantTransaction) -> bool:
+            proved = (parsed.session, parsed.hash, now_utc(self._clock), bound.kind, bound.value)
+            row = await tx.fetch_row(_SQL["end_replaced_session"], *proved)
+            if row is not None:
+                await self._audit.add(tx, _ended(row["user_id"], parsed.session, "replaced"))
+            return row is not None
+
+        if await self._replay.run(parsed.tenant, apply, idempotent=True):
+            await self._announce(Revocation(sessions=(parsed.session,)))
 
     async def end_all(
         self, tx: TenantTransaction, user: UUID, reason: str, *, keep: UUID | None = None
@@ -431,6 +445,15 @@ def _grant(
         user_epoch=standing.user_epoch,
         tenant_epoch=standing.tenant_epoch,
         rates=standing.rates,
+    )
+
+
+def _ended(user: UUID, session: UUID, reason: str) -> AuditEvent:
+    return AuditEvent(
+        actor=f"user:{user}",
+        action=AuditAction.SESSION_ENDED,
+        subject=f"session:{session}",
+        details={"reason": reason},
     )
 
 

@@ -48,6 +48,14 @@ UPDATE identity.sessions SET ended_at = $2, ended_reason = $3
  WHERE id = $1 AND ended_at IS NULL
 RETURNING id;
 
+-- name: end_replaced_session
+UPDATE identity.sessions s SET ended_at = $3, ended_reason = 'replaced'
+  FROM identity.refresh_tokens t
+ WHERE t.session_id = $1 AND t.hash = $2
+   AND s.tenant_id = t.tenant_id AND s.id = t.session_id AND s.ended_at IS NULL
+   AND s.binding_kind IS NOT DISTINCT FROM $4 AND s.binding IS NOT DISTINCT FROM $5
+RETURNING s.user_id;
+
 -- name: end_sessions_of_user
 UPDATE identity.sessions SET ended_at = $2, ended_reason = $3
  WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND id IS DISTINCT FROM $4::uuid

@@ -124,17 +124,6 @@ async function begin() {
   ask("/api/v1/quotes");
 }
 
-async function leave() {
-  const banner = document.querySelector("#banner-session");
-  banner.hidden = true;
-  try {
-    await logout();
-  } catch (error) {
-    document.querySelector("#session-text").textContent = [error.message, error.remedy].filter(Boolean).join(" ");
-    banner.hidden = false;
-  }
-}
-
 const traces = new Traces();
 bindKeys({
   requests: () => traces.open(),
@@ -143,7 +132,7 @@ bindKeys({
   span: (direction) => chart.step(direction),
   fit: () => chart.fit(),
 });
-document.querySelector("#logout").addEventListener("click", leave);
+document.querySelector("#logout").addEventListener("click", logout);
 setInterval(showLink, 500);
 keepAlive(() => (hasBegun ? stream.renew() : begin()));
 platform.start();
