@@ -24,6 +24,7 @@ from aitrading.core.protocol.link.events import (
     StreamOpened,
     StreamRefused,
 )
+from aitrading.core.protocol.link.messages import FEATURE_TRUTH
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
@@ -499,21 +500,53 @@ async def test_further_streams_can_be_opened_on_a_link(
 
 
 @async_test
-async def test_a_stopped_subscription_cuts_off_at_once_and_refuses(
+async def test_a_lapsed_plan_stops_ticks_alone_and_its_renewal_makes_the_link_anew(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
+    changed = SubscriptionChanged(user=None, version=2)
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity, subscription="active")
         device = Device(identity)
         await device.open(bridge.socket, declared())
         await device.until_acknowledged(device.send(ticks(10)))
         bridge.devices.add(identity, subscription="paused")
-        changed = SubscriptionChanged(user=None, version=2)
+        device.send(ticks(5))  # on its way when the plan ends: taken or not, never half
         await bridge.bus.publish(changed, tenant=identity.tenant)
-        assert await closed(device) == "LINK_SUBSCRIPTION_INACTIVE"
+        refused = await eventually(lambda: device.of(StreamRefused), what="the hold")
+        assert refused[0].code == "LINK_SUBSCRIPTION_INACTIVE"
+        device.session.open_streams([declared(2, "GBPUSD")])
+        device.flush()
+        await eventually(lambda: len(device.of(StreamRefused)) == 2, what="another stream")
+        assert not device.ended.is_set()
         again = Device(identity)
-        await again.connect(bridge.socket, declared())
-        assert await closed(again) == "LINK_SUBSCRIPTION_INACTIVE"
+        await again.open(bridge.socket, declared())
+        assert await closed(device) == "LINK_SUPERSEDED"
+        assert [one.code for one in again.of(StreamRefused)] == ["LINK_SUBSCRIPTION_INACTIVE"]
+        bridge.devices.add(identity, subscription="active")
+        await bridge.bus.publish(changed, tenant=identity.tenant)
+        assert await closed(again) == "LINK_GOING_AWAY"
+        renewed = Device(identity)
+        await renewed.open(bridge.socket, declared())
+        assert renewed.durable() in {10, 15}
+        await renewed.until_acknowledged(renewed.send(ticks(3)))
+
+
+@async_test
+async def test_what_cannot_keep_ticks_and_what_is_suspended_is_cut_off(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    changed = SubscriptionChanged(user=None, version=2)
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity, subscription="active")
+        older = Device(identity, features=(FEATURE_TRUTH,))
+        await older.open(bridge.socket, declared())
+        bridge.devices.add(identity, subscription="paused")
+        await bridge.bus.publish(changed, tenant=identity.tenant)
+        assert await closed(older) == "LINK_SUBSCRIPTION_INACTIVE"
+        bridge.devices.add(identity, subscription="suspended")
+        device = Device(identity)
+        await device.connect(bridge.socket, declared())
+        assert await closed(device) == "LINK_SUBSCRIPTION_INACTIVE"
         bridge.devices.add(identity, subscription="active")
         renewed = Device(identity)
         await renewed.open(bridge.socket, declared())

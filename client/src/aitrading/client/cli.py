@@ -16,7 +16,7 @@ import click
 from aitrading.client.bench_commands import bench
 from aitrading.client.command_line import EXIT_NO, home_option, json_option, show, told
 from aitrading.client.credential_commands import credentials
-from aitrading.client.doctor import Verdict, examine
+from aitrading.client.doctor import Verdict, examine, held_finding
 from aitrading.client.errors import CLIENT_NOT_RUNNING
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.enrolment import enrol, parse_server
@@ -189,3 +189,5 @@ def _print_status(report: dict[str, Any]) -> None:
             if value not in (None, "")
         )
         click.echo(f"{name:<18} {component['state']:<10} {fields}")
+    if (held := held_finding(report)) is not None:
+        click.echo(f"{held.what:<18} {held.found}\n{'':<18} → {held.remedy}")

@@ -25,6 +25,7 @@ from aitrading.client.status import client_status
 from aitrading.client.terminal.availability import FILE_NAME, WANTED, read_availability
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
 from aitrading.core.security.device_reports import FilesState
 
 FREE_BYTES_WANTED: Final = 1024**3
@@ -78,7 +79,7 @@ def examine(home: Path, clock: Clock) -> list[Finding]:
         _terminal(),
         *availability_findings(home, clock),
         *_security(files),
-        _running(home, record),
+        *_running(home, record),
     ]
 
 
@@ -222,13 +223,27 @@ _VERDICTS: Final = {
 }
 
 
-def _running(home: Path, record: DeviceRecord) -> Finding:
+def _running(home: Path, record: DeviceRecord) -> list[Finding]:
     report: dict[str, Any] | None = client_status(home, record)
     if report is None:
-        return Finding("client", Verdict.WARNING, "not running", "aitrading-client run")
+        return [Finding("client", Verdict.WARNING, "not running", "aitrading-client run")]
     verdict = Verdict.OK if report["ready"] else Verdict.BROKEN
     remedy = "" if report["ready"] else "See `aitrading-client status`."
-    return Finding("client", verdict, f"running, {report['state']}", remedy)
+    client = Finding("client", verdict, f"running, {report['state']}", remedy)
+    held = held_finding(report)
+    return [client] if held is None else [client, held]
+
+
+def held_finding(report: dict[str, Any]) -> Finding | None:
+    """Why the server takes no ticks of a client that reports this; None when it takes them."""
+    uplink = report["components"].get("uplink", {}).get("fields", {})
+    if uplink.get("held") != LINK_SUBSCRIPTION_INACTIVE.code:
+        return None
+    spec = LINK_SUBSCRIPTION_INACTIVE
+    kept = f"{uplink.get('pending_ticks', 0)} ticks are kept here."
+    return Finding(
+        "market data", Verdict.WARNING, f"{spec.message} {spec.why} {kept}", spec.remedy
+    )
 
 
 def _broken(what: str, exc: AitradingError) -> Finding:

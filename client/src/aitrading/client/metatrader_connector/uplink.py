@@ -24,6 +24,7 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
 from aitrading.core.protocol.link.events import (
     Acknowledged,
     ClientEvent,
@@ -53,6 +54,8 @@ class TickUplink(LinkUser):
     def __init__(self, journal: TickJournal, *, clock: Clock, metrics: Metrics) -> None:
         self.name = "uplink"
         self.refused: dict[str, str] = {}
+        self.held: str | None = None
+        """Why the server takes no ticks on this link; they stay in the journal."""
         self.link: SecureWebSocketClient | None = None
         self.on_repair: Callable[[Repair], None] = lambda _repair: None
         self.truth = FeedTruth(journal, clock)
@@ -73,8 +76,9 @@ class TickUplink(LinkUser):
 
     @property
     def state(self) -> ComponentState:
-        """What it is doing now."""
-        return self._state
+        """What it is doing now; DEGRADED while the server takes no ticks."""
+        is_held = self._state is ComponentState.HEALTHY and self.held is not None
+        return ComponentState.DEGRADED if is_held else self._state
 
     @property
     def released(self) -> int:
@@ -86,6 +90,7 @@ class TickUplink(LinkUser):
         return {
             "pending_ticks": self.pending_ticks,
             "released_position": self._released,
+            "held": self.held,
             "refused_streams": ", ".join(f"{name}: {code}" for name, code in self.refused.items()),
         }
 
@@ -132,6 +137,8 @@ class TickUplink(LinkUser):
                 self._settle(event.declaration.handle, event.grant.durable_sequence)
             case Acknowledged():
                 self._settle(event.handle, event.sequence)
+            case StreamRefused() if event.code == LINK_SUBSCRIPTION_INACTIVE.code:
+                self._hold(event.declaration)
             case StreamRefused():
                 self._refuse(event.declaration, event.code)
             case RepairAsked():
@@ -148,6 +155,7 @@ class TickUplink(LinkUser):
         self._waiting.clear()
         self._next = self._released + 1
         self._granted.clear()
+        self.held = None
         self.truth.forget()
 
     @override
@@ -194,7 +202,7 @@ class TickUplink(LinkUser):
 
     async def _send_some(self) -> bool:
         """Send one read's worth; False when there is nothing to do until woken."""
-        if self._session() is None:
+        if self._session() is None or self.held is not None:
             return False
         entries = await self._journal.read(self._next, READ_BYTES)
         for entry in entries:
@@ -268,6 +276,13 @@ class TickUplink(LinkUser):
                 return
             self._waiting.popleft()
             self._released = position
+
+    def _hold(self, declaration: StreamDeclaration) -> None:
+        """The plan does not count: keep everything; the server makes the link anew when it does."""
+        self._granted.discard(declaration.handle)
+        if self.held is None:
+            self.held = LINK_SUBSCRIPTION_INACTIVE.code
+            _log.warning("ticks are kept here", error_code=self.held)
 
     def _refuse(self, declaration: StreamDeclaration, code: str) -> None:
         stream_id = self._streams[declaration.handle]

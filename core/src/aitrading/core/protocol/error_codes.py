@@ -159,8 +159,10 @@ LINK_SUBSCRIPTION_INACTIVE: Final = ErrorSpec(
     code="LINK_SUBSCRIPTION_INACTIVE",
     category=Category.DENIED,
     message="The organisation's subscription does not count at present.",
-    why="It is paused, ended, over, not begun, or the organisation is suspended.",
-    remedy="Renew it with `aitrading subscription set`; the client keeps its ticks and comes back.",
+    why="It is paused, ended, over or not begun: market data stops, the link stays. Or the "
+    "organisation is suspended: the link ends.",
+    remedy="Renew it with `aitrading subscription set`. Until then the client keeps its ticks on its "
+    "disk; the kill switch and closing positions go on working.",
     http_status=402,
 )
 LINK_OVERLOADED: Final = ErrorSpec(

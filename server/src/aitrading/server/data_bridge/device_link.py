@@ -19,6 +19,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_ORDER_VIOLATED,
     LINK_SEQUENCE_JUMPED,
     LINK_STREAM_UNKNOWN,
+    LINK_SUBSCRIPTION_INACTIVE,
     LINK_VERSION_UNSUPPORTED,
 )
 from aitrading.core.protocol.link.events import (
@@ -33,7 +34,12 @@ from aitrading.core.protocol.link.events import (
     StreamsRequested,
     TicksReceived,
 )
-from aitrading.core.protocol.link.messages import Repair, SettingsNews, StreamDeclaration
+from aitrading.core.protocol.link.messages import (
+    FEATURE_HOLD,
+    Repair,
+    SettingsNews,
+    StreamDeclaration,
+)
 from aitrading.core.protocol.link.session import (
     Refusal,
     ServerSession,
@@ -88,6 +94,8 @@ class DeviceLink(WSListener):
         self.round_trip_ns: int | None = None
         self.reason = "connection cut"
         self.fault: AitradingError | None = None
+        self.is_held = False
+        """The plan does not count: the link lives and no stream is taken."""
         self._requests: asyncio.Queue[tuple[StreamDeclaration, ...] | None] = asyncio.Queue()
         self.ended = asyncio.Event()
         self._session = session
@@ -114,6 +122,11 @@ class DeviceLink(WSListener):
     async def next_request(self) -> tuple[StreamDeclaration, ...] | None:
         """The next streams the device declares; None when the link has ended."""
         return await self._requests.get()
+
+    @property
+    def can_be_held(self) -> bool:
+        """The device keeps its ticks while they are not wanted; others take it as the end."""
+        return self._session.knows(FEATURE_HOLD)
 
     @property
     def streams(self) -> tuple[BridgeStream, ...]:
@@ -223,6 +236,18 @@ class DeviceLink(WSListener):
         for message in self._session.outgoing():
             if transport is not None and not transport.is_disconnected:
                 transport.send(WSMsgType.BINARY, message)
+
+    def hold(self) -> None:
+        """Take no tick from now on; what is not acknowledged stays with the device."""
+        self.is_held = True
+        spec = LINK_SUBSCRIPTION_INACTIVE
+        for handle, stream in self._streams.items():
+            if handle not in self._refused:
+                self._refused.add(handle)
+                self._session.refuse_stream(handle, spec.code, spec.message)
+            if stream.link is self:
+                stream.link = None
+        self.flush()
 
     def _bind(self, opened: dict[int, Opened]) -> dict[int, StreamPosition | Refusal]:
         positions: dict[int, StreamPosition | Refusal] = {}

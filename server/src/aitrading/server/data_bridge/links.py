@@ -30,18 +30,23 @@ from aitrading.core.protocol.error_codes import (
 )
 from aitrading.core.protocol.link.events import Gap
 from aitrading.core.protocol.link.messages import StreamDeclaration
-from aitrading.core.protocol.link.session import LinkLimits, ServerProfile, ServerSession
+from aitrading.core.protocol.link.session import (
+    LinkLimits,
+    Refusal,
+    ServerProfile,
+    ServerSession,
+)
 from aitrading.core.protocol.tracecontext import TRACEPARENT
-from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
+from aitrading.core.security.certificates import parse_forwarded_device
 from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.connections import milliseconds
-from aitrading.server.data_bridge.device_link import DeviceLink
+from aitrading.server.data_bridge.device_link import DeviceLink, Opened
 from aitrading.server.data_bridge.errors import BRIDGE_LINKS_FULL, LINK_IDENTITY_MISSING
 from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
-from aitrading.server.data_bridge.ports import DeviceRegister
+from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus
 from aitrading.server.data_bridge.settings import BridgeSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
@@ -72,8 +77,8 @@ class DeviceLinks:
 
     A device's right to connect is asked before its greeting is answered, again every
     `device_recheck_s` and when the organisation's subscription changes, and ends at once with
-    `DeviceRevoked`. Whatever cannot be checked is
-    refused.
+    `DeviceRevoked`. Whatever cannot be checked is refused. A plan that does not count stops market
+    data alone: the link is held, and made anew when the plan counts again.
     """
 
     def __init__(  # noqa: PLR0913 - the meeting point of the link's parts
@@ -112,6 +117,8 @@ class DeviceLinks:
         self._rates_of: OrderedDict[TenantId, RateClaims] = OrderedDict()
         """What identity said last; before it said anything, an organisation counts as `standard`."""
         self._checked_ns: dict[DeviceId, int] = {}
+        self._changes = 0
+        """How often a plan changed; an answer from before that is asked for again."""
         self._tasks = TaskSet(self.name)
         self._subscriptions: list[Subscription] = []
         self._state = ComponentState.NEW
@@ -278,23 +285,40 @@ class DeviceLinks:
 
     async def _answer(self, link: DeviceLink, declarations: tuple[StreamDeclaration, ...]) -> None:
         if link.is_open:
-            link.grant(await self._streams.open(link.device.identity, declarations))
+            link.grant(await self._opened(link, declarations))
             return
-        await self._require_active(link.device)
-        opened = await self._streams.open(link.device.identity, declarations)
+        changes = self._changes
+        link.is_held = not (await self._require_active(link)).is_entitled
+        opened = await self._opened(link, declarations)
         if not link.ended.is_set():
             self._take_over(link)
             link.accept(str(self._ids.new()), opened)
+            if changes != self._changes:
+                await self._check_again(link)
 
-    async def _require_active(self, device: ForwardedDevice) -> None:
-        status = await self._register.find(device.identity)
-        known = status is not None and status.tenant == device.identity.tenant
+    async def _opened(
+        self, link: DeviceLink, declarations: tuple[StreamDeclaration, ...]
+    ) -> dict[int, Opened]:
+        if link.is_held:
+            held = Refusal(LINK_SUBSCRIPTION_INACTIVE.code)
+            return {declaration.handle: held for declaration in declarations}
+        opened = await self._streams.open(link.device.identity, declarations)
+        if link.is_held:  # since a moment ago
+            return await self._opened(link, declarations)
+        return {**opened}
+
+    async def _require_active(self, link: DeviceLink) -> DeviceStatus:
+        """What identity says; raises why the link may not be. Without a plan it may, held."""
+        identity = link.device.identity
+        status = await self._register.find(identity)
+        known = status is not None and status.tenant == identity.tenant
         if status is None or not known or not status.is_active:
             raise LINK_DEVICE_REFUSED.error()
-        if not status.is_entitled:
+        if not status.is_entitled and (status.is_suspended or not link.can_be_held):
             raise LINK_SUBSCRIPTION_INACTIVE.error()
-        self._checked_ns[device.identity.device] = self._clock.monotonic_ns()
+        self._checked_ns[identity.device] = self._clock.monotonic_ns()
         self._remember(status.tenant, status.rates)
+        return status
 
     def _remember(self, tenant: UUID, rates: RateClaims) -> None:
         self._rates_of[TenantId(tenant)] = rates
@@ -355,6 +379,7 @@ class DeviceLinks:
             link.close(LINK_DEVICE_REFUSED)
 
     async def _on_subscription(self, event: SubscriptionChanged, envelope: EventEnvelope) -> None:
+        self._changes += 1
         if event.user is None:
             for link in tuple(self._links.values()):
                 if link.device.identity.tenant == envelope.tenant:
@@ -380,7 +405,7 @@ class DeviceLinks:
 
     async def _check_again(self, link: DeviceLink) -> None:
         try:
-            await self._require_active(link.device)
+            status = await self._require_active(link)
         except AitradingError as exc:
             last_ns = self._checked_ns.get(link.device.identity.device, 0)
             unchecked_ns = self._clock.monotonic_ns() - last_ns
@@ -388,3 +413,15 @@ class DeviceLinks:
                 link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
             elif unchecked_ns > UNCHECKED_GRACE_NS:
                 link.close(LINK_DEVICE_REFUSED)
+        else:
+            self._hold_or_renew(link, status)
+
+    def _hold_or_renew(self, link: DeviceLink, status: DeviceStatus) -> None:
+        if link.is_held is not status.is_entitled or link.ended.is_set():
+            return
+        identity = link.device.identity
+        _log.info("plan looked at", device=str(identity.device), plan=status.subscription)
+        if status.is_entitled:  # a new greeting tells both sides how far each stream is
+            link.close(LINK_GOING_AWAY)
+        else:
+            link.hold()

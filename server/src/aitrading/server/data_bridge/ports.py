@@ -30,6 +30,11 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "active"
 
     @property
+    def is_suspended(self) -> bool:
+        """The whole organisation is stopped, not only what it pays for."""
+        return self.subscription == "suspended"
+
+    @property
     def is_entitled(self) -> bool:
         """Nothing stops the organisation's plan; without a plan nothing was ever sold or stopped."""
         return self.subscription in {"active", "none"}

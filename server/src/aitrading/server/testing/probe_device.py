@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
@@ -81,9 +82,14 @@ def framed(message: bytes) -> bytes:
 class Device(WSListener):
     """One connection of one device."""
 
-    def __init__(self, identity: DeviceIdentity) -> None:
+    def __init__(
+        self, identity: DeviceIdentity, *, features: tuple[str, ...] | None = None
+    ) -> None:
         self.identity = identity
-        self.session = ClientSession(CLOCK, ClientProfile(software="test"))
+        profile = ClientProfile(software="test")
+        if features is not None:
+            profile = replace(profile, features=features)
+        self.session = ClientSession(CLOCK, profile)
         self.events: list[ClientEvent] = []
         self.acknowledged: dict[int, int] = {}
         self.ended = asyncio.Event()

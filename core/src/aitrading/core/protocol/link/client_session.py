@@ -47,6 +47,7 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    FEATURE_HOLD,
     FEATURE_SETTINGS,
     FEATURE_TRUTH,
     STREAMS_PER_FRAME_MAX,
@@ -76,7 +77,7 @@ class ClientProfile:
     limits: LinkLimits = field(default_factory=LinkLimits)
     """Used until HELLO_ACK brings the server's; afterwards the smaller frame limit counts."""
     ack_timeout_ms: int = 30_000
-    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS)
+    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD)
     resume_session: str = ""
     traceparent: str = ""
     checkpoint: str = ""

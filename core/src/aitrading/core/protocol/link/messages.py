@@ -20,6 +20,8 @@ FEATURE_TRUTH: Final = "feed-truth"
 """Both sides know DAYS, GAPS and REPAIR."""
 FEATURE_SETTINGS: Final = "settings"
 """Both sides know SETTINGS."""
+FEATURE_HOLD: Final = "hold"
+"""The client keeps the ticks of a stream that is refused with `LINK_SUBSCRIPTION_INACTIVE`."""
 NO_HANDLE: Final = 0
 TICKS_KIND: Final = "ticks"
 

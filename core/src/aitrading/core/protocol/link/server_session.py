@@ -47,6 +47,7 @@ from aitrading.core.protocol.link.machine import (
     SessionState,
 )
 from aitrading.core.protocol.link.messages import (
+    FEATURE_HOLD,
     FEATURE_SETTINGS,
     FEATURE_TRUTH,
     TICKS_KIND,
@@ -78,7 +79,7 @@ class ServerProfile:
     software: str
     limits: LinkLimits = field(default_factory=LinkLimits)
     epoch: int = 0
-    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS)
+    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD)
     checkpoint: str = ""
 
 
@@ -129,6 +130,10 @@ class ServerSession(Machine[ServerEvent]):
     def unacknowledged(self) -> int:
         """Ticks received that the owner has not made durable yet."""
         return self._unacknowledged
+
+    def knows(self, feature: str) -> bool:
+        """The client greeted and said that it knows this optional part."""
+        return self._hello is not None and feature in self._hello.features
 
     def stream_id(self, handle: int) -> UUID:
         """The id of a declared stream: tenant and device come from the certificate."""
@@ -218,7 +223,7 @@ class ServerSession(Machine[ServerEvent]):
     def ask_repair(self, repair: Repair) -> bool:
         """Ask for ticks that are missing; False when the client does not know that question."""
         self._require_state(SessionState.OPEN, "ask_repair")
-        if self._hello is None or FEATURE_TRUTH not in self._hello.features:
+        if not self.knows(FEATURE_TRUTH):
             return False
         self._send(encode_control(FrameType.REPAIR, repair))
         return True
@@ -226,7 +231,7 @@ class ServerSession(Machine[ServerEvent]):
     def tell_settings(self, news: SettingsNews) -> bool:
         """Say that settings may have changed; False when the client does not know that."""
         self._require_state(SessionState.OPEN, "tell_settings")
-        if self._hello is None or FEATURE_SETTINGS not in self._hello.features:
+        if not self.knows(FEATURE_SETTINGS):
             return False
         self._send(encode_control(FrameType.SETTINGS, news))
         return True
