@@ -3,11 +3,11 @@
 from aitrading.client.metatrader_connector.pace import PollPace
 
 
-def pauses(pace: PollPace, *found: bool) -> list[float]:
+def pauses(pace: PollPace, *found: bool, took_ms: int = 0) -> list[float]:
     told: list[float] = []
     for each in found:
         pace.note(found=each)
-        told.append(round(pace.pause_s * 1_000, 2))
+        told.append(round(pace.pause_s(took_ms * 1_000_000) * 1_000, 2))
     return told
 
 
@@ -23,3 +23,13 @@ def test_a_quiet_one_less_and_less_often_up_to_a_limit() -> None:
 
 def test_a_limit_below_the_shortest_pause_is_that_pause() -> None:
     assert pauses(PollPace(shortest_ms=50, longest_ms=40), True, False, False) == [50, 50, 50]
+
+
+def test_what_a_question_took_is_no_pause_on_top() -> None:
+    pace = PollPace(shortest_ms=10, longest_ms=40)
+    assert pauses(pace, True, took_ms=4) == [6]
+    assert pauses(pace, False, took_ms=4) == [11]
+
+
+def test_a_slow_terminal_rests_half_as_long_as_it_worked() -> None:
+    assert pauses(PollPace(shortest_ms=10, longest_ms=40), True, took_ms=100) == [50]

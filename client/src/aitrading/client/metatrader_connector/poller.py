@@ -174,7 +174,8 @@ class TickPoller:
         while True:
             complete = await self._round()
             if complete:
-                await self._clock.sleep(self._pace.pause_s)
+                took_ns = self._clock.monotonic_ns() - self._round_ns
+                await self._clock.sleep(self._pace.pause_s(took_ns))
 
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""

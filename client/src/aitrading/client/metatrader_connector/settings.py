@@ -22,7 +22,8 @@ class ConnectorSettings:
     poll_interval_ms: Annotated[
         int,
         Setting(
-            doc="Pause between two questions to the terminal while ticks come.",
+            doc="From one question to the terminal to the next while ticks come; the terminal "
+            "rests at least half as long as the last one took.",
             unit="ms",
             minimum=1,
             maximum=10_000,
@@ -31,7 +32,7 @@ class ConnectorSettings:
     poll_quiet_ms: Annotated[
         int,
         Setting(
-            doc="Longest pause, reached when several questions in a row found nothing new: how "
+            doc="The longest such time, reached when several questions in a row found nothing new: how "
             "late a tick of a quiet market may be noticed.",
             unit="ms",
             minimum=1,

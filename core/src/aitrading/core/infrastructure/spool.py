@@ -32,6 +32,7 @@ from aitrading.core.infrastructure.spool_errors import (
 )
 from aitrading.core.infrastructure.spool_parts import (
     DurabilityWaiters,
+    NewestGroup,
     SealedShelf,
     SpoolLimits,
     SpoolStatistics,
@@ -93,6 +94,8 @@ class Spool:
         self._open_since_ns = clock.monotonic_ns()
         self._pending: list[tuple[int, Buffer]] = []
         self._pending_bytes = self._writing_bytes = 0
+        self._writing: list[tuple[int, Buffer]] = []
+        self._newest = NewestGroup()
         self._next = recovery.next_position
         self._durable = recovery.next_position - 1
         self._waiters = DurabilityWaiters()
@@ -180,7 +183,7 @@ class Spool:
     def append_nowait(self, payloads: Sequence[Buffer], *, kind: int = KIND_TICKS) -> int:
         """Take records; returns the position of the last one. Never blocks.
 
-        Payloads must not change until they are durable. Raises `SPOOL_FULL` or `SPOOL_BACKLOG`
+        Payloads must not change any more. Raises `SPOOL_FULL` or `SPOOL_BACKLOG`
         without taking any; a later failure of the disk is told by `on_failure`.
         """
         self._require_usable()
@@ -256,6 +259,8 @@ class Spool:
 
         Raises `SPOOL_POSITION_UNKNOWN` for a position that was deleted.
         """
+        if self.first_position <= position and position in self._newest:
+            return self._newest.read(position, max_bytes)
         return await self._run(self._store.read, position, max_bytes)
 
     def readable_from(self, position: int) -> int:
@@ -312,19 +317,22 @@ class Spool:
     def _kick(self) -> None:
         if self._busy or not self._pending:
             return
-        records, self._pending = self._pending, []
+        self._writing, self._pending = self._pending, []
         self._writing_bytes, self._pending_bytes = self._pending_bytes, 0
         self._busy = True
-        future = self._loop.run_in_executor(self._worker, self._store.commit, records)
+        future = self._loop.run_in_executor(self._worker, self._store.commit, self._writing)
         future.add_done_callback(self._committed)
 
     def _committed(self, future: asyncio.Future[Committed]) -> None:
         self._busy = False
-        self._writing_bytes = 0
+        written, self._writing, self._writing_bytes = self._writing, [], 0
         self._groups += 1
         error = future.exception()
         if error is None:
-            self._apply(future.result())
+            outcome = future.result()
+            stored = written[: outcome.durable_position - self._durable]
+            self._newest = NewestGroup(self._durable + 1, stored)
+            self._apply(outcome)
         else:  # a defect of ours; nothing of the group may count as stored
             self._lose(SPOOL_FAILED.error(folder=str(self._store.folder), reason=repr(error)))
         self._kick()

@@ -4,9 +4,14 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from aitrading.core.infrastructure.segment_files import SealedSegment
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.protocol.segment import Buffer, Record, record_bytes
+
+NEWEST_BYTES_MAX: Final = 4 * 1024**2
+"""A larger group is not kept in memory: its reader is behind and reads files anyway."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +85,29 @@ class DurabilityWaiters:
         for _, future in waiting:
             if not future.done():
                 future.set_exception(error)
+
+
+class NewestGroup:
+    """What became durable last, as it was appended: who follows closely needs no disk to read it."""
+
+    def __init__(self, first: int = 0, records: Sequence[tuple[int, Buffer]] = ()) -> None:
+        size = sum(record_bytes(len(payload)) for _, payload in records)
+        self._first = first
+        self._records = records if size <= NEWEST_BYTES_MAX else ()
+
+    def __contains__(self, position: int) -> bool:
+        return self._first <= position < self._first + len(self._records)
+
+    def read(self, position: int, max_bytes: int) -> list[Record]:
+        """From a position of the group on: some, at least one."""
+        found: list[Record] = []
+        for index in range(position - self._first, len(self._records)):
+            kind, payload = self._records[index]
+            max_bytes -= record_bytes(len(payload))
+            if found and max_bytes < 0:
+                break
+            found.append(Record(self._first + index, kind, memoryview(payload)))
+        return found
 
 
 class SealedShelf:
