@@ -28,7 +28,7 @@ class ConnectorSettings:
             minimum=1,
             maximum=10_000,
         ),
-    ] = 10
+    ] = 5
     poll_quiet_ms: Annotated[
         int,
         Setting(

@@ -351,8 +351,8 @@ class Spool:
             self._shelf.add(outcome.sealed)
         if outcome.durable_position > self._durable:
             self._durable = outcome.durable_position
-            self._waiters.settle(self._durable)
             self._tell(self.on_durable, self._durable)
+            self._waiters.settle(self._durable)
         if outcome.error is not None:
             self._lose(outcome.error)
 

@@ -36,6 +36,7 @@ class _Quote(msgspec.Struct):
     sequence: int = 0
 
 
+EVERY_TICK: Final = b'{"type":"subscribe","every_tick":true}'
 _decode: Final = msgspec.json.Decoder(_Quote).decode
 
 
@@ -88,6 +89,7 @@ async def seen_late_ns(installation: Installation, factor: int) -> list[int]:
     }
     board = Board()
     transport = await watching(installation, board, 2)
+    transport.send(WSMsgType.TEXT, EVERY_TICK)
     with running_client(home, market):
         async with asyncio.timeout(FIRST_TIMEOUT_S):
             await board.came.wait()

@@ -1,6 +1,6 @@
 """One open quote stream: what it wants, what waits for it, how long it may live."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
@@ -88,13 +88,17 @@ class Round:
         bundle = self._bundles.get(chosen)
         if bundle is None:
             quotes = tuple(self.chosen(chosen))
-            data = b"".join(_text_frame(quote.text) for quote in quotes)
-            bundle = self._bundles[chosen] = Bundle(data, quotes)
+            bundle = self._bundles[chosen] = Bundle(_text_frames(quotes), quotes)
         return bundle
 
     def chosen(self, symbols: frozenset[str] | None) -> Iterator[WaitingQuote]:
         """The quotes of these symbols; of all when none were chosen."""
         return (q for q in self.newest.values() if symbols is None or q.symbol in symbols)
+
+
+def _text_frames(quotes: Iterable[WaitingQuote]) -> bytes:
+    """For one write: a write for each would cost more than the quotes themselves."""
+    return b"".join(_text_frame(quote.text) for quote in quotes)
 
 
 def _text_frame(text: bytes) -> bytes:
@@ -205,8 +209,8 @@ class Subscriber(WSListener):
         sent = [*self._queue, *self._newest.values()]
         self._queue.clear()
         self._newest.clear()
-        for quote in sent:
-            transport.send(WSMsgType.TEXT, quote.text)
+        if sent:
+            transport.underlying_transport.write(_text_frames(sent))
         return sent
 
     def send(self, text: bytes) -> None:
