@@ -62,6 +62,24 @@ def segment_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.seg"))
 
 
+def test_what_became_durable_last_is_read_from_memory_and_the_rest_from_the_disk(
+    tmp_path: Path,
+) -> None:
+    async def go() -> None:
+        async with await open_spool(tmp_path) as spool:
+            await spool.append([b"old"])
+            await spool.append([b"one", b"two", b"three"], kind=9)
+            for file in segment_files(tmp_path):
+                file.write_bytes(bytes(file.stat().st_size))
+            assert await read_all(spool, 2) == [(2, 9, b"one"), (3, 9, b"two"), (4, 9, b"three")]
+            [least] = await spool.read(3, max_bytes=1)
+            assert least.position == 3
+            with pytest.raises(AitradingError):
+                await spool.read(1)
+
+    run(go())
+
+
 def test_records_survive_a_restart(tmp_path: Path) -> None:
     async def go() -> None:
         async with await open_spool(tmp_path) as spool:
