@@ -4,7 +4,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitrading.client.metatrader_connector.broker_clock import BrokerClock, infer_offset_s
+from aitrading.client.metatrader_connector.broker_clock import (
+    BrokerClock,
+    BrokerOffset,
+    infer_offset_s,
+)
 from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.terminal.api.arrays import TICKS_DTYPE
@@ -106,6 +110,6 @@ def test_the_offset_is_learnt_from_a_fresh_tick_and_defended_against_stale_ones(
 def test_an_implausible_offset_is_no_offset() -> None:
     assert infer_offset_s(START_MS + 400_000, START_MS) is None
     assert infer_offset_s(START_MS + 15 * 3_600_000, START_MS) is None
-    configured = BrokerClock(offset_s=0, is_configured=True)
+    configured = BrokerClock(BrokerOffset(offset_s=0), is_configured=True)
     configured.arrived(START_MS + 7_200_000, START_MS)
     assert configured.offset_s == 0

@@ -8,6 +8,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.journal_records import (
@@ -92,7 +93,9 @@ async def test_a_crash_at_any_moment_keeps_sequence_and_cursor(home: Path) -> No
         journal = await opened(home)
         stream = journal.streams[0]
         assert stream.next_sequence == done + 1
-        assert journal.broker_offset_s == 7_200, "known without a fresh tick, as on a weekend"
+        assert journal.offset == BrokerOffset(offset_s=7_200), (
+            "known without a fresh tick, as on a weekend"
+        )
         assert stream.cursor.advance(rows(0)) == stream.cursor
         assert stream.cursor.last_ms == int(rows(done)["event_ms"][-1])
         seen = rows(done + 2)

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken
 from aitrading.client.metatrader_connector.repairer import Repairer
@@ -71,7 +72,7 @@ class Setting:
         terminal = TerminalHere(self.terminal)  # type: ignore[arg-type]
         uplink = TickUplink(self.journal, clock=CLOCK, metrics=Metrics())
         self.repairer = Repairer(terminal, self.journal, uplink, CLOCK)
-        self.journal.broker_offset_s = OFFSET_S
+        self.journal.offset = BrokerOffset(offset_s=OFFSET_S)
         return self
 
     async def crash(self) -> "Setting":

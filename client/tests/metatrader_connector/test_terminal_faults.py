@@ -15,7 +15,11 @@ from aitrading.client.metatrader_connector.poller import TERMINAL_RECONNECT, Tic
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
-from aitrading.client.terminal.broker_time import SUMMER_OFFSET_S, WINTER_OFFSET_S
+from aitrading.client.terminal.broker_time import (
+    SUMMER_OFFSET_S,
+    WINTER_OFFSET_S,
+    broker_offset_s,
+)
 from aitrading.client.terminal.sim import SimulatedTerminal
 from aitrading.client.terminal.sim.market.generator import TICKS_PER_SECOND_MAX
 from aitrading.client.testing.desk import AtOnce, Desk, open_desk
@@ -92,6 +96,17 @@ class Feed:
             ticks = twin.copy_ticks_from(stream.key.symbol, first_s, count, COPY_TICKS_ALL)
             assert ticks is not None
             assert to_rows(ticks, stream.digits).rows.tobytes().find(data) % 24 == 0
+
+    async def require_true_times(self) -> None:
+        """Each batch has the offset that the broker's clock had at every one of its ticks."""
+        position = 0
+        while entries := await self.journal.read(position, 1 << 20):
+            for batch in (one.batch for one in entries):
+                utc_s = batch.array()["event_ms"] // 1_000 - batch.broker_offset_s
+                assert {broker_offset_s(second) for second in utc_s.tolist()} == {
+                    batch.broker_offset_s
+                }
+            position = entries[-1].position + 1
 
 
 @asynccontextmanager
@@ -188,6 +203,7 @@ async def test_the_night_in_which_clocks_change_costs_no_tick(
         await at.goes_on(100)
         await eventually(lambda: at.poller.broker_offset_s == offset_s)
         await at.require_history()
+        await at.require_true_times()
 
 
 @async_test

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.error_codes import (
     JOURNAL_STATE_UNREADABLE,
@@ -84,7 +85,7 @@ class TickJournal:
         batch_ticks: int = BATCH_TICKS_MAX,
     ) -> None:
         self.spool = spool
-        self.broker_offset_s: int | None = None
+        self.offset: BrokerOffset | None = None
         self.gaps = GapLedger(folder)
         self.observers: list[Callable[[str, TickArray], None]] = []
         """Called with the symbol and the rows that were just stored; what they raise is logged."""
@@ -183,6 +184,12 @@ class TickJournal:
         share = self.spool.statistics().limit_bytes // GROUPS_PER_SPOOL // ROW_BYTES
         return max(1, min(GROUP_TICKS_MAX, share))
 
+    async def note_offset(self, offset: BrokerOffset | None) -> None:
+        """Remember a change of the broker's clock before any tick is stored with it."""
+        was_known, self.offset = self.offset is not None, offset
+        if was_known:
+            await self.save()
+
     async def append(self, taken: Iterable[Taken]) -> int:
         """Store rows durably; only then are they counted as taken. Returns the ticks stored.
 
@@ -260,9 +267,12 @@ class TickJournal:
 
     async def save(self) -> None:
         """Write the state file; the spool up to its position is no longer needed for it."""
+        known = self.offset
         state = StateFile(
             position=self._position,
-            broker_offset_s=self.broker_offset_s,
+            broker_offset_s=known.offset_s if known else None,
+            broker_offset_before_s=known.before_s if known else None,
+            broker_offset_since_ms=known.since_ms if known else 0,
             streams=tuple(stream.record() for stream in self._streams.values()),
             repairs=tuple(self._repairs.values()),
         )
@@ -312,7 +322,7 @@ class TickJournal:
         for record in state.streams:
             stream = stream_of(record, identity.tenant, identity.device)
             self._streams[stream.id] = stream
-        self.broker_offset_s = state.broker_offset_s
+        self.offset = state.offset
         self._repairs = {one.gap: one for one in state.repairs}
         self._position = state.position
         await self._replay()
@@ -325,7 +335,8 @@ class TickJournal:
                 if stream is None or batch.last_sequence < stream.next_sequence:
                     continue
                 stream.next_sequence = batch.first_sequence
-                self.broker_offset_s = batch.broker_offset_s
+                if self.offset is None:
+                    self.offset = BrokerOffset(offset_s=batch.broker_offset_s)
                 if batch.is_history:
                     gap = UUID(bytes=batch.trace_id)
                     self._note_repair(gap, stream, batch.first_sequence, batch.count)

@@ -3,7 +3,9 @@
 from typing import Final
 from uuid import UUID
 
-from aitrading.client.metatrader_connector.broker_clock import BrokerClock
+import numpy as np
+
+from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
@@ -80,14 +82,7 @@ class TickPoller:
         self._metrics = metrics
         self._state = ComponentState.NEW
         self._tasks = TaskSet(self.name)
-        self._broker_clock = BrokerClock(
-            offset_s=(
-                journal.broker_offset_s
-                if settings.broker_offset_s is None
-                else settings.broker_offset_s
-            ),
-            is_configured=settings.broker_offset_s is not None,
-        )
+        self._broker_clock = BrokerClock()
         self._newest_ms: dict[UUID, int] = {}
         self._is_in_time = False
         self._round_ns = 0
@@ -152,10 +147,25 @@ class TickPoller:
         known = await describe(self._terminal, self._symbols)
         for symbol, (digits, newest_ms) in zip(self._symbols, known, strict=True):
             await self._open(self.account, symbol, digits, newest_ms)
+        self._broker_clock = self._known_clock(self.account)
         self._state = ComponentState.HEALTHY
         _log.info(
             "terminal connected", account=shortened(self.account.login), symbols=len(self._symbols)
         )
+
+    def _known_clock(self, account: AccountInfo) -> BrokerClock:
+        """The broker's clock as the ticks that were stored prove it."""
+        told_s = self._settings.broker_offset_s
+        if told_s is not None:
+            self._journal.offset = BrokerOffset(offset_s=told_s)
+            return BrokerClock(self._journal.offset, is_configured=True)
+        broker = account.server
+        stored = [one.cursor.last_ms for one in self._journal.streams if one.key.broker == broker]
+        offset, newest_ms = self._journal.offset, max(stored, default=0)
+        if offset is None or not newest_ms:
+            return BrokerClock()
+        [offset_s] = offset.of(np.array([newest_ms], np.int64)).tolist()
+        return BrokerClock(offset, settled_ms=newest_ms - offset_s * 1_000)
 
     async def _open(self, account: AccountInfo, symbol: str, digits: int, newest_ms: int) -> None:
         stream = self._journal.active(account.server, account.login, symbol)
@@ -185,20 +195,26 @@ class TickPoller:
         answers = await ask(self._terminal, streams, self._settings.poll_ticks)
         receive_ns = self._clock.now_ns()
         self._pace.note(found=bool(answers))
-        taken: list[Taken] = []
+        found = [(answer, await self._new_rows(answer)) for answer in answers]
         for answer in answers:
-            rows = await self._new_rows(answer)
             self._learn_offset(answer, receive_ns)
-            if len(rows) and self._broker_clock.offset_s is not None:
+        if self._broker_clock.offset not in {None, self._journal.offset}:
+            await self._journal.note_offset(self._broker_clock.offset)
+        taken: list[Taken] = []
+        is_complete = True
+        for answer, rows in found:
+            certain, offset_s = self._broker_clock.certain(rows["event_ms"])
+            if certain:
                 taken.append(
                     Taken(
                         stream=self._journal.find(answer.stream.id) or answer.stream,
-                        rows=rows,
+                        rows=rows[:certain],
                         receive_ns=receive_ns,
-                        broker_offset_s=self._broker_clock.offset_s,
+                        broker_offset_s=offset_s,
                     )
                 )
-        return await self._store(taken) and all(answer.is_complete for answer in answers)
+                is_complete &= answer.is_complete and certain == len(rows)
+        return await self._store(taken) and is_complete
 
     def _is_mine(self, stream: TickStream) -> bool:
         account = self.account
@@ -247,8 +263,10 @@ class TickPoller:
 
     async def _note_change(self, stream: TickStream, fresh: TickArray) -> None:
         """What the terminal gives now may hold ticks that it did not give before: a gap."""
-        offset_ms = (self._broker_clock.offset_s or 0) * 1_000
+        offset = self._broker_clock.offset or BrokerOffset(offset_s=0)
         ends_ms = int(fresh["event_ms"][0]) if len(fresh) else stream.cursor.last_ms
+        moments = np.array([stream.cursor.second * 1_000, ends_ms], np.int64)
+        from_ms, until_ms = (moments - offset.of(moments) * 1_000).tolist()
         await self._journal.gaps.add(
             GapRecord(
                 stream=stream.id,
@@ -257,8 +275,8 @@ class TickPoller:
                 last_missing=0,
                 reason=REASON_HISTORY,
                 noticed_ns=self._clock.now_ns(),
-                from_ms=stream.cursor.second * 1_000 - offset_ms,
-                until_ms=ends_ms - offset_ms,
+                from_ms=from_ms,
+                until_ms=until_ms,
             )
         )
 
@@ -278,7 +296,6 @@ class TickPoller:
         arrived = seen_ms is not None and newest_ms > seen_ms
         if arrived and self._is_in_time:
             self._broker_clock.arrived(newest_ms, receive_ns // NS_PER_MS)
-            self._journal.broker_offset_s = self._broker_clock.offset_s
 
 
 def shortened(login: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
 from aitrading.client.metatrader_connector.rows import to_rows
@@ -95,21 +96,15 @@ class Repairer:
                 first=known.first,
                 last=known.first + known.ticks - 1,
             )
-        offset_s = self._journal.broker_offset_s or 0  # known, since the stream has ticks
+        offset = self._journal.offset or BrokerOffset(offset_s=0)  # known, as the stream has ticks
         try:
-            missing = await self._missing(repair, stream, offset_s)
+            missing = await self._missing(repair, stream, offset)
         except NotRepairableError as exc:
             return RepairDone(gap=repair.gap, stream=stream.id, problem=str(exc))
         done = known.ticks if known else 0
-        rest = Taken(
-            stream=stream,
-            rows=missing[done:],
-            receive_ns=self._clock.now_ns(),
-            broker_offset_s=offset_s,
-        )
-        for [part] in in_groups([rest], self._journal.group_ticks_max):
-            await self._journal.append_history(part, repair.gap)
-        self.repaired += len(rest.rows)
+        rest = missing[done:]
+        await self._store(repair, stream, rest, offset)
+        self.repaired += len(rest)
         stored = self._journal.repair_of(repair.gap)
         first = stored.first if stored else stream.next_sequence
         return RepairDone(
@@ -119,10 +114,29 @@ class Repairer:
             last=first + (stored.ticks if stored else 0) - 1,
         )
 
-    async def _missing(self, repair: Repair, stream: TickStream, offset_s: int) -> TickArray:
+    async def _store(
+        self, repair: Repair, stream: TickStream, rows: TickArray, offset: BrokerOffset
+    ) -> None:
+        """Store rows under the next numbers, each with the offset of its own time."""
+        offsets = offset.of(rows["event_ms"])
+        for run in np.split(rows, np.flatnonzero(np.diff(offsets)) + 1):
+            if not len(run):
+                continue
+            part = Taken(
+                stream=stream,
+                rows=run,
+                receive_ns=self._clock.now_ns(),
+                broker_offset_s=int(offset.of(run["event_ms"][:1])[0]),
+            )
+            for [group] in in_groups([part], self._journal.group_ticks_max):
+                await self._journal.append_history(group, repair.gap)
+
+    async def _missing(
+        self, repair: Repair, stream: TickStream, offset: BrokerOffset
+    ) -> TickArray:
         """The terminal's rows within the gap without those the server has at its ends."""
-        from_ms = repair.from_ms + offset_s * 1_000
-        until_ms = repair.until_ms + offset_s * 1_000
+        from_ms = repair.from_ms + offset.at(repair.from_ms) * 1_000
+        until_ms = repair.until_ms + offset.at(repair.until_ms) * 1_000
         rows = await self._history(stream, from_ms, until_ms)
         times = rows["event_ms"]
         at_start = int(np.count_nonzero(times == from_ms))

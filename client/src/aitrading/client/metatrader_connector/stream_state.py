@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import TickArray
@@ -65,8 +66,21 @@ class StateFile(msgspec.Struct, frozen=True, kw_only=True):
     version: int = STATE_VERSION
     position: int = 0
     broker_offset_s: int | None = None
+    broker_offset_before_s: int | None = None
+    broker_offset_since_ms: int = 0
     streams: tuple[StreamRecord, ...] = ()
     repairs: tuple[RepairRecord, ...] = ()
+
+    @property
+    def offset(self) -> BrokerOffset | None:
+        """The broker's clock as it was known."""
+        if self.broker_offset_s is None:
+            return None
+        return BrokerOffset(
+            offset_s=self.broker_offset_s,
+            before_s=self.broker_offset_before_s,
+            since_ms=self.broker_offset_since_ms,
+        )
 
 
 @dataclass

@@ -58,6 +58,13 @@ def utc_of(zone: Zone, local_s: int) -> int:
     return local_s - standard_s
 
 
+def next_change(zone: Zone, utc_s: int) -> int | None:
+    """The first second after this one from which the zone's clock is an hour off; None: never."""
+    year = datetime.fromtimestamp(utc_s, UTC).year
+    changes = (*_summer(zone, year), *_summer(zone, year + 1))
+    return min((second for second in changes if second > utc_s), default=None)
+
+
 @lru_cache(maxsize=512)
 def _summer(zone: Zone, year: int) -> tuple[int, int]:
     """First second of summer time and first second after it, UTC; equal where there is none."""
