@@ -29,7 +29,9 @@ class PollPace:
     def note(self, *, found: bool) -> None:
         """Learn whether the last question brought anything."""
         longest_ms = max(self.shortest_ms, self.longest_ms)
-        self._interval_ms = self.shortest_ms if found else min(longest_ms, self._interval_ms * GROWTH)
+        self._interval_ms = (
+            self.shortest_ms if found else min(longest_ms, self._interval_ms * GROWTH)
+        )
 
     def pause_s(self, took_ns: int) -> float:
         """The pause after a question that took this long, with the storing of what it brought."""
