@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
@@ -215,6 +216,43 @@ def test_a_hostile_symbol_is_text(terminal: Page, backend: Any) -> None:
     backend.quote("<img src=x onerror=alert(1)>", "1.00000", "1.00010")
     expect(terminal.locator("#quotes tbody")).to_contain_text("<img src=x onerror=alert(1)>")
     assert terminal.locator("#quotes img").count() == 0
+
+
+PROTOTYPE_NAMES = ("__proto__", "constructor", "toString", "hasOwnProperty")
+
+
+def test_no_name_from_outside_reaches_what_all_objects_share(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
+    shared = "() => JSON.stringify([Object, Array, Map, Function].map(each => Object.getOwnPropertyNames(each.prototype)))"
+    before = terminal.evaluate(shared)
+    for name in PROTOTYPE_NAMES:
+        backend.quote(name, "1.00000", "1.00010", __proto__={"polluted": "yes"})
+        expect(row(terminal, name).locator('[data-field="bid"]')).to_have_text("1.00000")
+        backend.send(type="feed", symbol=name, state="STALE", __proto__={"polluted": "yes"})
+        backend.send(type=name, symbol="EURUSD")
+    backend.quote("EURUSD", "1.08340", "1.08348")
+    expect(row(terminal, "EURUSD").locator('[data-field="bid"]')).to_have_text("1.08340")
+    assert terminal.evaluate("() => ({}).polluted ?? null") is None
+    assert terminal.evaluate(shared) == before
+
+
+def test_a_name_from_outside_is_one_value_of_an_address(terminal: Page, backend: Any) -> None:
+    is_live(terminal)
+    hostile = "javascript:alert(1)//&limit=9#/../../x?symbol=OTHER"
+    asked: list[str] = []
+    terminal.on("request", lambda request: asked.append(request.url))
+    backend.quote(hostile, "1.00000", "1.00010")
+    with terminal.expect_request("**/api/v1/ticks?*"):
+        row(terminal, hostile).click()
+    expect(terminal.locator("#chart-symbol")).to_contain_text(hostile)
+    named = [urlsplit(url) for url in asked if "alert" in url]
+    assert {url.path for url in named} <= {"/api/v1/ticks", "/api/v1/feeds/certificate"}
+    assert {tuple(parse_qs(url.query)["symbol"]) for url in named} == {(hostile,)}
+    assert not any(url.fragment for url in named)
+    links = terminal.evaluate(
+        "() => [...document.querySelectorAll('[href], [src]')].map(e => e.href || e.src)"
+    )
+    assert {urlsplit(link).scheme for link in links} == {"https"}
 
 
 def test_logging_out_ends_at_the_login(terminal: Page) -> None:

@@ -17,6 +17,7 @@ from aitrading.server.engines.binaries import (
 )
 from aitrading.server.engines.linux import clock_is_synchronised
 from aitrading.server.engines.os_user import confinement_for
+from aitrading.server.supervisor.doctor.encryption import check_encryption
 from aitrading.server.supervisor.doctor.finding import Finding, fine, problem, unverified, wrong
 from aitrading.server.supervisor.home import FREE_SPACE_MIN_MB, Home
 
@@ -36,6 +37,7 @@ def check_machine(home: Home, clock: Clock) -> Iterator[Finding]:
     """Everything that can be said without looking at the platform itself."""
     yield from _binaries()
     yield _disk(home)
+    yield check_encryption(home.root)
     yield _clock(home, clock)
     yield _time_service()
     yield _open_files()

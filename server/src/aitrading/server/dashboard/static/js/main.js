@@ -19,7 +19,10 @@ import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { Traces } from "./traces.js";
 
-const LEVELS = { LIVE: "good", DELAYED: "warn", STALE: "warn", CLOSED: "info", UNKNOWN: "bad", DEAD: "bad" };
+// What the server names is looked up in Maps: an object would also find what all objects have.
+const LEVELS = new Map(Object.entries({
+  LIVE: "good", DELAYED: "warn", STALE: "warn", CLOSED: "info", UNKNOWN: "bad", DEAD: "bad",
+}));
 const LINK_TEXTS = { live: "connected", connecting: "connecting", barred: "not connected" };
 const LIMITS_PERIOD_MS = 60_000;
 const LIMITS_RETRY_MS = 2_000;
@@ -37,7 +40,7 @@ let hasBegun = false;
 let status = { state: "connecting", since: null, retryAt: null };
 const logged = new Map();
 
-const handlers = {
+const handlers = new Map(Object.entries({
   quote(message) {
     quotes.take(message);
     chart.take(message);
@@ -46,7 +49,7 @@ const handlers = {
   feed(message) {
     quotes.feed(message);
   },
-};
+}));
 
 /** While the stream is lost or the limits are not told, all are UNKNOWN: one line says that, not one each. */
 function feedChanged({ key, quote: { symbol, told, state }, why }) {
@@ -55,7 +58,7 @@ function feedChanged({ key, quote: { symbol, told, state }, why }) {
   const isOurs = status.state !== "live" || (state === "UNKNOWN" && told !== "UNKNOWN");
   if (isOurs || before === state) return;
   logged.set(key, state);
-  if (before !== undefined) log(symbol, `feed ${before} → ${state}${why ? ` · ${why}` : ""}`, LEVELS[state]);
+  if (before !== undefined) log(symbol, `feed ${before} → ${state}${why ? ` · ${why}` : ""}`, LEVELS.get(state));
 }
 
 function countFeeds() {
@@ -67,7 +70,7 @@ function countFeeds() {
   document.querySelector("#feeds-live").textContent = size ? `${live}/${size}` : "–";
 }
 
-stream.addEventListener("message", ({ detail }) => handlers[detail.type]?.(detail));
+stream.addEventListener("message", ({ detail }) => handlers.get(detail.type)?.(detail));
 stream.addEventListener("status", ({ detail }) => {
   if (detail.state === "live" && status.state !== "live") log("stream", "connected", "good");
   if (detail.state === "lost" && status.state === "live") log("stream", "connection lost", "bad");
