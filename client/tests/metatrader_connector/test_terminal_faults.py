@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,7 @@ from aitrading.client.terminal.broker_time import (
     broker_offset_s,
 )
 from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim.faults import TICK_FAULTS, FaultKind, FaultRule
 from aitrading.client.terminal.sim.market.generator import TICKS_PER_SECOND_MAX
 from aitrading.client.testing.desk import AtOnce, Desk, open_desk
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -78,9 +80,9 @@ class Feed:
         await eventually(lambda: self.taken > before + ticks, timeout_s=40)
         await eventually(lambda: self.poller.state is ComponentState.HEALTHY)
 
-    async def require_history(self) -> None:
+    async def require_history(self, twin: SimulatedTerminal | None = None) -> None:
         """Each stream is a stretch of the twin's history without a hole or a repeat."""
-        twin = self.desk.twin
+        twin = twin or self.desk.twin
         twin.initialize()
         position, kept = 0, dict[UUID, bytes]()
         while entries := await self.journal.read(position, 1 << 20):
@@ -111,7 +113,11 @@ class Feed:
 
 @asynccontextmanager
 async def feed(
-    folder: Path, clock: SystemClock, ticks_per_s: float = MANY
+    folder: Path,
+    clock: SystemClock,
+    ticks_per_s: float = MANY,
+    *,
+    rules: Sequence[FaultRule] = (),
 ) -> AsyncGenerator[Feed]:
     metrics = Metrics()
     errors = ErrorHandler(
@@ -122,7 +128,7 @@ async def feed(
         identity=JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2))),
         limits=SpoolLimits(), clock=clock, ids=SystemIdFactory(clock, AtOnce()), keys=KEYS,
     )  # fmt: skip
-    twin = SimulatedTerminal(clock, ticks_per_s=ticks_per_s)
+    twin = SimulatedTerminal(clock, ticks_per_s=ticks_per_s, faults=rules)
     patience_s = 0.4 if ticks_per_s == MANY else 20.0
     async with open_desk(folder, twin, call_timeout_s=patience_s) as desk:
         poller = TickPoller(
@@ -157,6 +163,40 @@ async def test_faults_of_terminal_and_worker_cost_no_tick_and_double_none(home: 
             await at.goes_on()
         assert not at.journal.gaps.added
         await at.require_history()
+
+
+def rule(kind: FaultKind, **fields: Any) -> FaultRule:
+    return FaultRule(kind=kind, **fields)
+
+
+SCRIPTS = {
+    "duplicates": [rule(FaultKind.DUPLICATE_TICK, probability=0.05)],
+    "out of order": [rule(FaultKind.OUT_OF_ORDER_TICK, probability=0.05)],
+    "disk full": [rule(FaultKind.DISK_FULL, call="copy_*", on_call=20, duration_s=0.5)],
+    "trading disabled": [rule(FaultKind.TRADE_DISABLED, on_call=1)],
+    "by seed": [
+        rule(kind, call="copy_ticks_from", probability=0.02, duration_s=0.05)
+        for kind in (FaultKind.IPC_TIMEOUT, FaultKind.REPLY_LOST, FaultKind.SLOW_CALL)
+    ],
+}
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+@async_test
+async def test_a_script_of_faults_from_the_start_costs_no_tick(home: Path, script: str) -> None:
+    """What a terminal has twice or out of order is what it has: it is stored like that."""
+    rules = SCRIPTS[script]
+    async with feed(home, SystemClock(), rules=rules) as at:
+        await at.goes_on()
+        faults = at.desk.twin.world.faults
+        if not TICK_FAULTS.intersection(one.kind for one in rules):
+            await eventually(lambda: bool(faults.happened), timeout_s=20)
+        await at.goes_on()
+        assert not at.journal.gaps.added
+        lasting = [one for one in rules if one.kind in TICK_FAULTS]
+        await at.require_history(
+            SimulatedTerminal(SystemClock(), ticks_per_s=MANY, faults=lasting)
+        )
 
 
 @async_test
