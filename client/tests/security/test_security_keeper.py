@@ -10,6 +10,7 @@ from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.installation import Installation
 from aitrading.client.security.measures import Outcome, Standing
 from aitrading.client.security.security_keeper import LOOK_S, TELL_S, SecurityKeeper
+from aitrading.client.terminal.availability import AvailabilityLedger, told_availability
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
@@ -49,7 +50,32 @@ def keeper(desk: Any, root: Path) -> SecurityKeeper:
     return SecurityKeeper(
         calls, lambda: STANDINGS, software="aitrading-client/0", clock=desk.clock, errors=errors,
         installation=Installation(root=root, keys=frozenset({KEY.public.raw.hex()})),
+        availability=lambda: told_availability(root / "availability.json"),
     )  # fmt: skip
+
+
+@async_test
+async def test_terminals_availability_is_told_as_it_is_on_the_disk(desk: Any, root: Path) -> None:
+    path = root / "availability.json"
+    ledger = AvailabilityLedger(path, desk.clock)
+    ledger.heard("mt5")
+    await desk.clock.advance(60)
+    ledger.heard("mt5")
+    ledger.store(ledger.encoded())
+    await desk.clock.advance(60)
+    ledger.heard("mt5")  # measured and not on the disk: a crash would take it back
+    kept = keeper(desk, root)
+    await kept.start()
+    await eventually(lambda: kept.told == 1)
+    [told] = desk.server.reports[0]["terminals"]
+    assert (told["terminal"], told["up_s"], told["failures"]) == ("mt5", 60.0, 0)
+    ledger.store(ledger.encoded())
+    await kept.check()
+    assert kept.told == 1, "what grows by itself is told within the hour"
+    await desk.clock.advance(TELL_S)
+    await eventually(lambda: kept.told == 2)
+    assert [one["up_s"] for one in desk.server.reports[-1]["terminals"]] == [120.0]
+    await kept.stop()
 
 
 @async_test

@@ -22,11 +22,11 @@ from aitrading.client.security.process_security import harden_a_child
 from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
 from aitrading.client.status import client_status
-from aitrading.client.terminal.availability import FILE_NAME, WANTED, read_availability
+from aitrading.client.terminal.availability import FILE_NAME, read_availability
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
-from aitrading.core.security.device_reports import FilesState
+from aitrading.core.security.device_reports import AVAILABILITY_WANTED, FilesState
 
 FREE_BYTES_WANTED: Final = 1024**3
 PROBE_PATH: Final = "/api/v1/devices/trust"
@@ -161,10 +161,10 @@ def availability_findings(home: Path, clock: Clock) -> list[Finding]:
         what = f"availability of {terminal}"
         found = (
             f"{100 * measured.share:.3f} % of {measured.measured_s / 3_600:.1f} h measured in "
-            f"{month} (wanted {100 * WANTED:.1f} %): wedged {measured.wedged_s:.0f} s, away "
+            f"{month} (wanted {100 * AVAILABILITY_WANTED:.1f} %): wedged {measured.wedged_s:.0f} s, away "
             f"{measured.away_s:.0f} s, {measured.failures} failures"
         )
-        if measured.share >= WANTED:
+        if measured.share >= AVAILABILITY_WANTED:
             findings.append(Finding(what, Verdict.OK, found))
         else:
             remedy = "See the client's log for the times; docs/how-to/terminal-workers.md."

@@ -51,6 +51,8 @@ from aitrading.client.security.secure_websocket_client import (
 from aitrading.client.security.security_keeper import SecurityKeeper
 from aitrading.client.security.trust import client_context
 from aitrading.client.security.worker_job import worker_job
+from aitrading.client.terminal.availability import FILE_NAME as AVAILABILITY_FILE
+from aitrading.client.terminal.availability import told_availability
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.pool import TerminalPool
 from aitrading.client.terminal.pool.settings import TerminalPoolSettings
@@ -183,7 +185,7 @@ async def running_client(
         stack.callback(os.close, lock)
         files = DeviceFiles(home)
         client, components = await _build(stack, home, files, kind, config, surroundings)
-        components.append(_security(files, client, standings, surroundings.clock))
+        components.append(_security(home, files, client, standings, surroundings.clock))
         await stack.enter_async_context(LifecycleManager(components))
         ports = {runner.name: runner.port for runner in client.parts.runners}
         run = RunRecord(pid=os.getpid(), port=client.probes.port, parts=ports)
@@ -280,7 +282,11 @@ def _terminal(
 
 
 def _security(
-    files: DeviceFiles, client: RunningClient, standings: Sequence[Standing], clock: Clock
+    home: Path,
+    files: DeviceFiles,
+    client: RunningClient,
+    standings: Sequence[Standing],
+    clock: Clock,
 ) -> SecurityKeeper:
     keeper = SecurityKeeper(
         DeviceCalls(files, files.load(), clock),
@@ -289,6 +295,7 @@ def _security(
         clock=clock,
         errors=client.errors,
         installation=Installation(seen=files.release_seen),
+        availability=lambda: told_availability(home / AVAILABILITY_FILE),
     )
     client.health.watch(keeper)
     return keeper

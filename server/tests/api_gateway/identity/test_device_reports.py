@@ -11,11 +11,17 @@ import pytest
 from aitrading.core.kit.clock import now_ms
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.crypto import TlsKey, create_csr
-from aitrading.core.security.device_reports import FilesState, ReportedMeasure, SecurityReport
+from aitrading.core.security.device_reports import (
+    FilesState,
+    ReportedMeasure,
+    SecurityReport,
+    TerminalMonth,
+)
 from aitrading.core.security.device_requests import Asking, DevicePurpose, signed_request
 from aitrading.core.testing.async_test import async_test
 
 pytestmark = pytest.mark.integration
+STANDING = "/devices/standing"
 Running = Callable[[], AbstractAsyncContextManager[Any]]
 
 
@@ -60,6 +66,12 @@ class Device:
         return await self.gate.post("/devices/security", request, **shown)
 
 
+async def reader(gate: Any, device: Device) -> str:
+    """The cookies of somebody in the device's organisation who may look."""
+    await gate.user(device.organisation, role="viewer")
+    return str(gate.shown(await gate.browser(device.organisation)))
+
+
 @async_test
 async def test_bad_news_bars_until_somebody_on_the_host_decides(gateway: Running) -> None:
     async with gateway() as gate:
@@ -94,6 +106,46 @@ async def test_a_debugger_is_noted_and_bars_nothing(gateway: Running) -> None:
         for _ in range(2):
             assert not (await device.tell(watched)).json["barred"]
         assert len(gate.audit("identity.device.watched")) == 1
+
+
+@async_test
+async def test_a_list_of_files_that_went_away_is_noted_once(gateway: Running) -> None:
+    async with gateway() as gate:
+        device = await Device.enrolled(gate)
+        assert not (await device.tell(report(FilesState.UNSIGNED))).json["barred"]
+        assert not gate.audit("identity.device.unsigned"), "it never had one"
+        await device.tell(report(FilesState.INTACT))
+        for _ in range(2):
+            assert not (await device.tell(report(FilesState.UNSIGNED))).json["barred"]
+        assert len(gate.audit("identity.device.unsigned")) == 1
+
+
+@async_test
+async def test_the_organisation_sees_who_is_barred_and_how_much_terminals_were_up(
+    gateway: Running,
+) -> None:
+    month = TerminalMonth(
+        terminal="mt5", month="2026-11", up_s=998.0, wedged_s=1.5, away_s=0.5, failures=2
+    )
+    async with gateway() as gate:
+        device, other = await Device.enrolled(gate), await Device.enrolled(gate)
+        for _ in range(2):
+            told = msgspec.structs.replace(ALTERED, terminals=(month,))
+            assert (await device.tell(told)).json["barred"]
+        later = msgspec.structs.replace(month, up_s=1_998.0)
+        await device.tell(msgspec.structs.replace(ALTERED, terminals=(later,)))
+        seen = await gate.get(STANDING, cookie=await reader(gate, device))
+        [standing] = seen.json["devices"]
+        assert standing["exposure"] == {
+            "barred": True,
+            "reason": "the device reported altered files",
+        }
+        assert "allow-exposure" in seen.json["remedy"]
+        [shown] = standing["report"]["terminals"]
+        assert (shown["up_s"], shown["failures"]) == (1_998.0, 2), "the newest, never a sum"
+        theirs = await gate.get(STANDING, cookie=await reader(gate, other))
+        assert theirs.json["devices"] == []
+        assert (await gate.get(STANDING)).status == 401
 
 
 @async_test

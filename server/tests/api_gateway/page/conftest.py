@@ -61,6 +61,7 @@ class Backend:
         self.pongs = 0
         self.known: list[dict[str, Any]] = []
         self.audited: list[dict[str, Any]] = []
+        self.standing: list[dict[str, Any]] = []
         self.auditable = True
         self.traces: list[dict[str, Any]] = []
         self.trace: dict[str, Any] = {}
@@ -92,7 +93,7 @@ class Backend:
         self.healthy = self.streaming = self.answering = True
         self.limits = dict(LIMITS)
         self.known, self.connected, self.alerts, self.gaps = [], [], [], []
-        self.audited = []
+        self.audited, self.standing = [], []
         self.auditable = self.traced = True
         self.traces, self.trace = [], {}
         self.token_is_old = False
@@ -109,6 +110,8 @@ class Backend:
                 Route("/health/live", lambda _: Response("ok")),
                 Route("/api/v1/health", self._health),
                 Route("/api/v1/connections", self._connections),
+                Route("/api/v1/devices", self._devices),
+                Route("/api/v1/devices/standing", self._standing),
                 Route("/api/v1/alerts", self._alerts),
                 Route("/api/v1/feeds/gaps", self._gaps),
                 Route("/api/v1/feeds/certificate", self._certificate),
@@ -135,6 +138,17 @@ class Backend:
         if self.connected is None:
             return _json(NO_ANSWER, 503)
         return _json({"items": self.connected})
+
+    async def _devices(self, _: Request) -> Response:
+        return _json({"devices": [{"device": "d1", "name": "desk"}]})
+
+    async def _standing(self, _: Request) -> Response:
+        told = {
+            "devices": self.standing,
+            "remedy": "Install it again.",
+            "availability_wanted": 0.999,
+        }
+        return _json(told)
 
     async def _gaps(self, _: Request) -> Response:
         return _json({"items": self.gaps, "next_cursor": None})

@@ -144,6 +144,33 @@ def test_who_is_connected_is_shown_and_how_old_that_is(terminal: Page, backend: 
     expect(terminal.locator("#connections-note")).to_contain_text("as of", timeout=15_000)
 
 
+def test_a_barred_device_and_an_absent_terminal_are_told_with_what_to_do(
+    backend: Any, terminal: Page
+) -> None:
+    expect(terminal.locator("#device-notes li")).to_have_count(0)
+    month = {
+        "terminal": "mt5",
+        "month": "2026-11",
+        "up_s": 900.0,
+        "wedged_s": 60.0,
+        "away_s": 40.0,
+    }
+    older = {**month, "month": "2026-10"}
+    backend.standing = [
+        {
+            "device": "d1",
+            "exposure": {"barred": True, "reason": "the device reported altered files"},
+            "report": {"terminals": [month, older]},
+        }
+    ]
+    terminal.reload()
+    notes = terminal.locator("#device-notes li")
+    expect(notes).to_have_count(2)
+    expect(notes.nth(0)).to_contain_text("desk may open nothing new: the device reported altered")
+    expect(notes.nth(0)).to_contain_text("Install it again.")
+    expect(notes.nth(1)).to_contain_text("desk, mt5: up 90.00 %")
+
+
 def test_alerts_of_clients_are_told_once_and_when_they_end(terminal: Page, backend: Any) -> None:
     alert = {
         "id": "1", "symbol": "EURUSD", "rule": "EURUSD spread><b>20", "value": "25",

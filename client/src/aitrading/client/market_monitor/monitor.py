@@ -111,6 +111,8 @@ class MarketMonitor:
     async def run(self) -> None:
         """Watch for ever; rules that change count from the next second on."""
         self._alerts = await asyncio.to_thread(self._kept.load)
+        for note in self._alerts.values():
+            await self._tell(note)
         settings = self._config.get(MarketMonitorSettings)
         self._arrange(settings)
         self._tap.observers.append(self.on_rows)
@@ -207,6 +209,7 @@ class MarketMonitor:
             raised=True,
         )
         self._alerts[key] = note
+        await self._save()
         self._metrics.increment(ALERTS, what=note.what)
         _log.warning("alert", symbol=note.symbol, rule=note.rule, value=note.value)
         await self._say(note)
@@ -220,15 +223,21 @@ class MarketMonitor:
             value=value or known.value,
             at_ms=now_ms(self._clock) if at_ms is None else at_ms,
         )
-        self._alerts.pop((note.symbol, note.rule), None)
         _log.info("alert ended", symbol=note.symbol, rule=note.rule, value=note.value)
         await self._say(note)
+        self._alerts.pop((note.symbol, note.rule), None)
+        await self._save()
 
     async def _say(self, note: AlertNote) -> None:
-        """On disk first: what was told once is not told again after a crash in between."""
         self.newest.appendleft(_view(note))
-        await asyncio.to_thread(self._kept.save, dict(self._alerts))
         await self._tell(note)
+
+    async def _save(self) -> None:
+        """Before a beginning is told and after an end is: the next run tells what is open again.
+
+        A beginning that was told twice, and an end that was, are one: both carry the same id.
+        """
+        await asyncio.to_thread(self._kept.save, dict(self._alerts))
 
 
 def _view(note: AlertNote) -> AlertView:

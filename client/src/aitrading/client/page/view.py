@@ -69,11 +69,15 @@ class PageView:
 
     def _certificate(self) -> dict[str, Any]:
         try:
-            ends_ns = self.files.certificate().validity.not_after_ns
+            validity = self.files.certificate().validity
         except AitradingError as exc:
             return {"problem": exc.code}
-        left_s = (ends_ns - self.clock.now_ns()) // NS_PER_S
-        return {"ends": rfc3339_of_ns(ends_ns), "left_s": left_s}
+        now_ns, ends_ns = self.clock.now_ns(), validity.not_after_ns
+        return {
+            "ends": rfc3339_of_ns(ends_ns),
+            "left_s": (ends_ns - now_ns) // NS_PER_S,
+            "age_s": max(0, now_ns - validity.not_before_ns) // NS_PER_S,
+        }
 
     def _configuration(self) -> dict[str, Any]:
         keeper = next((r.part for r in self.runners if isinstance(r.part, ConfigKeeper)), None)

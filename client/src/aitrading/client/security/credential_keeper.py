@@ -5,7 +5,7 @@ import asyncio
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
-from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
+from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 
@@ -32,6 +32,7 @@ class CredentialKeeper:
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
         self._refused_by: str | None = None
+        self._stored_ms: int | None = None
 
     @property
     def state(self) -> ComponentState:
@@ -44,6 +45,9 @@ class CredentialKeeper:
         return {
             "lease_ends": rfc3339_of_ns(lease.ends_ns) if lease else None,
             "lease_left_s": self._left_s(),
+            "stored_at": None
+            if self._stored_ms is None
+            else rfc3339_of_ns(self._stored_ms * NS_PER_MS),
             "rotations": self.rotations,
             "refused_by": self._refused_by,
         }
@@ -76,6 +80,7 @@ class CredentialKeeper:
             self._manager.rotate()
             self.rotations += 1
             _log.info("stored broker login sealed anew, as the server wanted")
+        self._stored_ms = self._manager.describe().stored_ms
 
     def _left_s(self) -> int | None:
         lease = self._manager.lease

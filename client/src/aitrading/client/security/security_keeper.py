@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
+
 from aitrading.client.security.device_calls import DeviceCalls
 from aitrading.client.security.installation import FilesReport, Installation
 from aitrading.client.security.measures import Outcome, Standing
@@ -21,6 +23,7 @@ from aitrading.core.security.device_reports import (
     FilesState,
     ReportedMeasure,
     SecurityReport,
+    TerminalMonth,
     fitted,
     fitting,
 )
@@ -48,6 +51,7 @@ class SecurityKeeper:
         clock: Clock,
         errors: ErrorHandler,
         installation: Installation | None = None,
+        availability: Callable[[], tuple[TerminalMonth, ...]] = tuple,
     ) -> None:
         self.name = "security"
         self.depends_on = ("certificate",)
@@ -58,6 +62,7 @@ class SecurityKeeper:
         self._clock = clock
         self._errors = errors
         self._installation = installation or Installation()
+        self._availability = availability
         self._tasks = TaskSet(self.name)
         self._is_running = False
         self._files = FilesReport(state=FilesState.UNSIGNED)
@@ -142,6 +147,7 @@ class SecurityKeeper:
             _log.critical("files altered", findings="; ".join(self._files.findings))
 
     async def _tell(self) -> None:
+        """What grows by itself is told with the rest, and once an hour."""
         report, now_ns = self.report(), self._clock.monotonic_ns()
         is_due = now_ns - self._told_ns >= TELL_S * NS_PER_S
         if report == self._last and not is_due:
@@ -155,6 +161,7 @@ class SecurityKeeper:
         self.told += 1
 
     def _ask(self, report: SecurityReport) -> Exposure:
+        report = fitting(msgspec.structs.replace(report, terminals=self._availability()))
         return self._calls.ask(DevicePurpose.SECURITY, REPORT_PATH, report, Exposure)
 
     async def _run(self) -> None:

@@ -16,10 +16,13 @@ import msgspec
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns
 from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.security.device_reports import TerminalMonth, fitted
 
 FILE_NAME: Final = "availability.json"
-WANTED: Final = 0.999
-"""The bar: this share of the measured time."""
+TOLD_MONTHS: Final = 3
+"""Newest months of each terminal that the server is told of."""
+TOLD_MAX: Final = 24
+_MONTH_S: Final = 31 * 86_400.0
 PROOF_NS: Final = 90 * NS_PER_S
 """Two answers farther apart than that prove nothing about the time between them."""
 MONTHS_MAX: Final = 24
@@ -134,6 +137,24 @@ class AvailabilityLedger:
             for old in sorted(months)[:-MONTHS_MAX]:
                 del months[old]
         return found
+
+
+def told_availability(path: Path) -> tuple[TerminalMonth, ...]:
+    """What the server is told: what is on disk, the newest months first; never raises."""
+    told = [
+        TerminalMonth(
+            terminal=fitted(terminal),
+            month=month,
+            up_s=round(min(measured.up_s, _MONTH_S), 3),
+            wedged_s=round(min(measured.wedged_s, _MONTH_S), 3),
+            away_s=round(min(measured.away_s, _MONTH_S), 3),
+            failures=measured.failures,
+        )
+        for terminal, months in read_availability(path).items()
+        for month, measured in sorted(months.items())[-TOLD_MONTHS:]
+    ]
+    told.sort(key=lambda one: one.month, reverse=True)
+    return tuple(told[:TOLD_MAX])
 
 
 def read_availability(path: Path) -> dict[str, Months]:

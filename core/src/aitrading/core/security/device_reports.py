@@ -17,6 +17,9 @@ MAX_TEXT_CHARS: Final = 200
 MAX_REPORT_BYTES: Final = 10 * 1024
 """Of a report as it is signed; the rest of what could be told is left away."""
 HOLDING: Final = frozenset({"enforced", "verified"})
+AVAILABILITY_WANTED: Final = 0.999
+"""The share of the measured time that a terminal is to be up."""
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=32 * 86_400)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS, pattern=STORABLE)]
 
 
@@ -37,6 +40,31 @@ class ReportedMeasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     why: _Text = ""
 
 
+class TerminalMonth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of a month a terminal was there: all that was measured of it so far.
+
+    Only what is on the client's disk is told, so a restart takes nothing back; a later report takes
+    the place of this one, so telling it twice changes nothing.
+    """
+
+    terminal: _Text
+    month: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}\Z")]
+    up_s: _Seconds
+    wedged_s: _Seconds
+    away_s: _Seconds
+    failures: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+    @property
+    def measured_s(self) -> float:
+        """All of it."""
+        return self.up_s + self.wedged_s + self.away_s
+
+    @property
+    def share(self) -> float | None:
+        """The part that it was up; None before anything was measured."""
+        return self.up_s / self.measured_s if self.measured_s else None
+
+
 class SecurityReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One client at one moment."""
 
@@ -51,6 +79,8 @@ class SecurityReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     environment: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MAX_ITEMS)]
     """Names of variables that let foreign code in."""
     measures: Annotated[tuple[ReportedMeasure, ...], msgspec.Meta(max_length=MAX_ITEMS)]
+    terminals: Annotated[tuple[TerminalMonth, ...], msgspec.Meta(max_length=MAX_ITEMS)] = ()
+    """The newest months of each terminal, the newest first."""
 
     @property
     def holding(self) -> int:
@@ -74,6 +104,7 @@ def fitting(report: SecurityReport) -> SecurityReport:
             findings=report.findings[: len(report.findings) // 2],
             environment=report.environment[: len(report.environment) // 2],
             measures=report.measures if report.findings else report.measures[:-1],
+            terminals=report.terminals[: len(report.terminals) // 2],
         )
         if report == whole:
             break

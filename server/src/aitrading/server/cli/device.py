@@ -2,17 +2,20 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import click
 import msgspec
 
-from aitrading.core.security.device_reports import SecurityReport
+from aitrading.core.security.device_reports import AVAILABILITY_WANTED, SecurityReport
 from aitrading.server.cli.administration import tenant_option
 from aitrading.server.cli.device_settings import device_settings
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table
+
+SECONDS_PER_HOUR: Final = 3_600
 
 
 class Device(msgspec.Struct, kw_only=True):
@@ -123,6 +126,36 @@ def security(*, tenant: str, as_json: bool, home: Path) -> None:
             for one in found
         ],
     )
+
+
+@device.command("availability")
+@tenant_option
+@json_option
+@home_option
+def availability(*, tenant: str, as_json: bool, home: Path) -> None:
+    """How much of each month terminals were up, as their clients measured it."""
+    found = Host(home).get("devices/security", list[DeviceSecurity], tenant=tenant)
+    if as_json:
+        show_json({one.device: one.report.terminals for one in found})
+        return
+    show_table(
+        ("device", "terminal", "month", "up %", "measured h", "wedged s", "away s", "failures"),
+        [
+            (
+                one.device,
+                each.terminal,
+                each.month,
+                "-" if each.share is None else f"{100 * each.share:.3f}",
+                f"{each.measured_s / SECONDS_PER_HOUR:.1f}",
+                f"{each.wedged_s:.0f}",
+                f"{each.away_s:.0f}",
+                each.failures,
+            )
+            for one in found
+            for each in one.report.terminals
+        ],
+    )
+    click.echo(f"Wanted: {100 * AVAILABILITY_WANTED:.1f} % of the measured time.", err=True)
 
 
 @device.command("allow-exposure")

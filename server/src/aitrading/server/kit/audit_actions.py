@@ -119,6 +119,11 @@ class AuditAction(StrEnum):
         True,
         "An administrator let a barred device open positions again.",
     )
+    DEVICE_UNSIGNED = (
+        "identity.device.unsigned",
+        True,
+        "A device whose files were intact has no signed list of them any more.",
+    )
     DEVICE_WATCHED = "identity.device.watched", True, "A device reported a debugger."
     DEVICE_TOKEN_ISSUED = (
         "identity.device.token_issued",

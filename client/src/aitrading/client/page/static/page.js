@@ -68,7 +68,7 @@ function connection(data) {
     ["round trip", link.round_trip_ms ? `${link.round_trip_ms.toFixed(1)} ms` : null],
     ["connections", link.connections],
     ["last trouble", link.last_error],
-    ["certificate", data.certificate.problem ?? (data.certificate.left_s > 0 ? `ends in ${duration(data.certificate.left_s)}` : "over")],
+    ["certificate", data.certificate.problem ?? (data.certificate.left_s > 0 ? `${duration(data.certificate.age_s)} old, ends in ${duration(data.certificate.left_s)}` : "over")],
   ]);
 }
 
@@ -89,6 +89,7 @@ function queues(data) {
     ["notes refused by", notes.refused_by],
     ["workers", pool ? pool[1].fields.workers : null],
     ["stored login", login.lease_left_s ? `lease ends in ${duration(login.lease_left_s)}` : "the terminal's own"],
+    ["login sealed", login.stored_at ? `${duration((Date.parse(data.now) - Date.parse(login.stored_at)) / 1000)} ago` : null],
   ]);
 }
 

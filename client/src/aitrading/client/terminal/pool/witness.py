@@ -6,7 +6,6 @@ from typing import Final
 
 from aitrading.client.terminal.availability import (
     FILE_NAME,
-    WANTED,
     AvailabilityLedger,
     TerminalState,
 )
@@ -16,6 +15,7 @@ from aitrading.client.terminal.pool.slot import Slot
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.core.security.device_reports import AVAILABILITY_WANTED
 
 STORE_EVERY_S: Final = 20.0
 
@@ -58,7 +58,7 @@ class Witness:
         share = month.share
         return {
             "available_percent": None if share is None else round(100 * share, 3),
-            "available_wanted_percent": 100 * WANTED,
+            "available_wanted_percent": 100 * AVAILABILITY_WANTED,
             "measured_s": round(month.measured_s),
             "failures": month.failures,
         }

@@ -65,6 +65,10 @@ class DeviceReports:
                     tx, device, AuditAction.DEVICE_BARRED,
                     findings=len(report.findings), first=(*report.findings, "")[0],
                 )  # fmt: skip
+            if report.files is FilesState.UNSIGNED and _was_intact(before):
+                await self._requests.note(
+                    tx, device, AuditAction.DEVICE_UNSIGNED, software=report.software
+                )
             if has_debugger and (before is None or not before["debugger"]):
                 await self._requests.note(
                     tx, device, AuditAction.DEVICE_WATCHED, debugger=report.debugger
@@ -104,6 +108,10 @@ class DeviceReports:
             )
             for row in rows
         ]
+
+
+def _was_intact(before: Row | None) -> bool:
+    return before is not None and before["files"] == FilesState.INTACT
 
 
 def _exposure(row: Row | None) -> Exposure:

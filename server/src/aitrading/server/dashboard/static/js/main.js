@@ -5,6 +5,7 @@ import { Alerts } from "./alerts.js";
 import { get } from "./api.js";
 import { ChartPanel } from "./chart.js";
 import { Connections } from "./connections.js";
+import { Devices } from "./devices.js";
 import { log } from "./events.js";
 import { Evidence } from "./evidence.js";
 import { LIVE } from "./feed_state.js";
@@ -121,6 +122,7 @@ async function begin() {
   hasBegun = true;
   new SecurityEvents().start();
   new Connections().start();
+  new Devices().start();
   new Alerts().start();
   evidence.start();
   stream.open();
