@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
-from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
+from aitrading.client.metatrader_connector.journal import STATE_NAME, JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.poller import TickPoller
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
@@ -196,6 +196,27 @@ async def test_other_digits_open_a_later_epoch(home: Path) -> None:
         old = next(one for one in journal.streams if one.digits == 5)
         assert not old.active
         assert fresh.key.epoch > old.key.epoch
+
+
+@async_test
+async def test_a_state_that_cannot_be_written_is_told_and_costs_no_tick(home: Path) -> None:
+    terminal = OtherDigits(CLOCK, ticks_per_s=200)
+    settings = ConnectorSettings(symbols=("EURUSD",))
+    async with polling(home, terminal, settings=settings) as (poller, journal):
+        await eventually(lambda: taken(journal) > 50)
+        state = home / STATE_NAME
+        state.unlink()
+        state.mkdir()  # nothing can be written in its place
+        terminal.change(7)
+        await eventually(lambda: poller.paused_by is not None)
+        assert poller.state is ComponentState.DEGRADED
+        assert [(one.digits, one.active) for one in journal.streams] == [(5, True)]
+        state.rmdir()
+        await eventually(
+            lambda: len(journal.streams) == 2 and journal.streams[1].next_sequence > 50
+        )
+        await eventually(lambda: poller.state is ComponentState.HEALTHY)
+        assert poller.paused_by is None
 
 
 @async_test

@@ -1,5 +1,6 @@
 """What the server lacks is fetched again from the terminal's history, and never one tick twice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,6 +143,23 @@ async def test_exactly_what_is_missing_is_fetched(home: Path, low: int, high: in
         everything = world.terminal.rows(0, 300)
         assert sorted(await world.stored()) == sorted(bytes(row) for row in everything)
         assert (await world.stream()).cursor == before  # new ticks are asked for where they were
+
+
+@async_test
+async def test_what_is_fetched_again_shares_no_number_with_what_arrives(home: Path) -> None:
+    async with setting(home) as world:
+        await world.take(0, 100)
+        stream = await world.stream()
+        part = Taken(
+            stream=stream, rows=world.terminal.rows(50, 80), receive_ns=1, broker_offset_s=OFFSET_S
+        )
+        async with asyncio.TaskGroup() as group:
+            for low in (100, 150):
+                group.create_task(world.take(low, low + 50))
+                group.create_task(world.journal.append_history(part, GAP))
+        batches = [entry.batch for entry in await world.journal.read(0, 1 << 20)]
+        numbers = [n for one in batches for n in range(one.first_sequence, one.last_sequence + 1)]
+        assert numbers == [*range(1, 100 + 2 * 50 + 2 * 30 + 1)]
 
 
 @async_test

@@ -32,6 +32,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.device_link import FAULTS
 from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.ports import DeviceStatus
 from aitrading.server.kit import limit_levels
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.rate_limits import RateLimits
@@ -441,6 +442,33 @@ async def test_a_revoked_device_is_cut_off_at_once(
         await device.until_acknowledged(device.send(ticks(10)))
         assert not device.ended.is_set(), "another tenant's event"
         await bridge.bus.publish(event, tenant=identity.tenant)
+        assert await closed(device) == "LINK_DEVICE_REFUSED"
+
+
+@async_test
+async def test_a_revocation_in_the_middle_of_a_greeting_counts(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        asked, go_on, find = asyncio.Event(), asyncio.Event(), bridge.devices.find
+
+        async def slow(identity: DeviceIdentity) -> DeviceStatus | None:
+            status = await find(identity)
+            asked.set()
+            await go_on.wait()
+            return status
+
+        monkeypatch.setattr(bridge.devices, "find", slow)
+        device = Device(identity)
+        await device.connect(bridge.socket, declared())
+        await asked.wait()
+        bridge.devices.add(identity, state="revoked")
+        event = DeviceRevoked(device=identity.device, reason="lost", revoked_ns=1)
+        await bridge.bus.publish(event, tenant=identity.tenant)
+        for _ in range(20):  # it is heard before the greeting goes on
+            await asyncio.sleep(0)
+        go_on.set()
         assert await closed(device) == "LINK_DEVICE_REFUSED"
 
 

@@ -13,7 +13,7 @@ import msgspec
 from aitrading.core.infrastructure.files import BINARY, PRIVATE_FILE_MODE, write_all
 
 LEDGER_NAME: Final = "gaps.jsonl"
-TOLD_AGAIN_MAX: Final = 64
+TOLD_AGAIN_MAX: Final = 1_024
 """Newest gaps that are told to the server again after each connection."""
 
 
@@ -51,9 +51,9 @@ class GapLedger:
 
     async def add(self, gap: GapRecord) -> None:
         """Return when the gap is on disk."""
+        await asyncio.to_thread(self._append, msgspec.json.encode(gap) + b"\n")
         self.added += 1
         self.newest.append(gap)
-        await asyncio.to_thread(self._append, msgspec.json.encode(gap) + b"\n")
 
     def _append(self, line: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY

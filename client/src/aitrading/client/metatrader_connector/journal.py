@@ -98,6 +98,8 @@ class TickJournal:
         self._streams: dict[UUID, TickStream] = {}
         self._repairs: dict[UUID, RepairRecord] = {}
         self._position = 0
+        self._numbering = asyncio.Lock()
+        """Held from a tick's number to its place on the disk: the next one's depends on both."""
 
     @classmethod
     async def open(
@@ -160,18 +162,30 @@ class TickJournal:
             epoch=max([self._now_s(), *(other.key.epoch + 1 for other in self._streams.values())]),
         )
         stream = TickStream(key=key, digits=digits, cursor=TickCursor(second=second))
-        self._streams[stream.id] = stream
-        await self.save()
+        await self._add(stream)
         return stream
 
     async def reopen_stream(self, stream: TickStream, digits: int) -> TickStream:
         """Go on with the same symbol under a later epoch, at the same place of its history."""
-        self._require_room()
-        fresh = next_epoch(stream, self._now_s(), digits)
-        stream.active = False
-        self._streams[fresh.id] = fresh
-        await self.save()
+        async with self._numbering:
+            self._require_room()
+            fresh = next_epoch(stream, self._now_s(), digits)
+            stream.active = False
+            try:
+                await self._add(fresh)
+            except BaseException:
+                stream.active = True
+                raise
         return fresh
+
+    async def _add(self, stream: TickStream) -> None:
+        """A stream that is not on disk does not exist."""
+        self._streams[stream.id] = stream
+        try:
+            await self.save()
+        except BaseException:
+            del self._streams[stream.id]
+            raise
 
     async def forget_stream(self, stream: TickStream) -> None:
         """Drop a finished epoch whose ticks the server has."""
@@ -196,13 +210,13 @@ class TickJournal:
         Raises `SPOOL_FULL` and the like with nothing counted: the terminal is asked again.
         """
         taken = [part for part in taken if len(part.rows)]
-        records = [record for part in taken for record in self._records(part)]
-        if not records:
+        if not taken:
             return 0
-        position = await self.spool.append(records, kind=RECORD_KIND_TICKS)
-        for part in taken:
-            part.stream.take(part.rows, part.broker_offset_s)
-        self._position = position
+        async with self._numbering:
+            records = [record for part in taken for record in self._records(part)]
+            self._position = await self.spool.append(records, kind=RECORD_KIND_TICKS)
+            for part in taken:
+                part.stream.take(part.rows, part.broker_offset_s)
         self._tell(taken)
         return sum(len(part.rows) for part in taken)
 
@@ -222,14 +236,14 @@ class TickJournal:
     async def append_history(self, part: Taken, gap: UUID) -> None:
         """Store rows that were fetched again for a gap; like `append`, without moving the cursor."""
         span = bytes.fromhex(self._ids.span_id())
-        records = list(
-            encode_batches(part, self._identity.tenant, gap.bytes, span, self._batch_ticks)
-        )
-        first = part.stream.next_sequence
-        position = await self.spool.append(records, kind=RECORD_KIND_HISTORY)
-        self._note_repair(gap, part.stream, first, len(part.rows))
-        part.stream.take(part.rows, part.broker_offset_s, is_history=True)
-        self._position = position
+        async with self._numbering:
+            records = list(
+                encode_batches(part, self._identity.tenant, gap.bytes, span, self._batch_ticks)
+            )
+            first = part.stream.next_sequence
+            self._position = await self.spool.append(records, kind=RECORD_KIND_HISTORY)
+            self._note_repair(gap, part.stream, first, len(part.rows))
+            part.stream.take(part.rows, part.broker_offset_s, is_history=True)
 
     def _note_repair(self, gap: UUID, stream: TickStream, first: int, ticks: int) -> None:
         known = self._repairs.pop(gap, None)

@@ -45,7 +45,9 @@ TERMINAL_RECONNECT: Final = CallSite(
     fault="The terminal closes, logs out or stops answering.",
     description="Connects again with growing pauses; ticks of the meantime come from its history.",
 )
-LOST: Final = (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
+LOST_CODES: Final = frozenset(
+    spec.code for spec in (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
+)
 PAUSE_WHEN_FULL_S: Final = 1.0
 REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
@@ -130,15 +132,21 @@ class TickPoller:
         self._state = ComponentState.STOPPED
 
     async def _run(self) -> None:
+        """Asking never ends in silence: tell what went wrong, wait if it is no loss, go on."""
         while True:
-            await self._errors.reconnect(TERMINAL_RECONNECT, self._attach)
             try:
+                await self._errors.reconnect(TERMINAL_RECONNECT, self._attach)
                 await self._poll_until_lost()
-            except AitradingError as exc:
-                if exc.spec not in LOST:
-                    raise
-                self._errors.classify(exc)
+            except Exception as exc:  # noqa: BLE001 - whatever it was, a dead feed must not look alive
                 self._state = ComponentState.DEGRADED
+                code = self._errors.classify(exc).code
+                if code not in LOST_CODES:
+                    await self._pause(code)
+
+    async def _pause(self, code: str) -> None:
+        self.paused_by = code
+        self._metrics.increment(POLL_PAUSED, reason=code)
+        await self._clock.sleep(PAUSE_WHEN_FULL_S)
 
     async def _attach(self) -> None:
         """Connect to the terminal and open a stream per symbol."""
@@ -232,10 +240,8 @@ class TickPoller:
                 stored += await self._journal.append(group)
         except AitradingError as exc:
             self._errors.classify(exc)
-            self.paused_by = exc.code
             self._state = ComponentState.DEGRADED
-            self._metrics.increment(POLL_PAUSED, reason=exc.code)
-            await self._clock.sleep(PAUSE_WHEN_FULL_S)
+            await self._pause(exc.code)
             return True
         self.paused_by = None
         self._state = ComponentState.HEALTHY

@@ -83,7 +83,7 @@ class Repairer:
                 continue
             try:
                 self._uplink.truth.repaired(await self.repair(repair, stream))
-            except AitradingError as exc:  # the terminal is away or the disk full: asked again
+            except (AitradingError, OSError) as exc:  # terminal away or disk full: asked again
                 _log.warning("a gap was not repaired yet", gap=str(repair.gap), error=exc)
 
     async def repair(self, repair: Repair, stream: TickStream) -> RepairDone:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -188,12 +188,22 @@ class TickUplink(LinkUser):
             try:
                 while await self._send_some():
                     pass
-            except AitradingError as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it was, ticks wait behind it
                 await self._pause(exc)
             else:
                 self._state = ComponentState.HEALTHY
 
-    async def _pause(self, exc: AitradingError) -> None:
+    async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Something that must be on disk before anything else is true."""
+        while True:
+            try:
+                await act()
+            except (AitradingError, OSError) as exc:
+                await self._pause(exc)
+            else:
+                return
+
+    async def _pause(self, exc: Exception) -> None:
         """Sending never ends in silence: tell, wait a little, go on where it stopped."""
         self._state = ComponentState.DEGRADED
         _log.error("sending paused", error=exc)
@@ -300,14 +310,17 @@ class TickUplink(LinkUser):
         """Write down that the rest of a refused stream will never be sent."""
         first = self._acknowledged.get(stream.id, 0) + 1
         if (count := stream.next_sequence - first) > 0:
-            await self._record(stream.id, stream.key.symbol, (first, count), "stream refused")
+            missing = (first, count)
+            await self._insist(
+                lambda: self._record(stream.id, stream.key.symbol, missing, "stream refused")
+            )
 
     async def _renew(self, declaration: StreamDeclaration) -> None:
         """The server has more than this client remembers: never reuse that epoch."""
         stream = self._journal.find(self._streams[declaration.handle])
         if stream is not None and stream.active:
             _log.warning("the server is ahead; opening a later epoch", symbol=stream.key.symbol)
-            await self._journal.reopen_stream(stream, stream.digits)
+            await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits))
             self._dropped.add(stream.id)
             self._wake.set()
 

@@ -118,7 +118,7 @@ class DeviceLinks:
         """What identity said last; before it said anything, an organisation counts as `standard`."""
         self._checked_ns: dict[DeviceId, int] = {}
         self._changes = 0
-        """How often a plan changed; an answer from before that is asked for again."""
+        """How often a plan or a device's right changed; an answer from before that is asked for again."""
         self._tasks = TaskSet(self.name)
         self._subscriptions: list[Subscription] = []
         self._state = ComponentState.NEW
@@ -374,6 +374,7 @@ class DeviceLinks:
         )
 
     async def _on_revoked(self, event: DeviceRevoked, envelope: EventEnvelope) -> None:
+        self._changes += 1
         link = self._links.get(event.device)
         if link is not None and link.device.identity.tenant == envelope.tenant:
             link.close(LINK_DEVICE_REFUSED)
