@@ -1,5 +1,8 @@
 """A recorded day goes through the whole platform while things are cut and killed: stored = sent.
 
+The fewer the faults, the faster the day: flat out with a handful, 100 times as fast as it was with
+43, and its busiest minutes at their own speed as a campaign of its own.
+
 With AITRADING_TEST_TICKS the day is a real one of gold; without, two made-up ones. The test counts
 the day for itself, from the recording, and holds the platform's certificates against that: number and
 digest of every tick, its price, its time and its place in the sequence.
@@ -14,7 +17,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from aitrading.client.metatrader_connector.rows import to_rows
@@ -36,11 +41,15 @@ from aitrading.server.benchmarks.relay import Relay, relay_to
 from aitrading.server.benchmarks.twin_client import enrol, recorded_days, start_client
 
 QUICK_FAULTS: Final = 4
-SECONDS_PER_FAULT: Final = 4
+A_FEW: Final = 10
+SHORT_S: Final = 4
+LONG_S: Final = 20
+"""From a fault to the next; a service that dies more often than that is restarted ever later."""
 DAY_S: Final = 86_400
 MADE_UP: Final = ("EURUSD", "XAUUSD")
 MADE_UP_TICKS: Final = 20_000
 REAL: Final = "oanda_xauusd_20140502_quote.zip"
+MINUTE_MS: Final = 60_000
 SETTINGS: Final = {"gateway.requests_burst": "100000"}
 SERVICES: Final = ("data-bridge", "database-service")
 FAULTS: Final = ("wire", "client", *SERVICES)
@@ -135,21 +144,75 @@ def settled(
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(180 + 4 * SECONDS_PER_FAULT * points(QUICK_FAULTS))
+@pytest.mark.timeout(240 + 2 * LONG_S * points(QUICK_FAULTS))
 @async_test
 async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
     tmp_path: Path,
 ) -> None:
-    walk, faults = random.Random(first_seed()), points(QUICK_FAULTS)  # noqa: S311 - replayable
+    faults = points(QUICK_FAULTS)
     place, symbols = recording(tmp_path / "days", date(2026, 1, 5))
+    every_s = SHORT_S if faults <= A_FEW else LONG_S
+    speed = DAY_S / (every_s * (faults + 1))
+    await replayed(tmp_path, place, symbols, faults=faults, every_s=every_s, speed=speed)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180 + 4 * 60 * points(0))
+@pytest.mark.skipif(
+    points(0) == 0, reason="lasts as long as it lasted: make prove ONLY=replayed-minutes"
+)
+@async_test
+async def test_the_busiest_minutes_of_a_day_are_stored_at_their_own_speed(tmp_path: Path) -> None:
+    minutes = points(0)
+    day, _ = recording(tmp_path / "days", date(2026, 1, 5))
+    place = busiest(day, minutes, tmp_path / "minutes")
+    faults = minutes * 60 // LONG_S
+    await replayed(tmp_path, place, ("XAUUSD",), faults=faults, every_s=LONG_S, speed=1)
+
+
+def busiest(day: Path, minutes: int, folder: Path) -> Path:
+    """The minutes with the most ticks as a recording of their own that begins with its day."""
+    ticks = [line.split(b",", 1) for line in lines_of(day)]
+    times = np.array([float(time) for time, _ in ticks])
+    begins = np.arange(0, times[-1], MINUTE_MS)
+    first, last = np.searchsorted(times, [begins, begins + minutes * MINUTE_MS])
+    most = int(np.argmax(last - first))
+    folder.mkdir()
+    place = folder / "20260105_xauusd_quote.csv"
+    kept = ticks[first[most] : last[most]]
+    place.write_bytes(
+        b"".join(b"%.4f,%s\n" % (float(time) - begins[most], prices) for time, prices in kept)
+    )
+    return place
+
+
+def lines_of(day: Path) -> list[bytes]:
+    """What is in a recording, packed or not, or in the one of gold among several."""
+    if day.is_dir():
+        (day,) = day.glob("*_xauusd_*.csv")
+    if day.suffix != ".zip":
+        return day.read_bytes().splitlines()
+    with ZipFile(day) as archive:
+        return archive.read(archive.namelist()[0]).splitlines()
+
+
+async def replayed(
+    folder: Path,
+    place: Path,
+    symbols: tuple[str, ...],
+    *,
+    faults: int,
+    every_s: int,
+    speed: float,
+) -> None:
+    """Replay, hurt, and hold what is stored against the recording."""
+    walk = random.Random(first_seed())  # noqa: S311 - replayable
     with running_installation(SETTINGS) as installation:
         async with relay_to(installation.port) as relay:
             code = await asyncio.to_thread(installation.invitation, "replay")
-            await asyncio.to_thread(enrol, tmp_path / "client", code, relay.port)
+            await asyncio.to_thread(enrol, folder / "client", code, relay.port)
             settings = SimulatedTerminalSettings(
-                replay=place,
-                replay_starts_s=CLOCK.now_ns() // NS_PER_S,
-                speed=DAY_S / (SECONDS_PER_FAULT * (faults + 1)),
+                replay=place, replay_starts_s=CLOCK.now_ns() // NS_PER_S, speed=speed
             )
             environ = {
                 "TERMINAL_SIM_REPLAY": str(place),
@@ -158,12 +221,12 @@ async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
                 "CONNECTOR_BACKFILL_S": "3600",
                 "CONNECTOR_BROKER_OFFSET_S": str(broker_offset_s(settings.replay_starts_s or 0)),
             }
-            episode = Episode(installation, relay, tmp_path / "client", environ)
+            episode = Episode(installation, relay, folder / "client", environ)
             episode.start_client()
             try:
-                ends_ns = int((settings.replay_starts_s or 0) + SECONDS_PER_FAULT * (faults + 2))
-                await happen(episode, walk, faults, ends_ns * NS_PER_S)
-                await eventually(lambda: CLOCK.now_ns() > ends_ns * NS_PER_S, timeout_s=600)
+                ends_ns = ((settings.replay_starts_s or 0) + every_s * (faults + 2)) * NS_PER_S
+                await happen(episode, walk, faults, every_s, ends_ns)
+                await eventually(lambda: CLOCK.now_ns() > ends_ns, timeout_s=600)
                 certificates = await proved(episode, settings, symbols)
             finally:
                 await asyncio.to_thread(episode.end_client, signal.SIGTERM)
@@ -172,7 +235,9 @@ async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
     report({"faults": faults, "ticks": stored, **episode.tally})
 
 
-async def happen(episode: Episode, walk: random.Random, faults: int, ends_ns: int) -> None:
+async def happen(
+    episode: Episode, walk: random.Random, faults: int, every_s: int, ends_ns: int
+) -> None:
     """A fault every few seconds, each after ticks have come since the one before."""
     seen: dict[str, int] = {}
     for number in range(faults):
@@ -183,7 +248,7 @@ async def happen(episode: Episode, walk: random.Random, faults: int, ends_ns: in
             return seen != before or CLOCK.now_ns() > ends_ns
 
         await eventually(lambda: asyncio.to_thread(moved), timeout_s=60, what="new ticks")
-        await asyncio.sleep(walk.uniform(0, SECONDS_PER_FAULT / 2))
+        await asyncio.sleep(walk.uniform(every_s / 2, every_s))
         await episode.suffer(FAULTS[number] if number < len(FAULTS) else walk.choice(FAULTS))
 
 
