@@ -312,7 +312,7 @@ class LateTerminal(SimulatedTerminal):
 
     @property
     def is_running(self) -> bool:
-        return self.attempts > 2
+        return self.attempts > 6
 
     def initialize(self, *args: object, **kwargs: object) -> bool:
         self.attempts += 1

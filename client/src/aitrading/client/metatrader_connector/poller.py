@@ -45,9 +45,7 @@ TERMINAL_RECONNECT: Final = CallSite(
     fault="The terminal closes, logs out or stops answering.",
     description="Connects again with growing pauses; ticks of the meantime come from its history.",
 )
-LOST_CODES: Final = frozenset(
-    spec.code for spec in (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
-)
+LOST: Final = (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
 PAUSE_WHEN_FULL_S: Final = 1.0
 REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
@@ -132,16 +130,14 @@ class TickPoller:
         self._state = ComponentState.STOPPED
 
     async def _run(self) -> None:
-        """Asking never ends in silence: tell what went wrong, wait if it is no loss, go on."""
+        """Asking never ends in silence: tell what went wrong, wait a little, go on."""
         while True:
             try:
                 await self._errors.reconnect(TERMINAL_RECONNECT, self._attach)
                 await self._poll_until_lost()
             except Exception as exc:  # noqa: BLE001 - whatever it was, a dead feed must not look alive
                 self._state = ComponentState.DEGRADED
-                code = self._errors.classify(exc).code
-                if code not in LOST_CODES:
-                    await self._pause(code)
+                await self._pause(self._errors.classify(exc).code)
 
     async def _pause(self, code: str) -> None:
         self.paused_by = code
@@ -189,11 +185,17 @@ class TickPoller:
             await self._journal.reopen_stream(stream, digits)
 
     async def _poll_until_lost(self) -> None:
-        while True:
-            complete = await self._round()
-            if complete:
-                took_ns = self._clock.monotonic_ns() - self._round_ns
-                await self._clock.sleep(self._pace.pause_s(took_ns))
+        try:
+            while True:
+                complete = await self._round()
+                if complete:
+                    took_ns = self._clock.monotonic_ns() - self._round_ns
+                    await self._clock.sleep(self._pace.pause_s(took_ns))
+        except AitradingError as exc:
+            if exc.spec not in LOST:
+                raise
+            self._errors.classify(exc)
+            self._state = ComponentState.DEGRADED
 
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""
