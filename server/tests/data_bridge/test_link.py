@@ -446,6 +446,16 @@ async def test_a_revoked_device_is_cut_off_at_once(
 
 
 @async_test
+async def test_without_the_setting_no_device_connects(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"bridge.mt5_websocket_enabled": "false"}) as bridge:
+        bridge.devices.add(identity)
+        with pytest.raises(WSHandshakeError, match="503"):
+            await Device(identity).open(bridge.socket, declared())
+
+
+@async_test
 async def test_a_revocation_in_the_middle_of_a_greeting_counts(
     world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

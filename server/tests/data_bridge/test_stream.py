@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from unittest.mock import MagicMock
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,11 @@ from aitrading.core.security.claims import Scope
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.fanout import FanOut
+from aitrading.server.data_bridge.subscriber import (
+    HEARD_MAX,
+    WAITING_MESSAGES_MAX,
+    Subscriber,
+)
 from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
@@ -261,6 +267,53 @@ async def test_nonsense_ends_the_stream(world: ServiceWorld, identity: DeviceIde
             listener.say(text)
             await eventually(listener.ended.is_set)
             assert listener.close_code == 4400
+
+
+@async_test
+async def test_who_talks_and_never_reads_is_closed_and_costs_little(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bearer = f"Bearer {token(world, identity.tenant)}"
+        chatty = await Listener().open(bridge, authorization=bearer)
+        for _ in range(HEARD_MAX + 1):
+            chatty.say('{"type":"ping"}')
+        await eventually(chatty.ended.is_set)
+        assert chatty.close_code == 4429
+
+
+@async_test
+async def test_who_answers_no_ping_is_closed(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings={"stream.heartbeat_s": "1"}) as bridge:
+        bearer = f"Bearer {token(world, identity.tenant)}"
+        gone, alive = Listener(), Listener()
+        for listener in (gone, alive):
+            await listener.open(bridge, authorization=bearer)
+        assert gone.transport is not None
+        gone.transport.underlying_transport.pause_reading()
+        fan_out = await bridge.get(FanOut)
+        assert len(fan_out.connections(identity.tenant)) == 2
+        await eventually(lambda: len(fan_out.connections(identity.tenant)) == 1)
+        assert not alive.ended.is_set()
+        gone.transport.disconnect(graceful=False)
+
+
+def test_what_waits_for_who_does_not_read_is_bounded() -> None:
+    nobody, hub, socket = MagicMock(), MagicMock(), MagicMock(is_disconnected=False)
+    subscriber = Subscriber(nobody, hub, nobody, connection=UUID(int=1), since_ns=0)
+    subscriber.on_ws_connected(socket)
+    subscriber.pause_writing()
+    for _ in range(WAITING_MESSAGES_MAX):
+        subscriber.send(b"{}")
+    assert not socket.send.called
+    subscriber.resume_writing()
+    assert socket.send.call_count == WAITING_MESSAGES_MAX
+    subscriber.pause_writing()
+    for _ in range(WAITING_MESSAGES_MAX + 1):
+        subscriber.send(b"{}")
+    assert subscriber.closed_by == "STREAM_NOT_READ"
 
 
 @async_test

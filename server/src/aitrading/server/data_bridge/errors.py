@@ -30,6 +30,14 @@ BRIDGE_LINKS_FULL: Final = ErrorSpec(
     remedy="Raise `bridge.links_max`, or start another bridge.",
     http_status=503,
 )
+BRIDGE_LINKS_OFF: Final = ErrorSpec(
+    code="BRIDGE_LINKS_OFF",
+    category=Category.RETRYABLE,
+    message="This installation takes no connections of devices.",
+    why="`bridge.mt5_websocket_enabled` (MT5_WEBSOCKET_ENABLED) is off.",
+    remedy="Set it to true and start the bridge again; clients kept what they read meanwhile.",
+    http_status=503,
+)
 STREAM_SUBSCRIBERS_FULL: Final = ErrorSpec(
     code="STREAM_SUBSCRIBERS_FULL",
     category=Category.RETRYABLE,
@@ -45,6 +53,24 @@ STREAM_MESSAGE_INVALID: Final = ErrorSpec(
     why="A stream accepts small JSON objects of the types subscribe, token and ping.",
     remedy="Compare with the API page at /docs.",
     http_status=400,
+    severity=Severity.DEBUG,
+)
+STREAM_NOT_READ: Final = ErrorSpec(
+    code="STREAM_NOT_READ",
+    category=Category.RETRYABLE,
+    message="The stream was not read, or its pings were not answered.",
+    why="What waits for a subscriber that does not read would fill the bridge's memory.",
+    remedy="Read what arrives and answer pings, or ask for fewer symbols; then connect again.",
+    http_status=408,
+    severity=Severity.DEBUG,
+)
+STREAM_TOO_BUSY: Final = ErrorSpec(
+    code="STREAM_TOO_BUSY",
+    category=Category.DENIED,
+    message="More messages were sent to the stream than it takes.",
+    why="Each message of a subscriber costs the bridge work; a stream needs very few.",
+    remedy="Choose symbols and send tokens and pings only when something changed; connect again.",
+    http_status=429,
     severity=Severity.DEBUG,
 )
 STREAM_TOKEN_EXPIRED: Final = ErrorSpec(

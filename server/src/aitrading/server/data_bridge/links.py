@@ -43,7 +43,11 @@ from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.connections import milliseconds
 from aitrading.server.data_bridge.device_link import DeviceLink, Opened
-from aitrading.server.data_bridge.errors import BRIDGE_LINKS_FULL, LINK_IDENTITY_MISSING
+from aitrading.server.data_bridge.errors import (
+    BRIDGE_LINKS_FULL,
+    BRIDGE_LINKS_OFF,
+    LINK_IDENTITY_MISSING,
+)
 from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus
@@ -156,6 +160,8 @@ class DeviceLinks:
             await self._bus.subscribe(SubscriptionChanged, self._on_subscription),
             await self._bus.subscribe(DeviceSettingsChanged, self._on_settings),
         ]
+        if not self._settings.mt5_websocket_enabled:
+            _log.warning("no device may connect", error=BRIDGE_LINKS_OFF.error())
         self._tasks.start(self._keep_time(), name="time")
         self._tasks.start(self._recheck(), name="recheck")
         self._state = ComponentState.HEALTHY
@@ -171,6 +177,8 @@ class DeviceLinks:
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """A listener for a new connection, or the refusal; identity is checked by its task."""
+        if not self._settings.mt5_websocket_enabled:
+            return refuse(BRIDGE_LINKS_OFF.http_status, BRIDGE_LINKS_OFF.code)
         if self._state is not ComponentState.HEALTHY or self._errors.halts:
             return refuse(LINK_OVERLOADED.http_status, LINK_OVERLOADED.code)
         try:

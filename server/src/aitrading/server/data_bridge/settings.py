@@ -69,6 +69,14 @@ class BridgeSettings:
     ping_interval_s: Annotated[
         int, Setting(doc="Heartbeat of the link.", unit="s", minimum=1, maximum=600)
     ] = 15
+    mt5_websocket_enabled: Annotated[
+        bool,
+        Setting(
+            doc="Whether devices may connect at all; without, terminals deliver nothing and "
+            "their clients keep the ticks.",
+            env="MT5_WEBSOCKET_ENABLED",
+        ),
+    ] = True
     links_max: Annotated[
         int, Setting(doc="Devices that may be connected.", minimum=1, maximum=100_000)
     ] = 2_000

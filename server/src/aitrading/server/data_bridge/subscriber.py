@@ -12,12 +12,21 @@ from typing_extensions import override
 from aitrading.core.infrastructure.tracing import ConnectionTrace
 from aitrading.core.kit.errors import AitradingError, ErrorSpec
 from aitrading.core.security.jwt_manager import VerifiedToken
-from aitrading.server.data_bridge.errors import STREAM_MESSAGE_INVALID
+from aitrading.server.data_bridge.errors import (
+    STREAM_MESSAGE_INVALID,
+    STREAM_NOT_READ,
+    STREAM_TOO_BUSY,
+)
 from aitrading.server.kit.authentication import Identified
 
 SYMBOLS_MAX: Final = 1_024
 EVERY_TICK_QUEUE_MAX: Final = 2_000
 """Quotes that may wait for a subscriber of every tick; beyond, older ones are conflated."""
+WAITING_MESSAGES_MAX: Final = 256
+"""Messages that may wait for a subscriber who does not read; beyond, it is closed."""
+HEARD_MAX: Final = 200
+"""Messages that a subscriber may send between two pings."""
+UNANSWERED_MAX: Final = 2
 CLOSE_BASE: Final = 4_000
 _FINAL_TEXT: Final = 0x81
 _SMALL_MAX: Final = 125
@@ -159,6 +168,8 @@ class Subscriber(WSListener):
         self.every_tick = False
         self.conflated = 0
         self.is_paused = False
+        self._heard = self._unanswered = 0
+        self._messages: list[bytes] = []
         self._is_closing = False
         self._hub = hub
         self._symbols: frozenset[str] | None = None
@@ -214,14 +225,27 @@ class Subscriber(WSListener):
         return sent
 
     def send(self, text: bytes) -> None:
-        """Send one message that is never conflated."""
-        if self._transport is not None and self.is_open:
+        """Send one message that is never conflated; a few wait while the socket is slow."""
+        if self._transport is None or not self.is_open:
+            return
+        if not self.is_paused:
             self._transport.send(WSMsgType.TEXT, text)
+        elif len(self._messages) < WAITING_MESSAGES_MAX:
+            self._messages.append(text)
+        else:
+            self.close(STREAM_NOT_READ)
 
     def ping(self) -> None:
-        """Make the other side, and what is in between, show a sign of life."""
-        if self._transport is not None and self.is_open:
-            self._transport.send_ping()
+        """Make the other side show a sign of life, and close it when it showed none before."""
+        transport = self._transport
+        if transport is None or transport.is_disconnected:
+            return
+        self._heard = 0
+        if self._is_closing or self._unanswered >= UNANSWERED_MAX:
+            self.close(STREAM_NOT_READ)
+            return
+        self._unanswered += 1
+        transport.send_ping()
 
     def close(self, spec: ErrorSpec) -> None:
         """End with the close code of the error, for example 4401; a second call ends at once."""
@@ -259,6 +283,9 @@ class Subscriber(WSListener):
     @override
     def resume_writing(self) -> None:
         self.is_paused = False
+        waiting, self._messages = self._messages, []
+        for text in waiting:
+            self.send(text)
         self._hub.changed(self)
 
     @override
@@ -269,6 +296,7 @@ class Subscriber(WSListener):
             case WSMsgType.CLOSE:
                 transport.disconnect()
             case WSMsgType.PONG:
+                self._unanswered = 0
                 self._hub.answered(self)
             case WSMsgType.PING:
                 pass
@@ -277,6 +305,10 @@ class Subscriber(WSListener):
                 transport.disconnect()
 
     def _take(self, data: bytes) -> None:
+        self._heard += 1
+        if self._heard > HEARD_MAX:
+            self.close(STREAM_TOO_BUSY)
+            return
         try:
             message = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
