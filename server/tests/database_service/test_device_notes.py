@@ -11,6 +11,7 @@ from aitrading.core.protocol.device_notes import AlertNote, NewsKind, NewsNote, 
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.database_service.device_notes import book as book_module
 from aitrading.server.database_service.device_notes.book import QUEUES_MAX, NoteBook
+from aitrading.server.database_service.settings import SourceSettings
 from aitrading.server.kit.device_notes_api import DeviceNotes
 
 pytestmark = pytest.mark.integration
@@ -52,7 +53,7 @@ async def test_notes_are_stored_once_each_whatever_is_sent_again(
     world: Any, tenants: Tenants
 ) -> None:
     async with world() as w:
-        book, (one, other) = NoteBook(w.pool, w.guards), tenants
+        book, (one, other) = NoteBook(w.pool, w.guards, SourceSettings()), tenants
         first = [Note(position=1, alert=alert(1)), Note(position=2, news=news("CPI"))]
         more = [Note(position=3, news=news("NFP"), shed=4), Note(position=4, alert=alert(1, raised=False, at_ms=AT_MS + 5))]  # fmt: skip
         assert (await book.take(told(one, *first))).position == 2
@@ -71,9 +72,25 @@ async def test_notes_are_stored_once_each_whatever_is_sent_again(
 
 
 @async_test
+async def test_an_installation_that_takes_ticks_alone_says_what_it_refused(
+    world: Any, tenants: Tenants
+) -> None:
+    async with world() as w:
+        settings, (one, _) = SourceSettings(multi_source_enabled=False), tenants
+        book = NoteBook(w.pool, w.guards, settings)
+        notes = [Note(position=1, alert=alert(1)), Note(position=2, news=news("CPI"), shed=1)]
+        assert (await book.take(told(one, *notes))).refused == 1
+        assert (await book.take(told(one, *notes))).refused == 0, "refused once is refused"
+        [seen], read = await pages(book, one)
+        assert (seen.symbol, read) == ("EURUSD", [])
+        async with w.pool.tenant_read(one) as tx:
+            assert await tx.fetch_value("SELECT sum(shed) FROM market.device_queues") == 2
+
+
+@async_test
 async def test_pages_follow_each_other(world: Any, tenants: Tenants) -> None:
     async with world() as w:
-        book, (one, _) = NoteBook(w.pool, w.guards), tenants
+        book, (one, _) = NoteBook(w.pool, w.guards, SourceSettings()), tenants
         notes = [
             Note(position=number, news=news(f"n{number}", currency="USD" if number % 2 else "EUR"))
             for number in range(1, 8)
@@ -96,7 +113,7 @@ async def test_a_device_that_invents_queues_fills_no_table(
 ) -> None:
     monkeypatch.setattr(book_module, "KEPT_MAX", 5)
     async with world() as w:
-        book, (one, _) = NoteBook(w.pool, w.guards), tenants
+        book, (one, _) = NoteBook(w.pool, w.guards, SourceSettings()), tenants
         for number in range(1, 3 * QUEUES_MAX):
             note = Note(position=1, news=news(f"invented {number}"))
             await book.take(told(one, note, queue=number))

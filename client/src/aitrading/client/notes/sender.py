@@ -49,6 +49,7 @@ class NoteSender:
     ) -> None:
         self.name = "notes"
         self.delivered = 0
+        self.not_wanted = 0
         self.refused_by: str | None = None
         self._queue = queue
         self._server = server
@@ -69,6 +70,7 @@ class NoteSender:
             "pending": self._queue.pending,
             "delivered": self.delivered,
             "given_up": self._queue.shed,
+            "not_wanted_by_the_server": self.not_wanted,
             "refused_by": self.refused_by,
         }
 
@@ -124,7 +126,10 @@ class NoteSender:
                 raise
             await self._without_poison(notes, exc)
             return
-        self.delivered += len(notes)
+        self.delivered += len(notes) - taken.refused
+        if taken.refused and not self.not_wanted:
+            _log.warning("the server takes no news: MULTI_SOURCE_ENABLED is off there")
+        self.not_wanted += taken.refused
         await self._queue.confirm(max(taken.position, notes[-1].position))
 
     async def _without_poison(self, notes: Sequence[Note], exc: AitradingError) -> None:

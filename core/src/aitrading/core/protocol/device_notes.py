@@ -102,6 +102,10 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class NotesTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of the queue up to here is stored for good."""
+    """Everything of the queue up to here is stored for good.
+
+    `refused` counts what the installation does not take: news, when it takes ticks alone.
+    """
 
     position: int
+    refused: int = 0

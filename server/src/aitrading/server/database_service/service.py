@@ -94,6 +94,7 @@ from aitrading.server.database_service.settings import (
     PoolSettings,
     QuarantineSettings,
     ReadSettings,
+    SourceSettings,
 )
 from aitrading.server.database_service.subscriptions.endpoints import SubscriptionEndpoints
 from aitrading.server.database_service.tenant_settings.book import SettingsBook
@@ -332,6 +333,7 @@ SPEC: Final = ServiceSpec(
         QuarantineSettings,
         CacheSettings,
         ReadSettings,
+        SourceSettings,
         BarSettings,
         HistorySettings,
         TraceSettings,

@@ -145,3 +145,19 @@ class ReadSettings:
             tenant=True,
         ),
     ] = 6_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSettings:
+    """What is taken beside the ticks of terminals."""
+
+    SECTION: ClassVar[str] = "sources"
+
+    multi_source_enabled: Annotated[
+        bool,
+        Setting(
+            doc="Whether news and economic calendars of the clients' data collectors are taken; "
+            "without, they count as given up and the clients say so. Alerts are always taken.",
+            env="MULTI_SOURCE_ENABLED",
+        ),
+    ] = True

@@ -10,6 +10,7 @@ import msgspec
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.protocol.device_notes import AlertNote, NewsNote, Note, NotesTaken
 from aitrading.server.database_service.guards import Guards
+from aitrading.server.database_service.settings import SourceSettings
 from aitrading.server.kit.device_notes_api import DeviceNotes
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
@@ -76,12 +77,16 @@ class NewsPage(msgspec.Struct, frozen=True, kw_only=True):
 class NoteBook:
     """Under the tenant's row security."""
 
-    def __init__(self, pool: PostgresPool, guards: Guards) -> None:
+    def __init__(self, pool: PostgresPool, guards: Guards, sources: SourceSettings) -> None:
         self._pool = pool
         self._guards = guards
+        self._sources = sources
 
     async def take(self, told: DeviceNotes) -> NotesTaken:
-        """Store what lies behind the known position of the queue; the rest was stored before."""
+        """Store what lies behind the known position of the queue; the rest was stored before.
+
+        News of an installation that takes ticks alone counts as given up, and the device is told.
+        """
         device, queue = told.device, told.notes.queue
         with self._guards.postgres.guard():
             async with self._pool.tenant_tx(TenantId(told.tenant)) as tx:
@@ -89,6 +94,10 @@ class NoteBook:
                 known = int(await tx.fetch_value(_SQL["hold_queue"], device, queue))
                 fresh = [note for note in told.notes.notes if note.position > known]
                 last = max((note.position for note in fresh), default=known)
+                refused = 0
+                if not self._sources.multi_source_enabled:
+                    refused = sum(note.news is not None for note in fresh)
+                    fresh = [_without_news(note) for note in fresh]
                 await _store(tx, device, fresh)
                 shed = sum(note.shed for note in fresh)
                 await tx.execute(_SQL["move_queue"], device, queue, last, shed)
@@ -97,7 +106,7 @@ class NoteBook:
                 if fresh and (not known or last // TIDY_EVERY > known // TIDY_EVERY):
                     await tx.execute(_SQL["forget_alerts"], KEPT_MAX)
                     await tx.execute(_SQL["forget_news"], KEPT_MAX)
-        return NotesTaken(position=last)
+        return NotesTaken(position=last, refused=refused)
 
     async def alerts(
         self,
@@ -142,6 +151,12 @@ class NoteBook:
             if len(rows) > limit
             else None,
         )
+
+
+def _without_news(note: Note) -> Note:
+    if note.news is None:
+        return note
+    return msgspec.structs.replace(note, news=None, shed=note.shed + 1)
 
 
 async def _store(tx: TenantTransaction, device: UUID, notes: Iterable[Note]) -> None:
