@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FIRST ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench load prove simulate test-servers test-windows browser docs down clean
+.PHONY: help setup run test check format bench load prove simulate test-servers test-windows installer browser docs down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ test-servers: setup ## run the stores' contracts on real servers: builds or find
 
 test-windows: setup ## run the client's tests for Windows under Wine, on Windows Python, DPAPI and the real MetaTrader5 package
 	@scripts/test_windows.sh
+
+installer: setup ## make the client's installer for Windows, signed with KEY=release.pem, into TO=dist
+	@scripts/make_installer.sh "$(KEY)" "$(or $(TO),dist)"
 
 docs: setup ## write the generated reference documents
 	@$(BIN)/python scripts/generate_docs.py

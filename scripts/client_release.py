@@ -5,6 +5,8 @@
     client_release.py sign KEY.pem --tree FOLDER              sign an unpacked installation
     client_release.py code-sign PROGRAM CERTIFICATE.pfx       Authenticode, if you have a certificate
 
+The installer for Windows is made of all that by client_installer.py.
+
 Signing wheels covers the files of aitrading; signing a tree covers everything in it, the interpreter
 and its packages too. The public key is written into what is signed: whoever installs compares it
 with the one that you publish.
@@ -49,11 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = commands.add_parser("code-sign")
     code.add_argument("program", type=Path)
     code.add_argument("certificate", type=Path)
+    code.add_argument("--password-file", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "key":
         return make_key(given.key)
     if given.command == "code-sign":
-        return code_sign(given.program, given.certificate)
+        return code_sign(given.program, given.certificate, given.password_file)
     key = SigningKey.from_pem(Secret(given.key.read_bytes()))
     if given.tree is not None:
         sign_tree(
@@ -77,22 +80,25 @@ def make_key(path: Path) -> int:
     return 0
 
 
-def sign_tree(root: Path, key: SigningKey, *, folders: Sequence[str]) -> None:
-    """Pin the key in an installation and sign the list of its files.
+def sign_tree(root: Path, key: SigningKey, *, folders: Sequence[str], caches: bool = False) -> str:
+    """Pin the key in an installation and sign the list of its files; answers its version.
 
-    `root` is the folder in which `aitrading` lies.
+    `root` is the folder in which `aitrading` lies. `caches` lists compiled code as it is, for who
+    compiled it before.
     """
     (root / KEYS_PATH).write_text(f"{key.public.raw.hex()}\n", encoding="ascii")
     (version,) = {
         path.name.split("-")[1] for path in root.glob("aitrading_client-*.dist-info")
     } or {"source"}
+    version = version.removesuffix(".dist")
     manifest = FileManifest(
-        version=version.removesuffix(".dist"),
+        version=version,
         made_ms=now_ms(SystemClock()),
         folders=tuple(sorted(folders)),
-        files=tuple(listed(root, sorted(folders), but=[MANIFEST_NAME])),
+        files=tuple(listed(root, sorted(folders), but=[MANIFEST_NAME], caches=caches)),
     )
     (root / MANIFEST_NAME).write_bytes(signed_manifest(manifest, key))
+    return version
 
 
 def sign_wheels(wheels: Sequence[Path], key: SigningKey) -> None:
@@ -134,8 +140,8 @@ def _record_digest(data: bytes) -> str:
     return f"sha256={base64.urlsafe_b64encode(sha256(data)).rstrip(b'=').decode()}"
 
 
-def code_sign(program: Path, certificate: Path) -> int:
-    """Sign a Windows program with osslsigncode; the password is asked for by it, never an argument.
+def code_sign(program: Path, certificate: Path, password: Path | None = None) -> int:
+    """Sign a program or installer with osslsigncode; its password is asked for, or read from a file.
 
     An EV certificate gives no instant reputation with SmartScreen any more; a time stamp keeps the
     signature good after the certificate's end.
@@ -146,7 +152,8 @@ def code_sign(program: Path, certificate: Path) -> int:
         return 3
     signed = program.with_suffix(f"{program.suffix}.signed")
     stamp = ["-ts", os.environ[TIMESTAMP_URL]] if TIMESTAMP_URL in os.environ else []
-    command = [tool, "sign", "-pkcs12", str(certificate), "-askpass", "-h", "sha256", *stamp,
+    access = ["-readpass", str(password)] if password else ["-askpass"]
+    command = [tool, "sign", "-pkcs12", str(certificate), *access, "-h", "sha256", *stamp,
                "-in", str(program), "-out", str(signed)]  # fmt: skip
     done = subprocess.run(command, check=False)  # noqa: S603 - a tool of the release's own machine
     if done.returncode == 0:

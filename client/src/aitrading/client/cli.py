@@ -5,6 +5,7 @@ is no, 2 wrong usage, 3 not available.
 """
 
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -29,6 +30,9 @@ from aitrading.core.kit.clock import SystemClock, rfc3339_of_ns
 @click.version_option(package_name="aitrading-client")
 def main() -> None:
     """Run beside a terminal: send its ticks, receive its signals."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe of Windows knows few characters
+            stream.reconfigure(errors="replace")
 
 
 main.add_command(sim)

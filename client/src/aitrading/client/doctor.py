@@ -19,6 +19,7 @@ from aitrading.client.security.installation import Installation
 from aitrading.client.security.measures import Outcome
 from aitrading.client.security.observations import observe
 from aitrading.client.security.process_security import harden_a_child
+from aitrading.client.security.registration import registration
 from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
 from aitrading.client.status import client_status
@@ -174,7 +175,7 @@ def availability_findings(home: Path, clock: Clock) -> list[Finding]:
 
 def _security(files: DeviceFiles) -> list[Finding]:
     """The ground the client stands on: its files, who watches, and each measure as read back."""
-    return [_released(files), _surroundings(), *_hardening()]
+    return [_released(files), *_registered(), _surroundings(), *_hardening()]
 
 
 def _released(files: DeviceFiles) -> Finding:
@@ -187,6 +188,23 @@ def _released(files: DeviceFiles) -> Finding:
         return Finding("files", Verdict.UNVERIFIED, "no signed list of files: built from source",
                        "Install a signed release if you want changes noticed.")  # fmt: skip
     return Finding("files", Verdict.OK, f"{report.checked} files of {report.version} are intact")
+
+
+def _registered() -> list[Finding]:
+    """What an installer left in the registry of Windows, if one did."""
+    try:
+        record = registration()
+    except OSError as exc:
+        return [Finding("registration", Verdict.BROKEN, f"cannot be read: {exc}",
+                        "Repair the installation: msiexec /fa with the installer.")]  # fmt: skip
+    if record is None:
+        return []
+    found = f"version {record.version} in {record.folder}"
+    if record.writers:
+        return [Finding("registration", Verdict.BROKEN,
+                        f"{found}; can be changed by {', '.join(record.writers)}",
+                        "Install again and find out who opened it.")]  # fmt: skip
+    return [Finding("registration", Verdict.OK, f"{found}; administrators alone can change it")]
 
 
 def _surroundings() -> Finding:

@@ -6,7 +6,7 @@ costs a few milliseconds, hashes what looks different and a slice of the rest, s
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 
 import aitrading.client
 from aitrading.client.security.compiled_code import is_faithful, source_of
+from aitrading.client.security.registration import Registration, registration
 from aitrading.core.infrastructure.files import is_link, write_atomically
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.device_reports import FilesState
@@ -68,6 +69,8 @@ class Installation:
     keys: frozenset[str] = field(default_factory=pinned_keys)
     seen: Path | None = None
     """Where a home remembers that a signed release ran: it does not become an unsigned one."""
+    registered: Callable[[], Registration | None] = registration
+    """What an installer left where only an administrator can change it."""
     _stamps: dict[str, _Stamp] = field(default_factory=dict[str, _Stamp])
     """What was hashed and was right, and how it looked then."""
     _round: int = 0
@@ -76,7 +79,8 @@ class Installation:
         """Look at everything, hash what may have changed; never raises."""
         path = self.root / MANIFEST_NAME
         if not path.exists() and not self.keys:
-            if self.seen is not None and self.seen.exists():
+            was_here = self.seen is not None and self.seen.exists()
+            if was_here or any(self._wrong_record("")):
                 return _altered(
                     "", 0, [f"{MANIFEST_NAME} and its keys were here, and are missing"]
                 )
@@ -89,12 +93,36 @@ class Installation:
             return _altered("", 0, [exc.message])
         self._remember(manifest.version)
         self._round += 1
-        findings = [*self._wrong_files(manifest, whole=whole), *self._added(manifest)]
+        findings = [
+            *self._wrong_record(manifest.version),
+            *self._wrong_files(manifest, whole=whole),
+            *self._added(manifest),
+        ]
         if findings:
             return _altered(manifest.version, len(manifest.files), findings)
         return FilesReport(
             state=FilesState.INTACT, version=manifest.version, checked=len(manifest.files)
         )
+
+    def _registration(self) -> Registration | None:
+        """The record, if it is of this installation and not of another one on the machine."""
+        record = self.registered()
+        return record if record is not None and Path(record.folder) == self.root else None
+
+    def _wrong_record(self, version: str) -> Iterator[str]:
+        try:
+            record = self._registration()
+        except OSError as exc:
+            yield f"the registration cannot be read: {exc}"
+            return
+        if record is None:
+            return
+        if self.keys != frozenset({record.release_key}):
+            yield "the registration names another release key"
+        if record.version != version:
+            yield f"the registration is of version {record.version}"
+        if record.writers:
+            yield f"the registration can be changed by {', '.join(record.writers)}"
 
     def _remember(self, version: str) -> None:
         if self.seen is not None and self.seen.parent.is_dir() and not self.seen.exists():

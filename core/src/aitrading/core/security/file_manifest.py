@@ -22,6 +22,7 @@ LABEL: Final = b"aitrading/file-manifest/v1\0"
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_FILES: Final = 100_000
 CACHE_FOLDER: Final = "__pycache__"
+WHOLE: Final = "."
 _CHUNK_BYTES: Final = 1024 * 1024
 
 MANIFEST_DAMAGED: Final = ErrorSpec(
@@ -50,7 +51,7 @@ class FileManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     version: str
     made_ms: int
     folders: tuple[str, ...]
-    """Whatever lies in them and is not listed was added by somebody."""
+    """Whatever lies in them and is not listed was added by somebody; `.` is the whole installation."""
     files: tuple[ListedFile, ...]
 
 
@@ -60,14 +61,16 @@ class _Signed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     key: str
 
 
-def listed(root: Path, folders: Collection[str], *, but: Collection[str] = ()) -> list[ListedFile]:
-    """The files below some folders of an installation, without caches of compiled code."""
+def listed(
+    root: Path, folders: Collection[str], *, but: Collection[str] = (), caches: bool = False
+) -> list[ListedFile]:
+    """The files below some folders of an installation; caches of compiled code only if wanted."""
     found = (path for folder in folders for path in sorted((root / folder).rglob("*")))
     names = {path.relative_to(root).as_posix(): path for path in found if path.is_file()}
     return [
         ListedFile(path=name, size=path.stat().st_size, sha256=digest_of(path))
         for name, path in names.items()
-        if name not in but and CACHE_FOLDER not in PurePosixPath(name).parts
+        if name not in but and (caches or CACHE_FOLDER not in PurePosixPath(name).parts)
     ]
 
 
@@ -125,7 +128,10 @@ def _verifies(signed: _Signed, message: bytes) -> bool:
 
 
 def _paths(manifest: FileManifest) -> list[str]:
-    return [*manifest.folders, *(file.path for file in manifest.files)]
+    return [
+        *(folder for folder in manifest.folders if folder != WHOLE),
+        *(file.path for file in manifest.files),
+    ]
 
 
 def _is_inside(path: str) -> bool:
