@@ -113,7 +113,7 @@ def set_up(page: Page, password: str) -> tuple[Secret[str], str]:
     recovery = page.locator("#account-codes li").first.inner_text()
     expect(page.locator("#account-state")).to_contain_text("Recovery codes left: 10")
     page.click("#account button:text('Close')")
-    assert page.locator("#account-codes li").count() == 0
+    expect(page.locator("#account-codes li")).to_have_count(0)
     return secret, recovery
 
 

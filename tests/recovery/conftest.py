@@ -298,12 +298,18 @@ def hostile_device(hurt: Platform) -> Episode:
     """A device sends nonsense again and again."""
     told = Episode(hurt, (Place("data-bridge", bridge.DEVICE_ISOLATION),))
     socket = bridge_socket(hurt)
-    asyncio.run(malformed(socket, BABBLER, times=3))
+
+    def kept_out() -> list[str]:
+        """Who connects too often is refused before the bridge reads anything: then once more."""
+        asyncio.run(malformed(socket, BABBLER, times=1))
+        health = probe(hurt, "data-bridge", "/health").json()
+        return list(
+            health["resilience"]["isolation"][bridge.DEVICE_ISOLATION.name]["isolated_keys"]
+        )
+
+    told.facts["isolated"] = wait_until(kept_out, what="isolation", timeout_s=90)
     told.while_it_lasts()
     told.facts["refusals"] = asyncio.run(refused_greetings(socket, BABBLER, times=1))
-    told.facts["isolated"] = probe(hurt, "data-bridge", "/health").json()["resilience"][
-        "isolation"
-    ][bridge.DEVICE_ISOLATION.name]["isolated_keys"]
     told.facts["quotes move"] = quotes_move(hurt)
     told.afterwards()
     return told
