@@ -131,15 +131,16 @@ def test_what_reaches_no_service_is_the_edges_and_the_platforms(platform: Platfo
 
 
 def test_an_answer_of_the_edge_itself_names_a_trace_that_is_found(platform: Platform) -> None:
-    asked: list[str] = []
+    def seen(trace_id: str) -> Any:
+        found = platform.cli("trace", trace_id, "--json")
+        return found.returncode == 0 and json.loads(found.stdout)["trace"]
 
     def told() -> Any:
         """Of strangers so many are kept a minute, and other tests were strangers too: ask again."""
         status, answer = platform.request("GET", "/nowhere", person=None)
         assert status == 404
-        asked.append(answer["error"]["trace_id"])
-        found = platform.cli("trace", asked[-2:][0], "--json")
-        return found.returncode == 0 and json.loads(found.stdout)["trace"]
+        trace_id = answer["error"]["trace_id"]
+        return wait_until(lambda: seen(trace_id), what="its trace", timeout_s=25)
 
     (span,) = wait_until(told, what="the trace that the answer named", timeout_s=150)["spans"]
     assert (span["service"], span["outcome"]) == ("edge", "refused")
