@@ -64,7 +64,7 @@ class Client:
         self.clock = BrokerClock(self.kept, settled_ms=self.newest_ms)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     moment_s=st.sampled_from(NIGHTS),
     rule=st.sampled_from(sorted(RULES)),

@@ -97,7 +97,8 @@ class BrokerClock:
         if is_known and tick_ms < self._next_night_ms():
             self._settle(tick_ms)
             return
-        if offset_s != self._candidate_s:
+        is_from_before = self._candidate_ms < self._next_night_ms() <= tick_ms
+        if offset_s != self._candidate_s or is_from_before:  # a night in between explains anew
             self._candidate_s, self._candidate_ms, self._agreeing = offset_s, tick_ms, 0
         self._agreeing += 1
         if self._agreeing >= AGREEING_ARRIVALS:
