@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
+from unittest.mock import MagicMock
 from uuid import UUID
 
 import numpy as np
 import pytest
 
+from aitrading.client.metatrader_connector import gap_ledger
 from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
-from aitrading.client.metatrader_connector.gap_ledger import GapRecord
+from aitrading.client.metatrader_connector.feed_truth import FeedTruth
+from aitrading.client.metatrader_connector.gap_ledger import GapLedger, GapRecord
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.journal_records import (
     BATCH_TICKS_MAX,
@@ -26,6 +30,7 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.file_sealing import is_sealed
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.file_keys import some_file_keys
+from aitrading.core.testing.manual_clock import ManualClock
 
 CLOCK = SystemClock()
 IDS = SystemIdFactory(CLOCK, SystemRandomness())
@@ -233,3 +238,44 @@ async def test_a_state_of_an_older_version_is_read_and_sealed(home: Path) -> Non
     assert [one.id for one in journal.streams] == [stream.id]
     await journal.close()
     assert is_sealed(state.read_bytes())
+
+
+def lost(number: int) -> GapRecord:
+    return GapRecord(
+        stream=UUID(int=number), symbol="EURUSD", first_missing=1, last_missing=2, reason="test",
+        noticed_ns=1,
+    )  # fmt: skip
+
+
+@async_test
+async def test_a_gap_that_was_half_written_is_not_in_the_ledger(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    ledger = GapLedger(home)
+    await ledger.add(lost(1))
+    with monkeypatch.context() as full:
+        full.setattr(gap_ledger, "write_all", half)
+        with pytest.raises(OSError, match="No space"):
+            await ledger.add(lost(2))
+    assert list(ledger.newest) == [lost(1)]
+    await ledger.add(lost(2))
+    assert list(GapLedger(home).newest) == [lost(1), lost(2)]
+
+
+@async_test
+async def test_every_gap_is_told_once_however_many_there_are(home: Path) -> None:
+    journal = await opened(home)
+    for number in range(200):
+        await journal.gaps.add(lost(number))
+    truth, session = FeedTruth(journal, ManualClock()), MagicMock()
+    for _ in range(10):
+        truth.tell(session, {})
+    told = [
+        note.stream.int for call in session.tell_gaps.call_args_list for note in call.args[0].gaps
+    ]
+    assert told == list(range(200))
+    await journal.close()

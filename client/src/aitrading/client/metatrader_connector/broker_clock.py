@@ -126,7 +126,7 @@ class BrokerClock:
         """From this moment on, UTC, no tick's offset is certain."""
         if self._is_configured:
             return ALWAYS_MS
-        is_contradicted = self.offset_s != self._candidate_s is not None
+        is_contradicted = self._candidate_s not in {None, self.offset_s}
         return min(self._settled_ms + 1 if is_contradicted else ALWAYS_MS, self._next_night_ms())
 
     def _next_night_ms(self) -> int:

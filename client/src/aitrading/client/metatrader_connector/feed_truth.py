@@ -35,7 +35,7 @@ class FeedTruth:
         self._clock = clock
         self._days: dict[tuple[UUID, int], DaySummary] = {}
         self._days_told_ns: int | None = None
-        self._gaps: list[GapRecord] = []
+        self._gaps: set[GapRecord] = set()
         self._repairs: dict[UUID, RepairDone] = {}
         self._unsaid: set[UUID] = set()
 
@@ -70,7 +70,7 @@ class FeedTruth:
         repairs = [self._repairs[gap] for gap in list(self._unsaid)[:GAPS_PER_FRAME_MAX]]
         if gaps or repairs:
             session.tell_gaps(Gaps(gaps=tuple(map(_note, gaps)), repaired=tuple(repairs)))
-            self._gaps = [*self._gaps, *gaps][-2 * GAPS_PER_FRAME_MAX :]
+            self._gaps = self._gaps.union(gaps).intersection(self._journal.gaps.newest)
             self._unsaid -= {done.gap for done in repairs}
 
     def _changed_days(

@@ -59,7 +59,12 @@ class GapLedger:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY
         descriptor = os.open(self._path, flags, PRIVATE_FILE_MODE)
         try:
-            write_all(descriptor, line)
-            os.fsync(descriptor)
+            size = os.fstat(descriptor).st_size
+            try:
+                write_all(descriptor, line)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)  # the next line would go on in half of this one
+                raise
         finally:
             os.close(descriptor)
