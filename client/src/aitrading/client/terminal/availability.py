@@ -16,7 +16,7 @@ import msgspec
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns
 from aitrading.core.logging.optimized_log_router import get_logger
-from aitrading.core.security.device_reports import TerminalMonth, fitted
+from aitrading.core.security.device_reports import MeasuredTime, TerminalMonth, fitted
 
 FILE_NAME: Final = "availability.json"
 TOLD_MONTHS: Final = 3
@@ -41,23 +41,13 @@ class TerminalState(StrEnum):
     """It could not be reached, or had no broker."""
 
 
-class MonthOfTerminal(msgspec.Struct, kw_only=True):
+class MonthOfTerminal(MeasuredTime, msgspec.Struct, kw_only=True):
     """Measured seconds, and how often it failed."""
 
     up_s: float = 0.0
     wedged_s: float = 0.0
     away_s: float = 0.0
     failures: int = 0
-
-    @property
-    def measured_s(self) -> float:
-        """All of it."""
-        return self.up_s + self.wedged_s + self.away_s
-
-    @property
-    def share(self) -> float | None:
-        """The part that it was up; None before anything was measured."""
-        return self.up_s / self.measured_s if self.measured_s else None
 
     def add(self, state: TerminalState, elapsed_ns: int) -> None:
         """Count a stretch of time."""

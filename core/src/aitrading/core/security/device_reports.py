@@ -40,7 +40,28 @@ class ReportedMeasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     why: _Text = ""
 
 
-class TerminalMonth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MeasuredTime:
+    """What follows from seconds up, wedged and away."""
+
+    __slots__ = ()
+    up_s: float
+    wedged_s: float
+    away_s: float
+
+    @property
+    def measured_s(self) -> float:
+        """All of it."""
+        return self.up_s + self.wedged_s + self.away_s
+
+    @property
+    def share(self) -> float | None:
+        """The part that it was up; None before anything was measured."""
+        return self.up_s / self.measured_s if self.measured_s else None
+
+
+class TerminalMonth(
+    MeasuredTime, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """How much of a month a terminal was there: all that was measured of it so far.
 
     Only what is on the client's disk is told, so a restart takes nothing back; a later report takes
@@ -53,16 +74,6 @@ class TerminalMonth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     wedged_s: _Seconds
     away_s: _Seconds
     failures: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
-
-    @property
-    def measured_s(self) -> float:
-        """All of it."""
-        return self.up_s + self.wedged_s + self.away_s
-
-    @property
-    def share(self) -> float | None:
-        """The part that it was up; None before anything was measured."""
-        return self.up_s / self.measured_s if self.measured_s else None
 
 
 class SecurityReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
