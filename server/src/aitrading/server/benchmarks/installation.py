@@ -3,6 +3,7 @@
 Nothing of the demo runs in it. What is measured goes through the edge like everybody else's.
 """
 
+import asyncio
 import http.client
 import ssl
 import subprocess
@@ -16,10 +17,12 @@ from typing import IO, Final, TypeVar
 from uuid import UUID
 
 import msgspec
+from picows import WSError
 
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.security.certificates import DeviceIdentity, parse_device
 from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
@@ -30,6 +33,7 @@ from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.bundles import SERVICES
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.state import PlatformState
+from aitrading.server.testing.probe_device import Device
 
 AITRADING: Final = (str(Path(sys.executable).with_name("aitrading")),)
 FREE_PORTS: Final = {
@@ -45,6 +49,8 @@ ENVOY: Final = "envoy"
 READER: Final = UserId(UUID(int=1))
 CALL_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 60.0
+CONNECT_TIMEOUT_S: Final = 15.0
+CONNECT_AGAIN_S: Final = 0.1
 T = TypeVar("T")
 
 
@@ -122,6 +128,18 @@ class Installation:
         context.load_cert_chain(certificate, private)
         identity = parse_device(inspect_certificate(enrolled.certificate.encode()).uris[0])
         return BenchDevice(identity=identity, context=context)
+
+    async def connected(self, enrolled: BenchDevice, *streams: StreamDeclaration) -> Device:
+        """Its link; the edge may find out a moment after the start that the bridge is there."""
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            while True:
+                device = Device(enrolled.identity)
+                try:
+                    await device.connect_to_edge(self.port, enrolled.context, *streams)
+                except WSError:
+                    await self.clock.sleep(CONNECT_AGAIN_S)
+                else:
+                    return device
 
     def token(self, user: UserId) -> str:
         """A token to read with, of a person of the organisation."""

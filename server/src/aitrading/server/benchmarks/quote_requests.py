@@ -10,17 +10,12 @@ import ssl
 from typing import Final, cast
 from uuid import UUID
 
-from picows import WSError
 from typing_extensions import override
 
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.ids import UserId
-from aitrading.server.benchmarks.installation import (
-    BenchDevice,
-    Installation,
-    running_installation,
-)
-from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.benchmarks.installation import Installation, running_installation
+from aitrading.server.testing.probe_device import declared, ticks
 
 PATH: Final = "/api/v1/quotes"
 PEOPLE: Final = 16
@@ -28,7 +23,6 @@ CONNECTIONS: Final = 32
 ON_THEIR_WAY: Final = 4
 WARM_S: Final = 1.0
 SECONDS: Final = 5.0
-CONNECT_TIMEOUT_S: Final = 15.0
 UNREACHED: Final = "10000000"
 SETTINGS: Final = {
     "gateway.requests_burst": "1000000",
@@ -71,7 +65,7 @@ async def quotes_per_s() -> float:
     """Answers a second; raises when one is not good."""
     with running_installation(SETTINGS) as installation:
         enrolled = await asyncio.to_thread(installation.device, "feed")
-        device = await _connected(installation, enrolled)
+        device = await installation.connected(enrolled, declared())
         device.send(ticks(1))
         await device.until_acknowledged(1)
         askers = [await _asking(installation, number) for number in range(CONNECTIONS)]
@@ -87,19 +81,6 @@ async def quotes_per_s() -> float:
     if bad := sum(asker.bad for asker in askers):
         raise RuntimeError(f"{bad} requests were refused")
     return answers / took_s
-
-
-async def _connected(installation: Installation, enrolled: BenchDevice) -> Device:
-    """The edge may find out a moment after the start that the bridge is there."""
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        while True:
-            device = Device(enrolled.identity)
-            try:
-                await device.connect_to_edge(installation.port, enrolled.context, declared())
-            except WSError:
-                await installation.clock.sleep(0.1)
-            else:
-                return device
 
 
 async def _asking(installation: Installation, number: int) -> _Asker:

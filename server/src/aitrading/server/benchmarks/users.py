@@ -102,9 +102,8 @@ async def run(*, long: bool = False) -> Figures:
     with running_installation(SETTINGS) as installation:
         board = _Board()
         enrolled = await asyncio.to_thread(installation.device, "feed")
-        device = Device(enrolled.identity)
         streams = [declared(handle, symbol) for handle, symbol in enumerate(SYMBOLS, start=1)]
-        await device.connect_to_edge(installation.port, enrolled.context, *streams)
+        device = await installation.connected(enrolled, *streams)
         people = await _connected(installation, board, range(FLOOR_PEOPLE))
         floor = await _watched(device, board, seconds / 2)
         people += await _connected(installation, board, range(FLOOR_PEOPLE, PEOPLE))

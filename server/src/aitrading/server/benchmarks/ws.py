@@ -89,8 +89,7 @@ async def run(*, long: bool = False) -> Figures:
 async def _ready(installation: Installation, number: int, messages: int) -> _Sender:
     """Enrolled, connected, its stream open, its messages packed."""
     enrolled = await asyncio.to_thread(installation.device, f"sender-{number}")
-    device = Device(enrolled.identity)
-    await device.connect_to_edge(installation.port, enrolled.context, declared())
+    device = await installation.connected(enrolled, declared())
     return _Sender(device=device, packed=tuple(_packed(device, messages)), last=messages)
 
 
