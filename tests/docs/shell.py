@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.platform import BIN, PORTS, clean_environment, die_with_the_test_run
 
-from aitrading.server.testing.engines import free_port
+from aitrading.server.supervisor.ports import free_port
 from docs.blocks import Block, Command, missing_line
 
 EDGE = "localhost:8000"

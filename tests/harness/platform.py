@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from aitrading.server.testing.engines import free_port
+from aitrading.server.supervisor.ports import free_port
 
 BIN = Path(sys.executable).parent
 START_TIMEOUT_S = 90.0

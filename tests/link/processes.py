@@ -10,8 +10,9 @@ import msgspec
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import DeviceStatus
 from aitrading.server.kit.bundle import HttpListener, PeerAddress, ServiceBundle
+from aitrading.server.supervisor.ports import free_port
 from aitrading.server.testing.bridge_twins import FolderTickStore
-from aitrading.server.testing.engines import free_port, running_nats
+from aitrading.server.testing.engines import running_nats
 from aitrading.server.testing.services import RunningService, ServiceWorld
 
 PEER_PROGRAM = str(Path(__file__).with_name("peer_program.py"))

@@ -21,8 +21,8 @@ from aitrading.server.data_bridge.last_known import QuoteReader
 from aitrading.server.kit.bundle import PeerAddress
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE, ErrorAnswer, ErrorBody, rebuilt
+from aitrading.server.supervisor.ports import free_port
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
-from aitrading.server.testing.engines import free_port
 from aitrading.server.testing.probe_device import Device, declared, ticks
 from aitrading.server.testing.services import ServiceWorld
 

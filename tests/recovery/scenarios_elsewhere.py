@@ -71,7 +71,8 @@ from aitrading.server.kit.used_proofs import (
     SharedCache,
 )
 from aitrading.server.kit.valkey import ValkeyClient
-from aitrading.server.testing.engines import ThrowawayAuthority, free_port
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import ThrowawayAuthority
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard

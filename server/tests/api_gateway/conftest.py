@@ -35,7 +35,7 @@ from aitrading.server.api_gateway.edge.config import (
     Upstream,
 )
 from aitrading.server.api_gateway.edge.xds import write_resources
-from aitrading.server.testing.engines import free_port
+from aitrading.server.supervisor.ports import free_port
 
 ENVOY = shutil.which("envoy") or str(Path(__file__).parents[3] / ".venv/bin/envoy")
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

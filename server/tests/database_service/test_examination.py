@@ -24,7 +24,8 @@ from aitrading.server.kit.examination_api import EXAMINE_PATH, STEPS, StoreExami
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.supervisor.doctor.finding import Verdict
 from aitrading.server.supervisor.doctor.stores import judge
-from aitrading.server.testing.engines import free_port, running_valkey
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import running_valkey
 from aitrading.server.testing.services import ServiceWorld
 from aitrading.server.testing.weaviate import RunningWeaviate, weaviate_missing
 

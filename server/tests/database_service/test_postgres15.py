@@ -25,7 +25,8 @@ from aitrading.server.kit.primary_record import PrimaryRecord
 from aitrading.server.kit.row_security import require_row_security
 from aitrading.server.supervisor.doctor.finding import Verdict
 from aitrading.server.supervisor.doctor.plaintext import check_plaintext
-from aitrading.server.testing.engines import ThrowawayAuthority, free_port
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import ThrowawayAuthority
 from aitrading.server.testing.postgres15 import Postgres15, postgres15_missing
 
 pytestmark = [

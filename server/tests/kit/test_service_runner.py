@@ -18,7 +18,8 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.kit.bundle import HttpListener
-from aitrading.server.testing.engines import free_port, running_nats
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import running_nats
 from aitrading.server.testing.services import RunningService, ServiceWorld
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,8 @@ import pytest
 
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.api_gateway.identity.token_keys import EdgeProbe
-from aitrading.server.testing.engines import ThrowawayAuthority, free_port
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import ThrowawayAuthority
 
 BEHIND = '{"error": {"code": "LOGIN_REFUSED"}}'
 

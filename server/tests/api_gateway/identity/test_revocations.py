@@ -29,7 +29,7 @@ from aitrading.server.kit.revoked_tokens import (
     Revocation,
     RevokedTokens,
 )
-from aitrading.server.testing.engines import free_port
+from aitrading.server.supervisor.ports import free_port
 from aitrading.server.testing.http import tls_of
 
 pytestmark = pytest.mark.integration

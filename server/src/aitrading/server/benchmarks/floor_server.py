@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from aitrading.server.benchmarks.installation import Installation
-from aitrading.server.testing.engines import free_port
+from aitrading.server.supervisor.ports import free_port
 
 
 @contextmanager

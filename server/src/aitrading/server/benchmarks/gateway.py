@@ -40,7 +40,8 @@ from aitrading.server.benchmarks.quote_requests import quotes_per_s
 from aitrading.server.engines.envoy import EnvoyEngine, EnvoySetup
 from aitrading.server.engines.proc import use_of
 from aitrading.server.kit.authentication import ACCESS_COOKIE
-from aitrading.server.testing.engines import free_port, running, socket_folder
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import running, socket_folder
 
 ROUNDS: Final = 7
 REQUESTS: Final = 3_000

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import socket
+from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from aitrading.server.supervisor.errors import PORT_TAKEN
 FREE_PORTS = range(20_000, 32_000)
 """Where free ports are looked for: below those that kernels give to outgoing connections, one of
 which could hold the port of a child that is just being started again."""
+CLAIMS = 128
+"""How many of the ports it was given last a process keeps others from being given."""
 _TRIES = 50
 _DRAW = random.SystemRandom()
+_claims: deque[tuple[int, int]] = deque()
+"""Ports and the sockets that claim them."""
 _LISTEN = "0A"
 _REFUSALS = {
     errno.EADDRINUSE: "",
@@ -32,6 +37,41 @@ class PortRequest:
     purpose: str
     host: str
     port: int
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody has and no other process of this machine is given while this one lives.
+
+    Between choosing and listening, and while its holder is started again, a port is free to the
+    kernel: an abstract Unix socket says to the others that it is not.
+    """
+    for port in _DRAW.sample(FREE_PORTS, k=_TRIES):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0aitrading-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except OSError as exc:
+            claim.close()
+            if exc.errno not in _REFUSALS:
+                raise
+            continue
+        if len(_claims) == CLAIMS:
+            give_back(_claims[0][0])
+        _claims.append((port, claim.detach()))
+        return port
+    raise PORT_TAKEN.error(
+        taken=f"{_TRIES} ports from {FREE_PORTS.start} to {FREE_PORTS.stop} were tried",
+        choice="",
+    )
+
+
+def give_back(port: int) -> None:
+    """Let a port be given to others again."""
+    for claim in [one for one in _claims if one[0] == port]:
+        _claims.remove(claim)
+        os.close(claim[1])
 
 
 def resolve_ports(requests: Iterable[PortRequest]) -> dict[str, int]:
@@ -53,20 +93,18 @@ def resolve_ports(requests: Iterable[PortRequest]) -> dict[str, int]:
 
 def _resolve(request: PortRequest, held: ExitStack) -> int | str:
     """Bind the port, so that nobody gets it while the others are chosen; or say who has it."""
-    free = _DRAW.sample(FREE_PORTS, k=_TRIES) if request.port == 0 else []
+    if request.port == 0:
+        return free_port(request.host)
     probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    refusal = errno.EADDRINUSE
-    for port in (*free, request.port):
-        try:
-            probe.bind((request.host, port))
-        except OSError as exc:
-            if exc.errno not in _REFUSALS:
-                raise
-            refusal = exc.errno
-        else:
-            return int(probe.getsockname()[1])
-    holder = _REFUSALS[refusal] or holder_of(request.port)
+    try:
+        probe.bind((request.host, request.port))
+    except OSError as exc:
+        if exc.errno not in _REFUSALS:
+            raise
+        holder = _REFUSALS[exc.errno] or holder_of(request.port)
+    else:
+        return request.port
     return f"Port {request.port} for {request.purpose} (setting {request.setting}) is taken by {holder}"
 
 

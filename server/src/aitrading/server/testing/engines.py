@@ -9,13 +9,9 @@ Works as root and as an ordinary user. Each manager yields how to reach its engi
         access, files = nats.access("data-bridge"), nats.tls("data-bridge")
 """
 
-import os
-import random
 import signal
-import socket
 import ssl
 import tempfile
-from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import count
@@ -43,7 +39,7 @@ from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
 from aitrading.server.engines.process import Process, start_process
 from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
-from aitrading.server.supervisor.ports import FREE_PORTS
+from aitrading.server.supervisor.ports import free_port
 
 START_TIMEOUT_S = 30.0
 CERTIFICATE_LIFE_S = 3_600
@@ -212,32 +208,6 @@ class ThrowawayAuthority:
         files.certificate.write_bytes(issue_leaf(self._issuer, spec, key.public_der()))
         write_private(files.private_key, key.pem().reveal())
         return files
-
-
-CLAIMS = 128
-_claims: deque[int] = deque()
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody has and no other test is given.
-
-    An abstract Unix socket says so to other workers and other suites, for the last `CLAIMS` ports
-    of this process: older ones are in use by then, or over.
-    """
-    if len(_claims) == CLAIMS:
-        os.close(_claims.popleft())
-    for port in random.SystemRandom().sample(FREE_PORTS, k=len(FREE_PORTS)):
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0aitrading-test-port-{port}")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            claim.close()
-            continue
-        _claims.append(claim.detach())
-        return port
-    raise AssertionError(f"no port of {FREE_PORTS} is free")
 
 
 @contextmanager

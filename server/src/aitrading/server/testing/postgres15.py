@@ -18,7 +18,8 @@ from typing import Any, Final
 from aitrading.core.kit.secret import Secret
 from aitrading.server.engines.postgres import roles_sql
 from aitrading.server.kit.bundle import PostgresAccess
-from aitrading.server.testing.engines import ThrowawayAuthority, free_port
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import ThrowawayAuthority
 
 BIN: Final = Path("/usr/lib/postgresql/15/bin")
 PASSWORD: Final = "of-this-test-only"  # noqa: S105  # pragma: allowlist secret

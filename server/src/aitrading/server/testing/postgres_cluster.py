@@ -33,7 +33,8 @@ from aitrading.server.engines.postgres import (
 )
 from aitrading.server.engines.process import Launch, Process, run_to_end, start_process
 from aitrading.server.kit.bundle import PostgresAccess, PostgresAddress, TlsFiles
-from aitrading.server.testing.engines import START_TIMEOUT_S, free_port, socket_folder
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import START_TIMEOUT_S, socket_folder
 from aitrading.server.testing.postgres_tls_front import PostgresTlsFront, tls_fronts
 
 NODES: Final = 3

@@ -15,7 +15,8 @@ from aitrading.server.engines.process import Launch, start_process
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.cache.port import LIMITS
 from aitrading.server.kit.valkey import ValkeyClient
-from aitrading.server.testing.engines import ThrowawayAuthority, free_port
+from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import ThrowawayAuthority
 
 PROGRAM: Final = "redis-server"
 PASSWORD: Final = "of-this-test-only"  # noqa: S105  # pragma: allowlist secret

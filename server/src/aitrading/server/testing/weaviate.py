@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
-from aitrading.server.testing.engines import free_port
+from aitrading.server.supervisor.ports import free_port
 from aitrading.server.testing.tls_front import TlsFront, tls_front
 
 VERSION: Final = "1.39.0"
