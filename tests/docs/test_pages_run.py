@@ -1,4 +1,4 @@
-"""Every console block of the tutorials and runbooks does what the page says."""
+"""Every console block of the tutorials, runbooks and some guides does what the page says."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ import pytest
 from docs.blocks import ROOT, console_blocks
 from docs.shell import open_shell
 
-PAGES = sorted(
-    path for folder in ("tutorials", "runbooks") for path in (ROOT / "docs" / folder).glob("*.md")
-)
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted(path for folder in ("tutorials", "runbooks") for path in (DOCS / folder).glob("*.md")),
+    DOCS / "how-to" / "test-against-the-twin.md",
+]
 
 
 @pytest.mark.e2e

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from aitrading.client.terminal.package import STAND_IN
+
 FOLDER: Final = "AITRADING_PUBLIC_SCRIPTS"
 
 
@@ -70,10 +72,9 @@ def test_a_public_script_runs_unmodified(tmp_path: Path, script: Acceptance) -> 
     if script.driver:
         program = tmp_path / "driver.py"
         program.write_text(script.driver)
-    paths = [str(tmp_path), str(file.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(STAND_IN), str(tmp_path), str(file.parent), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-m", "aitrading.client", "sim", "run", str(program)],
-        capture_output=True, text=True, check=False, timeout=150,
+        [sys.executable, str(program)], capture_output=True, text=True, check=False, timeout=150,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
     )  # fmt: skip
     for module in script.needs:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,8 @@ from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
 from aitrading.client.status import client_status
 from aitrading.client.terminal.availability import FILE_NAME, read_availability
+from aitrading.client.terminal.errors import TERMINAL_REPLACED
+from aitrading.client.terminal.package import import_gives_twin, real_package_is_installed
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
@@ -141,7 +142,10 @@ def _disk(home: Path) -> Finding:
 
 
 def _terminal() -> Finding:
-    if find_spec("MetaTrader5") is not None:
+    if import_gives_twin():
+        spec = TERMINAL_REPLACED
+        return Finding("terminal", Verdict.WARNING, spec.message, spec.remedy)
+    if real_package_is_installed():
         return Finding("terminal", Verdict.UNVERIFIED, "the package MetaTrader5 is installed")
     return Finding(
         "terminal",

@@ -13,9 +13,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from aitrading.client.terminal.errors import SIMULATION_OPTION_INVALID
-from aitrading.client.terminal.settings import SimulatedTerminalSettings
-from aitrading.core.infrastructure.config_manager import ConfigManager
+from aitrading.client.terminal.package import STAND_IN
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 
@@ -50,7 +48,7 @@ def sim() -> None:
     """Run scripts written for the package MetaTrader5 against a simulated terminal."""
 
 
-@sim.command(context_settings={"ignore_unknown_options": True})
+@sim.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @_options
 @click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -58,12 +56,16 @@ def sim() -> None:
 def run(script: Path, arguments: tuple[str, ...], options: tuple[str, ...]) -> None:
     """Run SCRIPT with ARGUMENTS; its `import MetaTrader5` gets the simulated terminal."""
     from aitrading.client.terminal.select import TerminalKind, open_terminal  # noqa: PLC0415 - slow
+    from aitrading.client.terminal.sim.from_settings import settings_of  # noqa: PLC0415 - see above
     from aitrading.client.terminal.sim.module import install  # noqa: PLC0415 - see above
+    from aitrading.client.terminal.stand_in import announce  # noqa: PLC0415 - see above
 
     terminal: Any = open_terminal(TerminalKind.SIM, settings_of(options), SystemClock())
     install(terminal)
+    announce()
+    _pass_on(options)
     sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.resolve().parent))
+    sys.path[:0] = [str(script.resolve().parent), str(STAND_IN)]
     runpy.run_path(str(script), run_name="__main__")
 
 
@@ -79,6 +81,7 @@ def run(script: Path, arguments: tuple[str, ...], options: tuple[str, ...]) -> N
 def serve(address_file: Path, options: tuple[str, ...]) -> None:
     """Be a simulated terminal for other processes of this machine, until SIGTERM or Ctrl-C."""
     from aitrading.client.terminal.sim.from_settings import (  # noqa: PLC0415 - slow to import
+        settings_of,
         simulated_terminal,
     )
     from aitrading.client.terminal.sim.process.server import (  # noqa: PLC0415 - see above
@@ -99,15 +102,16 @@ def serve(address_file: Path, options: tuple[str, ...]) -> None:
     server.close()
 
 
-def settings_of(options: Iterable[str]) -> SimulatedTerminalSettings:
-    """Defaults, then the environment, then options; raises what is wrong with them."""
-    overrides: dict[str, str] = {}
-    for option in options:
-        name, is_pair, value = option.partition("=")
-        if not is_pair:
-            raise SIMULATION_OPTION_INVALID.error(option=option)
-        overrides[f"{SimulatedTerminalSettings.SECTION}.{name.strip()}"] = value
-    config = ConfigManager.load(
-        (SimulatedTerminalSettings,), environ=os.environ, overrides=overrides, strict=False
-    )
-    return config.get(SimulatedTerminalSettings)
+@sim.command()
+def path() -> None:
+    """Print the folder which, on PYTHONPATH, makes `import MetaTrader5` the simulated terminal."""
+    click.echo(STAND_IN)
+
+
+def _pass_on(options: Iterable[str]) -> None:
+    """Processes that the script starts get a twin too, never a real terminal in its place."""
+    chosen = [*options, "replaces_package=true"]
+    for name, _, value in (option.partition("=") for option in chosen):
+        os.environ[f"AITRADING_TERMINAL_SIM_{name.strip().upper()}"] = value
+    paths = (str(STAND_IN), os.environ.get("PYTHONPATH", ""))
+    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in paths if entry)

@@ -34,6 +34,16 @@ TERMINAL_NOT_AVAILABLE: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.MARKET_DATA,
 )
+TERMINAL_REPLACED: Final = ErrorSpec(
+    code="TERMINAL_REPLACED",
+    category=Category.DENIED,
+    message="`import MetaTrader5` gives the simulated terminal here, not a real one.",
+    why="The simulated terminal's folder is on PYTHONPATH.",
+    remedy="Take what `aitrading-client sim path` prints from PYTHONPATH, or use `--terminal sim`.",
+    http_status=501,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
 RECORDING_INVALID: Final = ErrorSpec(
     code="TERMINAL_RECORDING_INVALID",
     category=Category.DENIED,

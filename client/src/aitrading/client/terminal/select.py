@@ -3,17 +3,19 @@
 import importlib
 import sys
 from enum import StrEnum
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
 
-from aitrading.client.terminal.errors import TERMINAL_NOT_AVAILABLE
+from aitrading.client.terminal.errors import TERMINAL_NOT_AVAILABLE, TERMINAL_REPLACED
+from aitrading.client.terminal.package import (
+    PACKAGE,
+    import_gives_twin,
+    real_package_is_installed,
+)
 from aitrading.client.terminal.port import Terminal
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.terminal.sim.from_settings import simulated_terminal
 from aitrading.client.terminal.sim.process.remote import RemoteTerminal
 from aitrading.core.kit.clock import Clock
-
-PACKAGE: Final = "MetaTrader5"
 
 
 class TerminalKind(StrEnum):
@@ -26,11 +28,12 @@ class TerminalKind(StrEnum):
 def open_terminal(
     kind: TerminalKind, settings: SimulatedTerminalSettings, clock: Clock
 ) -> Terminal:
-    """The terminal, not connected yet; raises `TERMINAL_NOT_AVAILABLE`."""
+    """The terminal, not connected yet; raises `TERMINAL_NOT_AVAILABLE` or `TERMINAL_REPLACED`."""
     if kind is TerminalKind.SIM:
         if settings.process is not None:
             return RemoteTerminal(settings.process)
         return simulated_terminal(settings, clock)
+    _require_real_package()
     try:
         package: Any = importlib.import_module(PACKAGE)
     except ImportError as exc:
@@ -44,5 +47,12 @@ def require_terminal(
     """Raise what `open_terminal` would raise in every worker, without loading the package."""
     if kind is TerminalKind.SIM:
         open_terminal(kind, settings, clock)
-    elif find_spec(PACKAGE) is None:
+    else:
+        _require_real_package()
+
+
+def _require_real_package() -> None:
+    if import_gives_twin():
+        raise TERMINAL_REPLACED.error()
+    if not real_package_is_installed():
         raise TERMINAL_NOT_AVAILABLE.error(platform=sys.platform)

@@ -64,3 +64,10 @@ class SimulatedTerminalSettings:
             "`aitrading-client sim serve` says where it listens. The settings above are then its."
         ),
     ] = None
+    replaces_package: Annotated[
+        bool,
+        Setting(
+            doc="Where the folder of `aitrading-client sim path` is on PYTHONPATH: give the simulated "
+            "terminal even if the package MetaTrader5 is installed; otherwise that import is refused."
+        ),
+    ] = False

@@ -1,10 +1,12 @@
 """The twin as settings describe it."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import replace
 
 import msgspec
 
-from aitrading.client.terminal.errors import SIMULATED_SYMBOL_UNKNOWN
+from aitrading.client.terminal.errors import SIMULATED_SYMBOL_UNKNOWN, SIMULATION_OPTION_INVALID
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.terminal.sim.broker.kinds import MarginMode
 from aitrading.client.terminal.sim.faults import read_faults
@@ -16,9 +18,24 @@ from aitrading.client.terminal.sim.market.instruments import (
 from aitrading.client.terminal.sim.market.ticks import US_PER_S
 from aitrading.client.terminal.sim.terminal import SimulatedTerminal
 from aitrading.client.terminal.sim.world import DEFAULT_ACCOUNT, WorldOptions
+from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.kit.clock import Clock
 
 EVERYTHING = "*"
+
+
+def settings_of(options: Iterable[str]) -> SimulatedTerminalSettings:
+    """Defaults, then the environment, then options; raises what is wrong with them."""
+    overrides: dict[str, str] = {}
+    for option in options:
+        name, is_pair, value = option.partition("=")
+        if not is_pair:
+            raise SIMULATION_OPTION_INVALID.error(option=option)
+        overrides[f"{SimulatedTerminalSettings.SECTION}.{name.strip()}"] = value
+    config = ConfigManager.load(
+        (SimulatedTerminalSettings,), environ=os.environ, overrides=overrides, strict=False
+    )
+    return config.get(SimulatedTerminalSettings)
 
 
 def simulated_terminal(settings: SimulatedTerminalSettings, clock: Clock) -> SimulatedTerminal:

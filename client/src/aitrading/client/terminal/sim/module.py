@@ -1,14 +1,15 @@
 """The twin as a module: whatever does `import MetaTrader5` gets it instead of the package."""
 
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
 from aitrading.client.terminal.api.constants import CONSTANTS
 from aitrading.client.terminal.api.structs import STRUCTS
+from aitrading.client.terminal.package import PACKAGE, TWIN_ORIGIN
 from aitrading.client.terminal.sim.helpers import Helpers, TradingTerminal
 
-PACKAGE: Final = "MetaTrader5"
 AUTHOR: Final = "MetaQuotes Ltd."
 """Scripts print it; it names whose interface this is."""
 VERSION: Final = "5.0.6231"
@@ -61,6 +62,7 @@ def twin_module(terminal: TradingTerminal) -> ModuleType:
     names |= {"Buy": helpers.buy, "Sell": helpers.sell, "Close": helpers.close}
     names |= {"__version__": VERSION, "__author__": AUTHOR, "__all__": sorted(names)}
     vars(module).update(names)
+    module.__spec__ = ModuleSpec(PACKAGE, None, origin=str(TWIN_ORIGIN))
     return module
 
 
