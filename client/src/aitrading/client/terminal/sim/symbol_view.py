@@ -63,6 +63,7 @@ class SymbolView:
             bid=bid,
             ask=ask,
             spread=round(spread * 10**self._listing.spec.digits),
+            **_deals(newest, low, self._rounded(high + spread)),
             bidhigh=high,
             bidlow=low,
             askhigh=self._rounded(high + spread),
@@ -98,6 +99,16 @@ class SymbolView:
 
     def _rounded(self, price: float) -> float:
         return round(price, self._listing.spec.digits)
+
+
+def _deals(newest: np.void, low: float, high: float) -> dict[str, Any]:
+    """The fields of the last deal, where an exchange has one."""
+    last, volume = float(newest["last"]), float(newest["volume_real"])
+    if not last:
+        return {}
+    prices = {"last": last, "lastlow": min(low, last), "lasthigh": max(high, last)}
+    volumes = dict.fromkeys(("volume_real", "volumelow_real", "volumehigh_real"), volume)
+    return prices | volumes | dict.fromkeys(("volume", "volumelow", "volumehigh"), int(volume))
 
 
 def _percent(now: float, then: float) -> float:

@@ -20,6 +20,8 @@ from aitrading.client.terminal.sim.market_watch import MarketWatch
 
 _PAIRS: Final = (CalcMode.FOREX, CalcMode.FOREX_NO_LEVERAGE)
 _SHORT_RUN: Final = 8
+CATCH_UP_US: Final = 7 * 24 * 3_600 * US_PER_S
+"""Who did not ask for longer has these last ticks told, and of those before none."""
 
 
 class TradeServer:
@@ -88,9 +90,8 @@ class TradeServer:
         histories = {name: self._watch.listings[name].history for name in sorted(symbols)}
         if not histories:
             return
-        step_s = min(history.source.block_s for history in histories.values())
-        first_s = max(history.source.first_s(now_us // US_PER_S) for history in histories.values())
-        from_s = max(after_us // US_PER_S, first_s)
+        from_s = max(after_us, now_us - CATCH_UP_US) // US_PER_S
+        step_s = min(history.source.block_s(from_s) for history in histories.values())
         to_s = now_us // US_PER_S + 1
         for start_s in range(from_s, to_s, step_s):
             end_s = min(to_s, start_s + step_s)

@@ -31,8 +31,10 @@ from aitrading.client.terminal.sim.trading import TradingCalls
 from aitrading.core.kit.clock import Clock
 
 DEFAULT_TICKS_PER_S: Final = 4.0
-HISTORY_S: Final = 7 * 24 * 3_600
-"""How far back the simulated broker keeps ticks."""
+HISTORY_S: Final = 5 * 365 * 24 * 3_600
+"""How far back the simulated broker keeps ticks and bars."""
+DENSE_S: Final = 7 * 24 * 3_600
+"""How many seconds before the terminal was opened have all their ticks, at the least."""
 SIMULATED_SERVER: Final = "Simulated-Demo"
 DEFAULT_ACCOUNT: Final = AccountSpec()
 DEFAULT_OWNER: Final = AccountOwner(server=SIMULATED_SERVER)
@@ -90,6 +92,7 @@ class World:
 
     def _made_up(self) -> list[Listing]:
         options = self._options
+        dense_from_s = (self.clock.now_us() // US_PER_S - DENSE_S) // DENSE_S * DENSE_S
         return [
             self._listing(
                 instrument,
@@ -99,6 +102,7 @@ class World:
                     ticks_per_s=options.ticks_per_s,
                     calendar=self._calendar(instrument),
                     history_s=options.history_s,
+                    dense_from_s=dense_from_s,
                 ),
             )
             for instrument in options.instruments

@@ -59,6 +59,9 @@ def bars_of(starts: Whole, ticks: TickRows, digits: int) -> RateRows:
     bars["tick_volume"] = last - first + 1
     spread = np.rint((ticks["ask"] - bid) * 10**digits).astype(np.int64)
     bars["spread"] = np.minimum.reduceat(spread, first)
+    if ticks["volume"].any():
+        dealt = np.where(ticks["flags"] & c.TICK_FLAG_VOLUME, ticks["volume"], 0)
+        bars["real_volume"] = np.add.reduceat(dealt, first)
     return bars
 
 
@@ -75,6 +78,7 @@ def merged(starts: Whole, bars: RateRows) -> RateRows:
     longer["low"] = np.minimum.reduceat(bars["low"], first)
     longer["tick_volume"] = np.add.reduceat(bars["tick_volume"], first)
     longer["spread"] = np.minimum.reduceat(bars["spread"], first)
+    longer["real_volume"] = np.add.reduceat(bars["real_volume"], first)
     return longer
 
 
@@ -82,7 +86,8 @@ class BarHistory:
     """The bars of one symbol up to the one that is forming.
 
     Minutes are counted from ticks once per hour and kept for some days; longer bars are made of
-    minutes. How far back bars go is therefore how far back ticks go.
+    minutes. How far back bars go is therefore how far back ticks go. A thin past is counted by the
+    day, and nothing of it is kept.
     """
 
     def __init__(self, history: SymbolHistory, now_us: NowUs) -> None:
@@ -108,39 +113,43 @@ class BarHistory:
         """Whole bars, newest first while searching; the one at `until_s` may still form."""
         wanted = min(count, BARS_MAX)
         end_s = next_start(timeframe, period_start(timeframe, until_s))
-        hours: list[RateRows] = []
+        pieces: list[RateRows] = []
         starts: set[int] = set()
-        for minutes in self._hours_before(end_s, period_start(timeframe, from_s)):
-            hours.append(minutes)
-            starts.update(_starts(timeframe, minutes["time"]).tolist())
+        for minutes in self._stretches_before(end_s, period_start(timeframe, from_s)):
+            pieces.append(merged(_starts(timeframe, minutes["time"]), minutes))
+            starts.update(pieces[-1]["time"].tolist())
             if len(starts) > wanted:
                 break
-        if not hours:
+        if not pieces:
             return np.zeros(0, RATES_DTYPE)
-        minutes = np.concatenate(hours[::-1])
-        bars = merged(_starts(timeframe, minutes["time"]), minutes)
+        bars = np.concatenate(pieces[::-1])
+        bars = merged(bars["time"], bars)
         return bars[max(0, len(bars) - wanted) :]
 
-    def _hours_before(self, end_s: int, from_s: int) -> Iterator[RateRows]:
+    def _stretches_before(self, end_s: int, from_s: int) -> Iterator[RateRows]:
+        """The minutes of whole hours, or days of a thin past, newest first."""
         now_s = self._now_us() // US_PER_S
         first_s = self._history.source.first_s(now_s)
         utc_s: int | None = min(utc_of_broker_s(end_s), now_s + 1)
         while (utc_s := self._history.source.open_before(utc_s)) is not None:
-            hour_s = utc_s // HOUR_S * HOUR_S
-            if hour_s + HOUR_S <= first_s or hour_s + broker_offset_s(hour_s) + HOUR_S <= from_s:
+            day_s = utc_s // DAY_S * DAY_S
+            length_s = DAY_S if self._history.source.block_s(day_s) >= DAY_S else HOUR_S
+            start_s = utc_s // length_s * length_s
+            after_s = start_s + length_s
+            if after_s <= first_s or after_s + broker_offset_s(start_s) <= from_s:
                 return
-            is_over = hour_s + HOUR_S <= now_s
-            minutes = self._hour(hour_s) if is_over else self._minutes(hour_s)
+            is_kept = length_s == HOUR_S and after_s <= now_s
+            minutes = self._hour(start_s) if is_kept else self._minutes(start_s, length_s)
             minutes = minutes[minutes["time"] < end_s]
             if len(minutes):
                 yield minutes
-            utc_s = hour_s
+            utc_s = start_s
 
-    def _minutes(self, hour_s: int) -> RateRows:
+    def _minutes(self, start_s: int, length_s: int = HOUR_S) -> RateRows:
         digits = self._history.source.digits
         pieces = [
             bars_of(block.ticks["time"] // MINUTE_S * MINUTE_S, block.ticks, digits)
-            for block in self._history.visible(hour_s, hour_s + HOUR_S)
+            for block in self._history.visible(start_s, start_s + length_s)
         ]
         if not pieces:
             return np.zeros(0, RATES_DTYPE)

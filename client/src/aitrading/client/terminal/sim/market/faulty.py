@@ -42,8 +42,12 @@ class FaultyMarket(TickSource):
 
     @property
     @override
-    def block_s(self) -> int:
-        return self._source.block_s
+    def has_deals(self) -> bool:
+        return self._source.has_deals
+
+    @override
+    def block_s(self, utc_s: int) -> int:
+        return self._source.block_s(utc_s)
 
     @override
     def first_s(self, now_s: int) -> int:

@@ -74,6 +74,8 @@ class SymbolHistory:
                 yield TickBlock(block.time_us[: len(ticks)], ticks)
 
     def _since(self, from_ms: int, flags: int) -> Iterator[TickRows]:
+        if flags == c.COPY_TICKS_TRADE and not self.source.has_deals:
+            return
         forever_s = self._now_us() // US_PER_S + 1
         for block in self.visible(utc_of_broker_s(from_ms // 1_000), forever_s):
             ticks = block.ticks

@@ -16,6 +16,10 @@ class InstrumentKind(StrEnum):
     CRYPTO = "crypto"
 
 
+EXCHANGE_KINDS: Final = frozenset({InstrumentKind.STOCK, InstrumentKind.FUTURES})
+"""Whose ticks have deals with a last price and a volume; others are quoted by a dealer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimulatedInstrument:
     """A symbol and how it behaves."""

@@ -61,7 +61,11 @@ class ReplayMarket(TickSource):
 
     @property
     @override
-    def block_s(self) -> int:
+    def has_deals(self) -> bool:
+        return False
+
+    @override
+    def block_s(self, utc_s: int) -> int:
         return BLOCK_S
 
     @override

@@ -39,8 +39,12 @@ class TickSource(Protocol):
         ...
 
     @property
-    def block_s(self) -> int:
-        """How many seconds are best taken at once."""
+    def has_deals(self) -> bool:
+        """Whether there are ticks with a last price."""
+        ...
+
+    def block_s(self, utc_s: int) -> int:
+        """How many seconds from that one on are best taken at once."""
         ...
 
     def first_s(self, now_s: int) -> int:
@@ -103,7 +107,10 @@ def _changed(prices: Whole, starts: Whole) -> Whole:
 
 def blocks(source: TickSource, from_s: int, to_s: int) -> Iterator[TickBlock]:
     """The ticks of these seconds, oldest first, in pieces of bounded size."""
-    for start_s in range(from_s, to_s, source.block_s):
-        block = source.block(start_s, min(to_s, start_s + source.block_s))
+    start_s = from_s
+    while start_s < to_s:
+        end_s = min(to_s, start_s + source.block_s(start_s))
+        block = source.block(start_s, end_s)
         if len(block.ticks):
             yield block
+        start_s = end_s
