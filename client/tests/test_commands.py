@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aitrading.client.cli import main
+from aitrading.client.doctor import held_finding
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.crypto import TlsKey, Validity
@@ -115,6 +116,28 @@ def test_the_doctor_tells_what_of_the_hardening_holds(
         for name in ("core-file", "dumpable", "no-new-privileges"):
             assert findings[f"hardening: {name}"]["verdict"] == "ok"
         assert privileges() == before, "the doctor hardens a process of its own, not this one"
+
+
+@pytest.mark.parametrize(
+    ("uplink", "link", "told"),
+    [
+        ({"held": "LINK_SUBSCRIPTION_INACTIVE"}, {}, "subscription"),
+        ({}, {"last_error": "LINK_SHARE_FULL"}, "share of the server's spool"),
+        ({}, {"last_error": "LINK_DEVICES_FULL"}, "as many devices"),
+        ({}, {"last_error": "LINK_SILENT"}, ""),
+        ({}, {"last_error": None}, ""),
+    ],
+)
+def test_it_is_told_why_the_server_takes_no_ticks_and_what_to_do(
+    uplink: dict[str, object], link: dict[str, object], told: str
+) -> None:
+    parts = {"uplink": {"fields": {"pending_ticks": 7, **uplink}}, "link": {"fields": link}}
+    finding = held_finding({"components": parts})
+    assert (finding is not None) == bool(told)
+    if finding is not None:
+        assert told in finding.found
+        assert "7 ticks are kept here" in finding.found
+        assert finding.remedy
 
 
 def privileges() -> list[str]:

@@ -69,6 +69,7 @@ SERVICES = ("data-bridge", "database-service", "trading-engine", "api-gateway")
 ASKED_A_MINUTE = 200
 SETTINGS = {
     "bridge.spool_limit_mb": 1,
+    "limits.spool_per_cent": 100,
     "bridge.isolate_s": 5,
     "guards.open_s": 1,
     "guards.reads": 1,

@@ -57,6 +57,7 @@ class Ward:
 @asynccontextmanager
 async def ward(room: Room, **settings: object) -> AsyncIterator[Ward]:
     overrides = {f"bridge.{name}": str(value) for name, value in settings.items()}
+    overrides["limits.spool_per_cent"] = "100"  # one organisation may fill it alone
     async with running_bridge(ServiceWorld(room.folder), settings=overrides) as bridge:
         bridge.devices.add(IDENTITY)
         process = Process(

@@ -26,9 +26,13 @@ from aitrading.core.testing.file_keys import some_file_keys
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream
+from aitrading.server.kit.limit_levels import LimitLevels
+from aitrading.server.kit.limit_settings import LimitSettings
 
 CLOCK = ManualClock()
+LIMITS = LimitSettings()
 IDS = SystemIdFactory(CLOCK, SeededRandomness(1))
 
 
@@ -65,7 +69,9 @@ async def open_spool(folder: Path, limits: SpoolLimits, disk: Disk) -> Spool:
 def make_ingest(spool: Spool) -> TickIngest:
     chains = ChainRegistry(clock=CLOCK, service="test", instance="1")
     chains.define(*ALL_CHAINS)
-    return TickIngest(spool, clock=CLOCK, ids=IDS, metrics=Metrics(), chains=chains)
+    metrics = Metrics()
+    shares = SpoolShares(spool, Shares(LimitLevels(lambda: LIMITS), metrics), metrics)
+    return TickIngest(spool, shares, clock=CLOCK, ids=IDS, metrics=metrics, chains=chains)
 
 
 @async_test

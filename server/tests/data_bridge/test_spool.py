@@ -150,7 +150,11 @@ def segments(folder: Path) -> list[Path]:
 async def test_a_full_spool_stops_acknowledging_and_goes_on_when_there_is_room(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
-    settings = {"bridge.spool_limit_mb": "1", "bridge.segment_mb": "1"}
+    settings = {
+        "bridge.spool_limit_mb": "1",
+        "bridge.segment_mb": "1",
+        "limits.spool_per_cent": "100",
+    }
     async with running_bridge(world, settings=settings) as bridge:
         bridge.devices.add(identity)
         device = Device(identity)
@@ -198,7 +202,7 @@ def test_a_full_disk_is_survived(
 ) -> None:
     @async_test
     async def scenario() -> None:
-        settings = {"bridge.segment_mb": "1"}
+        settings = {"bridge.segment_mb": "1", "limits.spool_per_cent": "100"}
         async with running_bridge(world, settings=settings) as bridge:
             bridge.devices.add(identity)
             device = Device(identity)

@@ -26,7 +26,7 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
-from aitrading.server.kit.limit_levels import Device, LimitKind, LimitLevels, customer_of
+from aitrading.server.kit.limit_levels import Device, Held, LimitKind, LimitLevels, customer_of
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.rate_limits import (
     BLOCKS_PER_LIMIT,
@@ -280,6 +280,16 @@ async def test_the_plan_decides_a_persons_own_tier_narrows_and_what_was_granted_
     for user, (rates, limit) in expected.items():
         refused = await refusal_of(limits, user, **rates)
         assert (refused.fields["level"], refused.fields["limit"]) == ("user", limit)
+
+
+def test_what_an_organisation_may_hold_follows_its_plan_and_what_was_granted_wins() -> None:
+    tiers = limits_policy().tiers
+    levels = LimitLevels(lambda: LimitSettings(streams_max=7))
+    assert levels.held(Held.LINKS, NO_RATES) == tiers["standard"].holds.links_max
+    assert levels.held(Held.SPOOL, RateClaims(plan="pro")) == tiers["pro"].holds.spool_per_cent
+    granted = RateClaims(plan="basic", granted={"links_max": 3, "streams_max": 9})
+    assert levels.held(Held.LINKS, granted) == 3
+    assert (levels.held(Held.STREAMS, granted), levels.held(Held.STREAMS, NO_RATES)) == (9, 7)
 
 
 @async_test

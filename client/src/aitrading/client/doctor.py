@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aitrading.client.held_back import held_back
 from aitrading.client.security.certificate_keeper import due_ns
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.installation import Installation
@@ -27,7 +28,6 @@ from aitrading.client.terminal.errors import TERMINAL_REPLACED
 from aitrading.client.terminal.package import import_gives_twin, real_package_is_installed
 from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
 from aitrading.core.security.device_reports import AVAILABILITY_WANTED, FilesState
 
 FREE_BYTES_WANTED: Final = 1024**3
@@ -258,10 +258,12 @@ def _running(home: Path, record: DeviceRecord) -> list[Finding]:
 
 def held_finding(report: dict[str, Any]) -> Finding | None:
     """Why the server takes no ticks of a client that reports this; None when it takes them."""
-    uplink = report["components"].get("uplink", {}).get("fields", {})
-    if uplink.get("held") != LINK_SUBSCRIPTION_INACTIVE.code:
+    uplink, link = (
+        report["components"].get(name, {}).get("fields", {}) for name in ("uplink", "link")
+    )
+    spec = held_back(uplink, link)
+    if spec is None:
         return None
-    spec = LINK_SUBSCRIPTION_INACTIVE
     kept = f"{uplink.get('pending_ticks', 0)} ticks are kept here."
     return Finding(
         "market data", Verdict.WARNING, f"{spec.message} {spec.why} {kept}", spec.remedy

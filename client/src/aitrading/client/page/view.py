@@ -1,18 +1,20 @@
 """What the page shows, gathered when it is asked for. No secret is among it, and no login."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Final, cast
 
 from aitrading.client.config_manager.keeper import ConfigKeeper
+from aitrading.client.held_back import held_back
 from aitrading.client.market_monitor.monitor import MarketMonitor
 from aitrading.client.page.board import FeedBoard
 from aitrading.client.part_runner import PartRunner
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.device_settings import remote_settings
-from aitrading.core.infrastructure.health import HealthRegistry
+from aitrading.core.infrastructure.health import ComponentHealth, HealthRegistry
 from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 
@@ -53,6 +55,7 @@ class PageView:
                 for name, health in components.items()
                 if name not in {runner.name for runner in self.runners}
             },
+            "held": _held(components),
             "feeds": self.board.view(),
             "configuration": self._configuration(),
             "alerts": self._alerts(),
@@ -103,6 +106,15 @@ class PageView:
             "open": [asdict(each) for each in monitor.open_alerts],
             "newest": [asdict(each) for each in monitor.newest],
         }
+
+
+def _held(components: Mapping[str, ComponentHealth]) -> str | None:
+    """Why the server takes no ticks, and what to do."""
+    uplink, link = (
+        components[name].fields if name in components else {} for name in ("uplink", "link")
+    )
+    spec = held_back(uplink, link)
+    return f"{spec.message} {spec.why} {spec.remedy}" if spec else None
 
 
 def _text(value: Any) -> str:

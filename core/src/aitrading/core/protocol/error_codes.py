@@ -174,6 +174,28 @@ LINK_OVERLOADED: Final = ErrorSpec(
     http_status=503,
     impact=Impact.MARKET_DATA,
 )
+LINK_DEVICES_FULL: Final = ErrorSpec(
+    code="LINK_DEVICES_FULL",
+    category=Category.RETRYABLE,
+    message="The organisation has as many devices connected as it may.",
+    why="Its plan, or what was granted to it, tells how many devices may be connected at once.",
+    remedy="End a connection that is not needed, or let the operator grant more with `aitrading "
+    "config tenant set limits.links_max`; ticks stay on this disk meanwhile.",
+    http_status=429,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
+LINK_SHARE_FULL: Final = ErrorSpec(
+    code="LINK_SHARE_FULL",
+    category=Category.RETRYABLE,
+    message="The organisation's share of the server's spool is full.",
+    why="Its ticks come faster than the database takes them; the rest of the spool is for others.",
+    remedy="Nothing: ticks stay on this disk, and the client comes back after the time given. If it "
+    "lasts, the operator looks at the database service or grants `limits.spool_per_cent`.",
+    http_status=429,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
 SEGMENT_CORRUPT: Final = ErrorSpec(
     code="SEGMENT_CORRUPT",
     category=Category.FATAL,

@@ -50,6 +50,7 @@ SETTINGS: Final = {
     "stream.conflation_ms": str(CONFLATION_MS),
     "gateway.requests_burst": "100000",
     "gateway.login_burst": "1000",
+    "limits.streams_max": str(PEOPLE),
 }
 on_loop: Final = uvloop.run
 Figures = dict[str, float | None]

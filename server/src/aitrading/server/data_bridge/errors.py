@@ -46,6 +46,16 @@ STREAM_SUBSCRIBERS_FULL: Final = ErrorSpec(
     remedy="Close some, or raise `stream.subscribers_max`.",
     http_status=503,
 )
+STREAM_SHARE_FULL: Final = ErrorSpec(
+    code="STREAM_SHARE_FULL",
+    category=Category.RETRYABLE,
+    message="Your organisation has {count} streams open; it may have {limit}.",
+    why="Its plan, or what was granted to it, tells how many streams it may have open at once.",
+    remedy="Close some (`aitrading connections`), or let the operator grant more with `aitrading config "
+    "tenant set limits.streams_max`.",
+    http_status=429,
+    severity=Severity.WARNING,
+)
 STREAM_MESSAGE_INVALID: Final = ErrorSpec(
     code="STREAM_MESSAGE_INVALID",
     category=Category.DENIED,

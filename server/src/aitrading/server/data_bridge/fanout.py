@@ -1,6 +1,7 @@
 """Quotes and feed states to everybody who listens, each tenant its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,7 @@ from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
 from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
 from aitrading.server.data_bridge.settings import StreamSettings
+from aitrading.server.data_bridge.shares import Shares
 from aitrading.server.data_bridge.subscriber import (
     Round,
     Subscriber,
@@ -66,6 +68,7 @@ class FanOut(SubscriberHub):
         feeds: FeedWatch,
         authenticator: Authenticator,
         rates: RateLimits,
+        shares: Shares,
         tracer: RequestTracer,
         settings: Callable[[], StreamSettings],
         chains: ChainRegistry,
@@ -78,6 +81,7 @@ class FanOut(SubscriberHub):
         self._feeds = feeds
         self._authenticator = authenticator
         self._rates = rates
+        self._shares = shares
         self._tracer = tracer
         self._settings = settings
         self._chains = chains
@@ -87,6 +91,7 @@ class FanOut(SubscriberHub):
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
         self._tenants: dict[TenantId, set[Subscriber]] = {}
+        self._open: Counter[TenantId] = Counter()
         self._count = 0
         self._newest: dict[TenantId, dict[str, WaitingQuote]] = {}
         """What the next round tells, however many listen."""
@@ -131,6 +136,8 @@ class FanOut(SubscriberHub):
                 raise STREAM_SUBSCRIBERS_FULL.error(
                     count=self._count, limit=self._settings().subscribers_max
                 )
+            token = found.token
+            self._shares.require_stream(token.rates, self._open[token.tenant])
         except AitradingError as exc:
             with trace.greeting() as part:
                 part.fail(exc)
@@ -196,6 +203,7 @@ class FanOut(SubscriberHub):
     @override
     def joined(self, subscriber: Subscriber) -> None:
         self._count += 1
+        self._open[subscriber.token.tenant] += 1
         self._metrics.set(SUBSCRIBERS, self._count)
         if subscriber.found.proof is None:
             self._let_in(subscriber)
@@ -207,6 +215,7 @@ class FanOut(SubscriberHub):
         self._dirty.discard(subscriber)
         self._every_tick.discard(subscriber)
         self._count -= 1
+        self._open -= Counter((subscriber.token.tenant,))
         self._metrics.set(SUBSCRIBERS, self._count)
         subscriber.trace.ended(subscriber.closed_by)
 

@@ -1,6 +1,6 @@
 """From a link to the disk: checked in bulk, appended, and acknowledged after the group sync."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -20,10 +20,11 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.clock import NS_PER_MS, Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import IdFactory
+from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.ingest import IngestHeader, encode_header
 from aitrading.core.protocol.link.events import TicksReceived
+from aitrading.core.protocol.segment import record_bytes
 from aitrading.core.protocol.tracecontext import is_followed
 from aitrading.server.data_bridge.errors import TICKS_IMPLAUSIBLE
 from aitrading.server.data_bridge.metrics import (
@@ -31,6 +32,7 @@ from aitrading.server.data_bridge.metrics import (
     TICKS_IMPLAUSIBLE_TOTAL,
     TICKS_RECEIVED,
 )
+from aitrading.server.data_bridge.shares import SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream, StreamLink
 
 EARLIEST_EVENT_MS: Final = 946_684_800_000
@@ -54,6 +56,7 @@ class _Waiting:
     count: int
     received_ns: int
     trace_id: bytes
+    size_bytes: int
 
 
 class TickIngest:
@@ -67,6 +70,7 @@ class TickIngest:
     def __init__(
         self,
         spool: Spool,
+        shares: SpoolShares,
         *,
         clock: Clock,
         ids: IdFactory,
@@ -76,6 +80,7 @@ class TickIngest:
         self.on_batch: BatchListener = lambda _stream, _batch: None
         self.on_failure: FailureListener = lambda _error, _streams: None
         self._spool = spool
+        self._shares = shares
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
@@ -107,7 +112,8 @@ class TickIngest:
             span_id=self._span_id,
             row_bytes=ROW_BYTES,
         )
-        self._records.append(encode_header(header) + bytes(batch.rows))
+        record = encode_header(header) + bytes(batch.rows)
+        self._records.append(record)
         self._collected.append(
             _Waiting(
                 stream,
@@ -115,6 +121,7 @@ class TickIngest:
                 batch.count,
                 self._clock.monotonic_ns(),
                 batch.trace_id,
+                record_bytes(len(record)),
             )
         )
         stream.received = batch.last_sequence
@@ -133,11 +140,14 @@ class TickIngest:
         trace_id = _followed(collected)
         for hop, latency_ns in zip(HOPS_BEFORE, self._hops, strict=True):
             self._chains.record(MARKET_DATA, hop, latency_ns, trace_id=trace_id, count=ticks)
+        sizes = _sizes(collected)
         try:
+            self._shares.require_room(sizes)
             last = self._spool.append_nowait(records)
         except AitradingError as exc:
             self._lose(exc, collected)
             return
+        self._shares.appended(sizes)
         first = last - len(records) + 1
         self._waiting.extend(enumerate(collected, start=first))
 
@@ -148,6 +158,7 @@ class TickIngest:
             stored.append(self._waiting.popleft()[1])
         if not stored:
             return
+        self._shares.stored(_sizes(stored), position)
         for waiting in stored:
             waiting.stream.durable = max(waiting.stream.durable, waiting.last_sequence)
         ticks = sum(waiting.count for waiting in stored)
@@ -166,6 +177,7 @@ class TickIngest:
         """
         lost = [waiting for _, waiting in self._waiting] + self._collected
         self._waiting.clear()
+        self._shares.lost()
         self._collected, self._records = [], []
         self._lose(error, lost)
 
@@ -197,6 +209,13 @@ class TickIngest:
             delay_ns,
             max(0, self._now_ns - batch.receive_ns - delay_ns),
         )
+
+
+def _sizes(batches: list[_Waiting]) -> Counter[TenantId]:
+    sizes: Counter[TenantId] = Counter()
+    for waiting in batches:
+        sizes[waiting.stream.device.tenant] += waiting.size_bytes
+    return sizes
 
 
 def _followed(batches: list[_Waiting]) -> str | None:

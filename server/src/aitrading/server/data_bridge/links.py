@@ -1,6 +1,5 @@
 """All device links: who may connect, one link per device, revocation, heartbeat."""
 
-from collections import OrderedDict
 from typing import Final
 from uuid import UUID
 
@@ -23,8 +22,10 @@ from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_REFUSED,
+    LINK_DEVICES_FULL,
     LINK_GOING_AWAY,
     LINK_OVERLOADED,
+    LINK_SHARE_FULL,
     LINK_SUBSCRIPTION_INACTIVE,
     LINK_SUPERSEDED,
 )
@@ -38,7 +39,6 @@ from aitrading.core.protocol.link.session import (
 )
 from aitrading.core.protocol.tracecontext import TRACEPARENT
 from aitrading.core.security.certificates import parse_forwarded_device
-from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.connections import milliseconds
@@ -52,6 +52,7 @@ from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus
 from aitrading.server.data_bridge.settings import BridgeSettings
+from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.unix_websocket import refuse
@@ -65,8 +66,6 @@ LINK_PATH: Final = "/link"
 POLL_S: Final = 0.1
 RETRY_LATER_MS: Final = 2_000
 RETRY_REFUSED_MS: Final = 10_000
-ORGANISATIONS_MAX: Final = 10_000
-"""Whose limits are remembered."""
 UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
 """How long a connected device may stay while identity cannot be asked; new ones are refused."""
 SOFTWARE: Final = "aitrading-server"
@@ -91,6 +90,8 @@ class DeviceLinks:
         ingest: TickIngest,
         streams: StreamDirectory,
         rates: RateLimits,
+        shares: Shares,
+        spool_shares: SpoolShares,
         tracer: RequestTracer,
         register: DeviceRegister,
         truth: TruthKeeper,
@@ -106,6 +107,8 @@ class DeviceLinks:
         self._ingest = ingest
         self._streams = streams
         self._rates = rates
+        self._shares = shares
+        self._spool_shares = spool_shares
         self._tracer = tracer
         self._register = register
         self._truth = truth
@@ -118,8 +121,6 @@ class DeviceLinks:
         self._ids = ids
         self._links: dict[DeviceId, DeviceLink] = {}
         self._all: set[DeviceLink] = set()
-        self._rates_of: OrderedDict[TenantId, RateClaims] = OrderedDict()
-        """What identity said last; before it said anything, an organisation counts as `standard`."""
         self._checked_ns: dict[DeviceId, int] = {}
         self._changes = 0
         """How often a plan or a device's right changed; an answer from before that is asked for again."""
@@ -188,6 +189,11 @@ class DeviceLinks:
         if len(self._all) >= self._settings.links_max:
             return refuse(BRIDGE_LINKS_FULL.http_status, BRIDGE_LINKS_FULL.code)
         identity = device.identity
+        try:  # as many as may be connected, and as many again that greet to replace them
+            sockets = sum(one.device.identity.tenant == identity.tenant for one in self._all)
+            self._shares.require_link(identity.tenant, sockets, times=2)
+        except AitradingError as exc:
+            return refuse(exc.spec.http_status, exc.code)
         trace = ConnectionTrace(
             self._tracer, LINK_PATH, request.headers.get(TRACEPARENT), ids=self._ids
         )
@@ -283,7 +289,7 @@ class DeviceLinks:
         """Count the link and answer its first request; raises why it is not to live."""
         identity = link.device.identity
         with link.trace.greeting(str(identity.tenant)):
-            rates = self._rates_of.get(identity.tenant, NO_RATES)
+            rates = self._shares.rates_of(identity.tenant)
             asking = Device(identity.tenant, identity.device, rates)
             await self._rates.admit_link(asking, address=link.address)
             if (declarations := await link.next_request()) is not None:
@@ -297,8 +303,10 @@ class DeviceLinks:
             return
         changes = self._changes
         link.is_held = not (await self._require_active(link)).is_entitled
+        self._require_share(link)
         opened = await self._opened(link, declarations)
         if not link.ended.is_set():
+            self._require_share(link)  # again: others may have come meanwhile
             self._take_over(link)
             link.accept(str(self._ids.new()), opened)
             if changes != self._changes:
@@ -325,14 +333,18 @@ class DeviceLinks:
         if not status.is_entitled and (status.is_suspended or not link.can_be_held):
             raise LINK_SUBSCRIPTION_INACTIVE.error()
         self._checked_ns[identity.device] = self._clock.monotonic_ns()
-        self._remember(status.tenant, status.rates)
+        self._shares.remember(TenantId(status.tenant), status.rates)
         return status
 
-    def _remember(self, tenant: UUID, rates: RateClaims) -> None:
-        self._rates_of[TenantId(tenant)] = rates
-        self._rates_of.move_to_end(TenantId(tenant))
-        if len(self._rates_of) > ORGANISATIONS_MAX:
-            self._rates_of.popitem(last=False)
+    def _require_share(self, link: DeviceLink) -> None:
+        """Raise when its organisation holds all it may; a device may always replace its own link."""
+        identity = link.device.identity
+        self._spool_shares.require_not_held_back(identity.tenant)
+        others = (one.device.identity for one in self._links.values() if one is not link)
+        self._shares.require_link(
+            identity.tenant,
+            sum(one.tenant == identity.tenant and one.device != identity.device for one in others),
+        )
 
     def _take_over(self, link: DeviceLink) -> None:
         """One link per device: the newer one wins, the older one is probably dead."""
@@ -363,7 +375,7 @@ class DeviceLinks:
             link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
         elif exc.spec is RATE_LIMIT_EXCEEDED:
             link.close(LINK_OVERLOADED, retry_after_ms=RETRY_REFUSED_MS)
-        elif exc.spec in _REFUSALS:
+        elif exc.spec in (*_REFUSALS, LINK_DEVICES_FULL, LINK_SHARE_FULL):
             link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
         else:
             self._errors.classify(exc)

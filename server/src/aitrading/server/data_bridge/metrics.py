@@ -45,6 +45,17 @@ SPOOL_BYTES: Final = Metric(
     kind=MetricKind.GAUGE,
     help="Bytes in the spool that the database service does not have yet.",
 )
+SHARES_REFUSED: Final = Metric(
+    name="aitrading_bridge_shares_refused_total",
+    kind=MetricKind.COUNTER,
+    help="Refusals because one organisation holds all it may: links, streams or spool.",
+    labels=("what",),
+)
+HELD_BACK: Final = Metric(
+    name="aitrading_bridge_organisations_held_back",
+    kind=MetricKind.GAUGE,
+    help="Organisations whose ticks wait on their devices: their share of the spool is full.",
+)
 SEGMENTS_HANDED_OVER: Final = Metric(
     name="aitrading_bridge_segments_handed_over_total",
     kind=MetricKind.COUNTER,

@@ -38,6 +38,7 @@ from aitrading.server.data_bridge.ports import DeviceRegister, TickStore
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.rate_keeper import RateKeeper
 from aitrading.server.data_bridge.settings import BridgeSettings, FeedSettings, StreamSettings
+from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.data_bridge.spool_guard import SpoolFolder, SpoolGuard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.tick_rates import TickRates
@@ -47,6 +48,8 @@ from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
 from aitrading.server.kit.calendar_settings import CalendarSettings
 from aitrading.server.kit.internal_client import InternalClient
+from aitrading.server.kit.limit_levels import LimitLevels
+from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.personal_data.file_keys import file_keys_of
@@ -64,6 +67,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_spool_folder)
     manager.provide(file_keys_of)
     manager.provide(_spool)
+    manager.provide(_shares)
+    manager.provide(SpoolShares)
     manager.provide(_streams)
     manager.provide(TickIngest)
     manager.provide(TruthKeeper)
@@ -122,10 +127,16 @@ async def _spool(
         yield spool
 
 
-async def _streams(store: TickStore, spool: Spool, errors: ErrorHandler) -> StreamDirectory:
+def _shares(config: ConfigManager, metrics: Metrics) -> Shares:
+    return Shares(LimitLevels(lambda: config.get(LimitSettings)), metrics)
+
+
+async def _streams(
+    store: TickStore, spool: Spool, shares: SpoolShares, errors: ErrorHandler
+) -> StreamDirectory:
     errors.declare(*ALL_CALL_SITES)
     streams = StreamDirectory(store)
-    await streams.recover(spool)
+    await streams.recover(spool, shares)
     return streams
 
 
@@ -150,6 +161,7 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
     feeds: FeedWatch,
     authenticator: Authenticator,
     rates: RateLimits,
+    shares: Shares,
     tracer: RequestTracer,
     config: ConfigManager,
     chains: ChainRegistry,
@@ -162,6 +174,7 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
         feeds=feeds,
         authenticator=authenticator,
         rates=rates,
+        shares=shares,
         tracer=tracer,
         settings=lambda: config.get(StreamSettings),
         chains=chains,

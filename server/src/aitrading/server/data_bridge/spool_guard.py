@@ -11,11 +11,12 @@ from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.infrastructure.spool_errors import SPOOL_BACKLOG
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.protocol.error_codes import LINK_OVERLOADED
+from aitrading.core.protocol.error_codes import LINK_OVERLOADED, LINK_SHARE_FULL
 from aitrading.server.data_bridge.call_sites import SPOOL_HALT
 from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.links import DeviceLinks
 from aitrading.server.data_bridge.metrics import SPOOL_BYTES
+from aitrading.server.data_bridge.shares import SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream
 
 CHECK_S: Final = 0.5
@@ -33,7 +34,8 @@ SpoolFolder = NewType("SpoolFolder", Path)
 class SpoolGuard:
     """Halts tick ingest when the spool fails or is full and resumes it when there is room.
 
-    A backlog, a disk that is merely slow, only sends back the devices whose ticks did not fit.
+    A backlog, a disk that is merely slow, and the full share of one organisation only send back the
+    devices whose ticks did not fit.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class SpoolGuard:
         *,
         ingest: TickIngest,
         links: DeviceLinks,
+        shares: SpoolShares,
         errors: ErrorHandler,
         metrics: Metrics,
         clock: Clock,
@@ -51,6 +54,7 @@ class SpoolGuard:
         self._spool = spool
         self._folder = folder
         self._links = links
+        self._shares = shares
         self._errors = errors
         self._metrics = metrics
         self._clock = clock
@@ -77,10 +81,11 @@ class SpoolGuard:
 
     def _on_failure(self, error: AitradingError, lost: list[BridgeStream]) -> None:
         self._errors.classify(error)
-        if error.spec is SPOOL_BACKLOG:
+        if error.spec in (SPOOL_BACKLOG, LINK_SHARE_FULL):
+            spec = LINK_SHARE_FULL if error.spec is LINK_SHARE_FULL else LINK_OVERLOADED
             for link in {stream.link for stream in lost}:
                 if link is not None:
-                    link.close(LINK_OVERLOADED, retry_after_ms=COME_BACK_MS)
+                    link.close(spec, retry_after_ms=COME_BACK_MS)
             return
         self._refused_bytes = int(error.fields.get("wanted_bytes") or 0)
         self._tasks.start(self._errors.halt(SPOOL_HALT, error.message), name="halt")
@@ -89,6 +94,7 @@ class SpoolGuard:
     async def _watch(self) -> None:
         while True:
             await self._clock.sleep(CHECK_S)
+            self._shares.let_go()
             self._metrics.set(SPOOL_BYTES, self._spool.used_bytes)
             if SPOOL_HALT.capability in self._errors.halts and self._has_room():
                 self._errors.resume(SPOOL_HALT)

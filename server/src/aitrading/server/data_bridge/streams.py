@@ -9,7 +9,7 @@ from uuid import UUID
 from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
-from aitrading.core.kit.ids import DeviceId
+from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.error_codes import (
     LINK_LIMIT_EXCEEDED,
@@ -19,9 +19,10 @@ from aitrading.core.protocol.error_codes import (
 from aitrading.core.protocol.ingest import IngestHeader, decode_record
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import Refusal, StreamPosition
-from aitrading.core.protocol.segment import KIND_TICKS
+from aitrading.core.protocol.segment import KIND_TICKS, record_bytes
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import TickStore
+from aitrading.server.data_bridge.shares import SpoolShares
 from aitrading.server.kit.ingest_api import StreamOpening
 
 _log: Final = get_logger(__name__)
@@ -99,7 +100,7 @@ class StreamDirectory:
         self._recovered: dict[UUID, int] = {}
         self._per_device: Counter[UUID] = Counter()
 
-    async def recover(self, spool: Spool) -> None:
+    async def recover(self, spool: Spool, shares: SpoolShares) -> None:
         """Learn from the spool what was acknowledged before the restart.
 
         A damaged segment is set aside and told of; what follows it is not held up.
@@ -118,11 +119,12 @@ class StreamDirectory:
                 continue
             if not records:
                 return
-            self.learn(
-                decode_record(record.payload).header
-                for record in records
-                if record.kind == KIND_TICKS
-            )
+            for record in records:
+                if record.kind == KIND_TICKS:
+                    header = decode_record(record.payload).header
+                    size = {TenantId(header.tenant): record_bytes(len(record.payload))}
+                    shares.found(size, record.position)
+                    self.learn([header])
             position = records[-1].position + 1
 
     def learn(self, headers: Iterable[IngestHeader]) -> None:

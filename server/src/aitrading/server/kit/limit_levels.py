@@ -48,6 +48,14 @@ class LimitKind(StrEnum):
     """Stopping and reducing must always be possible."""
 
 
+class Held(StrEnum):
+    """What an organisation holds; the name of its setting, and of its number in a tier."""
+
+    LINKS = "links_max"
+    STREAMS = "streams_max"
+    SPOOL = "spool_per_cent"
+
+
 class LevelName(StrEnum):
     """Whose requests are counted together."""
 
@@ -170,6 +178,10 @@ class LimitLevels:
     def load_step(self) -> int:
         """Numbers that were read at another step are others now."""
         return self._load.step
+
+    def held(self, what: Held, rates: RateClaims) -> int:
+        """How much of it an organisation may hold at once, by what is known of its plan."""
+        return self._number(rates, what, int(getattr(self._tier(rates.plan).holds, what)))
 
     def of_person(self, person: Person, kind: LimitKind, address: str) -> list[Level]:
         """A request or a stream of somebody whose token was verified."""

@@ -1,4 +1,4 @@
-"""How often somebody may ask, where an installation differs from the reviewed table."""
+"""How often somebody may ask and how much hold, where an installation differs from the reviewed table."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Final
 from aitrading.core.infrastructure.config_manager import Setting
 
 MAX_PER_MINUTE: Final = 10**7
+HELD_MAX: Final = 100_000
+WHOLE_PER_CENT: Final = 100
 
 
 def _rate(doc: str) -> Setting:
@@ -17,9 +19,18 @@ def _rate(doc: str) -> Setting:
     )
 
 
+def _held(doc: str, maximum: int) -> Setting:
+    return Setting(
+        doc=f"{doc}; 0 is what the tier allows (`security/limits.toml`).",
+        minimum=0,
+        maximum=maximum,
+        tenant=True,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class LimitSettings:
-    """How often somebody may ask, whatever the tier.
+    """How often somebody may ask and how much an organisation hold, whatever the tier.
 
     What was granted to one organisation travels in its people's tokens: it acts with the next
     token, within fifteen minutes.
@@ -35,4 +46,18 @@ class LimitSettings:
     tenant_per_minute: Annotated[int, _rate("Requests of one organisation")] = 0
     connections_per_minute: Annotated[
         int, _rate("Connections that one device or person may open")
+    ] = 0
+    links_max: Annotated[
+        int, _held("Devices of one organisation that may be connected at once", HELD_MAX)
+    ] = 0
+    streams_max: Annotated[
+        int, _held("Streams of quotes that one organisation may have open", HELD_MAX)
+    ] = 0
+    spool_per_cent: Annotated[
+        int,
+        _held(
+            "How much of its own ticks in the spool and the free room together an "
+            "organisation may fill, in per cent; 100 lets it fill the spool",
+            WHOLE_PER_CENT,
+        ),
     ] = 0

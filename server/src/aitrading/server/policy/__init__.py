@@ -131,12 +131,25 @@ class Rates(Strict, frozen=True, kw_only=True):
     host: int = 0
 
 
+class Holds(Strict, frozen=True, kw_only=True):
+    """How much one organisation may hold at once."""
+
+    links_max: int
+    streams_max: int
+    spool_per_cent: int
+
+    def __post_init__(self) -> None:
+        if min(self.links_max, self.streams_max) < 1 or not 1 <= self.spool_per_cent < 100:  # noqa: PLR2004
+            raise ValueError("every tier holds something, and none the whole spool")
+
+
 class TierLimits(Strict, frozen=True, kw_only=True):
     """What a tier allows."""
 
     user: Rates
     device: Rates
     tenant: Rates
+    holds: Holds
 
 
 class LoadPolicy(Strict, frozen=True, kw_only=True):

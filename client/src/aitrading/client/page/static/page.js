@@ -62,7 +62,7 @@ function connection(data) {
   const link = data.components.link?.fields ?? {};
   list("connection", [
     ["link", state(link.link ?? "UNKNOWN")],
-    ["market data", data.components.uplink?.fields.held ? HELD : null],
+    ["market data", data.held],
     ["server", data.server],
     ["since", link.connected_since_ns ? duration(Date.parse(data.now) / 1000 - link.connected_since_ns / 1e9) : null],
     ["round trip", link.round_trip_ms ? `${link.round_trip_ms.toFixed(1)} ms` : null],
@@ -71,10 +71,6 @@ function connection(data) {
     ["certificate", data.certificate.problem ?? (data.certificate.left_s > 0 ? `${duration(data.certificate.age_s)} old, ends in ${duration(data.certificate.left_s)}` : "over")],
   ]);
 }
-
-const HELD = "The organisation's subscription does not count at present: the server takes no market data. "
-  + "The link stays and closing positions still works; ticks are kept on this disk and flow when it is renewed. "
-  + "Ask who administers your organisation to renew it.";
 
 function queues(data) {
   const of = (name) => data.components[name]?.fields ?? {};

@@ -1,0 +1,27 @@
+"""Why the server takes no ticks of this client: what it said last, in words."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aitrading.core.kit.errors import ErrorSpec
+from aitrading.core.protocol.error_codes import (
+    LINK_DEVICES_FULL,
+    LINK_OVERLOADED,
+    LINK_SHARE_FULL,
+    LINK_SUBSCRIPTION_INACTIVE,
+)
+
+_SAID: Final = {
+    spec.code: spec
+    for spec in (
+        LINK_SUBSCRIPTION_INACTIVE,
+        LINK_DEVICES_FULL,
+        LINK_SHARE_FULL,
+        LINK_OVERLOADED,
+    )
+}
+
+
+def held_back(uplink: Mapping[str, Any], link: Mapping[str, Any]) -> ErrorSpec | None:
+    """The reason by the health of these two parts; None while ticks are taken."""
+    return _SAID.get(uplink.get("held") or link.get("last_error") or "")
