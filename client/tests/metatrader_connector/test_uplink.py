@@ -7,11 +7,14 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import pytest
 
+from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.journal import JournalIdentity, Taken, TickJournal
 from aitrading.client.metatrader_connector.stream_state import TickStream
-from aitrading.client.metatrader_connector.uplink import TickUplink
+from aitrading.client.metatrader_connector.uplink import REASON_RESTORED, TickUplink
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
+from aitrading.core.domain.stream_days import mark_of
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.spool import SpoolLimits
 from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
@@ -45,8 +48,14 @@ class Wire:
 
     is_writable = True
 
-    def __init__(self, uplink: TickUplink, clock: ManualClock) -> None:
+    def __init__(
+        self,
+        uplink: TickUplink,
+        clock: ManualClock,
+        first: StreamPosition = StreamPosition(0, 0),  # noqa: B008 - frozen
+    ) -> None:
         self._uplink = uplink
+        self._first = first
         self._client = ClientSession(clock, ClientProfile(software="test"))
         self._server = ServerSession(
             clock,
@@ -73,9 +82,7 @@ class Wire:
     def _on_server_event(self, event: object) -> None:
         match event:
             case HelloReceived(hello):
-                self._server.accept(
-                    "s", {one.handle: StreamPosition(0, 0) for one in hello.streams}
-                )
+                self._server.accept("s", {one.handle: self._first for one in hello.streams})
             case StreamsRequested(declarations):
                 self._server.grant({one.handle: StreamPosition(0, 0) for one in declarations})
             case TicksReceived(handle, batch, _):
@@ -164,6 +171,43 @@ async def test_damage_in_the_open_segment_pauses_and_goes_on_once_it_is_sealed(
         assert wire.received == list(range(5, 15))
         assert wire.gaps == [(1, 4)]
         await eventually(lambda: world.uplink.state == "HEALTHY")
+
+
+@pytest.mark.parametrize(
+    ("place", "epochs", "received"),
+    [
+        (50, 1, list(range(51, 61))),
+        (45, 2, []),  # what follows is asked of the terminal again, under the later epoch
+        (999, 2, []),
+    ],
+)
+@async_test
+async def test_numbers_of_another_life_are_not_gone_on_with(
+    tmp_path: Path, place: int, epochs: int, received: list[int]
+) -> None:
+    """The server has 50 ticks; the newest of them is at some place of this journal."""
+    async with setting(tmp_path) as world:
+        world.journal.offset = BrokerOffset(offset_s=0)
+        stream = await world.open_stream()
+        for _ in range(6):
+            await world.take(stream)
+        mark = mark_of(50, ticks(place, 1), 0)
+        wire = Wire(world.uplink, world.clock, StreamPosition(50, 50, mark))
+        if epochs == 1:
+            await eventually(lambda: wire.received == received)
+            assert world.journal.gaps.added == 0
+            return
+        await eventually(lambda: len(world.journal.streams) == 2)
+        fresh = world.journal.streams[1]
+        assert (fresh.active, fresh.key.epoch > stream.key.epoch) == (True, True)
+        told = place == 999
+        assert fresh.cursor.last_ms == (60 if told else place)
+        await eventually(lambda: world.journal.gaps.added == told)
+        if told:
+            [gap] = world.journal.gaps.newest
+            assert (gap.reason, gap.from_ms, gap.until_ms) == (REASON_RESTORED, 1, 999)
+        await eventually(lambda: advanced(world, lambda: len(world.journal.streams) == 1))
+        assert wire.received == received
 
 
 @async_test

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitrading.core.domain.market import TICK_DTYPE, TickBatch, make_batch
+from aitrading.core.domain.stream_days import TickMark
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.protocol.error_codes import LINK_GOING_AWAY, websocket_close_code
 from aitrading.core.protocol.link import events, frames
@@ -18,6 +19,7 @@ from aitrading.core.protocol.link.messages import (
     HelloAck,
     Open,
     StreamDeclaration,
+    StreamGrant,
     Subscribe,
 )
 from aitrading.core.protocol.link.session import (
@@ -190,10 +192,35 @@ def test_a_handle_or_a_stream_is_opened_once(other: StreamDeclaration) -> None:
 def test_a_server_that_remembers_more_than_the_client_is_believed() -> None:
     pair = Pair(declared(last_sequence=5))
     found = pair.open(h1=(6, 6))
-    assert found[1] == events.StreamAhead(declared(last_sequence=5), 6)
+    ahead = StreamGrant(handle=1, durable_sequence=6)
+    assert found[1] == events.StreamAhead(declared(last_sequence=5), ahead)
     with pytest.raises(AitradingError) as caught:
         pair.client.send_ticks(1, batch(7, 1))
     assert caught.value.code == "LINK_STREAM_UNKNOWN"
+
+
+def test_the_newest_durable_tick_is_told_and_a_stream_is_resumed_behind_it() -> None:
+    pair = Pair(declared(last_sequence=5))
+    pair.up()
+    mark = TickMark(6, 1_700_000_000_123, "0f" * 16)
+    pair.server.accept("s", {1: StreamPosition(6, 6, mark)})
+    [_, ahead] = pair.down()
+    assert (ahead.grant.durable_ms, ahead.grant.durable_digest) == mark[1:]
+    pair.client.resume(1)
+    pair.client.send_ticks(1, batch(5, 4))
+    received = only(pair.up(), events.TicksReceived)
+    assert (received.batch.first_sequence, received.batch.count) == (7, 2)
+    with pytest.raises(AitradingError) as caught:
+        pair.client.resume(1)
+    assert caught.value.code == "LINK_STREAM_UNKNOWN"
+
+
+def test_the_grants_bytes_are_the_documented_ones() -> None:
+    grant = StreamGrant(handle=1, durable_sequence=6, durable_ms=7, durable_digest="0f" * 16)
+    assert msgspec.json.encode(grant) == (
+        b'{"handle":1,"durable_sequence":6,"durable_ms":7,'
+        b'"durable_digest":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"}'
+    )
 
 
 def test_versions_without_a_common_one_end_the_link() -> None:

@@ -7,6 +7,7 @@ import pytest
 from picows import WSHandshakeError, WSMsgType
 
 from aitrading.core.domain.market import ROW_BYTES
+from aitrading.core.domain.stream_days import TickMark, mark_of
 from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
 from aitrading.core.infrastructure.tracing import (
     Outcome,
@@ -37,7 +38,7 @@ from aitrading.server.kit import limit_levels
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
-from aitrading.server.testing.probe_device import Device, declared, forwarded, ticks
+from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, forwarded, ticks
 from aitrading.server.testing.services import ServiceWorld
 
 MALFORMED = (b"", b"AITL", bytes(range(64)), b"AITL" + bytes(60))
@@ -52,6 +53,12 @@ async def closed(device: Device) -> str:
     events = await eventually(lambda: device.of(PeerClosed), what="CLOSE")
     await device.ended.wait()
     return events[0].notice.code
+
+
+def knows(device: Device, mark: TickMark) -> bool:
+    """The server told its newest tick so that the device knows it again."""
+    [opened] = device.of(StreamOpened)
+    return (opened.grant.durable_ms, opened.grant.durable_digest) == (mark.utc_ms, mark.digest)
 
 
 def stored(bridge: RunningBridge) -> dict[int, bytes]:
@@ -86,11 +93,13 @@ async def test_a_repeat_is_dropped_and_acknowledged(
         bridge.devices.add(identity)
         first = Device(identity)
         await first.open(bridge.socket, declared())
-        await first.until_acknowledged(first.send(ticks(100)))
+        ticks_sent = ticks(100)
+        await first.until_acknowledged(first.send(ticks_sent))
         first.cut()
         again = Device(identity)
         await again.open(bridge.socket, declared())
         assert again.durable() == 100
+        assert knows(again, mark_of(100, ticks_sent[-1:], OFFSET_S))
         await again.until_acknowledged(again.send(ticks(50, first=101)))
         await eventually(lambda: len(stored(bridge)) == 150)
         assert bridge.store.copies() == 0
@@ -106,13 +115,15 @@ async def test_a_restart_remembers_what_was_acknowledged(
         bridge.devices.add(identity)
         device = Device(identity)
         await device.open(bridge.socket, declared())
-        await device.until_acknowledged(device.send(ticks(70)))
+        rows = ticks(70)
+        await device.until_acknowledged(device.send(rows))
         assert not stored(bridge)
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity)
         device = Device(identity)
         await device.open(bridge.socket, declared())
         assert device.durable() == 70
+        assert knows(device, mark_of(70, rows[-1:], OFFSET_S))
         await eventually(lambda: len(stored(bridge)) == 70)
 
 
@@ -124,13 +135,15 @@ async def test_a_stored_mark_is_remembered_by_the_database_alone(
         bridge.devices.add(identity)
         device = Device(identity)
         await device.open(bridge.socket, declared())
-        await device.until_acknowledged(device.send(ticks(30)))
+        rows = ticks(30)
+        await device.until_acknowledged(device.send(rows))
         await eventually(lambda: len(stored(bridge)) == 30)
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity)
         device = Device(identity)
         await device.open(bridge.socket, declared())
         assert device.durable() == 30
+        assert knows(device, mark_of(30, rows[-1:], OFFSET_S))
 
 
 @async_test

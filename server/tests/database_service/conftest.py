@@ -211,7 +211,7 @@ async def open_world(
             bars=make_bar_store(stores, clickhouse, pool),
             writer=writer,
             reader=TickReader(pool, store, guards),
-            book=StreamBook(pool, guards),
+            book=StreamBook(pool, store, guards),
             intake=SegmentIntake(writer, quarantine, errors, metrics),
             errors=errors,
             health=HealthRegistry(

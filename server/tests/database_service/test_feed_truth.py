@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
-from aitrading.core.domain.stream_days import days_of
+from aitrading.core.domain.stream_days import days_of, mark_of
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.crypto import SigningKey
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.segments import ingest_payload
 from aitrading.server.cli.feed import verified
+from aitrading.server.database_service.clickhouse.absent import AbsentClickHouse
 from aitrading.server.database_service.feed_truth.book import GapBook, GapsPage
 from aitrading.server.database_service.feed_truth.certificates import (
     Certificate,
@@ -24,6 +25,8 @@ from aitrading.server.database_service.feed_truth.certificates import (
 )
 from aitrading.server.database_service.ticks.blocks import Piece
 from aitrading.server.database_service.ticks.segments import decode_segment
+from aitrading.server.database_service.ticks.store import ClickHouseTickStore
+from aitrading.server.database_service.ticks.streams import StreamBook
 from aitrading.server.kit.feed_truth_api import (
     HOLE,
     DayTold,
@@ -32,6 +35,7 @@ from aitrading.server.kit.feed_truth_api import (
     RepairTold,
     gap_id,
 )
+from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening
 
 pytestmark = pytest.mark.integration
 Tenants = tuple[TenantId, TenantId]
@@ -164,6 +168,23 @@ async def test_a_certificate_is_verified_without_the_platform(
         (signed, msgspec.json.encode({"keys": [other.public_jwk(KEY.public.thumbprint())]})),
     ):
         assert verified(forged, keys) is None
+
+
+@async_test
+async def test_a_stream_is_opened_with_its_newest_tick(every_world: Any, tenants: Tenants) -> None:
+    """As the device knows it; without it while the store of ticks is away."""
+    alpha, _ = tenants
+    async with every_world() as w:
+        await w.send(alpha, await w.open(alpha), 1, 30)
+        opening = StreamOpening(broker="Demo", login=7, symbol="EURUSD", epoch=1, digits=5)
+        request = OpenStreams(tenant=alpha, device=uuid5(alpha, "device"), streams=(opening,))
+        [mark] = (await w.book.open(request)).marks
+        assert (mark.last_sequence, mark.last_ms, mark.last_digest) == mark_of(
+            30, rows_of(30, 1), 0
+        )
+        away = StreamBook(w.pool, ClickHouseTickStore(AbsentClickHouse()), w.guards)
+        [mark] = (await away.open(request)).marks
+        assert (mark.last_sequence, mark.last_ms, mark.last_digest) == (30, 0, "")
 
 
 @async_test

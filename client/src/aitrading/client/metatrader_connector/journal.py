@@ -165,11 +165,17 @@ class TickJournal:
         await self._add(stream)
         return stream
 
-    async def reopen_stream(self, stream: TickStream, digits: int) -> TickStream:
-        """Go on with the same symbol under a later epoch, at the same place of its history."""
+    async def reopen_stream(
+        self, stream: TickStream, digits: int, cursor: TickCursor | None = None
+    ) -> TickStream:
+        """Go on with the same symbol under a later epoch, at the same place of its history.
+
+        A `cursor` is another place: where another life of this client has been.
+        """
         async with self._numbering:
             self._require_room()
             fresh = next_epoch(stream, self._now_s(), digits)
+            fresh.cursor = cursor or fresh.cursor
             stream.active = False
             try:
                 await self._add(fresh)

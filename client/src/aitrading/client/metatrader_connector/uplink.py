@@ -17,11 +17,12 @@ from aitrading.client.metatrader_connector.metrics import (
     TICKS_PENDING,
     TICKS_SENT,
 )
+from aitrading.client.metatrader_connector.standing import Standing, Standings, Verdict
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.security.secure_websocket_client import LinkUser, SecureWebSocketClient
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
-from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.clock import Clock, now_ms
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
@@ -33,13 +34,19 @@ from aitrading.core.protocol.link.events import (
     StreamOpened,
     StreamRefused,
 )
-from aitrading.core.protocol.link.messages import FEATURE_TRUTH, Repair, StreamDeclaration
+from aitrading.core.protocol.link.messages import (
+    FEATURE_TRUTH,
+    Repair,
+    StreamDeclaration,
+    StreamGrant,
+)
 from aitrading.core.protocol.link.session import ClientSession
 
 READ_BYTES: Final = 1 << 20
 RELEASE_EVERY_S: Final = 1.0
 PAUSE_S: Final = 1.0
 TRUTH_EVERY_S: Final = 2.0
+REASON_RESTORED: Final = "this client was restored, and nobody can tell what had been sent"
 
 _log = get_logger(__name__)
 
@@ -73,6 +80,7 @@ class TickUplink(LinkUser):
         self._dropped: set[UUID] = set()
         self._acknowledged: dict[UUID, int] = {}
         self._waiting: deque[tuple[int, UUID, int]] = deque()
+        self._standings = Standings(journal)
 
     @property
     def state(self) -> ComponentState:
@@ -133,8 +141,7 @@ class TickUplink(LinkUser):
     def on_event(self, event: ClientEvent) -> None:
         match event:
             case StreamOpened():
-                self._granted.add(event.declaration.handle)
-                self._settle(event.declaration.handle, event.grant.durable_sequence)
+                self._opened(event.declaration, event.grant)
             case Acknowledged():
                 self._settle(event.handle, event.sequence)
             case StreamRefused() if event.code == LINK_SUBSCRIPTION_INACTIVE.code:
@@ -144,8 +151,7 @@ class TickUplink(LinkUser):
             case RepairAsked():
                 self.on_repair(event.repair)
             case StreamAhead():
-                self._settle(event.declaration.handle, event.durable_sequence)
-                self._tasks.start(self._renew(event.declaration), name="new-epoch")
+                self._opened(event.declaration, event.grant, is_ahead=True)
             case _:
                 return
         self._wake.set()
@@ -155,6 +161,7 @@ class TickUplink(LinkUser):
         self._waiting.clear()
         self._next = self._released + 1
         self._granted.clear()
+        self._standings.clear()
         self.held = None
         self.truth.forget()
 
@@ -212,8 +219,10 @@ class TickUplink(LinkUser):
 
     async def _send_some(self) -> bool:
         """Send one read's worth; False when there is nothing to do until woken."""
-        if self._session() is None or self.held is not None:
+        session = self._session()
+        if session is None or self.held is not None:
             return False
+        await self._judge(session)
         entries = await self._journal.read(self._next, READ_BYTES)
         for entry in entries:
             session = self._session()
@@ -230,7 +239,8 @@ class TickUplink(LinkUser):
         stream = self._journal.find(batch.stream)
         if stream is None:
             await self._lose(entry)
-        if stream is None or self._is_done(batch.stream, batch.last_sequence):
+        known = self._standings.durable(batch.stream)
+        if stream is None or self._is_done(batch.stream, batch.last_sequence, known):
             self._note(entry)
             return True
         handle, link = self._granted_handle(session, stream), self.link
@@ -247,8 +257,9 @@ class TickUplink(LinkUser):
         self._metrics.increment(TICKS_SENT, batch.count)
         return True
 
-    def _is_done(self, stream: UUID, last_sequence: int) -> bool:
-        return stream in self._dropped or last_sequence <= self._acknowledged.get(stream, 0)
+    def _is_done(self, stream: UUID, last_sequence: int, known: int = 0) -> bool:
+        done = max(known, self._acknowledged.get(stream, 0))
+        return stream in self._dropped or last_sequence <= done
 
     def _granted_handle(self, session: ClientSession, stream: TickStream) -> int | None:
         handle = self._handles.get(stream.id)
@@ -273,6 +284,31 @@ class TickUplink(LinkUser):
     def _note(self, entry: JournalEntry) -> None:
         self._waiting.append((entry.position, entry.batch.stream, entry.batch.last_sequence))
         self._advance()
+
+    def _opened(
+        self, declaration: StreamDeclaration, grant: StreamGrant, *, is_ahead: bool = False
+    ) -> None:
+        """Send what follows, once it is certain that the numbers mean the same ticks."""
+        stream = self._journal.find(self._streams[declaration.handle])
+        if stream is None or not self._standings.add(
+            stream, declaration.handle, grant, is_ahead=is_ahead
+        ):
+            self._granted.add(declaration.handle)
+            self._settle(declaration.handle, grant.durable_sequence)
+
+    async def _judge(self, session: ClientSession) -> None:
+        for standing, verdict in await self._standings.judge(self._released + 1):
+            if self._session() is not session:
+                return
+            if verdict is not Verdict.GOES_ON:
+                await self._renew(standing, verdict)
+            elif standing.stream.id not in self._dropped:
+                if standing.is_ahead:
+                    session.resume(standing.handle)
+                self._granted.add(standing.handle)
+                self._settle(standing.handle, standing.grant.durable_sequence)
+            self._standings.settle(standing, verdict)
+            self._advance()
 
     def _settle(self, handle: int, sequence: int) -> None:
         stream = self._streams[handle]
@@ -315,14 +351,38 @@ class TickUplink(LinkUser):
                 lambda: self._record(stream.id, stream.key.symbol, missing, "stream refused")
             )
 
-    async def _renew(self, declaration: StreamDeclaration) -> None:
-        """The server has more than this client remembers: never reuse that epoch."""
-        stream = self._journal.find(self._streams[declaration.handle])
-        if stream is not None and stream.active:
-            _log.warning("the server is ahead; opening a later epoch", symbol=stream.key.symbol)
-            await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits))
-            self._dropped.add(stream.id)
-            self._wake.set()
+    async def _renew(self, standing: Standing, verdict: Verdict) -> None:
+        """Another life of this client gave the numbers: never reuse that epoch."""
+        stream = standing.stream
+        _log.warning(
+            "the server has ticks of another life of this client; opening a later epoch",
+            symbol=stream.key.symbol,
+            verdict=verdict,
+        )
+        if stream.active:
+            behind = standing.behind if verdict is Verdict.MOVED else None
+            await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits, behind))
+        if verdict is Verdict.LOST:
+            await self._insist(lambda: self._journal.gaps.add(self._doubt(standing)))
+        self._dropped.add(stream.id)
+        self._wake.set()
+
+    def _doubt(self, standing: Standing) -> GapRecord:
+        """The time of which nobody can tell what the server has."""
+        grant, stream = standing.grant, standing.stream
+        newest_ms = self._standings.newest_ms(stream)
+        begins = [one for one in (standing.begins_ms, grant.durable_ms, newest_ms) if one]
+        ends_ms = newest_ms if grant.durable_digest else now_ms(self._clock)
+        return GapRecord(
+            stream=stream.id,
+            symbol=stream.key.symbol,
+            first_missing=0,
+            last_missing=0,
+            reason=REASON_RESTORED,
+            noticed_ns=self._clock.now_ns(),
+            from_ms=min(begins, default=ends_ms),
+            until_ms=max(ends_ms, *begins, 1),
+        )
 
     async def _lose(self, entry: JournalEntry) -> None:
         """A batch of a stream whose state is gone: nobody can tell what it belongs to."""
@@ -354,6 +414,8 @@ class TickUplink(LinkUser):
     async def _release(self) -> None:
         while True:
             await self._clock.sleep(RELEASE_EVERY_S)
+            if self._standings.is_waiting:
+                self._wake.set()
             try:
                 await self._forget_released()
             except (AitradingError, OSError) as exc:  # a full disk; tried again next time

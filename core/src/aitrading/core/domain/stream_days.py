@@ -68,6 +68,24 @@ def days_of(first_sequence: int, rows: TickArray, broker_offset_s: int) -> dict[
     return totals
 
 
+class TickMark(NamedTuple):
+    """One tick of a stream, told so that who has it knows it again."""
+
+    sequence: int = 0
+    utc_ms: int = 0
+    digest: str = ""
+    """The digest of a day that holds this tick alone; empty when nobody knows it."""
+
+
+NO_TICK: Final = TickMark()
+
+
+def mark_of(sequence: int, row: TickArray, broker_offset_s: int) -> TickMark:
+    """The mark of the one row, as a terminal gave it, that has this sequence."""
+    [total] = days_of(sequence, row, broker_offset_s).values()
+    return TickMark(sequence, int(row["event_ms"][0]) - broker_offset_s * 1_000, total.digest)
+
+
 def total_of(
     sequences: Words,
     times_ms: NDArray[np.int64],

@@ -178,7 +178,7 @@ async def _bench(folder: Path, *, long: bool) -> AsyncGenerator[Bench]:
             store=store,
             bars=ClickHouseBarStore(clickhouse),
             writer=TickWriter(pool, store, guards),
-            book=StreamBook(pool, guards),
+            book=StreamBook(pool, store, guards),
             cache=make_cache(valkey, CacheSettings(), StoreSettings(), guards, clock, ids),
             valkey=valkey,
             factor=LONG_FACTOR if long else 1,

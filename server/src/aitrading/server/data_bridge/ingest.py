@@ -33,7 +33,7 @@ from aitrading.server.data_bridge.metrics import (
     TICKS_RECEIVED,
 )
 from aitrading.server.data_bridge.shares import SpoolShares
-from aitrading.server.data_bridge.streams import BridgeStream, StreamLink
+from aitrading.server.data_bridge.streams import BridgeStream, LastTick, StreamLink
 
 EARLIEST_EVENT_MS: Final = 946_684_800_000
 """2000-01-01: before any MetaTrader 5 server."""
@@ -57,6 +57,7 @@ class _Waiting:
     received_ns: int
     trace_id: bytes
     size_bytes: int
+    last: LastTick
 
 
 class TickIngest:
@@ -122,6 +123,9 @@ class TickIngest:
                 self._clock.monotonic_ns(),
                 batch.trace_id,
                 record_bytes(len(record)),
+                LastTick(
+                    batch.last_sequence, bytes(batch.rows[-ROW_BYTES:]), batch.broker_offset_s
+                ),
             )
         )
         stream.received = batch.last_sequence
@@ -160,7 +164,8 @@ class TickIngest:
             return
         self._shares.stored(_sizes(stored), position)
         for waiting in stored:
-            waiting.stream.durable = max(waiting.stream.durable, waiting.last_sequence)
+            if waiting.last_sequence > waiting.stream.durable:
+                waiting.stream.durable, waiting.stream.last = waiting.last_sequence, waiting.last
         ticks = sum(waiting.count for waiting in stored)
         self._metrics.increment(TICKS_DURABLE, ticks)
         waited_ns = self._clock.monotonic_ns() - stored[0].received_ns

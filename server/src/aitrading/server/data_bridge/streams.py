@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
+import numpy as np
+
 from aitrading.core.domain.instruments import StreamKey
+from aitrading.core.domain.market import ROW_BYTES, TICK_DTYPE
+from aitrading.core.domain.stream_days import NO_TICK, TickMark, mark_of
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import DeviceId, TenantId
@@ -16,7 +20,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_STREAM_CONFLICT,
     SEGMENT_CORRUPT,
 )
-from aitrading.core.protocol.ingest import IngestHeader, decode_record
+from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.protocol.link.session import Refusal, StreamPosition
 from aitrading.core.protocol.segment import KIND_TICKS, record_bytes
@@ -56,6 +60,18 @@ class FeedKey(NamedTuple):
     login: int
 
 
+class LastTick(NamedTuple):
+    """The row of a stream's highest sequence; its digest is made when somebody asks."""
+
+    sequence: int
+    row: bytes
+    broker_offset_s: int
+
+    def mark(self) -> TickMark:
+        """How a client knows the tick again."""
+        return mark_of(self.sequence, np.frombuffer(self.row, TICK_DTYPE), self.broker_offset_s)
+
+
 @dataclass(eq=False)
 class BridgeStream:
     """One stream: what it is, how far it is, and the link that feeds it now."""
@@ -67,6 +83,8 @@ class BridgeStream:
     """Everything up to here is on disk here or in the database."""
     received: int = 0
     """Everything up to here was taken; what is above `durable` waits for its sync."""
+    last: "LastTick | TickMark" = NO_TICK
+    """The newest tick that is durable, as far as it is known."""
     link: StreamLink | None = None
     handle: int = 0
 
@@ -84,7 +102,9 @@ class BridgeStream:
     @property
     def position(self) -> StreamPosition:
         """What a client must know to go on."""
-        return StreamPosition(self.durable, self.received)
+        known = self.last if self.last.sequence == self.durable else NO_TICK
+        mark = known.mark() if isinstance(known, LastTick) else known
+        return StreamPosition(self.durable, self.received, mark)
 
 
 class StreamDirectory:
@@ -97,7 +117,7 @@ class StreamDirectory:
     def __init__(self, store: TickStore) -> None:
         self._store = store
         self._streams: dict[UUID, BridgeStream] = {}
-        self._recovered: dict[UUID, int] = {}
+        self._recovered: dict[UUID, LastTick] = {}
         self._per_device: Counter[UUID] = Counter()
 
     async def recover(self, spool: Spool, shares: SpoolShares) -> None:
@@ -121,17 +141,23 @@ class StreamDirectory:
                 return
             for record in records:
                 if record.kind == KIND_TICKS:
-                    header = decode_record(record.payload).header
-                    size = {TenantId(header.tenant): record_bytes(len(record.payload))}
+                    ingested = decode_record(record.payload)
+                    size = {TenantId(ingested.header.tenant): record_bytes(len(record.payload))}
                     shares.found(size, record.position)
-                    self.learn([header])
+                    self.learn([ingested])
             position = records[-1].position + 1
 
-    def learn(self, headers: Iterable[IngestHeader]) -> None:
+    def learn(self, records: Iterable[IngestRecord]) -> None:
         """Count these batches as durable."""
-        for header in headers:
-            known = self._recovered.get(header.stream, 0)
-            self._recovered[header.stream] = max(known, header.last_sequence)
+        for record in records:
+            header = record.header
+            known = self._recovered.get(header.stream)
+            if known is None or known.sequence < header.last_sequence:
+                self._recovered[header.stream] = LastTick(
+                    header.last_sequence,
+                    bytes(record.rows[-ROW_BYTES:]),
+                    header.broker_offset_s,
+                )
 
     def __iter__(self) -> Iterator[BridgeStream]:
         return iter(tuple(self._streams.values()))
@@ -190,10 +216,16 @@ class StreamDirectory:
     ) -> None:
         openings = tuple(_opening(said) for said in unknown.values())
         marks = await self._store.open_streams(device, openings)
-        stored = {mark.stream: mark.last_sequence for mark in marks}
+        stored = {
+            mark.stream: TickMark(mark.last_sequence, mark.last_ms, mark.last_digest)
+            for mark in marks
+        }
         for key, said in unknown.items():
-            durable = max(stored.get(key, 0), self._recovered.pop(key, 0))
-            fresh = BridgeStream(key, device, said, durable=durable, received=durable)
+            known = stored.get(key, NO_TICK), self._recovered.pop(key, NO_TICK)
+            last = max(known, key=lambda one: one.sequence)
+            fresh = BridgeStream(
+                key, device, said, durable=last.sequence, received=last.sequence, last=last
+            )
             self._per_device[device.device] += key not in self._streams
             self._streams.setdefault(key, fresh)
 

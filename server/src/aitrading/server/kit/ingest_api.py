@@ -66,6 +66,9 @@ class StreamMark(msgspec.Struct, frozen=True, kw_only=True):
     """How many below it are not stored."""
     gaps: tuple[SequenceGap, ...] = ()
     """The newest holes, at most `GAPS_SHOWN_MAX`."""
+    last_ms: int = 0
+    last_digest: str = ""
+    """Of the tick `last_sequence` (`domain.stream_days.TickMark`), where streams are opened."""
 
 
 class StreamMarks(msgspec.Struct, frozen=True, kw_only=True):

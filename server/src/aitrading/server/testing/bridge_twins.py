@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 from typing_extensions import override
 
 from aitrading.core.domain.instruments import StreamKey
-from aitrading.core.domain.market import ROW_BYTES
+from aitrading.core.domain.market import ROW_BYTES, TICK_DTYPE
+from aitrading.core.domain.stream_days import NO_TICK, TickMark, mark_of
 from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.segment import read_segment
@@ -52,10 +54,19 @@ class FolderTickStore(TickStore):
     ) -> tuple[StreamMark, ...]:
         self._call()
         marks = self._marks()
-        ids = [_stream_id(device, opening) for opening in streams]
+        found = [
+            (stream, marks.get(stream, NO_TICK))
+            for stream in (_stream_id(device, opening) for opening in streams)
+        ]
         return tuple(
-            StreamMark(stream=stream, last_sequence=marks.get(stream, 0), missing=0)
-            for stream in ids
+            StreamMark(
+                stream=stream,
+                last_sequence=mark.sequence,
+                missing=0,
+                last_ms=mark.utc_ms,
+                last_digest=mark.digest,
+            )
+            for stream, mark in found
         )
 
     @override
@@ -112,12 +123,14 @@ class FolderTickStore(TickStore):
         total = sum(record.header.count for record in self._all_records())
         return total - sum(len(rows) for rows in self.rows().values())
 
-    def _marks(self) -> dict[UUID, int]:
-        marks: dict[UUID, int] = {}
+    def _marks(self) -> dict[UUID, TickMark]:
+        newest: dict[UUID, IngestRecord] = {}
         for record in self._all_records():
             header = record.header
-            marks[header.stream] = max(marks.get(header.stream, 0), header.last_sequence)
-        return marks
+            known = newest.setdefault(header.stream, record)
+            if header.last_sequence > known.header.last_sequence:
+                newest[header.stream] = record
+        return {stream: _last_mark(record) for stream, record in newest.items()}
 
     def _all_records(self) -> Iterator[IngestRecord]:
         for path in sorted(self._folder.iterdir()):
@@ -163,6 +176,11 @@ class MemoryDeviceRegister(DeviceRegister):
 
 def _records(data: bytes) -> list[IngestRecord]:
     return [decode_record(record.payload) for record in read_segment(data).records]
+
+
+def _last_mark(record: IngestRecord) -> TickMark:
+    header, rows = record.header, np.frombuffer(record.rows, TICK_DTYPE)
+    return mark_of(header.last_sequence, rows[-1:], header.broker_offset_s)
 
 
 def _stream_id(device: DeviceIdentity, opening: StreamOpening) -> UUID:

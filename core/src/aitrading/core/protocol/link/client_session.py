@@ -89,12 +89,19 @@ class _Outbound:
     sent: int = 0
     acknowledged: int = 0
     usable: bool = False
+    ahead: int = 0
+    """What the server stores, while this end does not have as much."""
     in_flight: InFlight = field(default_factory=InFlight)
 
     @property
     def last_known(self) -> int:
         """What can be acknowledged: sent now, or sent on an earlier link and synced since."""
         return max(self.sent, self.declaration.last_sequence)
+
+    def begin(self, durable_sequence: int) -> None:
+        """What follows may be sent."""
+        self.usable = True
+        self.sent = self.acknowledged = durable_sequence
 
 
 class ClientSession(Machine[ClientEvent]):
@@ -144,6 +151,18 @@ class ClientSession(Machine[ClientEvent]):
         self._require_state(SessionState.OPEN, "open_streams")
         self._undeclared.extend(declarations)
         self._declare_rest()
+
+    def resume(self, handle: int) -> None:
+        """Go on behind what the server stores of a stream that was ahead: this end has it again.
+
+        Raises `LINK_STREAM_UNKNOWN` when the stream was not ahead.
+        """
+        self._require_state(SessionState.OPEN, "resume")
+        stream = self._streams.get(handle)
+        if stream is None or not stream.ahead:
+            raise LINK_STREAM_UNKNOWN.error(handle=handle)
+        stream.begin(stream.ahead)
+        stream.ahead = 0
 
     def next_sequence(self, handle: int) -> int:
         """What the next batch of an opened stream must start with."""
@@ -309,10 +328,10 @@ class ClientSession(Machine[ClientEvent]):
             if grant.refused is not None:
                 events.append(StreamRefused(declaration, grant.refused))
             elif grant.durable_sequence > declaration.last_sequence:
-                events.append(StreamAhead(declaration, grant.durable_sequence))
+                stream.ahead = grant.durable_sequence
+                events.append(StreamAhead(declaration, grant))
             else:
-                stream.usable = True
-                stream.sent = stream.acknowledged = grant.durable_sequence
+                stream.begin(grant.durable_sequence)
                 events.append(StreamOpened(declaration, grant))
 
     def _outbound(self, handle: int) -> _Outbound:

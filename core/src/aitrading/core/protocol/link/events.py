@@ -97,11 +97,12 @@ class StreamRefused(msgspec.Struct, frozen=True, gc=False):
 class StreamAhead(msgspec.Struct, frozen=True, gc=False):
     """Client: the server stores more than this client remembers sending.
 
-    The client's state was lost or restored from a copy: open a later epoch, never reuse this one.
+    The client's state was lost or restored from a copy. Nothing may be sent before it is known
+    where in the terminal's history the server is: then `ClientSession.resume`, or a later epoch.
     """
 
     declaration: StreamDeclaration
-    durable_sequence: int
+    grant: StreamGrant
 
 
 class Acknowledged(msgspec.Struct, frozen=True, gc=False):

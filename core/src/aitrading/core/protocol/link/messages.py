@@ -33,6 +33,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 ShortText = Annotated[str, msgspec.Meta(max_length=512)]
 Checkpoint = Annotated[str, msgspec.Meta(max_length=CHECKPOINT_CHARS_MAX)]
 Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,63}$")]
+RowDigest = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
 Features = Annotated[tuple[Text, ...], msgspec.Meta(max_length=FEATURES_MAX)]
 
 
@@ -60,6 +61,10 @@ class StreamGrant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The server stores everything up to here; the client sends what follows."""
     refused: Code | None = None
     """Why the stream may not be used; the rest of the link goes on."""
+    durable_ms: Timestamp = 0
+    """UTC of the tick `durable_sequence`, when the server knows it."""
+    durable_digest: RowDigest = ""
+    """That tick's digest (`domain.stream_days`); empty when the server does not know it."""
 
 
 Declarations = Annotated[

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import TickBatch
+from aitrading.core.domain.stream_days import NO_TICK, TickMark
 from aitrading.core.kit.clock import Clock
 from aitrading.core.protocol.error_codes import (
     LINK_FEATURE_UNKNOWN,
@@ -89,6 +90,8 @@ class StreamPosition:
 
     durable_sequence: int
     received_sequence: int
+    durable: TickMark = NO_TICK
+    """The tick `durable_sequence`, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,7 +402,12 @@ class ServerSession(Machine[ServerEvent]):
         stream.durable = position.durable_sequence
         stream.received = max(position.received_sequence, position.durable_sequence)
         stream.usable = True
-        return StreamGrant(handle=handle, durable_sequence=position.durable_sequence)
+        return StreamGrant(
+            handle=handle,
+            durable_sequence=position.durable_sequence,
+            durable_ms=position.durable.utc_ms,
+            durable_digest=position.durable.digest,
+        )
 
     def _inbound(self, handle: int) -> _Inbound:
         stream = self._streams.get(handle)

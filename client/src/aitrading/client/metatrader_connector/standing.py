@@ -1,0 +1,154 @@
+"""Whether this journal goes on where the server's knowledge ends.
+
+A number stands for one tick only as long as one life of the client gave it. A home that was restored
+from a copy gives numbers again that the life after the copy had given, perhaps to other ticks. So,
+once in each run and for each stream, the newest tick that the server has is looked up here: it must
+have the same number. A journal that is behind is filled from the terminal's history first, which
+gives the same ticks again in the same order.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from aitrading.client.metatrader_connector.cursor import TickCursor
+from aitrading.client.metatrader_connector.journal import TickJournal
+from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.core.domain.market import TickBatch
+from aitrading.core.domain.stream_days import mark_of
+from aitrading.core.protocol.link.messages import StreamGrant
+
+READ_BYTES: Final = 1 << 20
+
+
+class Verdict(StrEnum):
+    """What follows for a stream."""
+
+    GOES_ON = "GOES_ON"
+    """The numbers mean the same ticks: what follows the server's newest may be sent."""
+    MOVED = "MOVED"
+    """The server's newest tick has another number here: a later epoch begins behind it."""
+    LOST = "LOST"
+    """Nobody can tell where the server's newest tick is: a later epoch, and a gap that says so."""
+
+
+@dataclass
+class Standing:
+    """A stream that waits for its verdict, and what the journal holds around the server's newest tick."""
+
+    stream: TickStream
+    handle: int
+    grant: StreamGrant
+    is_ahead: bool
+    """The server has more than the client remembered when it asked."""
+    begins_ms: int = 0
+    """UTC of the oldest row that is still here."""
+    behind: TickCursor | None = None
+    """Right behind the server's newest tick, if it is here once."""
+    _first: int = 0
+    _is_same: bool | None = None
+    _copies: int = 0
+    _cursor: TickCursor = field(default_factory=lambda: TickCursor(second=0))
+
+    def is_reached(self, newest_ms: int) -> bool:
+        """The journal has what the verdict needs; `newest_ms` is UTC of its newest row."""
+        grant = self.grant
+        is_filling = self.is_ahead and self.stream.active and grant.durable_digest != ""
+        is_behind = self.stream.next_sequence <= grant.durable_sequence
+        return not (is_filling and is_behind and newest_ms <= grant.durable_ms)
+
+    @property
+    def is_decided(self) -> bool:
+        """No further batch changes the verdict."""
+        if self.grant.durable_digest == "":
+            return True
+        return self._is_same is True or self._first > self.grant.durable_sequence
+
+    def add(self, batch: TickBatch) -> None:
+        """Look at the next batch of the stream."""
+        rows, grant = batch.array(), self.grant
+        utc_ms = rows["event_ms"] - batch.broker_offset_s * 1_000
+        if not self._first:
+            self._first, self.begins_ms = batch.first_sequence, int(utc_ms[0])
+        if batch.first_sequence <= grant.durable_sequence <= batch.last_sequence:
+            self._is_same = False
+        for index in np.flatnonzero(utc_ms == grant.durable_ms).tolist():
+            mark = mark_of(grant.durable_sequence, rows[index : index + 1], batch.broker_offset_s)
+            if mark.digest == grant.durable_digest:
+                self._copies += 1
+                self.behind = self._cursor.advance(rows[: index + 1])
+                if batch.first_sequence + index == grant.durable_sequence:
+                    self._is_same = True
+        if not batch.is_history:
+            self._cursor = self._cursor.advance(rows)
+
+    def verdict(self) -> Verdict:
+        """Decide by what was seen."""
+        if self._is_same or (self._is_same is None and not self.is_ahead):
+            return Verdict.GOES_ON
+        is_here = self._copies == 1 and self.stream.active
+        return Verdict.MOVED if is_here else Verdict.LOST
+
+
+class Standings:
+    """The streams of one connection that wait for their verdict."""
+
+    def __init__(self, journal: TickJournal) -> None:
+        self._journal = journal
+        self._waiting: dict[UUID, Standing] = {}
+        self._certain: set[UUID] = set()
+
+    def add(self, stream: TickStream, handle: int, grant: StreamGrant, *, is_ahead: bool) -> bool:
+        """Let a stream wait; False when nothing can be doubtful about it."""
+        if not is_ahead and (stream.id in self._certain or not grant.durable_sequence):
+            self._certain.add(stream.id)
+            return False
+        self._waiting[stream.id] = Standing(stream, handle, grant, is_ahead)
+        return True
+
+    def clear(self) -> None:
+        """The connection is gone; the next one asks again."""
+        self._waiting.clear()
+
+    @property
+    def is_waiting(self) -> bool:
+        """A stream has no verdict yet."""
+        return bool(self._waiting)
+
+    def durable(self, stream: UUID) -> int:
+        """What the server has of a stream that waits; 0 for any other."""
+        standing = self._waiting.get(stream)
+        return standing.grant.durable_sequence if standing else 0
+
+    def settle(self, standing: Standing, verdict: Verdict) -> None:
+        """The verdict was carried out; it holds for this run."""
+        self._waiting.pop(standing.stream.id, None)
+        if verdict is Verdict.GOES_ON:
+            self._certain.add(standing.stream.id)
+
+    def newest_ms(self, stream: TickStream) -> int:
+        """UTC of the newest row that was taken from the terminal."""
+        last_ms, offset = stream.cursor.last_ms, self._journal.offset
+        if offset is None:
+            return 0
+        return last_ms - int(offset.of(np.array([last_ms], np.int64))[0]) * 1_000
+
+    async def judge(self, position: int) -> list[tuple[Standing, Verdict]]:
+        """The verdicts that can be given now, by the journal from a position on."""
+        ready = {
+            key: Standing(one.stream, one.handle, one.grant, one.is_ahead)
+            for key, one in self._waiting.items()
+            if one.is_reached(self.newest_ms(one.stream))
+        }
+        while not all(one.is_decided for one in ready.values()):
+            entries = await self._journal.read(position, READ_BYTES)
+            if not entries:
+                break
+            for entry in entries:
+                if entry.batch.stream in ready:
+                    ready[entry.batch.stream].add(entry.batch)
+            position = entries[-1].position + 1
+        return [(one, one.verdict()) for key, one in ready.items() if key in self._waiting]
