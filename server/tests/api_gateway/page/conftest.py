@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,7 +68,9 @@ class Backend:
         self.traced = True
         self.alerts: list[dict[str, Any]] = []
         self.gaps: list[dict[str, Any]] = []
-        self.certificate = {"text": "12,345 of 12,345", "state": "OPEN"}
+        self.certificate = example_certificate()
+        self.signed = "e30.e30.c2ln"
+        self.evident = True
         self.connected: list[dict[str, Any]] | None = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -93,6 +95,7 @@ class Backend:
         self.healthy = self.streaming = self.answering = True
         self.limits = dict(LIMITS)
         self.known, self.connected, self.alerts, self.gaps = [], [], [], []
+        self.certificate, self.evident = example_certificate(), True
         self.audited, self.standing = [], []
         self.auditable = self.traced = True
         self.traces, self.trace = [], {}
@@ -150,11 +153,24 @@ class Backend:
         }
         return _json(told)
 
-    async def _gaps(self, _: Request) -> Response:
-        return _json({"items": self.gaps, "next_cursor": None})
+    async def _gaps(self, request: Request) -> Response:
+        if not self.evident:
+            return _json(NO_ANSWER, 503)
+        asked = request.query_params
+        only_open = asked.get("open") == "true"
+        found = [gap for gap in self.gaps if not (only_open and gap["state"] == "REPAIRED")]
+        return _json(
+            _paged(
+                [gap for gap in found if gap["symbol"] == asked.get("symbol", gap["symbol"])],
+                asked,
+            )
+        )
 
-    async def _certificate(self, _: Request) -> Response:
-        return _json({"certificate": self.certificate, "signed": ""})
+    async def _certificate(self, request: Request) -> Response:
+        if not self.evident:
+            return _json(NO_ANSWER, 503)
+        asked = {name: request.query_params[name] for name in ("symbol", "day")}
+        return _json({"certificate": self.certificate | asked, "signed": self.signed})
 
     async def _alerts(self, _: Request) -> Response:
         return _json({"items": self.alerts, "next_cursor": None})
@@ -174,9 +190,7 @@ class Backend:
     async def _traces(self, request: Request) -> Response:
         if not self.traced:
             return _json(NO_ANSWER, 503)
-        at, size = (int(request.query_params.get(name, 0)) for name in ("cursor", "limit"))
-        following = str(at + size) if len(self.traces) > at + size else None
-        return _json({"items": self.traces[at : at + size], "next_cursor": following})
+        return _json(_paged(self.traces, request.query_params))
 
     async def _trace(self, _: Request) -> Response:
         return _json(self.trace)
@@ -324,6 +338,34 @@ def text_frame(data: bytes) -> bytes:
 
 def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+def _paged(items: list[dict[str, Any]], asked: Mapping[str, str]) -> dict[str, Any]:
+    at, size = (int(asked.get(name, 0)) for name in ("cursor", "limit"))
+    following = str(at + size) if len(items) > at + size else None
+    return {"items": items[at : at + size], "next_cursor": following}
+
+
+def example_certificate() -> dict[str, Any]:
+    """Of a day that runs; a test changes it."""
+    stream = {
+        "stream": "5f0c6c1e-9a55-4f5e-8f7a-0d1f5f3d8a01",
+        "device": "1b7e2a90-4a6b-4c52-9a58-2f3b8f6d1c02",
+        "broker": "Simulated-Demo",
+        "epoch": 1,
+        "state": "OPEN",
+        "stored": 12_345,
+        "counted": 12_345,
+        "digest_stored": "9f86d081884c7d65" * 4,
+        "findings": [],
+        "open_gaps": [],
+    }
+    return {
+        "text": "12,345 of 12,345",
+        "state": "OPEN",
+        "streams": [stream],
+        "made_at": stamp(),
+    }
 
 
 def example_view() -> TerminalView:

@@ -12,8 +12,8 @@ export class ApiError extends Error {
 
 const TIMEOUT_MS = 8_000;
 
-export async function get(path) {
-  return request(path, { method: "GET" });
+export async function get(path, { timeoutMs = TIMEOUT_MS } = {}) {
+  return request(path, { method: "GET" }, timeoutMs);
 }
 
 /** Under a `key` of the caller's, a repeat is known as one; else each call is a new write. */
@@ -26,14 +26,14 @@ export async function remove(path) {
   return request(path, { method: "DELETE", headers: { "idempotency-key": crypto.randomUUID() } });
 }
 
-async function request(path, options) {
+async function request(path, options, timeoutMs = TIMEOUT_MS) {
   let response;
   try {
     response = await fetch(path, {
       ...options,
       headers: { accept: "application/json", ...options.headers },
       credentials: "same-origin",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (cause) {
     const late = cause.name === "TimeoutError";

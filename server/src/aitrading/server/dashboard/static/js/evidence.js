@@ -43,7 +43,7 @@ export class Evidence {
   #tell(text, state) {
     this.#line.textContent = text;
     this.#line.dataset.state = state;
-    this.#line.title = text && "Stored of what the devices counted, by the day's certificate (UTC)";
+    this.#line.title = text && "Stored of what the devices counted, by the day's certificate (UTC); open the evidence (e)";
   }
 
   async #askGaps() {

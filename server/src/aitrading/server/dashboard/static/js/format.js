@@ -40,6 +40,11 @@ export function clock(ms) {
   return new Date(ms).toISOString().slice(11, 19);
 }
 
+/** Day and time of a moment as the server writes it. */
+export function moment(text) {
+  return `${text.slice(0, 10)} ${text.slice(11, 19)}`;
+}
+
 export function number(value, digits) {
   return value === null || value === undefined || value === "" ? "" : Number(value).toFixed(digits);
 }

@@ -14,6 +14,7 @@ export function bindKeys(actions) {
     "[": () => actions.span(-1),
     "]": () => actions.span(1),
     f: () => actions.fit(),
+    e: () => actions.evidence(),
     r: () => actions.requests(),
     t: () => window.toggleTheme(),
     d: () => location.assign("/docs"),

@@ -8,6 +8,7 @@ import { Connections } from "./connections.js";
 import { Devices } from "./devices.js";
 import { log } from "./events.js";
 import { Evidence } from "./evidence.js";
+import { EvidenceDialog } from "./evidence_dialog.js";
 import { LIVE } from "./feed_state.js";
 import { age, clock } from "./format.js";
 import { bindKeys } from "./keys.js";
@@ -33,6 +34,7 @@ const chart = new ChartPanel();
 const strip = new Strip();
 const platform = new Platform();
 const evidence = new Evidence();
+const evidenceDialog = new EvidenceDialog(() => quotes.symbols);
 const stream = new Stream(`wss://${location.host}/api/v1/stream`, {
   renewSession: () => refresh({ force: true }),
 });
@@ -85,6 +87,7 @@ quotes.addEventListener("state", ({ detail }) => feedChanged(detail));
 quotes.addEventListener("select", ({ detail }) => {
   chart.show(detail);
   evidence.show(detail.symbol);
+  evidenceDialog.look(detail.symbol);
 });
 
 function showLink() {
@@ -131,6 +134,7 @@ async function begin() {
 
 const traces = new Traces();
 bindKeys({
+  evidence: () => evidenceDialog.open(),
   requests: () => traces.open(),
   move: (step) => quotes.move(step),
   filter: (text) => quotes.filter(text),
@@ -143,5 +147,6 @@ keepAlive(() => (hasBegun ? stream.renew() : begin()));
 platform.start();
 account.start();
 traces.start();
+evidenceDialog.start();
 begin();
 log("page", `opened at ${clock(nowMs())} UTC`);

@@ -136,6 +136,10 @@ export class QuotesTable extends EventTarget {
 
   get size() { return this.#book.size; }
 
+  get symbols() {
+    return [...new Set([...this.#book.values()].map(({ symbol }) => symbol))].sort();
+  }
+
   /** How many feeds are in each state, in the order they are met. */
   get tally() {
     const tally = new Map();
