@@ -312,6 +312,27 @@ def test_a_tier_of_logs_is_shown_and_priced(run: Any, supervisor: Any) -> None:
     assert run("logs", "tier", "set", "lukewarm").exit_code == 2
 
 
+def test_what_was_used_is_shown_by_day_and_together(run: Any, supervisor: Any) -> None:
+    used = {"ticks": 265_015, "streams": 3, "symbols": 2, "devices": 2, "is_final": False}
+    usage = {
+        "first_day": "2026-11-01",
+        "last_day": "2026-11-02",
+        "total": used,
+        "days": [{"day": "2026-11-02", **used}],
+        "ticks_stored": 1_000_000,
+    }
+    supervisor.answers = {f"GET {ADMIN}/usage": usage}
+    shown = run("usage", "--tenant", "demo", "--from", "2026-11-01")
+    assert "2026-11-02" in shown.stdout
+    assert "counting" in shown.stdout
+    assert "1,000,000 ticks" in shown.stderr
+    assert supervisor.calls[-1]["query"] == {"tenant": "demo", "from": "2026-11-01"}
+    assert (
+        json.loads(run("usage", "--tenant", "demo", "--json").stdout)["total"]["ticks"] == 265_015
+    )
+    assert run("usage").exit_code == 2
+
+
 def test_a_subscription_is_shown_as_services_are_told_it(run: Any, supervisor: Any) -> None:
     entitled = {
         "user": ID,

@@ -66,6 +66,7 @@ COMMANDS: Final = {
         "What a request took, step by step; requests that failed or were slow.",
     ),
     "up": ("up:up", "Start engines and services and watch over them."),
+    "usage": ("usage:usage", "What an organisation used, by day."),
     "user": ("administration:user", "People of an organisation."),
 }
 """Name of a command: where it is, and one line about it; a module is imported when it is used."""

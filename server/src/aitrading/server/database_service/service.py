@@ -114,6 +114,8 @@ from aitrading.server.database_service.traces.book import TraceBook
 from aitrading.server.database_service.traces.collector import TraceCollector
 from aitrading.server.database_service.traces.endpoints import TraceEndpoints
 from aitrading.server.database_service.traces.settings import TraceSettings
+from aitrading.server.database_service.usage.book import UsageBook
+from aitrading.server.database_service.usage.endpoints import UsageEndpoints
 from aitrading.server.kit.audit_trail import AuditTrail
 from aitrading.server.kit.bundle import ClickHouseAccess, ServiceBundle
 from aitrading.server.kit.calendar_settings import CalendarSettings
@@ -158,6 +160,8 @@ _READ_BY_PEOPLE: Final = (
     DeviceNoteEndpoints,
     TraceBook,
     TraceEndpoints,
+    UsageBook,
+    UsageEndpoints,
 )
 
 
@@ -380,6 +384,7 @@ SPEC: Final = ServiceSpec(
         CertificateEndpoints,
         DeviceNoteEndpoints,
         TraceEndpoints,
+        UsageEndpoints,
     ),
     merges_chains=True,
 )

@@ -1,0 +1,1 @@
+"""What an organisation used, by day: for whoever bills it and whoever pays."""

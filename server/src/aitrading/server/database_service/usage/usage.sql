@@ -1,0 +1,13 @@
+-- name: of_days
+SELECT d.day, coalesce(sum(d.ticks), 0)::bigint AS ticks,
+       count(DISTINCT (s.device_id, s.broker, s.symbol)) AS streams,
+       count(DISTINCT (s.broker, s.symbol)) AS symbols, count(DISTINCT s.device_id) AS devices,
+       coalesce(bool_and(d.is_over), true) AS is_final
+  FROM market.stream_days d
+  JOIN market.streams s ON s.tenant_id = d.tenant_id AND s.id = d.stream_id
+ WHERE d.day BETWEEN $1 AND $2 AND d.ticks > 0
+ GROUP BY GROUPING SETS ((d.day), ()) ORDER BY d.day NULLS LAST
+
+-- name: stored
+SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint
+  FROM market.tick_marks m CROSS JOIN LATERAL unnest(m.stored) AS r
