@@ -41,6 +41,11 @@ POLL_PAUSED: Final = Metric(
     help="Rounds in which nothing could be stored, by error code.",
     labels=("reason",),
 )
+SYMBOLS_SET_ASIDE: Final = Metric(
+    name="aitrading_client_symbols_set_aside",
+    kind=MetricKind.GAUGE,
+    help="Symbols that give no ticks now and are asked for again by themselves.",
+)
 LINK_CONNECTED: Final = Metric(
     name="aitrading_client_link_connected",
     kind=MetricKind.GAUGE,

@@ -6,6 +6,7 @@ from uuid import UUID
 import numpy as np
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
+from aitrading.client.metatrader_connector.error_codes import STREAMS_FULL, SYMBOL_WITHOUT_TICK
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
@@ -13,17 +14,20 @@ from aitrading.client.metatrader_connector.metrics import (
     HISTORY_CHANGED,
     POLL_PAUSED,
     PRICES_NOT_REPRESENTABLE,
+    SYMBOLS_SET_ASIDE,
     TICKS_TAKEN,
 )
 from aitrading.client.metatrader_connector.pace import PollPace
 from aitrading.client.metatrader_connector.questions import (
     Reply,
+    SymbolFacts,
     ask,
     describe,
     newest,
-    select,
+    wanted_symbols,
 )
 from aitrading.client.metatrader_connector.rows import to_rows
+from aitrading.client.metatrader_connector.set_aside import SetAsides, backoff_s
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.calls import ConnectedTerminal, Lane
@@ -47,6 +51,8 @@ TERMINAL_RECONNECT: Final = CallSite(
 )
 LOST: Final = (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
 PAUSE_WHEN_FULL_S: Final = 1.0
+REATTACH_FIRST_S: Final = 0.1
+REATTACH_MAX_S: Final = 30.0
 REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
@@ -57,7 +63,8 @@ _log = get_logger(__name__)
 class TickPoller:
     """Moves ticks from the terminal into the journal, each exactly once.
 
-    While the spool is full nothing is taken: the terminal's history keeps the ticks.
+    While the spool is full nothing is taken: the terminal's history keeps the ticks. A symbol that
+    gives none is set aside and tried again; it goes on where it stopped, and the others never stop.
     """
 
     def __init__(
@@ -87,13 +94,16 @@ class TickPoller:
         self._is_in_time = False
         self._round_ns = 0
         self._symbols: tuple[str, ...] = ()
+        self._aside = SetAsides(clock)
+        self._losses = 0
+        """How often the terminal was lost since it last gave a good answer."""
         self._pace = PollPace(
             shortest_ms=settings.poll_interval_ms, longest_ms=settings.poll_quiet_ms
         )
 
     @property
     def state(self) -> ComponentState:
-        """HEALTHY while ticks are taken and stored."""
+        """HEALTHY while every symbol answers and its ticks are stored."""
         return self._state
 
     @property
@@ -104,14 +114,15 @@ class TickPoller:
     @property
     def symbols(self) -> tuple[str, ...]:
         """What is collected, in the broker's spelling."""
-        return self._symbols
+        return tuple(symbol for symbol in self._symbols if symbol not in self._aside)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
         account = self.account
         return {
             "account": f"{account.server}:{account.login}" if account else None,
-            "symbols": len(self._symbols),
+            "symbols": len(self.symbols),
+            "set_aside": self._aside.words(),
             "broker_offset_s": self.broker_offset_s,
             "last_tick_ms": self.last_tick_ms or None,
             "paused_by": self.paused_by,
@@ -135,6 +146,7 @@ class TickPoller:
             try:
                 await self._errors.reconnect(TERMINAL_RECONNECT, self._attach)
                 await self._poll_until_lost()
+                await self._clock.sleep(self._before_return_s())
             except Exception as exc:  # noqa: BLE001 - whatever it was, a dead feed must not look alive
                 self._state = ComponentState.DEGRADED
                 await self._pause(self._errors.classify(exc).code)
@@ -144,18 +156,55 @@ class TickPoller:
         self._metrics.increment(POLL_PAUSED, reason=code)
         await self._clock.sleep(PAUSE_WHEN_FULL_S)
 
+    def _before_return_s(self) -> float:
+        """A terminal that is lost as soon as it is found must not be asked without a pause."""
+        self._losses += 1
+        return backoff_s(self._losses, REATTACH_FIRST_S, REATTACH_MAX_S)
+
     async def _attach(self) -> None:
-        """Connect to the terminal and open a stream per symbol."""
+        """Connect to the terminal and open a stream per symbol; only ticks tell that all is well."""
         self.account = await self._terminal.connected()
-        self._symbols = await select(self._terminal, self._settings.symbols)
-        known = await describe(self._terminal, self._symbols)
-        for symbol, (digits, newest_ms) in zip(self._symbols, known, strict=True):
-            await self._open(self.account, symbol, digits, newest_ms)
         self._broker_clock = self._known_clock(self.account)
-        self._state = ComponentState.HEALTHY
+        self._symbols = await wanted_symbols(self._terminal, self._settings.symbols)
+        self._aside.keep(self._symbols)
+        await self._admit([one for one in self._symbols if self._aside.may_ask(one)])
         _log.info(
-            "terminal connected", account=shortened(self.account.login), symbols=len(self._symbols)
+            "terminal connected", account=shortened(self.account.login), symbols=len(self.symbols)
         )
+
+    async def _admit(self, symbols: list[str]) -> None:
+        """Open a stream for each of these symbols, or set it aside."""
+        account = self.account
+        if not symbols or account is None:
+            return
+        told = await describe(self._terminal, symbols, show=bool(self._settings.symbols))
+        known = [one.newest_ms for one in told if isinstance(one, SymbolFacts)]
+        broker_now_ms = max([*known, *self._newest_ms.values()], default=0)
+        for symbol, facts in zip(symbols, told, strict=True):
+            if isinstance(facts, AitradingError):
+                self._put_aside(symbol, facts)
+                continue
+            try:
+                await self._open(account, symbol, facts, broker_now_ms)
+            except AitradingError as exc:
+                if exc.spec not in {STREAMS_FULL, SYMBOL_WITHOUT_TICK}:
+                    raise
+                self._put_aside(symbol, exc)
+            else:
+                self._aside.try_again(symbol)
+
+    def _put_aside(self, symbol: str, why: AitradingError) -> None:
+        if self._aside.put(symbol, why):
+            self._errors.classify(why)
+            _log.warning("a symbol is set aside", symbol=symbol, error_code=why.code)
+        self._metrics.set(SYMBOLS_SET_ASIDE, len(self._aside))
+
+    def _heard(self, streams: list[TickStream], refused: set[str]) -> None:
+        """Whoever answered is collected like the others again."""
+        for symbol in {stream.key.symbol for stream in streams} - refused:
+            if self._aside.well(symbol):
+                _log.info("a symbol gives ticks again", symbol=symbol)
+                self._metrics.set(SYMBOLS_SET_ASIDE, len(self._aside))
 
     def _known_clock(self, account: AccountInfo) -> BrokerClock:
         """The broker's clock as the ticks that were stored prove it."""
@@ -171,18 +220,24 @@ class TickPoller:
         [offset_s] = offset.of(np.array([newest_ms], np.int64)).tolist()
         return BrokerClock(offset, settled_ms=newest_ms - offset_s * 1_000)
 
-    async def _open(self, account: AccountInfo, symbol: str, digits: int, newest_ms: int) -> None:
+    async def _open(
+        self, account: AccountInfo, symbol: str, facts: SymbolFacts, broker_now_ms: int
+    ) -> None:
+        """A symbol without a tick begins now; raises `TERMINAL_SYMBOL_WITHOUT_TICK` if that is unknown."""
         stream = self._journal.active(account.server, account.login, symbol)
         if stream is None:
+            begins_ms = facts.newest_ms or broker_now_ms
+            if not begins_ms:
+                raise SYMBOL_WITHOUT_TICK.error(symbol=symbol)
             await self._journal.open_stream(
                 broker=account.server,
                 login=account.login,
                 symbol=symbol,
-                digits=digits,
-                second=max(0, newest_ms // 1_000 - self._settings.backfill_s),
+                digits=facts.digits,
+                second=max(0, begins_ms // 1_000 - self._settings.backfill_s),
             )
-        elif stream.digits != digits:
-            await self._journal.reopen_stream(stream, digits)
+        elif stream.digits != facts.digits:
+            await self._journal.reopen_stream(stream, facts.digits)
 
     async def _poll_until_lost(self) -> None:
         try:
@@ -199,13 +254,18 @@ class TickPoller:
 
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""
+        await self._admit(self._aside.due())
         streams = [stream for stream in self._journal.streams if self._is_mine(stream)]
         before_ns, self._round_ns = self._round_ns, self._clock.monotonic_ns()
         self._is_in_time = self._round_ns - before_ns <= FRESH_WITHIN_NS
-        answers = await ask(self._terminal, streams, self._settings.poll_ticks)
-        receive_ns = self._clock.now_ns()
+        told = await ask(self._terminal, streams, self._settings.poll_ticks)
+        answers, receive_ns = told.replies, self._clock.now_ns()
+        for stream, why in told.refused:
+            self._put_aside(stream.key.symbol, why)
+        if self._aside:
+            self._heard(streams, {stream.key.symbol for stream, _ in told.refused})
         self._pace.note(found=bool(answers))
-        found = [(answer, await self._new_rows(answer)) for answer in answers]
+        found = [(answer, await self._rows_or_none(answer)) for answer in answers]
         for answer in answers:
             self._learn_offset(answer, receive_ns)
         if self._broker_clock.offset not in {None, self._journal.offset}:
@@ -224,7 +284,9 @@ class TickPoller:
                     )
                 )
                 is_complete &= answer.is_complete and certain == len(rows)
-        return await self._store(taken) and is_complete
+        if await self._store(taken):
+            self._judge(has_answers=bool(told.answered))
+        return is_complete
 
     def _is_mine(self, stream: TickStream) -> bool:
         account = self.account
@@ -232,6 +294,7 @@ class TickPoller:
             account is not None
             and stream.active
             and stream.key.symbol in self._symbols
+            and self._aside.may_ask(stream.key.symbol)
             and (stream.key.broker, stream.key.login) == (account.server, account.login)
         )
 
@@ -244,13 +307,29 @@ class TickPoller:
             self._errors.classify(exc)
             self._state = ComponentState.DEGRADED
             await self._pause(exc.code)
-            return True
-        self.paused_by = None
-        self._state = ComponentState.HEALTHY
+            return False
         if stored:
             self.last_tick_ms = now_ms(self._clock)
             self._metrics.increment(TICKS_TAKEN, stored)
         return True
+
+    def _judge(self, *, has_answers: bool) -> None:
+        """Only who gave a good answer is well, and only all of them together."""
+        self.paused_by = None
+        if has_answers:
+            self._losses = 0
+        is_well = has_answers and not self._aside
+        self._state = ComponentState.HEALTHY if is_well else ComponentState.DEGRADED
+
+    async def _rows_or_none(self, answer: Reply) -> TickArray:
+        """What is new of one symbol; nothing when there is no room for its later epoch."""
+        try:
+            return await self._new_rows(answer)
+        except AitradingError as exc:
+            if exc.spec is not STREAMS_FULL:
+                raise
+            self._put_aside(answer.stream.key.symbol, exc)
+            return answer.converted.rows[:0]
 
     async def _new_rows(self, answer: Reply) -> TickArray:
         stream, rows = answer.stream, answer.converted.rows
