@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from aitrading.client.terminal.api import constants as c
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.broker_time import broker_offset_s
+from aitrading.client.terminal.settings import SimulatedTerminalSettings
 from aitrading.client.terminal.sim import SimulatedTerminal
 from aitrading.client.terminal.sim.faults import FaultKind, FaultRule, Gate, read_faults
+from aitrading.client.terminal.sim.from_settings import simulated_terminal
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
@@ -95,6 +98,25 @@ def test_a_full_disk_stops_history_and_nothing_else() -> None:
     assert terminal.last_error() == (-1, "Terminal: Call failed")
     terminal.world.faults.lift(FaultKind.DISK_FULL)
     assert terminal.copy_ticks_from("EURUSD", NOW_S - 9, 9, COPY_TICKS_ALL) is not None
+
+
+def test_the_clock_begins_where_it_is_told_and_runs_as_fast_as_it_is_told() -> None:
+    clock = ManualClock()
+    friday_s = 1_699_041_600  # 23:00 on the broker's clock
+    described = SimulatedTerminalSettings(
+        clock_starts_s=friday_s, clock_speed=3_600.0, keeps_hours=True, ticks_per_s=1.0
+    )
+    terminal = simulated_terminal(described, clock)
+    assert terminal.initialize()
+    opened = terminal.order_send(OPEN)
+    clock.step_wall(2.0)  # two hours later it is Saturday on the broker's clock
+    late = terminal.order_send(OPEN)
+    tick = terminal.symbol_info_tick("EURUSD")
+    assert opened is not None
+    assert late is not None
+    assert tick is not None
+    assert (opened.retcode, late.retcode) == (c.TRADE_RETCODE_DONE, c.TRADE_RETCODE_MARKET_CLOSED)
+    assert 3_000 < tick.time - broker_offset_s(friday_s) - friday_s < 3_600
 
 
 def test_a_clock_step_moves_the_market() -> None:
@@ -181,6 +203,9 @@ def test_the_same_seed_and_script_make_the_same_run(rules: list[FaultRule], seed
         "[[fault]]\nkind = 'wedge'\non_call = 0",
         "[[fault]]\nkind = 'duplicate_tick'\non_call = 1",
         "[[fault]]\nkind = 'wedge'\non_call = 1\nnonsense = 1",
+        "[[fault]]\nkind = 'wedge'\non_call = 1\nduration_s = inf",
+        "[[fault]]\nkind = 'clock_step'\non_call = 1\nstep_s = nan",
+        "[[fault]]\nkind = 'clock_step'\non_call = 1\nstep_s = -1e12",
         "faults",
     ],
 )

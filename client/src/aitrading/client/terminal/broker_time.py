@@ -14,11 +14,13 @@ WINTER_OFFSET_S: Final = 2 * HOUR_S
 SUMMER_OFFSET_S: Final = 3 * HOUR_S
 _SUNDAY: Final = 6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HOURS_MIN: Final = (datetime(2, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(hours=1)
+_HOURS_MAX: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(hours=1)
 
 
 def broker_offset_s(utc_s: int) -> int:
     """Seconds the broker's clock is ahead of UTC at that second."""
-    return _hour(utc_s // HOUR_S).offset_s
+    return _hour(_known(utc_s // HOUR_S)).offset_s
 
 
 def utc_of_broker_s(broker_s: int) -> int:
@@ -31,7 +33,12 @@ def utc_of_broker_s(broker_s: int) -> int:
 
 def is_repeated_hour(utc_s: int) -> bool:
     """Whether the broker's clock shows this second for the second time; no broker trades then."""
-    return _hour(utc_s // HOUR_S).is_repeated
+    return _hour(_known(utc_s // HOUR_S)).is_repeated
+
+
+def _known(utc_h: int) -> int:
+    """The hour, or the nearest that the calendar has: scripts ask for any number of seconds."""
+    return max(_HOURS_MIN, min(_HOURS_MAX, utc_h))
 
 
 class _Hour(NamedTuple):

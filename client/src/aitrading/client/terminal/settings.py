@@ -54,6 +54,22 @@ class SimulatedTerminalSettings:
         float,
         Setting(doc="How many times as fast a recording is replayed.", minimum=0.001, maximum=1e9),
     ] = 1.0
+    clock_starts_s: Annotated[
+        int | None,
+        Setting(
+            doc="What the terminal's clock shows when it is opened, in seconds since 1970, UTC; "
+            "without it, the time of now.",
+            unit="s",
+            minimum=0,
+            maximum=1 << 32,
+        ),
+    ] = None
+    clock_speed: Annotated[
+        float,
+        Setting(
+            doc="How many times as fast the terminal's clock runs.", minimum=0.001, maximum=1e6
+        ),
+    ] = 1.0
     faults: Annotated[
         Path | None, Setting(doc="A script of faults that happen to the terminal.")
     ] = None

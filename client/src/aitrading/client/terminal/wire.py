@@ -23,6 +23,8 @@ _LENGTH: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _LENGTH.size
 _LAYOUTS: Final = {"ticks": TICKS_DTYPE, "rates": RATES_DTYPE}
 _STRUCTS: Final[Mapping[str, Any]] = {one.__name__: one for one in STRUCTS}
+_FOREIGN: Final[Mapping[str, None]] = {"x": None}
+_WORD: Final = 1 << 64
 
 
 class Foreign:
@@ -63,11 +65,22 @@ def receive(connection: socket.socket) -> Any:
 
 def packed(value: object) -> object:
     """The value in what MessagePack has."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return float(value)
-    return _packed_many(value)
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return int(value) if -_WORD // 2 <= value < _WORD else _FOREIGN
+        case float():
+            return float(value)
+        case str():
+            return value if value.isascii() or _is_unicode(value) else _FOREIGN
+        case _:
+            return _packed_many(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Half of a surrogate pair is in a str, but in no UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _packed_many(value: object) -> object:
@@ -84,9 +97,16 @@ def _packed_many(value: object) -> object:
             pairs = cast("dict[object, object]", value).items()
             return {"m": [[packed(key), packed(item)] for key, item in pairs]}
         case datetime():
-            return {"w": value.timestamp()}
+            return _packed_moment(value)
         case _:
-            return {"x": None}
+            return _FOREIGN
+
+
+def _packed_moment(moment: datetime) -> object:
+    try:
+        return {"w": moment.timestamp()}
+    except (OverflowError, ValueError, OSError):  # its zone leads out of the calendar
+        return _FOREIGN
 
 
 def unpacked(value: Any) -> Any:
@@ -104,7 +124,7 @@ def _packed_array(array: NDArray[np.void]) -> object:
     for name, layout in _LAYOUTS.items():
         if array.dtype == layout:
             return {"a": name, "b": array.tobytes()}
-    return {"x": None}
+    return _FOREIGN
 
 
 def _unpacked_struct(plain: dict[str, Any]) -> object:
@@ -116,7 +136,7 @@ _UNPACKERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "s": _unpacked_struct,
     "t": lambda plain: tuple(map(unpacked, plain["t"])),
     "m": lambda plain: {unpacked(key): unpacked(item) for key, item in plain["m"]},
-    "a": lambda plain: np.frombuffer(plain["b"], _LAYOUTS[plain["a"]]),
+    "a": lambda plain: np.frombuffer(bytearray(plain["b"]), _LAYOUTS[plain["a"]]),
     "w": lambda plain: datetime.fromtimestamp(plain["w"], UTC),
     "x": lambda _: Foreign(),
 }

@@ -36,7 +36,10 @@ def whole(value: object) -> int | None:
 
 def real(value: object) -> float | None:
     """A float, to which numpy's double belongs, or an int."""
-    return float(value) if isinstance(value, int | float) else None
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:  # an int that no double can hold
+        return None
 
 
 def text(value: object) -> str | None:
@@ -50,7 +53,8 @@ def moment_ms(value: object) -> int | None:
     A datetime without a zone is read in the zone of this process, as the package does.
     """
     if isinstance(value, datetime):
-        return round(value.timestamp() * 1_000)
+        seconds = _timestamp(value)
+        return None if seconds is None else round(seconds * 1_000)
     seconds = real(value)
     if seconds is None or not math.isfinite(seconds) or abs(seconds) > MOMENT_MAX_S:
         return None
@@ -93,8 +97,17 @@ def _by_name(name: str, value: object, reader: Reader[T]) -> T:
 
 def _expiration_s(value: object) -> int | None:
     if isinstance(value, datetime):
-        return int(value.timestamp())
+        seconds = _timestamp(value)
+        return None if seconds is None else int(seconds)
     return whole(value)
+
+
+def _timestamp(moment: datetime) -> float | None:
+    """Seconds since 1970; None for a date whose zone leads out of the calendar."""
+    try:
+        return moment.timestamp()
+    except (OverflowError, ValueError, OSError):  # Windows refuses dates before 1970
+        return None
 
 
 class RequestReader:

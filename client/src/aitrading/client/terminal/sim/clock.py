@@ -1,8 +1,11 @@
 """The clock of the simulated terminal: the injected one, faster, elsewhere, or stepped."""
 
+from typing import Final
+
 from aitrading.core.kit.clock import NS_PER_S, Clock
 
-NS_PER_US = 1_000
+NS_PER_US: Final = 1_000
+STEP_S_MAX: Final = 10 * 365 * 24 * 3_600
 
 
 class TerminalClock:
@@ -27,5 +30,7 @@ class TerminalClock:
         return now_ns // NS_PER_US + self._stepped_us
 
     def step(self, seconds: float) -> None:
-        """Jump, as a machine's clock does after a correction."""
+        """Jump, as a machine's clock does after a correction; `ValueError` beyond `STEP_S_MAX`."""
+        if not abs(seconds) <= STEP_S_MAX:
+            raise ValueError(f"a step of {seconds} seconds is longer than {STEP_S_MAX}")
         self._stepped_us += round(seconds * NS_PER_S) // NS_PER_US

@@ -16,9 +16,11 @@ import msgspec
 import numpy as np
 
 from aitrading.client.terminal.errors import FAULT_SCRIPT_INVALID
+from aitrading.client.terminal.sim.clock import STEP_S_MAX
 from aitrading.client.terminal.sim.market.noise import key_of, uniform
 
 RULES_MAX: Final = 1_000
+DURATION_S_MAX: Final = 30 * 24 * 3_600
 HAPPENED_KEPT: Final = 10_000
 
 
@@ -73,6 +75,10 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError("exactly one of on_call, at_s and probability is needed")
         if self.kind in TICK_FAULTS and self.probability is None:
             raise ValueError(f"{self.kind} needs a probability")
+        if not self.duration_s <= DURATION_S_MAX:
+            raise ValueError(f"duration_s is {DURATION_S_MAX} at most")
+        if not abs(self.step_s) <= STEP_S_MAX:
+            raise ValueError(f"step_s is {STEP_S_MAX} at most, in either direction")
 
 
 class _Script(msgspec.Struct, forbid_unknown_fields=True):

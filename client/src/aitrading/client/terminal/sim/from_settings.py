@@ -57,7 +57,10 @@ def options_of(settings: SimulatedTerminalSettings) -> WorldOptions:
         account=account,
         replay=settings.replay,
         speed=settings.speed,
+        clock_speed=settings.clock_speed,
     )
+    if settings.clock_starts_s is not None:
+        options = replace(options, clock_starts_us=settings.clock_starts_s * US_PER_S)
     if settings.replay_starts_s is not None:
         options = replace(options, replay_starts_us=settings.replay_starts_s * US_PER_S)
     return options

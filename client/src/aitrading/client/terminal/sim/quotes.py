@@ -18,7 +18,7 @@ from aitrading.client.terminal.sim.arguments import (
 from aitrading.client.terminal.sim.broker.kinds import Side
 from aitrading.client.terminal.sim.broker.units import LOT
 from aitrading.client.terminal.sim.faults import FaultKind, Faults
-from aitrading.client.terminal.sim.market.bars import TIMEFRAMES
+from aitrading.client.terminal.sim.market.bars import BARS_MAX, TIMEFRAMES
 from aitrading.client.terminal.sim.market_watch import Listing, MarketWatch
 from aitrading.client.terminal.sim.symbol_view import BOOK_LEVELS, SymbolView
 from aitrading.client.terminal.sim.trade_server import TradeServer
@@ -115,19 +115,21 @@ class QuoteCalls:
         """Bars up to a moment."""
         symbol, timeframe, from_ms, count = unnamed(given, text, whole, moment_ms, whole)
         bars = self._remembering(symbol).bars
-        return bars.before(_timeframe(timeframe), from_ms // 1_000, _count(count))
+        return bars.before(_timeframe(timeframe), from_ms // 1_000, _bar_count(count))
 
     def copy_rates_from_pos(self, given: Given) -> RateRows:
         """Bars counted from the one that is forming."""
         symbol, timeframe, skip, count = unnamed(given, text, whole, whole, whole)
         bars = self._remembering(symbol).bars
-        return bars.last(_timeframe(timeframe), _count(skip, least=0), _count(count))
+        return bars.last(_timeframe(timeframe), _count(skip, least=0), _bar_count(count))
 
     def copy_rates_range(self, given: Given) -> RateRows:
         """Bars that start between two moments."""
         symbol, timeframe, from_ms, to_ms = unnamed(given, text, whole, moment_ms, moment_ms)
         bars = self._remembering(symbol).bars
-        return bars.between(_timeframe(timeframe), from_ms // 1_000, to_ms // 1_000)
+        found = bars.between(_timeframe(timeframe), from_ms // 1_000, to_ms // 1_000)
+        _bar_count(max(1, len(found)))
+        return found
 
     def _remembering(self, symbol: str) -> Listing:
         listing = self._watch.shown(symbol)
@@ -171,6 +173,13 @@ def _levels(listing: Listing, kind: int, best: float, direction: int) -> list[Bo
 
 def _count(count: int, *, least: int = 1) -> int:
     if count < least:
+        raise CallRefusedError(errors.INVALID_PARAMS)
+    return count
+
+
+def _bar_count(count: int) -> int:
+    """A terminal refuses as many bars as it keeps, by count or by range, instead of giving fewer."""
+    if _count(count) >= BARS_MAX:
         raise CallRefusedError(errors.INVALID_PARAMS)
     return count
 

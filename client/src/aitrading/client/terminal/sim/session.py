@@ -48,6 +48,7 @@ class SessionCalls:
         self.is_connected = False
         self._server = server
         self._owner = owner
+        self._named_login = 0
         self._faults = faults
 
     def initialize(self, given: Sequence[object], by_name: Mapping[str, object]) -> bool:
@@ -100,7 +101,7 @@ class SessionCalls:
         account, state = self._server.account, self._server.current().account
         unit = account.money_unit
         return AccountInfo(
-            login=account.login,
+            login=self._named_login or account.login,
             trade_mode=int(account.kind),
             leverage=account.leverage,
             limit_orders=account.limit_orders,
@@ -131,8 +132,10 @@ class SessionCalls:
         )
 
     def _log_in(self, wanted: Mapping[str, Any]) -> None:
-        """One account lives here: without a password it is opened under any number."""
-        if self._owner.password and "login" in wanted:
-            given = (wanted["login"], wanted.get("password"))
-            if given != (self._server.account.login, self._owner.password):
-                raise CallRefusedError(errors.AUTH_FAILED)
+        """One account lives here: without a password it is opened under any number, and has it."""
+        if "login" not in wanted:
+            return
+        given = (wanted["login"], wanted.get("password"))
+        if self._owner.password and given != (self._server.account.login, self._owner.password):
+            raise CallRefusedError(errors.AUTH_FAILED)
+        self._named_login = wanted["login"]

@@ -10,9 +10,11 @@ from typing import Final
 import numpy as np
 
 from aitrading.client.terminal.broker_time import broker_offset_s
-from aitrading.client.terminal.sim.broker.broker import Broker
+from aitrading.client.terminal.sim.broker.broker import DAYS_PER_STEP_MAX, Broker
+from aitrading.client.terminal.sim.broker.calendar import day_of
 from aitrading.client.terminal.sim.broker.kinds import CalcMode
 from aitrading.client.terminal.sim.broker.specs import AccountSpec
+from aitrading.client.terminal.sim.broker.units import MSC_PER_DAY
 from aitrading.client.terminal.sim.faults import FaultKind, Faults
 from aitrading.client.terminal.sim.market.history import NowUs
 from aitrading.client.terminal.sim.market.ticks import US_PER_MS, US_PER_S, TickBlock, Whole
@@ -40,15 +42,16 @@ class TradeServer:
 
     def now_msc(self) -> int:
         """The broker's clock."""
-        now_us = self._now_us()
-        return now_us // US_PER_MS + broker_offset_s(now_us // US_PER_S) * 1_000
+        return _broker_msc(self._now_us())
 
     def current(self, *symbols: str) -> Broker:
         """The broker as it is now, with fresh prices of these symbols too."""
         now_us = self._now_us()
         exposed = self.exposed()
         if now_us > self._heard_us:
-            self._hear(exposed, self._heard_us, now_us)
+            after_us = max(self._heard_us, now_us - CATCH_UP_US)
+            self._leap(_broker_msc(after_us))
+            self._hear(exposed, after_us, now_us)
             self._heard_us = now_us
         for name in self._relevant({*exposed, *symbols}):
             self._quote(name)
@@ -79,6 +82,12 @@ class TradeServer:
         ]
         return [*(spec.name for spec in specs), *pairs]
 
+    def _leap(self, time_msc: int) -> None:
+        """Let days pass that nobody looked at, as many at once as the broker takes."""
+        while (days := day_of(time_msc) - day_of(self.broker.now_msc)) > 0:
+            step = min(days, DAYS_PER_STEP_MAX) * MSC_PER_DAY
+            self.broker.advance(min(time_msc, self.broker.now_msc + step))
+
     def _quote(self, symbol: str) -> None:
         listing = self._watch.listings[symbol]
         newest = listing.history.newest()
@@ -90,7 +99,7 @@ class TradeServer:
         histories = {name: self._watch.listings[name].history for name in sorted(symbols)}
         if not histories:
             return
-        from_s = max(after_us, now_us - CATCH_UP_US) // US_PER_S
+        from_s = after_us // US_PER_S
         step_s = min(history.source.block_s(from_s) for history in histories.values())
         to_s = now_us // US_PER_S + 1
         for start_s in range(from_s, to_s, step_s):
@@ -125,6 +134,10 @@ class TradeServer:
             else:
                 for quote in zip(bid.tolist(), ask.tolist(), time_msc.tolist(), strict=True):
                     self.broker.on_tick(name, *quote)
+
+
+def _broker_msc(now_us: int) -> int:
+    return now_us // US_PER_MS + broker_offset_s(now_us // US_PER_S) * 1_000
 
 
 def _after(block: TickBlock, after_us: int, now_us: int) -> TickBlock:

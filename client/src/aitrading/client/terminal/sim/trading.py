@@ -27,7 +27,7 @@ from aitrading.client.terminal.sim.arguments import (
 from aitrading.client.terminal.sim.broker.broker import Broker
 from aitrading.client.terminal.sim.broker.kinds import Side
 from aitrading.client.terminal.sim.broker.records import Deal, Order
-from aitrading.client.terminal.sim.broker.units import units_of_double
+from aitrading.client.terminal.sim.broker.units import is_amount, units_of_double
 from aitrading.client.terminal.sim.market_watch import MarketWatch
 from aitrading.client.terminal.sim.symbol_masks import matches
 from aitrading.client.terminal.sim.trade_server import TradeServer
@@ -78,6 +78,7 @@ class TradingCalls:
         """Margin of a volume by itself."""
         action, symbol, volume, price = unnamed(given, whole, text, real, real)
         digits = self._priced(action, symbol)
+        _require_amounts(volume, price)
         margin = self._server.current(symbol).calc_margin(
             Side(action % 2), symbol, units_of_double(volume), round(price * 10**digits)
         )
@@ -87,6 +88,7 @@ class TradingCalls:
         """The result between two prices."""
         action, symbol, volume, opened, closed = unnamed(given, whole, text, real, real, real)
         scale = 10 ** self._priced(action, symbol)
+        _require_amounts(volume, opened, closed)
         profit = self._server.current(symbol).calc_profit(
             Side(action % 2),
             symbol,
@@ -187,6 +189,11 @@ class TradingCalls:
 
     def _deals(self, from_ms: int, to_ms: int) -> tuple[Deal, ...]:
         return self._server.current().history_deals(from_ms, to_ms)
+
+
+def _require_amounts(*values: float) -> None:
+    if not all(is_amount(value) for value in values):
+        raise CallRefusedError(errors.INVALID_PARAMS)
 
 
 def _filter(wanted: Mapping[str, Any]) -> Callable[[str, int], bool]:

@@ -61,6 +61,10 @@ class WorldOptions:
     speed: float = 1.0
     """How many times as fast a recording is replayed."""
     history_s: int = HISTORY_S
+    clock_starts_us: int | None = None
+    """What the clock shows when the terminal is opened; None is the time of now."""
+    clock_speed: float = 1.0
+    """How many times as fast it runs."""
 
 
 class World:
@@ -75,7 +79,9 @@ class World:
         gate: Gate | None = None,
     ) -> None:
         self.is_running = True
-        self.clock = TerminalClock(clock)
+        self.clock = TerminalClock(
+            clock, starts_us=options.clock_starts_us, speed=options.clock_speed
+        )
         self.faults = Faults(faults, seed=options.seed, now_us=self.clock.now_us, gate=gate)
         self._options = options
         listings = self._recorded() if options.replay else self._made_up()

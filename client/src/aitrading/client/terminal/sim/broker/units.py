@@ -14,6 +14,8 @@ MICRO: Final = 10**6
 MSC_PER_S: Final = 1_000
 MSC_PER_DAY: Final = 86_400_000
 COMMENT_CHARS_MAX: Final = 31
+AMOUNT_MAX: Final = 1e15
+"""Prices and volumes from here on are hostile; a double has no decimals left there anyway."""
 _FLOAT_NOISE: Final = 1e-3
 
 Ratio = tuple[int, int]
@@ -47,15 +49,20 @@ def lots(value: str | int | Decimal) -> int:
     return int(units)
 
 
+def is_amount(value: float) -> bool:
+    """Whether a double can be a price or a volume at all."""
+    return 0 <= value < AMOUNT_MAX
+
+
 def units_of_double(value: float) -> int:
     """The volume a terminal's double stands for; OFF_GRID when it is no such number."""
-    return round(value * LOT) if math.isfinite(value) and value >= 0 else OFF_GRID
+    return round(value * LOT) if is_amount(value) else OFF_GRID
 
 
 def points_of_double(value: float, digits: int) -> int:
     """The price a terminal's double stands for; OFF_GRID when it lies between two points."""
-    if not math.isfinite(value):
+    if not is_amount(value):
         return OFF_GRID
     scaled = value * 10.0**digits
     points = round(scaled)
-    return points if abs(scaled - points) <= _FLOAT_NOISE and points >= 0 else OFF_GRID
+    return points if abs(scaled - points) <= _FLOAT_NOISE else OFF_GRID

@@ -17,7 +17,7 @@ MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
 BARS_MAX: Final = 100_000
-"""`maxbars` of the terminal: most bars of one answer."""
+"""`maxbars` of the terminal: an answer has fewer."""
 HOURS_KEPT: Final = 24 * 10
 _THURSDAY_S: Final = 4 * DAY_S
 _WEEK_S: Final = 7 * DAY_S
