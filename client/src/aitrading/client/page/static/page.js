@@ -1,5 +1,6 @@
 // Draws /page.json again and again. Everything from outside becomes text, never markup.
 const PERIOD_MS = 2000;
+const TIMEOUT_MS = 5000;
 const at = (id) => document.getElementById(id);
 const THEME = "aitrading.theme";
 
@@ -75,19 +76,32 @@ function connection(data) {
 
 function queues(data) {
   const of = (name) => data.components[name]?.fields ?? {};
-  const journal = of("journal"), login = of("broker-login"), notes = of("notes");
+  const journal = of("journal"), notes = of("notes"), { login, sealed } = storedLogin(data);
   const pool = Object.entries(data.components).find(([name]) => name.startsWith("terminal") && "workers" in data.components[name].fields);
   list("queues", [
     ["ticks unsent", count(of("uplink").pending_ticks ?? 0)],
+    ["nothing taken", of("terminal-poller").paused_by],
+    ["refused", of("uplink").refused_streams],
     ["on disk", journal.limit_bytes ? `${mib(journal.used_bytes)} of ${mib(journal.limit_bytes)}` : null],
     ["gaps", journal.gaps],
     ["notes unsent", notes.pending],
     ["given up", notes.given_up || null],
     ["notes refused by", notes.refused_by],
     ["workers", pool ? pool[1].fields.workers : null],
-    ["stored login", login.lease_left_s ? `lease ends in ${duration(login.lease_left_s)}` : "the terminal's own"],
-    ["login sealed", login.stored_at ? `${duration((Date.parse(data.now) - Date.parse(login.stored_at)) / 1000)} ago` : null],
+    ["stored login", login],
+    ["login sealed", sealed],
   ]);
+}
+
+function storedLogin(data) {
+  const keeper = data.components["broker-login"];
+  if (!keeper) return { login: "none: the terminal's own" };
+  const { lease_left_s: left, refused_by: refused, stored_at: at } = keeper.fields;
+  const lease = left > 0 ? `lease ends in ${duration(left)}` : "no lease";
+  return {
+    login: refused ? `${lease}, ${refused}` : lease,
+    sealed: at ? `${duration((Date.parse(data.now) - Date.parse(at)) / 1000)} ago` : null,
+  };
 }
 
 function configuration(data) {
@@ -137,18 +151,26 @@ function draw(data) {
     ["device", data.device],
     ["new positions", data.components.security?.fields.new_exposure],
     ["barred by", data.components.security?.fields.barred_by],
+    ["files", data.components.security?.fields.files],
+    ["findings", data.components.security?.fields.findings],
     ["client", data.versions.client], ["core", data.versions.core], ["Python", data.versions.python],
   ]);
 }
 
+/** Nothing that was good a moment ago may still look so. */
+function lose() {
+  at("lost").hidden = false;
+  for (const each of document.querySelectorAll(".state")) each.textContent = each.dataset.state = "UNKNOWN";
+}
+
 async function look() {
   try {
-    const answer = await fetch("/page.json", { cache: "no-store" });
+    const answer = await fetch("/page.json", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!answer.ok) throw new Error(String(answer.status));
     draw(await answer.json());
     at("lost").hidden = true;
   } catch {
-    at("lost").hidden = false;
+    lose();
   }
   setTimeout(look, PERIOD_MS);
 }
