@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aitrading.client.cli import main
-from aitrading.client.doctor import held_finding
+from aitrading.client.doctor import Finding, held_finding, warning_finding
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.crypto import TlsKey, Validity
@@ -124,6 +124,7 @@ def test_the_doctor_tells_what_of_the_hardening_holds(
         ({"held": "LINK_SUBSCRIPTION_INACTIVE"}, {}, "subscription"),
         ({}, {"last_error": "LINK_SHARE_FULL"}, "share of the server's spool"),
         ({}, {"last_error": "LINK_DEVICES_FULL"}, "as many devices"),
+        ({}, {"last_error": "LINK_DEVICE_SHARED"}, "one device's certificate"),
         ({}, {"last_error": "LINK_SILENT"}, ""),
         ({}, {"last_error": None}, ""),
     ],
@@ -138,6 +139,17 @@ def test_it_is_told_why_the_server_takes_no_ticks_and_what_to_do(
         assert told in finding.found
         assert "7 ticks are kept here" in finding.found
         assert finding.remedy
+
+
+def test_the_doctor_tells_of_a_second_client_with_the_same_key() -> None:
+    def found(**fields: object) -> object:
+        return warning_finding({"components": {"link": {"fields": fields}}})
+
+    finding = found(warned_of="LINK_DEVICE_SHARED")
+    assert isinstance(finding, Finding)
+    assert "one device's certificate" in finding.found
+    assert "revoke" in finding.remedy
+    assert found(warned_of=None) is None
 
 
 def privileges() -> list[str]:

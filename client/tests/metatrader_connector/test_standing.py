@@ -179,7 +179,8 @@ async def test_a_verdict_holds_for_the_run(tmp_path: Path) -> None:
     async with world_of(tmp_path, 30) as world:
         judged = await world.judged(20, 20)
         assert judged is not None
-        world.standings.settle(*judged)
-        grant = StreamGrant(handle=HANDLE, durable_sequence=25)
+        world.standings.settle(judged[0])
+        world.standings.prove(world.stream.id, 20)
+        grant = StreamGrant(handle=HANDLE, durable_sequence=20)
         assert not world.standings.add(world.stream, HANDLE, grant, is_ahead=False)
         assert not world.standings.is_waiting

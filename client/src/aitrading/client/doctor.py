@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from aitrading.client.held_back import held_back
+from aitrading.client.held_back import held_back, warned
 from aitrading.client.security.certificate_keeper import due_ns
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.installation import Installation
@@ -252,8 +252,7 @@ def _running(home: Path, record: DeviceRecord) -> list[Finding]:
     verdict = Verdict.OK if report["ready"] else Verdict.BROKEN
     remedy = "" if report["ready"] else "See `aitrading-client status`."
     client = Finding("client", verdict, f"running, {report['state']}", remedy)
-    held = held_finding(report)
-    return [client] if held is None else [client, held]
+    return [client, *filter(None, (held_finding(report), warning_finding(report)))]
 
 
 def held_finding(report: dict[str, Any]) -> Finding | None:
@@ -268,6 +267,14 @@ def held_finding(report: dict[str, Any]) -> Finding | None:
     return Finding(
         "market data", Verdict.WARNING, f"{spec.message} {spec.why} {kept}", spec.remedy
     )
+
+
+def warning_finding(report: dict[str, Any]) -> Finding | None:
+    """What the server warned of while it goes on; None when it did not."""
+    spec = warned(report["components"].get("link", {}).get("fields", {}))
+    if spec is None:
+        return None
+    return Finding("device key", Verdict.BROKEN, f"{spec.message} {spec.why}", spec.remedy)
 
 
 def _broken(what: str, exc: AitradingError) -> Finding:

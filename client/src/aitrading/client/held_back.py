@@ -1,10 +1,11 @@
-"""Why the server takes no ticks of this client: what it said last, in words."""
+"""Why the server takes no ticks of this client, or warns of it: what it said, in words."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.protocol.error_codes import (
+    LINK_DEVICE_SHARED,
     LINK_DEVICES_FULL,
     LINK_OVERLOADED,
     LINK_SHARE_FULL,
@@ -15,6 +16,7 @@ _SAID: Final = {
     spec.code: spec
     for spec in (
         LINK_SUBSCRIPTION_INACTIVE,
+        LINK_DEVICE_SHARED,
         LINK_DEVICES_FULL,
         LINK_SHARE_FULL,
         LINK_OVERLOADED,
@@ -25,3 +27,8 @@ _SAID: Final = {
 def held_back(uplink: Mapping[str, Any], link: Mapping[str, Any]) -> ErrorSpec | None:
     """The reason by the health of these two parts; None while ticks are taken."""
     return _SAID.get(uplink.get("held") or link.get("last_error") or "")
+
+
+def warned(link: Mapping[str, Any]) -> ErrorSpec | None:
+    """What the server warned of in this run while it went on taking ticks."""
+    return LINK_DEVICE_SHARED if link.get("warned_of") == LINK_DEVICE_SHARED.code else None

@@ -415,7 +415,7 @@ def _link(
         LinkAddress(host=server.host, port=server.port, server_name=server.link_name),
         uplink,
         context=context,
-        profile=ClientProfile(software=software()),
+        profile=ClientProfile(software=software(), life=str(surroundings.ids.new())),
         clock=surroundings.clock,
         randomness=surroundings.randomness,
         errors=errors,

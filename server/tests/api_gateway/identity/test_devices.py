@@ -9,9 +9,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from aitrading.core.infrastructure.resilience import CircuitBreaker
 from aitrading.core.kit.clock import now_ms
 from aitrading.core.kit.errors import AitradingError
-from aitrading.core.security.certificates import parse_device
+from aitrading.core.kit.ids import DeviceId, TenantId
+from aitrading.core.security.certificates import DeviceIdentity, parse_device
 from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
 from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
@@ -19,6 +21,7 @@ from aitrading.core.security.renewal import renewal_message
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.api_gateway.identity.devices import DeviceState
+from aitrading.server.data_bridge.peers import IdentityPeer
 
 pytestmark = pytest.mark.integration
 Running = Callable[[], AbstractAsyncContextManager[Any]]
@@ -257,6 +260,30 @@ async def test_one_tenant_does_not_see_the_devices_of_another(gateway: Running) 
             with pytest.raises(AitradingError) as caught:
                 await bridge.get(f"/internal/v1/devices/{path}", query=query, answer=DeviceState)
             assert caught.value.code == "REQUEST_INVALID"
+
+
+@async_test
+async def test_a_device_that_two_clients_use_is_audited_in_its_own_organisation(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        tenant, other = await gate.tenant(), await gate.tenant()
+        device = await enrolled(gate, tenant, TlsKey.generate())
+        await enrolled(gate, other, TlsKey.generate())
+        mine, foreign = (
+            DeviceIdentity(tenant=TenantId(UUID(one)), device=DeviceId(UUID(device["device"])))
+            for one in (device["tenant"], str(UUID(int=7)))
+        )
+        breaker = CircuitBreaker("identity", clock=gate.clock)
+        bridge = IdentityPeer(gate.server.client("data-bridge"), breaker)
+        for _ in range(3):
+            await bridge.tell_shared(mine, address="192.0.2.7")
+        told = gate.audit("identity.device.shared")
+        assert [one["subject"] for one in told] == [f"device:{mine.device}"] * 2
+        assert {one["tenant_id"] for one in told} == {mine.tenant}
+        with pytest.raises(AitradingError) as caught:
+            await bridge.tell_shared(foreign, address="192.0.2.7")
+        assert caught.value.code == "IDENTITY_UNKNOWN"
 
 
 @async_test

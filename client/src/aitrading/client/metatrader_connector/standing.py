@@ -2,9 +2,11 @@
 
 A number stands for one tick only as long as one life of the client gave it. A home that was restored
 from a copy gives numbers again that the life after the copy had given, perhaps to other ticks. So,
-once in each run and for each stream, the newest tick that the server has is looked up here: it must
-have the same number. A journal that is behind is filled from the terminal's history first, which
-gives the same ticks again in the same order.
+for each stream and whenever the server has more of it than this run was told to be durable, the
+newest tick that the server has is looked up here: it must have the same number. A journal that is
+behind is filled from the terminal's history first, which gives the same ticks again in the same
+order. What this run itself numbered and finds changed was sent by another client that lives beside
+it: whose terminal lacked what is not known.
 """
 
 from dataclasses import dataclass, field
@@ -44,6 +46,8 @@ class Standing:
     grant: StreamGrant
     is_ahead: bool
     """The server has more than the client remembered when it asked."""
+    is_own: bool = False
+    """This run gave the numbers: another tick under them is of a client that lives beside it."""
     begins_ms: int = 0
     """UTC of the oldest row that is still here."""
     behind: TickCursor | None = None
@@ -89,7 +93,7 @@ class Standing:
         """Decide by what was seen."""
         if self._is_same or (self._is_same is None and not self.is_ahead):
             return Verdict.GOES_ON
-        is_here = self._copies == 1 and self.stream.active
+        is_here = self._copies == 1 and self.stream.active and not self.is_own
         return Verdict.MOVED if is_here else Verdict.LOST
 
 
@@ -99,15 +103,20 @@ class Standings:
     def __init__(self, journal: TickJournal) -> None:
         self._journal = journal
         self._waiting: dict[UUID, Standing] = {}
-        self._certain: set[UUID] = set()
+        self._certain: dict[UUID, int] = {}
+        """Up to here, the numbers of a stream were found to mean the same ticks in this run."""
 
     def add(self, stream: TickStream, handle: int, grant: StreamGrant, *, is_ahead: bool) -> bool:
         """Let a stream wait; False when nothing can be doubtful about it."""
-        if not is_ahead and (stream.id in self._certain or not grant.durable_sequence):
-            self._certain.add(stream.id)
+        if not is_ahead and grant.durable_sequence <= self._certain.get(stream.id, 0):
             return False
-        self._waiting[stream.id] = Standing(stream, handle, grant, is_ahead)
+        is_own = stream.id in self._certain
+        self._waiting[stream.id] = Standing(stream, handle, grant, is_ahead, is_own)
         return True
+
+    def prove(self, stream: UUID, sequence: int) -> None:
+        """The server stores what this run has under these numbers."""
+        self._certain[stream] = max(sequence, self._certain.get(stream, 0))
 
     def clear(self) -> None:
         """The connection is gone; the next one asks again."""
@@ -123,11 +132,9 @@ class Standings:
         standing = self._waiting.get(stream)
         return standing.grant.durable_sequence if standing else 0
 
-    def settle(self, standing: Standing, verdict: Verdict) -> None:
-        """The verdict was carried out; it holds for this run."""
+    def settle(self, standing: Standing) -> None:
+        """The verdict was carried out."""
         self._waiting.pop(standing.stream.id, None)
-        if verdict is Verdict.GOES_ON:
-            self._certain.add(standing.stream.id)
 
     def newest_ms(self, stream: TickStream) -> int:
         """UTC of the newest row that was taken from the terminal."""
@@ -139,7 +146,7 @@ class Standings:
     async def judge(self, position: int) -> list[tuple[Standing, Verdict]]:
         """The verdicts that can be given now, by the journal from a position on."""
         ready = {
-            key: Standing(one.stream, one.handle, one.grant, one.is_ahead)
+            key: Standing(one.stream, one.handle, one.grant, one.is_ahead, one.is_own)
             for key, one in self._waiting.items()
             if one.is_reached(self.newest_ms(one.stream))
         }

@@ -47,6 +47,7 @@ RELEASE_EVERY_S: Final = 1.0
 PAUSE_S: Final = 1.0
 TRUTH_EVERY_S: Final = 2.0
 REASON_RESTORED: Final = "this client was restored, and nobody can tell what had been sent"
+REASON_SHARED: Final = "another client with this device's key sent other ticks"
 
 _log = get_logger(__name__)
 
@@ -307,11 +308,12 @@ class TickUplink(LinkUser):
                     session.resume(standing.handle)
                 self._granted.add(standing.handle)
                 self._settle(standing.handle, standing.grant.durable_sequence)
-            self._standings.settle(standing, verdict)
+            self._standings.settle(standing)
             self._advance()
 
     def _settle(self, handle: int, sequence: int) -> None:
         stream = self._streams[handle]
+        self._standings.prove(stream, sequence)
         self._acknowledged[stream] = max(sequence, self._acknowledged.get(stream, 0))
         self._advance()
 
@@ -378,7 +380,7 @@ class TickUplink(LinkUser):
             symbol=stream.key.symbol,
             first_missing=0,
             last_missing=0,
-            reason=REASON_RESTORED,
+            reason=REASON_SHARED if standing.is_own else REASON_RESTORED,
             noticed_ns=self._clock.now_ns(),
             from_ms=min(begins, default=ends_ms),
             until_ms=max(ends_ms, *begins, 1),

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final, cast
 
 from aitrading.client.config_manager.keeper import ConfigKeeper
-from aitrading.client.held_back import held_back
+from aitrading.client.held_back import held_back, warned
 from aitrading.client.market_monitor.monitor import MarketMonitor
 from aitrading.client.page.board import FeedBoard
 from aitrading.client.part_runner import PartRunner
@@ -109,11 +109,11 @@ class PageView:
 
 
 def _held(components: Mapping[str, ComponentHealth]) -> str | None:
-    """Why the server takes no ticks, and what to do."""
+    """Why the server takes no ticks, or what it warns of, and what to do."""
     uplink, link = (
         components[name].fields if name in components else {} for name in ("uplink", "link")
     )
-    spec = held_back(uplink, link)
+    spec = held_back(uplink, link) or warned(link)
     return f"{spec.message} {spec.why} {spec.remedy}" if spec else None
 
 

@@ -43,6 +43,7 @@ from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.error_codes import LINK_GOING_AWAY
 from aitrading.core.protocol.link.events import (
     ClientEvent,
+    ErrorReported,
     Established,
     Failed,
     LatencyMeasured,
@@ -131,6 +132,8 @@ class SecureWebSocketClient:
         self.connected_since_ns: int | None = None
         self.connections = 0
         self.last_error: str | None = None
+        self.warned_of: str | None = None
+        """Trouble that the server told of while it went on, once in this run."""
         self.on_news: Callable[[ClientEvent], None] = _ignore
         """Called with every event, after the user."""
         self.checkpoints: WitnessedCheckpoint | None = None
@@ -182,6 +185,7 @@ class SecureWebSocketClient:
             "connected_since_ns": self.connected_since_ns,
             "round_trip_ms": None if round_trip is None else round_trip / NS_PER_MS,
             "last_error": self.last_error,
+            "warned_of": self.warned_of,
         }
 
     def flush(self) -> None:
@@ -288,6 +292,9 @@ class SecureWebSocketClient:
                 self._witness(event.ack.checkpoint)
             case LatencyMeasured():
                 self.round_trip_ns = event.round_trip_ns
+            case ErrorReported():
+                self.warned_of = event.notice.code
+                _log.error("the server warns", error_code=event.notice.code)
             case PeerClosed():
                 self.last_error = event.notice.code
                 self._retry_after_s = event.notice.retry_after_ms / 1_000

@@ -143,9 +143,21 @@ LINK_SUPERSEDED: Final = ErrorSpec(
     category=Category.RETRYABLE,
     message="A newer link of the same device took over.",
     why="The device reconnected before the old connection was noticed dead.",
-    remedy="Nothing; if two machines share one device certificate, enrol the second one.",
+    remedy="Nothing; two machines that share one device's certificate are told so.",
     http_status=409,
     severity=Severity.INFO,
+)
+LINK_DEVICE_SHARED: Final = ErrorSpec(
+    code="LINK_DEVICE_SHARED",
+    category=Category.DENIED,
+    message="Two clients use one device's certificate.",
+    why="Another running client came with this device's key and took its place: its home was copied, "
+    "or its key was stolen.",
+    remedy="Stop the copy, and enrol it as a device of its own. If you know of no copy, revoke the "
+    "device (`aitrading device revoke`) and enrol this machine again.",
+    http_status=409,
+    severity=Severity.CRITICAL,
+    impact=Impact.MARKET_DATA,
 )
 LINK_DEVICE_REFUSED: Final = ErrorSpec(
     code="LINK_DEVICE_REFUSED",

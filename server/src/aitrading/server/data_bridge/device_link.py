@@ -129,6 +129,11 @@ class DeviceLink(WSListener):
         return self._session.knows(FEATURE_HOLD)
 
     @property
+    def life(self) -> str:
+        """Which run of the device's client this is."""
+        return self._session.life
+
+    @property
     def streams(self) -> tuple[BridgeStream, ...]:
         """The streams this link feeds."""
         return tuple(self._streams.values())
@@ -210,6 +215,12 @@ class DeviceLink(WSListener):
         """Let the device look for its settings; one that is too old looks by itself."""
         if self.is_open:
             self._session.tell_settings(SettingsNews())
+            self.flush()
+
+    def warn(self, spec: ErrorSpec) -> None:
+        """Tell the device of trouble; the link goes on."""
+        if self.is_open:
+            self._session.warn(spec)
             self.flush()
 
     def close(self, spec: ErrorSpec, *, retry_after_ms: int = 0) -> None:

@@ -22,6 +22,7 @@ from aitrading.core.kit.ids import DeviceId, IdFactory, TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_REFUSED,
+    LINK_DEVICE_SHARED,
     LINK_DEVICES_FULL,
     LINK_GOING_AWAY,
     LINK_OVERLOADED,
@@ -49,6 +50,7 @@ from aitrading.server.data_bridge.errors import (
     LINK_IDENTITY_MISSING,
 )
 from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.lives import Lives
 from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus
 from aitrading.server.data_bridge.settings import BridgeSettings
@@ -66,6 +68,8 @@ LINK_PATH: Final = "/link"
 POLL_S: Final = 0.1
 RETRY_LATER_MS: Final = 2_000
 RETRY_REFUSED_MS: Final = 10_000
+RETRY_SHARED_MS: Final = 30_000
+SETTLE_POLL_S: Final = 0.01
 UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
 """How long a connected device may stay while identity cannot be asked; new ones are refused."""
 SOFTWARE: Final = "aitrading-server"
@@ -122,6 +126,7 @@ class DeviceLinks:
         self._links: dict[DeviceId, DeviceLink] = {}
         self._all: set[DeviceLink] = set()
         self._checked_ns: dict[DeviceId, int] = {}
+        self._lives = Lives(clock, quiet_ns=round(settings.shared_quiet_s * NS_PER_S))
         self._changes = 0
         """How often a plan or a device's right changed; an answer from before that is asked for again."""
         self._tasks = TaskSet(self.name)
@@ -299,7 +304,9 @@ class DeviceLinks:
 
     async def _answer(self, link: DeviceLink, declarations: tuple[StreamDeclaration, ...]) -> None:
         if link.is_open:
-            link.grant(await self._opened(link, declarations))
+            opened = await self._opened(link, declarations)
+            await self._settle(link, opened)
+            link.grant(opened)
             return
         changes = self._changes
         link.is_held = not (await self._require_active(link)).is_entitled
@@ -308,6 +315,10 @@ class DeviceLinks:
         if not link.ended.is_set():
             self._require_share(link)  # again: others may have come meanwhile
             self._take_over(link)
+            await self._settle(link, opened)
+            if link.is_held:  # since a moment ago
+                opened = await self._opened(link, declarations)
+        if self._links.get(link.device.identity.device) is link:
             link.accept(str(self._ids.new()), opened)
             if changes != self._changes:
                 await self._check_again(link)
@@ -350,6 +361,11 @@ class DeviceLinks:
         """One link per device: the newer one wins, the older one is probably dead."""
         device = link.device.identity.device
         older = self._links.get(device)
+        try:
+            self._lives.enter(device, link.life, is_linked=older is not None)
+        except AitradingError as exc:
+            self._tell_shared(link, older, exc)
+            raise
         if older is not None:
             older.close(LINK_SUPERSEDED)
         self._links[device] = link
@@ -357,12 +373,30 @@ class DeviceLinks:
         self._metrics.set(LINKS, len(self._links))
         _log.info("link opened", device=str(device))
 
+    def _tell_shared(
+        self, link: DeviceLink, other: DeviceLink | None, exc: AitradingError
+    ) -> None:
+        """Both clients, the operator's log and the organisation's audit trail hear of it."""
+        identity = link.device.identity
+        _log.critical(exc.message, device=str(identity.device), error=exc)
+        if other is not None:
+            other.warn(LINK_DEVICE_SHARED)
+        telling = self._register.tell_shared(identity, address=link.address)
+        self._tasks.start(telling, name=f"shared-{identity.device}")
+
+    async def _settle(self, link: DeviceLink, opened: dict[int, Opened]) -> None:
+        """Wait for what an older link brought: it must not answer for this one's ticks."""
+        streams = [one for one in opened.values() if not isinstance(one, Refusal)]
+        while not link.ended.is_set() and any(one.received > one.durable for one in streams):
+            await self._clock.sleep(SETTLE_POLL_S)
+
     def _forget(self, link: DeviceLink) -> None:
         device = link.device.identity.device
         self._metrics.increment(LINKS_ENDED, reason=link.reason)
         link.trace.ended(link.reason, link.fault)
         if self._links.get(device) is link:
             del self._links[device]
+            self._lives.left(device)
             self._checked_ns.pop(device, None)
             self._metrics.set(LINKS, len(self._links))
             _log.info("link ended", device=str(device), reason=link.reason)
@@ -375,6 +409,9 @@ class DeviceLinks:
             link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
         elif exc.spec is RATE_LIMIT_EXCEEDED:
             link.close(LINK_OVERLOADED, retry_after_ms=RETRY_REFUSED_MS)
+        elif exc.spec is LINK_DEVICE_SHARED:
+            quiet_ms = round(self._settings.shared_quiet_s * 1_000)
+            link.close(exc.spec, retry_after_ms=min(RETRY_SHARED_MS, quiet_ms))
         elif exc.spec in (*_REFUSALS, LINK_DEVICES_FULL, LINK_SHARE_FULL):
             link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
         else:

@@ -31,6 +31,7 @@ from aitrading.server.kit.ingest_api import (
 )
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.peer_errors import PEER_PROTOCOL
+from aitrading.server.kit.shared_device_api import SHARED_DEVICE_PATH, SharedDevice
 
 DEVICE_PATH: Final = "/internal/v1/devices/{device}"
 UNKNOWN_STATUS: Final = 404
@@ -60,6 +61,20 @@ class IdentityPeer(DeviceRegister):
             if exc.spec.category is Category.DENIED and exc.spec.http_status == UNKNOWN_STATUS:
                 return None
             raise
+
+    @override
+    async def tell_shared(self, identity: DeviceIdentity, *, address: str) -> None:
+        path = SHARED_DEVICE_PATH.format(device=identity.device)
+        told = SharedDevice(tenant=identity.tenant, address=address)
+        await self._breaker.run(
+            lambda: self._client.request(
+                "POST",
+                path,
+                body=msgspec.json.encode(told),
+                headers={"content-type": "application/json"},
+                timeout_s=Timeouts.FAST,
+            )
+        )
 
 
 class DatabasePeer(TickStore):

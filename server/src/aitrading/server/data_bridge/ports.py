@@ -47,6 +47,10 @@ class DeviceRegister(Protocol):
         """The device, or None when its tenant has no such device; raises when nobody knows now."""
         ...
 
+    async def tell_shared(self, identity: DeviceIdentity, *, address: str) -> None:
+        """Have it audited that two clients use this device's certificate."""
+        ...
+
 
 class TickStore(Protocol):
     """The database service, as far as the bridge needs it."""

@@ -89,6 +89,16 @@ class BridgeSettings:
             maximum=600,
         ),
     ] = 30.0
+    shared_quiet_s: Annotated[
+        float,
+        Setting(
+            doc="Of two clients with one device's key, the one that was replaced is taken again when "
+            "the other was away for so long.",
+            unit="s",
+            minimum=1,
+            maximum=86_400,
+        ),
+    ] = 300.0
     faults_limit: Annotated[
         int,
         Setting(

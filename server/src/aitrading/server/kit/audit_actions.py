@@ -104,6 +104,11 @@ class AuditAction(StrEnum):
     DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."
     DEVICE_REVOKED = "identity.device.revoked", True, "A device may not connect any more."
+    DEVICE_SHARED = (
+        "identity.device.shared",
+        True,
+        "Two clients use one device's certificate: its home was copied, or its key was stolen.",
+    )
     DEVICE_REQUEST_REFUSED = (
         "identity.device.request_refused",
         True,

@@ -148,6 +148,7 @@ class MemoryDeviceRegister(DeviceRegister):
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
+        self.shared: list[DeviceIdentity] = []
         self._devices: dict[DeviceId, DeviceStatus] = {}
 
     def add(
@@ -172,6 +173,10 @@ class MemoryDeviceRegister(DeviceRegister):
             raise self.failure
         status = self._devices.get(identity.device)
         return status if status and status.tenant == identity.tenant else None
+
+    @override
+    async def tell_shared(self, identity: DeviceIdentity, *, address: str) -> None:
+        self.shared.append(identity)
 
 
 def _records(data: bytes) -> list[IngestRecord]:

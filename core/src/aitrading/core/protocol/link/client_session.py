@@ -78,6 +78,7 @@ class ClientProfile:
     """Used until HELLO_ACK brings the server's; afterwards the smaller frame limit counts."""
     ack_timeout_ms: int = 30_000
     features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD)
+    life: str = ""
     resume_session: str = ""
     traceparent: str = ""
     checkpoint: str = ""
@@ -137,6 +138,7 @@ class ClientSession(Machine[ClientEvent]):
             client_time_ns=self._clock.now_ns(),
             frame_bytes_max=self._limits.frame_bytes_max,
             features=profile.features,
+            life=profile.life,
             resume_session=profile.resume_session,
             traceparent=profile.traceparent,
             checkpoint=profile.checkpoint,

@@ -83,6 +83,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frame_bytes_max: Annotated[int, msgspec.Meta(ge=4_096, le=1 << 26)]
     features: Features = ()
     """Optional parts the client offers, such as `log` or `signal`."""
+    life: ShortText = ""
+    """Names this run of the client and is on no disk: a copy of its home has another one."""
     resume_session: ShortText = ""
     """The session this one continues, for the logs of both sides."""
     traceparent: ShortText = ""

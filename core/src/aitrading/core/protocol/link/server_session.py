@@ -11,6 +11,7 @@ from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import TickBatch
 from aitrading.core.domain.stream_days import NO_TICK, TickMark
 from aitrading.core.kit.clock import Clock
+from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.protocol.error_codes import (
     LINK_FEATURE_UNKNOWN,
     LINK_LIMIT_EXCEEDED,
@@ -138,6 +139,11 @@ class ServerSession(Machine[ServerEvent]):
         """The client greeted and said that it knows this optional part."""
         return self._hello is not None and feature in self._hello.features
 
+    @property
+    def life(self) -> str:
+        """The run of the client; empty when it did not greet or does not say."""
+        return self._hello.life if self._hello is not None else ""
+
     def stream_id(self, handle: int) -> UUID:
         """The id of a declared stream: tenant and device come from the certificate."""
         return self._inbound(handle).stream_id
@@ -216,6 +222,12 @@ class ServerSession(Machine[ServerEvent]):
         self._acks.pop(handle, None)
         self._unacknowledged -= self._in_flight[handle].settle(stream.received)
         notice = Notice(code=code, message=message, handle=handle)
+        self._send(encode_control(FrameType.ERROR, notice))
+
+    def warn(self, spec: ErrorSpec) -> None:
+        """Tell the device of trouble that concerns no single stream; the link goes on."""
+        self._require_state(SessionState.OPEN, "warn")
+        notice = Notice(code=spec.code, message=spec.message)
         self._send(encode_control(FrameType.ERROR, notice))
 
     def subscribe(self, subscription: Subscribe) -> None:

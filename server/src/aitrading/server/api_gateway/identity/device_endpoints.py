@@ -27,6 +27,7 @@ from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import PUBLIC, QueryField, endpoint, peers, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
 from aitrading.server.kit.limit_levels import LimitKind
+from aitrading.server.kit.shared_device_api import SHARED_DEVICE_PATH, SharedDevice
 
 BODY_LIMIT_BYTES: Final = 16 * 1024
 
@@ -133,6 +134,13 @@ class DeviceEndpoints:
         """What is known of a device; services refuse one that is not active."""
         tenant = TenantId(uuid_of(call.query("tenant")))
         return await self._devices.state(tenant, uuid_of(call.path("device")))
+
+    @endpoint("POST", SHARED_DEVICE_PATH, access=peers("data-bridge"), body=SharedDevice)
+    async def shared(self, call: Call) -> None:
+        """Audit that two clients use one device's certificate; often repeated, it is folded."""
+        told = await call.json(SharedDevice)
+        device = uuid_of(call.path("device"))
+        await self._devices.note_shared(TenantId(told.tenant), device, address=told.address)
 
 
 def uuid_of(text: str) -> UUID:

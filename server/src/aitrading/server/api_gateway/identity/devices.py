@@ -276,6 +276,20 @@ class Devices:
         )
         await self._bus.publish(event, tenant=tenant)
 
+    async def note_shared(self, tenant: TenantId, device: UUID, *, address: str) -> None:
+        """Audit that two clients use the device's certificate; raises `IDENTITY_UNKNOWN`."""
+        await self.state(tenant, device)
+        refused = Refused(
+            action=AuditAction.DEVICE_SHARED,
+            tenant=tenant,
+            subject=f"device:{device}",
+            target=device.bytes,
+            address=address,
+            kind="link",
+            tenant_is_claimed=False,
+        )
+        await self._refusals.note(refused)
+
     async def _invited(self, tx: TenantTransaction, name: str) -> UUID:
         fields = await self._keys.of(tx)
         index = fields.index(DEVICE_NAME, name)
