@@ -18,7 +18,7 @@ TICK_DTYPE: Final = np.dtype(
         ("ask", "<i4"),  # points; 0 = no ask
         ("last", "<i4"),  # points; 0 = no last deal
         ("flags", "<u2"),  # TickFlag
-        ("reserved", "<u2"),  # written as 0, ignored by readers
+        ("doubt", "<u2"),  # Doubt, by the server alone: what a client writes here is ignored
     ]
 )
 """Row format 1, 24 bytes, little-endian: what travels on the link, lies in spools, is inserted."""

@@ -71,6 +71,11 @@ class Calendars:
         """What the symbol stands for."""
         return self._hours_of(tenant).canonical(symbol)
 
+    def is_unwanted(self, tenant: TenantId, symbol: str) -> bool:
+        """The symbol stands for nothing known, and the organisation believes only what it knows."""
+        hours = self._hours_of(tenant)
+        return self._words[tenant].quarantine_unknown and hours.canonical(symbol) is None
+
     def _hours_of(self, tenant: TenantId) -> MarketHours:
         hours = self._hours.get(tenant)
         if hours is None:

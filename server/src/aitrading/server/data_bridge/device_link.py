@@ -296,12 +296,7 @@ class DeviceLink(WSListener):
     def _take(self, event: TicksReceived) -> None:
         if event.handle in self._refused:
             return  # read together with what was refused; behind a hole it must not be stored
-        stream = self._streams[event.handle]
-        try:
-            self._ingest.take(stream, event)
-        except AitradingError as exc:
-            self._refused.add(event.handle)
-            self._session.refuse_stream(event.handle, exc.code, exc.message)
+        self._ingest.take(self._streams[event.handle], event)
 
     def _fail(self, error: AitradingError) -> None:
         self.reason = error.code

@@ -13,15 +13,6 @@ LINK_IDENTITY_MISSING: Final = ErrorSpec(
     http_status=403,
     severity=Severity.WARNING,
 )
-TICKS_IMPLAUSIBLE: Final = ErrorSpec(
-    code="TICKS_IMPLAUSIBLE",
-    category=Category.DENIED,
-    message="{count} ticks of {symbol} carry an impossible time.",
-    why="The terminal's times are before the year 2000 or far in the future.",
-    remedy="Check the terminal's clock and the broker's time zone; then restart the client.",
-    http_status=422,
-    impact=Impact.MARKET_DATA,
-)
 BRIDGE_LINKS_FULL: Final = ErrorSpec(
     code="BRIDGE_LINKS_FULL",
     category=Category.RETRYABLE,

@@ -11,6 +11,7 @@ from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.domain.market import TickBatch
 from aitrading.core.domain.sessions import NO_CALENDAR, MarketNow, MarketState
 from aitrading.core.domain.symbols import InstrumentClass
+from aitrading.core.domain.tick_doubts import MEANINGS, Doubt
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.data_bridge.calendars import Calendars
@@ -56,6 +57,10 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="fee
     market_changes: str | None
     calendar_mismatch: bool
     """It ticked while the calendar said closed: its silence is silence until the next session."""
+    quarantined: int = 0
+    """Ticks since the bridge's start that cannot be believed: stored, and no quotes."""
+    quarantine_reason: str | None = None
+    """Of the newest of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +163,9 @@ class _Watched:
     since_ns: int = 0
     holds_s: float | None = None
     judged_ns: int = 0
+    doubted: int = 0
+    doubted_since_tick: int = 0
+    doubt: Doubt | None = None
 
 
 Change = Callable[[BridgeStream, FeedState | None, Feed], None]
@@ -188,10 +196,18 @@ class FeedWatch:
         """A feed has newer ticks; gives its state now."""
         watched = self._watched(source.stream)
         watched.source = source
+        watched.doubted_since_tick = 0
         self._rates.learn(source.stream.feed_key, batch.array(), batch.broker_offset_s)
         if watched.state is not FeedState.LIVE:
             self._judge(watched)
         return watched.state or FeedState.UNKNOWN
+
+    def doubted(self, stream: BridgeStream, ticks: int, newest: Doubt) -> None:
+        """A feed has ticks that cannot be believed: no sign of life, and not to be kept quiet."""
+        watched = self._watched(stream)
+        watched.doubted += ticks
+        watched.doubted_since_tick += ticks
+        watched.doubt = newest
 
     def remembered(self, event_ms: int) -> FeedState:
         """Of a feed whose newest tick is known from before a restart: what its age allows to say.
@@ -265,7 +281,7 @@ class FeedWatch:
 
     def _judge(self, watched: _Watched) -> None:
         verdict = judge(self._view(watched), self._settings())
-        watched.reason, watched.holds_s = verdict.reason, verdict.holds_s
+        watched.reason, watched.holds_s = _with_doubts(verdict.reason, watched), verdict.holds_s
         watched.judged_ns = self._clock.now_ns()
         if verdict.state is watched.state:
             return
@@ -320,7 +336,16 @@ class FeedWatch:
                 None if market.until_s is None else rfc3339_of_ns(market.until_s * NS_PER_S)
             ),
             calendar_mismatch=_disproves(source, market),
+            quarantined=watched.doubted,
+            quarantine_reason=watched.doubt.name if watched.doubt else None,
         )
+
+
+def _with_doubts(reason: str, watched: _Watched) -> str:
+    if not watched.doubted_since_tick or watched.doubt is None:
+        return reason
+    since, why = watched.doubted_since_tick, MEANINGS[watched.doubt]
+    return f"{reason}; {since} ticks since then are in quarantine: {why}"
 
 
 def _disproves(source: QuoteSource | None, market: MarketNow) -> bool:

@@ -4,15 +4,18 @@ from typing import Final
 
 from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.domain.market import TickBatch
+from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
 from aitrading.server.data_bridge.announcer import Announcer
+from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.metrics import FEEDS
 from aitrading.server.data_bridge.quotes import QuoteBoard
+from aitrading.server.data_bridge.settings import QuarantineSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
 
@@ -32,6 +35,8 @@ class TickFlow:
         fan_out: FanOut,
         announcer: Announcer,
         truth: TruthKeeper,
+        calendars: Calendars,
+        config: ConfigManager,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -47,6 +52,11 @@ class TickFlow:
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
         ingest.on_batch = self._on_batch
+        ingest.on_doubt = feeds.doubted
+        ingest.is_unknown = lambda stream: calendars.is_unwanted(
+            stream.device.tenant, stream.symbol
+        )
+        ingest.rules = lambda: config.get(QuarantineSettings).rules
         feeds.on_change = self._on_feed_change
 
     @property

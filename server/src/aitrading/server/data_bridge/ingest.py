@@ -1,13 +1,25 @@
-"""From a link to the disk: checked in bulk, appended, and acknowledged after the group sync."""
+"""From a link to the disk: judged in bulk, appended, and acknowledged after the group sync.
+
+Every tick that arrives is stored. Of a batch with ticks in doubt the rows carry why, and only the
+others go on to quotes, feeds and subscribers.
+"""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from aitrading.core.domain.market import ROW_BYTES, TickBatch
+from aitrading.core.domain.tick_doubts import (
+    Doubt,
+    DoubtRules,
+    Doubts,
+    TickJudge,
+    counts_of,
+    first_of,
+)
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.chains import (
     BRIDGE_SPOOL,
@@ -26,17 +38,14 @@ from aitrading.core.protocol.ingest import IngestHeader, encode_header
 from aitrading.core.protocol.link.events import TicksReceived
 from aitrading.core.protocol.segment import record_bytes
 from aitrading.core.protocol.tracecontext import is_followed
-from aitrading.server.data_bridge.errors import TICKS_IMPLAUSIBLE
 from aitrading.server.data_bridge.metrics import (
     TICKS_DURABLE,
-    TICKS_IMPLAUSIBLE_TOTAL,
+    TICKS_QUARANTINED,
     TICKS_RECEIVED,
 )
 from aitrading.server.data_bridge.shares import SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream, LastTick, StreamLink
 
-EARLIEST_EVENT_MS: Final = 946_684_800_000
-"""2000-01-01: before any MetaTrader 5 server."""
 FUTURE_MS: Final = 36 * 3_600 * 1_000
 """A broker's clock and a wrong machine clock together stay below this."""
 NS_PER_US: Final = 1_000
@@ -44,6 +53,8 @@ HOPS_BEFORE: Final = (TERMINAL_CONNECTOR, CONNECTOR_LINK, LINK_BRIDGE)
 
 _log = get_logger(__name__)
 BatchListener = Callable[[BridgeStream, TickBatch], None]
+DoubtListener = Callable[[BridgeStream, int, Doubt], None]
+"""Told how many ticks of a stream are in doubt, and why the newest of them is."""
 FailureListener = Callable[[AitradingError, "list[BridgeStream]"], None]
 
 
@@ -79,6 +90,9 @@ class TickIngest:
         chains: ChainRegistry,
     ) -> None:
         self.on_batch: BatchListener = lambda _stream, _batch: None
+        self.on_doubt: DoubtListener = lambda _stream, _ticks, _newest: None
+        self.is_unknown: Callable[[BridgeStream], bool] = lambda _stream: False
+        self.rules: Callable[[], DoubtRules] = DoubtRules
         self.on_failure: FailureListener = lambda _error, _streams: None
         self._spool = spool
         self._shares = shares
@@ -96,12 +110,12 @@ class TickIngest:
         spool.on_failure = self._failed
 
     def take(self, stream: BridgeStream, event: TicksReceived) -> None:
-        """Collect a batch; raises `TICKS_IMPLAUSIBLE` and takes nothing of it."""
+        """Collect a batch and tell of what is in it."""
         if not self._records:
             self._now_ns = self._clock.now_ns()
             self._span_id = bytes.fromhex(self._ids.span_id())
         batch = event.batch
-        newest_ms = self._require_plausible(stream, batch)
+        doubts = self._doubts(stream, batch)
         header = IngestHeader(
             tenant=stream.device.tenant,
             stream=stream.id,
@@ -113,7 +127,7 @@ class TickIngest:
             span_id=self._span_id,
             row_bytes=ROW_BYTES,
         )
-        record = encode_header(header) + bytes(batch.rows)
+        record = encode_header(header) + _marked(batch, doubts)
         self._records.append(record)
         self._collected.append(
             _Waiting(
@@ -129,9 +143,12 @@ class TickIngest:
             )
         )
         stream.received = batch.last_sequence
-        self._hops = self._latencies(event, newest_ms)
-        if not batch.is_history:
-            self.on_batch(stream, batch)
+        if doubts is not None:
+            self._tell_doubts(stream, doubts)
+        for part in (batch,) if doubts is None else _believed(batch, doubts):
+            self._hops = self._latencies(event, int(part.array()["event_ms"][-1]))
+            if not batch.is_history:
+                self.on_batch(stream, part)
 
     def commit(self) -> None:
         """Append what was collected; what does not fit is told to `on_failure`."""
@@ -195,15 +212,24 @@ class TickIngest:
             self._chains.record(MARKET_DATA, BRIDGE_SPOOL, 0, ok=False, count=waiting.count)
         self.on_failure(error, [waiting.stream for waiting in lost])
 
-    def _require_plausible(self, stream: BridgeStream, batch: TickBatch) -> int:
-        """The newest row's time; raises when any row's time is impossible."""
-        times = batch.array()["event_ms"]
-        latest_ms = self._now_ns // NS_PER_MS + FUTURE_MS
-        if int(times.min()) < EARLIEST_EVENT_MS or int(times.max()) > latest_ms:
-            bad = int(np.count_nonzero((times < EARLIEST_EVENT_MS) | (times > latest_ms)))
-            self._metrics.increment(TICKS_IMPLAUSIBLE_TOTAL, bad)
-            raise TICKS_IMPLAUSIBLE.error(count=bad, symbol=stream.symbol)
-        return int(times[-1])
+    def _doubts(self, stream: BridgeStream, batch: TickBatch) -> Doubts | None:
+        """Why rows cannot be believed; history is held against itself, not against today."""
+        if self.is_unknown(stream):
+            return np.full(batch.count, Doubt.UNKNOWN_SYMBOL, np.uint16)
+        judge = TickJudge() if batch.is_history else stream.judge
+        return judge.doubts(
+            batch.first_sequence,
+            batch.array(),
+            offset_ms=batch.broker_offset_s * 1_000,
+            latest_ms=self._now_ns // NS_PER_MS + FUTURE_MS,
+            rules=self.rules(),
+        )
+
+    def _tell_doubts(self, stream: BridgeStream, doubts: Doubts) -> None:
+        for doubt, ticks in counts_of(doubts).items():
+            self._metrics.increment(TICKS_QUARANTINED, ticks, reason=str(doubt.name))
+        doubted = doubts[doubts != 0]
+        self.on_doubt(stream, len(doubted), first_of(int(doubted[-1])))
 
     def _latencies(self, event: TicksReceived, newest_ms: int) -> tuple[int, int, int]:
         """The hops before the bridge, as far as three clocks agree."""
@@ -221,6 +247,25 @@ def _sizes(batches: list[_Waiting]) -> Counter[TenantId]:
     for waiting in batches:
         sizes[waiting.stream.device.tenant] += waiting.size_bytes
     return sizes
+
+
+def _marked(batch: TickBatch, doubts: Doubts | None) -> bytes:
+    """The rows as they are stored: what the terminal gave, and the server's word on each."""
+    rows = batch.array()
+    if doubts is None and not rows["doubt"].any():
+        return bytes(batch.rows)
+    marked = rows.copy()
+    marked["doubt"] = 0 if doubts is None else doubts
+    return marked.tobytes()
+
+
+def _believed(batch: TickBatch, doubts: Doubts) -> Iterator[TickBatch]:
+    """The stretches without doubt, each as a batch of its own."""
+    edges = np.flatnonzero(np.diff(doubts == 0, prepend=False, append=False))
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        part = batch.after(batch.first_sequence + begin - 1)
+        if part is not None:
+            yield part.up_to(end - begin)
 
 
 def _followed(batches: list[_Waiting]) -> str | None:

@@ -35,10 +35,11 @@ TICKS_MISSING: Final = Metric(
     kind=MetricKind.COUNTER,
     help="Ticks a device declared as lost for good.",
 )
-TICKS_IMPLAUSIBLE_TOTAL: Final = Metric(
-    name="aitrading_bridge_ticks_implausible_total",
+TICKS_QUARANTINED: Final = Metric(
+    name="aitrading_bridge_ticks_quarantined_total",
     kind=MetricKind.COUNTER,
-    help="Ticks refused because of an impossible time; their stream is isolated.",
+    help="Ticks that cannot be believed, by reason: stored, and left out of quotes and bars.",
+    labels=("reason",),
 )
 SPOOL_BYTES: Final = Metric(
     name="aitrading_bridge_spool_bytes",

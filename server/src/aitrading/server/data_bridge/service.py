@@ -37,7 +37,12 @@ from aitrading.server.data_bridge.peers import DatabasePeer, IdentityPeer
 from aitrading.server.data_bridge.ports import DeviceRegister, TickStore
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.rate_keeper import RateKeeper
-from aitrading.server.data_bridge.settings import BridgeSettings, FeedSettings, StreamSettings
+from aitrading.server.data_bridge.settings import (
+    BridgeSettings,
+    FeedSettings,
+    QuarantineSettings,
+    StreamSettings,
+)
 from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.data_bridge.spool_guard import SpoolFolder, SpoolGuard
 from aitrading.server.data_bridge.streams import StreamDirectory
@@ -198,7 +203,13 @@ def _websocket_server(
 SPEC: Final = ServiceSpec(
     name=SERVICE,
     depends_on=("nats", "api-gateway"),
-    sections=(BridgeSettings, FeedSettings, StreamSettings, CalendarSettings),
+    sections=(
+        BridgeSettings,
+        FeedSettings,
+        QuarantineSettings,
+        StreamSettings,
+        CalendarSettings,
+    ),
     providers=providers,
     components=(
         SegmentHandover,

@@ -1,8 +1,10 @@
 """Settings of the data bridge."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar
 
+from aitrading.core.domain.tick_doubts import DoubtRules
 from aitrading.core.infrastructure.config_manager import Setting
 
 
@@ -164,6 +166,53 @@ class FeedSettings:
         if self.delayed_after_s < self.stale_after_s < self.dead_after_s:
             return []
         return ["delayed_after_s, stale_after_s and dead_after_s must grow in this order"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuarantineSettings:
+    """Which ticks are not believed: stored, and left out of quotes and bars."""
+
+    SECTION: ClassVar[str] = "quarantine"
+
+    jump_percent: Annotated[
+        float,
+        Setting(
+            doc="Largest change of a price from one tick to the next that is believed at once.",
+            unit="%",
+            minimum=0.1,
+            maximum=100,
+            reloadable=True,
+        ),
+    ] = 20.0
+    confirm_ticks: Annotated[
+        int,
+        Setting(
+            doc="Ticks in a row that agree with each other before a new level of the price, or an "
+            "earlier time, is believed.",
+            minimum=1,
+            maximum=10_000,
+            reloadable=True,
+        ),
+    ] = 5
+    confirm_s: Annotated[
+        float,
+        Setting(
+            doc="For how long, by their own times, these ticks must agree.",
+            unit="s",
+            minimum=0,
+            maximum=3_600,
+            reloadable=True,
+        ),
+    ] = 5.0
+
+    @cached_property
+    def rules(self) -> DoubtRules:
+        """As ticks are judged by them."""
+        return DoubtRules(
+            jump=self.jump_percent / 100,
+            confirm_ticks=self.confirm_ticks,
+            confirm_ms=round(self.confirm_s * 1_000),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import numpy as np
 from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.domain.market import ROW_BYTES, TICK_DTYPE
 from aitrading.core.domain.stream_days import NO_TICK, TickMark, mark_of
+from aitrading.core.domain.tick_doubts import TickJudge
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import DeviceId, TenantId
@@ -87,6 +88,8 @@ class BridgeStream:
     """The newest tick that is durable, as far as it is known."""
     link: StreamLink | None = None
     handle: int = 0
+    judge: TickJudge = field(default_factory=TickJudge)
+    """What is believed of its ticks, since the bridge's start."""
 
     @property
     def symbol(self) -> str:

@@ -27,10 +27,12 @@ from aitrading.server.database_service.metrics import (
     TICKS_REPEATED,
     TICKS_STORED,
 )
+from aitrading.server.database_service.ticks.doubted import QuarantinePage
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
 from aitrading.server.database_service.ticks.rendering import (
     LATEST_MS,
+    DoubtedPage,
     TicksPage,
     ms_of_rfc3339,
     position_of,
@@ -53,12 +55,16 @@ from aitrading.server.kit.ingest_api import (
     StreamMarks,
 )
 from aitrading.server.kit.tenancy import parse_tenant
+from aitrading.server.kit.time_cursors import place_of
 from aitrading.server.kit.valkey import CACHE_UNAVAILABLE
 
 _log = get_logger(__name__)
 DEFAULT_LIMIT: Final = 1_000
 MAX_LIMIT: Final = 10_000
 BUSIEST_MAX: Final = 100
+DAYS_MAX: Final = 1_000
+FAR_MS: Final = 1 << 62
+"""Beyond every time that a terminal can give."""
 BRIDGE: Final = peers("data-bridge")
 _TICKS_QUERY: Final = (
     QueryField(name="symbol", doc="The symbol as the broker spells it.", required=True),
@@ -212,6 +218,45 @@ class TickEndpoints:
 
     @endpoint(
         "GET",
+        "/api/v1/feeds/quarantine",
+        access=scope(Scope.READ),
+        summary="How many ticks the platform did not believe, by stream and day, and why.",
+        answer=QuarantinePage,
+        query=(
+            QueryField(name="symbol", doc="Only this symbol, in the broker's spelling."),
+            QueryField(name="limit", doc=f"Entries per page, 1 to {DAYS_MAX}; default 100."),
+            QueryField(name="cursor", doc="`next_cursor` of the page before."),
+        ),
+    )
+    async def quarantined_days(self, call: Call) -> QuarantinePage:
+        """Counted with the ticks, in the same transaction."""
+        return await self._reader.quarantined_days(
+            call.token.tenant,
+            symbol=call.query_or("symbol", None),
+            after=place_of(call.query_or("cursor", None)),
+            limit=call.limit(100, DAYS_MAX),
+        )
+
+    @endpoint(
+        "GET",
+        "/api/v1/feeds/quarantine/ticks",
+        timeout_s=60,
+        access=scope(Scope.READ),
+        summary="Ticks of a symbol that the platform did not believe, page by page.",
+        answer=DoubtedPage,
+        query=_TICKS_QUERY,
+        errors=(SYMBOL_UNKNOWN, TOO_MANY_STREAMS, READ_BUDGET_SPENT),
+    )
+    async def quarantined(self, call: Call) -> DoubtedPage:
+        """By their own times, impossible ones too unless `from` or `to` leaves them out."""
+        question = question_of(call, earliest_ms=-FAR_MS, latest_ms=FAR_MS)
+        await self._budget.spend(call.token.tenant)
+        page = await self._reader.quarantined(call.token.tenant, question)
+        self._metrics.increment(PAGES_READ)
+        return page
+
+    @endpoint(
+        "GET",
         "/api/v1/ticks/busiest",
         access=scope(Scope.READ),
         summary="Your symbols with most stored ticks today (UTC), the busiest first.",
@@ -234,21 +279,22 @@ def _tell(segment: TickSegment) -> None:
             _log.info("ticks in ClickHouse", ticks=header.count, last=last, segment=segment.name)
 
 
-def question_of(call: Call) -> TicksQuestion:
+def question_of(call: Call, *, earliest_ms: int = 0, latest_ms: int = LATEST_MS) -> TicksQuestion:
     """Read the query completely; raises `REQUEST_INVALID` and names the parameter."""
     stream, cursor = call.query_or("stream", None), call.query_or("cursor", None)
     return TicksQuestion(
         symbol=call.query("symbol"),
         stream=_uuid("stream", stream) if stream is not None else None,
-        from_ms=max(0, ms_of_rfc3339("from", call.query_or("from", "1970-01-01T00:00:00Z"))),
-        to_ms=_to_ms(call.query_or("to", None)),
+        from_ms=max(earliest_ms, _ms_of(call, "from", earliest_ms)),
+        to_ms=min(latest_ms, _ms_of(call, "to", latest_ms)),
         limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         after=position_of(cursor) if cursor is not None else None,
     )
 
 
-def _to_ms(text: str | None) -> int:
-    return LATEST_MS if text is None else min(LATEST_MS, ms_of_rfc3339("to", text))
+def _ms_of(call: Call, name: str, otherwise: int) -> int:
+    text = call.query_or(name, None)
+    return otherwise if text is None else ms_of_rfc3339(name, text)
 
 
 def _uuid(name: str, text: str) -> UUID:

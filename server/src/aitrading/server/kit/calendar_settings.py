@@ -17,6 +17,7 @@ class CalendarWords(msgspec.Struct, frozen=True, kw_only=True):
     symbols: str = ""
     sessions: str = ""
     closures: str = ""
+    quarantine_unknown: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,16 @@ class CalendarSettings:
         ),
     ] = ""
 
+    quarantine_unknown: Annotated[
+        bool,
+        Setting(
+            doc="Whether ticks of symbols that stand for nothing known are quarantined until "
+            "`calendar.symbols` says what they are.",
+            tenant=True,
+            reloadable=True,
+        ),
+    ] = False
+
     def problems(self) -> list[str]:
         """Words that would not be understood."""
         problem = problem_of(symbols=self.symbols, sessions=self.sessions, closures=self.closures)
@@ -62,4 +73,9 @@ class CalendarSettings:
     @property
     def words(self) -> CalendarWords:
         """As they travel between services."""
-        return CalendarWords(symbols=self.symbols, sessions=self.sessions, closures=self.closures)
+        return CalendarWords(
+            symbols=self.symbols,
+            sessions=self.sessions,
+            closures=self.closures,
+            quarantine_unknown=self.quarantine_unknown,
+        )

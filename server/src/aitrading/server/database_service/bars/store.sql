@@ -9,7 +9,7 @@ SELECT tenant, stream, seconds, intDiv(event_ms, seconds * 1000) * seconds AS be
        toUInt32(countIf(asked)), {version:UInt64}
   FROM (SELECT tenant, stream, event_ms, sequence, bid, spread, bid + spread > 0 AS asked
           FROM market.ticks
-         WHERE tenant = {tenant:UUID} AND stream IN {streams:Array(UUID)} AND bid > 0
+         WHERE tenant = {tenant:UUID} AND stream IN {streams:Array(UUID)} AND bid > 0 AND doubt = 0
            AND event_ms >= {from_s:Int64} * 1000 AND event_ms < {to_s:Int64} * 1000)
  ARRAY JOIN {periods:Array(UInt32)} AS seconds
  GROUP BY tenant, stream, seconds, begin
@@ -51,7 +51,7 @@ SELECT stream, begin, open, high, low, close, ticks,
            toUInt32(countIf(asked))
       FROM (SELECT stream, event_ms, sequence, bid, spread, bid + spread > 0 AS asked
               FROM market.ticks
-             WHERE tenant = {tenant:UUID} AND stream IN {streams:Array(UUID)} AND bid > 0
+             WHERE tenant = {tenant:UUID} AND stream IN {streams:Array(UUID)} AND bid > 0 AND doubt = 0
                AND event_ms >= {dirty_from_s:Int64} * 1000
                AND event_ms < {dirty_to_s:Int64} * 1000
                AND arrayExists((a, b) -> event_ms >= a * 1000 AND event_ms < b * 1000,

@@ -10,7 +10,7 @@ SELECT stream_id, seconds, event_ms / (seconds * 1000) * seconds AS begin,
        coalesce(sum(spread) FILTER (WHERE bid + spread > 0), 0),
        count(*) FILTER (WHERE bid + spread > 0), $5
   FROM market.ticks CROSS JOIN unnest($4::integer[]) AS seconds
- WHERE stream_id = ANY ($1) AND bid > 0 AND event_ms >= $2::bigint * 1000
+ WHERE stream_id = ANY ($1) AND bid > 0 AND doubt = 0 AND event_ms >= $2::bigint * 1000
    AND event_ms < $3::bigint * 1000
  GROUP BY stream_id, seconds, begin
     ON CONFLICT (tenant_id, stream_id, seconds, begins_s)
@@ -60,7 +60,7 @@ SELECT stream_id, begin AS begins_s, open, high, low, close, ticks,
            coalesce(sum(spread) FILTER (WHERE bid + spread > 0), 0),
            count(*) FILTER (WHERE bid + spread > 0)
       FROM market.ticks
-     WHERE stream_id = ANY ($1) AND bid > 0
+     WHERE stream_id = ANY ($1) AND bid > 0 AND doubt = 0
        AND event_ms >= lower($5::text::int8multirange) * 1000
        AND event_ms < upper($5::text::int8multirange) * 1000
        AND $5::text::int8multirange @> (event_ms / 1000)

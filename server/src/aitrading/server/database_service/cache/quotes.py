@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 import numpy as np
@@ -78,6 +78,8 @@ class QuoteCache(Component):
             self._count(TenantId(key[0]), streams[key].symbol, piece.count)
         for key, piece in newest.items():
             quote = _quote(streams[key], piece)
+            if quote is None:
+                continue
             if len(self._waiting) < MAX_WAITING or (key[0], quote.symbol) in self._waiting:
                 self._waiting[TenantId(key[0]), quote.symbol] = quote
 
@@ -143,13 +145,16 @@ def _answer(source: str, quotes: Iterable[LastQuote]) -> LastQuotes:
     return LastQuotes(source=source, quotes=tuple(ordered))
 
 
-def _quote(info: StreamInfo, piece: Piece) -> LastQuote:
-    row: Any = piece.last_row()
+def _quote(info: StreamInfo, piece: Piece) -> LastQuote | None:
+    newest = piece.newest_believed()
+    if newest is None:
+        return None
+    sequence, row = newest
     utc_ms = np.array([row["event_ms"] - piece.header.broker_offset_s * 1_000])
     return LastQuote(
         symbol=info.symbol,
         stream=info.stream,
-        sequence=piece.last,
+        sequence=sequence,
         time=rfc3339_of_ms(utc_ms)[0],
         bid=price_text(int(row["bid"]), info.digits),
         ask=price_text(int(row["ask"]), info.digits),

@@ -11,7 +11,7 @@ from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks.ledger import settle_gaps
-from aitrading.server.database_service.ticks.port import PageQuestion, TickStore
+from aitrading.server.database_service.ticks.port import PageQuestion, TickStore, Which
 from aitrading.server.kit.feed_truth_api import (
     REASON_CHARS_MAX,
     FeedTruth,
@@ -141,7 +141,7 @@ class GapBook:
 
     async def _time_of(self, tenant: TenantId, stream: UUID, sequence: int) -> int | None:
         rows = await self._guards.clickhouse_reads.run(
-            lambda: self._store.newest(tenant, {stream: sequence})
+            lambda: self._store.row_at(tenant, stream, sequence)
         )
         return int(rows["event_ms"][0]) if len(rows) else None
 
@@ -154,6 +154,7 @@ class GapBook:
             from_ms=at_ms,
             to_ms=at_ms + 1,
             limit=SAME_MILLISECOND_MAX,
+            which=Which.ALL,
         )
         rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
         return rows["sequence"]
@@ -162,7 +163,12 @@ class GapBook:
         self, tenant: TenantId, streams: list[UUID], from_ms: int, until_ms: int
     ) -> bool:
         asked = PageQuestion(
-            tenant=tenant, streams=streams, from_ms=from_ms + 1, to_ms=until_ms, limit=1
+            tenant=tenant,
+            streams=streams,
+            from_ms=from_ms + 1,
+            to_ms=until_ms,
+            limit=1,
+            which=Which.ALL,
         )
         rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
         return len(rows) > 0

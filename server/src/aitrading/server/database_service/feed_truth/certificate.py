@@ -53,6 +53,7 @@ class StoredDay:
     counted: Counted | None
     sequences: list[Words] = field(default_factory=list)
     total: DayTotal = field(default_factory=DayTotal)
+    quarantined: int = 0
 
     def add(self, rows: Rows) -> None:
         """Count further rows; a second copy of a sequence counts in `sequences` alone."""
@@ -68,6 +69,7 @@ class StoredDay:
             first = first[~np.isin(sequences[first], known)]
         rows, sequences = rows[first], sequences[first]
         ask = rows["bid"] + rows["spread"]
+        self.quarantined += int(np.count_nonzero(rows["doubt"]))
         prices = (rows["bid"], ask, rows["last"])
         total = total_of(sequences, rows["event_ms"], prices, rows["flags"])
         self.total = self.total.plus(total)

@@ -24,7 +24,7 @@ from aitrading.server.database_service.feed_truth.certificate import (
     state_of,
 )
 from aitrading.server.database_service.guards import Guards
-from aitrading.server.database_service.ticks.port import PageQuestion, Position, TickStore
+from aitrading.server.database_service.ticks.port import PageQuestion, Position, TickStore, Which
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.kit.postgres import PostgresPool
 
@@ -51,6 +51,8 @@ class StreamCertificate(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     state: Completeness
     stored: int
+    quarantined: int
+    """How many of them the server does not believe: stored, and left out of quotes and bars."""
     counted: int | None
     digest_stored: str
     digest_counted: str | None
@@ -70,6 +72,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     state: Completeness
     text: str
     stored: int
+    quarantined: int
     counted: int
     streams: tuple[StreamCertificate, ...]
     made_at: str
@@ -146,6 +149,7 @@ class Certificates:
                     from_ms=start_ms,
                     to_ms=start_ms + DAY_MS,
                     limit=PAGE_ROWS,
+                    which=Which.ALL,
                     after=after,
                 )
                 async with self._guards.reads.slot():
@@ -186,6 +190,7 @@ class Certificates:
             state=worst,
             text=f"{stored:,} of {counted:,}",
             stored=stored,
+            quarantined=sum(one.quarantined for one in streams),
             counted=counted,
             streams=tuple(streams),
             made_at=now_utc(self._clock).isoformat(),
@@ -215,6 +220,7 @@ def _stream(row: Any, day: StoredDay, open_gaps: list[UUID]) -> StreamCertificat
         epoch=row["epoch"],
         state=state_of(counted, findings, open_gaps=len(open_gaps)),
         stored=day.stored,
+        quarantined=day.quarantined,
         counted=counted.ticks if counted else None,
         digest_stored=day.total.digest,
         digest_counted=counted.digest if counted else None,

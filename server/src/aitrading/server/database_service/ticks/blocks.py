@@ -17,7 +17,8 @@ from aitrading.server.database_service.clickhouse.native import (
 )
 
 TICKS_INTO: Final = (
-    "market.ticks (tenant, stream, event_ms, sequence, bid, spread, last, flags, received_on)"
+    "market.ticks (tenant, stream, event_ms, sequence, bid, spread, last, flags,"
+    " doubt, received_on)"
 )
 BATCHES_INTO: Final = (
     "market.tick_batches (tenant, stream, first_sequence, row_count, receive_ns,"
@@ -25,6 +26,7 @@ BATCHES_INTO: Final = (
 )
 _MS_PER_S: Final = 1_000
 _DAY_NS: Final = 86_400 * NS_PER_S
+_DAY_MAX: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,14 @@ class Piece:
         skip = (self.first - self.header.first_sequence) * ROW_BYTES
         return self.record.rows[skip : skip + self.count * ROW_BYTES]
 
-    def last_row(self) -> np.void:
-        """The newest of them."""
-        return np.frombuffer(self.rows()[-ROW_BYTES:], TICK_DTYPE)[0]
+    def newest_believed(self) -> tuple[int, np.void] | None:
+        """The newest of them that is not in doubt, behind its sequence number."""
+        rows = np.frombuffer(self.rows(), TICK_DTYPE)
+        (believed,) = np.nonzero(rows["doubt"] == 0)
+        if not len(believed):
+            return None
+        newest = int(believed[-1])
+        return self.first + newest, rows[newest]
 
 
 def in_storage_order(pieces: Sequence[Piece]) -> list[Piece]:
@@ -75,6 +82,7 @@ def tick_block(pieces: Sequence[Piece]) -> bytes:
         Column("spread", "Int32", rows["ask"] - rows["bid"]),
         Column("last", "Int32", rows["last"]),
         Column("flags", "UInt16", rows["flags"]),
+        Column("doubt", "UInt8", rows["doubt"].astype("u1")),
         Column("received_on", "Date", _days(pieces).repeat(counts)),
     )
     return encode_block(columns, len(rows))
@@ -114,10 +122,13 @@ def _sequences(pieces: Sequence[Piece], counts: NDArray[Any]) -> NDArray[np.uint
     return np.arange(counts.sum(), dtype="<u8") + (firsts - starts).repeat(counts)
 
 
-def _days(pieces: Sequence[Piece]) -> NDArray[np.uint16]:
+def received_day(header: IngestHeader) -> int:
     """Days since the epoch by the bridge's clock; a clock gone mad is kept within the type."""
-    days = [piece.header.receive_ns // _DAY_NS for piece in pieces]
-    return np.clip(days, 0, np.iinfo(np.uint16).max).astype("<u2")
+    return min(max(0, header.receive_ns // _DAY_NS), _DAY_MAX)
+
+
+def _days(pieces: Sequence[Piece]) -> NDArray[np.uint16]:
+    return np.array([received_day(piece.header) for piece in pieces], "<u2")
 
 
 def _raw(values: Sequence[bytes]) -> NDArray[np.void]:

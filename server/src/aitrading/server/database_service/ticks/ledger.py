@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,11 +14,17 @@ from aitrading.server.database_service.errors import (
     STREAM_DIGITS_CHANGED,
     STREAM_UNKNOWN,
 )
+from aitrading.server.database_service.ticks.doubted import (
+    DoubtedDay,
+    QuarantinedDay,
+    QuarantinePage,
+)
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.segments import TickSegment
 from aitrading.server.kit.feed_truth_api import HOLE, gap_id
 from aitrading.server.kit.ingest_api import OpenStreams, StreamOpening
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.time_cursors import TimePlace, cursor_of
 from aitrading.server.kit.transactions import PlatformTransaction, TenantTransaction, Transaction
 
 SEGMENT_MEMORY_DAYS: Final = 30
@@ -74,6 +81,7 @@ async def record(
     segment: TickSegment,
     before: Mapping[StreamId, StreamInfo],
     stored: Mapping[StreamId, SequenceRanges],
+    doubted: Mapping[DoubtedDay, int],
 ) -> None:
     """Note that the segment is stored, what its streams hold now, and which bars are missing.
 
@@ -83,10 +91,18 @@ async def record(
         texts = [stored[tenant, stream].bounded().render() for stream in streams]
         async with tx.within(tenant) as inner:
             await inner.execute(_SQL["write_marks"], streams, texts)
-            spans = [segment.spans_s[tenant, stream] for stream in streams]
+            spans = {
+                stream: segment.spans_s[tenant, stream]
+                for stream in streams
+                if (tenant, stream) in segment.spans_s
+            }
             await inner.execute(
-                _SQL["note_bars"], streams, [low for low, _ in spans], [high for _, high in spans]
+                _SQL["note_bars"],
+                list(spans),
+                [low for low, _ in spans.values()],
+                [high for _, high in spans.values()],
             )
+            await _note_doubted(inner, doubted)
             holes = {
                 stream: _new_holes(before[tenant, stream].stored, stored[tenant, stream])
                 for stream in streams
@@ -106,6 +122,17 @@ async def settle_gaps(tx: TenantTransaction, streams: Collection[UUID]) -> None:
     """Count gaps as repaired whose ticks are stored now."""
     if streams:
         await tx.execute(_SQL["settle_gaps"], list(streams))
+
+
+async def _note_doubted(tx: TenantTransaction, doubted: Mapping[DoubtedDay, int]) -> None:
+    mine = [
+        (day.stream, day.day, day.reason, ticks)
+        for day, ticks in doubted.items()
+        if day.tenant == tx.tenant
+    ]
+    if mine:
+        columns = [list(column) for column in zip(*mine, strict=True)]
+        await tx.execute(_SQL["note_doubted"], *columns)
 
 
 async def _note_holes(
@@ -174,6 +201,37 @@ async def streams_of_symbol(tx: TenantTransaction, symbol: str) -> list[StreamIn
 async def newest_streams(tx: TenantTransaction) -> list[StreamInfo]:
     """For each symbol the stream that was stored to last."""
     return await _select(tx, "streams_newest")
+
+
+async def doubted_page(
+    tx: TenantTransaction, *, symbol: str | None, after: TimePlace | None, limit: int
+) -> QuarantinePage:
+    """Days with ticks in quarantine behind a place, the newest first."""
+    at, stream = after or (None, None)
+    rows = await tx.fetch(
+        _SQL["doubted_page"], symbol, at.date() if at else None, stream, limit + 1
+    )
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return QuarantinePage(
+        items=[_doubted_day(row) for row in shown],
+        next_cursor=_place_of_day(shown[-1]) if more else None,
+    )
+
+
+def _doubted_day(row: Any) -> QuarantinedDay:
+    return QuarantinedDay(
+        day=row["day"],
+        symbol=row["symbol"],
+        device=row["device_id"],
+        stream=row["stream_id"],
+        ticks=row["ticks"],
+        reasons=dict(zip(row["reasons"], row["numbers"], strict=True)),
+    )
+
+
+def _place_of_day(row: Any) -> str:
+    return cursor_of(datetime.combine(row["day"], time(), UTC), row["stream_id"])
 
 
 async def _select(tx: Transaction, query: str, *arguments: Any) -> list[StreamInfo]:

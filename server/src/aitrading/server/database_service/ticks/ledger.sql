@@ -53,6 +53,14 @@ DO UPDATE SET stored = excluded.stored, updated_at = now()
 INSERT INTO market.bar_dirt (stream_id, from_s, until_s)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
 
+-- name: note_doubted
+INSERT INTO market.quarantined_days AS q (stream_id, day, reason, ticks)
+SELECT t.stream_id, date '1970-01-01' + t.day, t.reason, t.ticks
+  FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[])
+       AS t (stream_id, day, reason, ticks)
+ON CONFLICT (tenant_id, stream_id, day, reason)
+DO UPDATE SET ticks = q.ticks + excluded.ticks
+
 -- name: note_holes
 INSERT INTO market.gaps
        (id, stream_id, first_sequence, last_sequence, reason, recorded_by, noticed_at)
@@ -73,3 +81,13 @@ UPDATE market.gaps g
             WHEN g.first_sequence IS NOT NULL AND m.stream_id = g.stream_id
             THEN m.stored @> int8range(g.first_sequence, g.last_sequence, '[]')
             ELSE false END
+
+-- name: doubted_page
+SELECT q.day, q.stream_id, s.symbol, s.device_id, sum(q.ticks)::bigint AS ticks,
+       array_agg(q.reason ORDER BY q.reason) AS reasons,
+       array_agg(q.ticks ORDER BY q.reason) AS numbers
+  FROM market.quarantined_days q JOIN market.streams s ON s.id = q.stream_id
+ WHERE ($1::text IS NULL OR s.symbol = $1)
+   AND ($2::date IS NULL OR (q.day, q.stream_id) < ($2, $3::uuid))
+ GROUP BY q.day, q.stream_id, s.symbol, s.device_id
+ ORDER BY q.day DESC, q.stream_id DESC LIMIT $4

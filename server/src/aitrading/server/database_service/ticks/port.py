@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -22,12 +23,15 @@ TICK_LAYOUT: Final = np.dtype(
         ("spread", "<i4"),
         ("last", "<i4"),
         ("flags", "<u2"),
+        ("doubt", "u1"),
     ]
 )
 """A row as a page gives it; the ask is `bid + spread` in 32 bits."""
 
 
 NOWHERE: Final = UUID(int=0)
+LOOKED_BACK: Final = 10_000
+"""How many sequence numbers the newest believed row is looked for before it counts as none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,14 @@ class Position:
     sequence: int
 
 
+class Which(Enum):
+    """Ticks that are believed, those in quarantine, or whatever was stored."""
+
+    BELIEVED = 0
+    QUARANTINED = 1
+    ALL = 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class PageQuestion:
     """A page of one tenant's ticks: from ≤ time < to, behind a position, at most `limit`."""
@@ -48,6 +60,7 @@ class PageQuestion:
     from_ms: int
     to_ms: int
     limit: int
+    which: Which
     after: Position | None = None
 
 
@@ -69,6 +82,10 @@ class TickStore(Protocol):
         """Rows of `TICK_LAYOUT` by time, stream and sequence."""
         ...
 
+    async def row_at(self, tenant: TenantId, stream: UUID, sequence: int) -> Rows:
+        """The row with this sequence number, or none."""
+        ...
+
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
-        """The rows with these sequence numbers, one per stream."""
+        """The newest believed rows up to these sequence numbers, one per stream at most."""
         ...

@@ -12,17 +12,21 @@ from aitrading.server.database_service.clickhouse.port import Rows
 from aitrading.server.database_service.errors import SYMBOL_UNKNOWN, TOO_MANY_STREAMS
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks import ledger
+from aitrading.server.database_service.ticks.doubted import QuarantinePage
 from aitrading.server.database_service.ticks.ledger import StreamInfo
-from aitrading.server.database_service.ticks.port import PageQuestion, Position, TickStore
+from aitrading.server.database_service.ticks.port import PageQuestion, Position, TickStore, Which
 from aitrading.server.database_service.ticks.rendering import (
+    DoubtedPage,
     TicksPage,
     cursor_of,
     price_text,
+    render_doubted,
     render_ticks,
     rfc3339_of_ms,
 )
 from aitrading.server.kit.ingest_api import LastQuote
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.time_cursors import TimePlace
 
 MAX_STREAMS_PER_PAGE = 64
 
@@ -51,12 +55,39 @@ class TickReader:
         self._guards = guards
 
     async def page(self, tenant: TenantId, question: TicksQuestion) -> TicksPage:
-        """One page; raises `SYMBOL_UNKNOWN`, `TOO_MANY_STREAMS`, or that a store is away."""
+        """Ticks that are believed.
+
+        Raises `SYMBOL_UNKNOWN`, `TOO_MANY_STREAMS`, or that a store is away.
+        """
+        rows, cursor, digits = await self._found(tenant, question, Which.BELIEVED)
+        items = await asyncio.to_thread(render_ticks, rows, digits)
+        return TicksPage(symbol=question.symbol, items=items, next_cursor=cursor)
+
+    async def quarantined(self, tenant: TenantId, question: TicksQuestion) -> DoubtedPage:
+        """Ticks in quarantine; raises what `page` raises."""
+        rows, cursor, digits = await self._found(tenant, question, Which.QUARANTINED)
+        items = await asyncio.to_thread(render_doubted, rows, digits)
+        return DoubtedPage(symbol=question.symbol, items=items, next_cursor=cursor)
+
+    async def quarantined_days(
+        self, tenant: TenantId, *, symbol: str | None, after: TimePlace | None, limit: int
+    ) -> QuarantinePage:
+        """How many ticks went into quarantine, the newest day first."""
+        async with self._guards.reads.slot():
+            with self._guards.postgres.guard():
+                async with self._pool.tenant_read(tenant) as tx:
+                    return await ledger.doubted_page(tx, symbol=symbol, after=after, limit=limit)
+
+    async def _found(
+        self, tenant: TenantId, question: TicksQuestion, which: Which
+    ) -> tuple[Rows, str | None, dict[UUID, int]]:
+        """A page of rows, the cursor of the next one, and the streams' digits."""
         async with self._guards.reads.slot():
             streams = await self._streams(tenant, question)
-            rows = await self._rows(tenant, question, streams)
-            digits = {info.stream: info.digits for info in streams}
-            return await asyncio.to_thread(_page, question, rows, digits)
+            rows = await self._rows(tenant, question, streams, which)
+        wanted = rows[: question.limit]  # one more was asked for: it tells of a next page
+        following = cursor_of(_position(wanted)) if len(rows) > len(wanted) else None
+        return wanted, following, {info.stream: info.digits for info in streams}
 
     async def newest_quotes(self, tenant: TenantId) -> list[LastQuote]:
         """The newest stored quote of each symbol, from the store itself."""
@@ -87,7 +118,11 @@ class TickReader:
         return streams
 
     async def _rows(
-        self, tenant: TenantId, question: TicksQuestion, streams: Sequence[StreamInfo]
+        self,
+        tenant: TenantId,
+        question: TicksQuestion,
+        streams: Sequence[StreamInfo],
+        which: Which,
     ) -> Rows:
         asked = PageQuestion(
             tenant=tenant,
@@ -95,18 +130,10 @@ class TickReader:
             from_ms=question.from_ms,
             to_ms=question.to_ms,
             limit=question.limit + 1,
+            which=which,
             after=question.after,
         )
         return await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
-
-
-def _page(question: TicksQuestion, rows: Rows, digits: dict[UUID, int]) -> TicksPage:
-    """One row more than wanted was asked for: it tells whether there is a next page."""
-    wanted = rows[: question.limit]
-    following = cursor_of(_position(wanted)) if len(rows) > len(wanted) else None
-    return TicksPage(
-        symbol=question.symbol, items=render_ticks(wanted, digits), next_cursor=following
-    )
 
 
 def _position(rows: Rows) -> Position:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from aitrading.core.domain.price import decimal_text
+from aitrading.core.domain.tick_doubts import names_of
 from aitrading.server.database_service.clickhouse.native import uuid_of
 from aitrading.server.database_service.clickhouse.port import Rows
 from aitrading.server.database_service.ticks.port import Position
@@ -43,6 +44,58 @@ class TicksPage(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     items: list[Tick]
     next_cursor: str | None
+
+
+class DoubtedTick(msgspec.Struct, frozen=True, kw_only=True):
+    """A tick in quarantine, as the broker gave it, and why the platform does not believe it."""
+
+    time: str | None
+    """Null when the time is not one of this calendar."""
+    event_ms: int
+    """The same as milliseconds since 1970."""
+    bid: str | None
+    ask: str | None
+    last: str | None
+    flags: int
+    sequence: int
+    stream: UUID
+    reasons: tuple[str, ...]
+
+
+class DoubtedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Ticks in quarantine by time; `next_cursor` asks for the next page."""
+
+    symbol: str
+    items: list[DoubtedTick]
+    next_cursor: str | None
+
+
+def render_doubted(rows: Rows, digits: Mapping[UUID, int]) -> list[DoubtedTick]:
+    """All rows; `digits` by stream."""
+    moments = rows["event_ms"]
+    known = (moments >= 0) & (moments < LATEST_MS)
+    shown = rows.copy()
+    shown["event_ms"] = np.where(known, moments, 0)
+    return [
+        DoubtedTick(
+            time=tick.time if is_known else None,
+            event_ms=event_ms,
+            bid=tick.bid,
+            ask=tick.ask,
+            last=tick.last,
+            flags=tick.flags,
+            sequence=tick.sequence,
+            stream=tick.stream,
+            reasons=names_of(doubt),
+        )
+        for tick, is_known, event_ms, doubt in zip(
+            render_ticks(shown, digits),
+            known.tolist(),
+            moments.tolist(),
+            rows["doubt"].tolist(),
+            strict=True,
+        )
+    ]
 
 
 def render_ticks(rows: Rows, digits: Mapping[UUID, int]) -> list[Tick]:

@@ -42,11 +42,14 @@ class TickSegment:
 
     @cached_property
     def spans_s(self) -> dict[tuple[UUID, UUID], tuple[int, int]]:
-        """Of each stream the first and the last second (UTC) that it has a tick of."""
+        """Of each stream the first and the last second (UTC) that it has a believed tick of."""
         spans: dict[tuple[UUID, UUID], tuple[int, int]] = {}
         for record in self.records:
             key = (record.header.tenant, record.header.stream)
-            times_ms = np.frombuffer(record.rows, TICK_DTYPE)["event_ms"]
+            rows = np.frombuffer(record.rows, TICK_DTYPE)
+            times_ms = rows["event_ms"][rows["doubt"] == 0]
+            if not len(times_ms):
+                continue
             offset_ms = record.header.broker_offset_s * 1_000
             low = max(0, (int(times_ms.min()) - offset_ms) // 1_000)
             high = max(0, (int(times_ms.max()) - offset_ms) // 1_000)

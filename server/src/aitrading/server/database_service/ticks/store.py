@@ -20,11 +20,13 @@ from aitrading.server.database_service.ticks.blocks import (
 )
 from aitrading.server.database_service.ticks.ledger import StreamId
 from aitrading.server.database_service.ticks.port import (
+    LOOKED_BACK,
     NOWHERE,
     TICK_LAYOUT,
     PageQuestion,
     Position,
     TickStore,
+    Which,
 )
 from aitrading.server.database_service.ticks.ranges import SequenceRanges, runs_of
 
@@ -37,11 +39,11 @@ SELECT sequence FROM market.ticks
  ORDER BY sequence
 """
 
-_COLUMNS: Final = "event_ms, stream, sequence, bid, spread, last, flags"
+_COLUMNS: Final = "event_ms, stream, sequence, bid, spread, last, flags, doubt"
 _PAGE_OF_STREAM: Final = """
 (SELECT {columns} FROM market.ticks
   WHERE tenant = {{tenant:UUID}} AND stream = {{stream_{number}:UUID}}
-    AND event_ms >= {{from_ms:Int64}} AND event_ms < {{to_ms:Int64}}
+    AND event_ms >= {{from_ms:Int64}} AND event_ms < {{to_ms:Int64}}{which}
     AND (event_ms, stream, sequence)
         > ({{after_ms:Int64}}, {{after_stream:UUID}}, {{after_sequence:UInt64}})
   ORDER BY event_ms, sequence LIMIT {{limit:UInt32}})
@@ -49,12 +51,26 @@ _PAGE_OF_STREAM: Final = """
 _PAGE: Final = """
 SELECT {columns} FROM ({streams}) ORDER BY event_ms, stream, sequence LIMIT {{limit:UInt32}}
 """
+_ROW_AT: Final = """
+SELECT {columns} FROM market.ticks
+ WHERE tenant = {{tenant:UUID}} AND stream = {{stream:UUID}} AND sequence = {{sequence:UInt64}}
+ LIMIT 1
+"""
 _NEWEST: Final = """
 SELECT {columns} FROM market.ticks
  WHERE tenant = {{tenant:UUID}} AND stream IN {{streams:Array(UUID)}}
-   AND sequence IN {{sequences:Array(UInt64)}}
+   AND doubt = 0 AND arrayExists(
+       (id, last) -> stream = id AND sequence <= last AND sequence + {{looked_back:UInt64}} > last,
+       {{streams:Array(UUID)}}, {{sequences:Array(UInt64)}})
+   AND sequence <= arrayMax({{sequences:Array(UInt64)}})
+   AND sequence + {{looked_back:UInt64}} > arrayMin({{sequences:Array(UInt64)}})
  ORDER BY stream, sequence DESC LIMIT 1 BY stream
 """
+_WHICH: Final = {
+    Which.BELIEVED: " AND doubt = 0",
+    Which.QUARANTINED: " AND doubt > 0",
+    Which.ALL: "",
+}
 
 
 class ClickHouseTickStore(TickStore):
@@ -108,21 +124,36 @@ class ClickHouseTickStore(TickStore):
         }
         parts: list[str] = []
         for number, stream in enumerate(question.streams):
-            parts.append(_PAGE_OF_STREAM.format(columns=_COLUMNS, number=number))
+            parts.append(
+                _PAGE_OF_STREAM.format(
+                    columns=_COLUMNS, number=number, which=_WHICH[question.which]
+                )
+            )
             parameters[f"stream_{number}"] = stream
         sql = _PAGE.format(columns=_COLUMNS, streams=" UNION ALL ".join(parts))
         return await self._clickhouse.select(sql, TICK_LAYOUT, parameters, of=question.tenant)
 
     @override
+    async def row_at(self, tenant: TenantId, stream: UUID, sequence: int) -> Rows:
+        """The row with this sequence number, or none."""
+        return await self._clickhouse.select(
+            _ROW_AT.format(columns=_COLUMNS),
+            TICK_LAYOUT,
+            {"tenant": tenant, "stream": stream, "sequence": sequence},
+            of=tenant,
+        )
+
+    @override
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
-        """The rows with these sequence numbers, one per stream."""
+        """The newest believed rows up to these sequence numbers, one per stream at most."""
         return await self._clickhouse.select(
             _NEWEST.format(columns=_COLUMNS),
             TICK_LAYOUT,
             {
                 "tenant": tenant,
                 "streams": list(lasts),
-                "sequences": sorted(set(lasts.values())),
+                "sequences": list(lasts.values()),
+                "looked_back": LOOKED_BACK,
             },
             of=tenant,
         )

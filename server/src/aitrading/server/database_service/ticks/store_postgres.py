@@ -18,11 +18,13 @@ from aitrading.server.database_service.clickhouse.port import Rows
 from aitrading.server.database_service.ticks.blocks import Piece, in_storage_order
 from aitrading.server.database_service.ticks.ledger import StreamId
 from aitrading.server.database_service.ticks.port import (
+    LOOKED_BACK,
     NOWHERE,
     TICK_LAYOUT,
     PageQuestion,
     Position,
     TickStore,
+    Which,
 )
 from aitrading.server.database_service.ticks.ranges import SequenceRanges, runs_of
 from aitrading.server.kit.postgres import PostgresPool
@@ -68,13 +70,22 @@ class PostgresTickStore(TickStore):
                 after.stream,
                 after.sequence,
                 question.limit,
+                question.which is not Which.QUARANTINED,
+                question.which is not Which.BELIEVED,
             )
         return _rows(rows)
 
     @override
+    async def row_at(self, tenant: TenantId, stream: UUID, sequence: int) -> Rows:
+        async with self._pool.tenant_read(tenant) as tx:
+            return _rows(await tx.fetch(_SQL["row_at"], stream, sequence))
+
+    @override
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
         async with self._pool.tenant_read(tenant) as tx:
-            return _rows(await tx.fetch(_SQL["newest"], list(lasts), list(lasts.values())))
+            return _rows(
+                await tx.fetch(_SQL["newest"], list(lasts), list(lasts.values()), LOOKED_BACK)
+            )
 
 
 async def _insert(tx: TenantTransaction, piece: Piece) -> None:
@@ -96,6 +107,7 @@ async def _insert(tx: TenantTransaction, piece: Piece) -> None:
         rows["ask"] - rows["bid"],
         rows["last"],
         rows["flags"],
+        rows["doubt"],
     )
     await tx.execute(_SQL["insert_ticks"], header.stream, *(column.tolist() for column in columns))
 
@@ -104,6 +116,6 @@ def _rows(found: Sequence[Any]) -> Rows:
     rows = np.zeros(len(found), TICK_LAYOUT)
     if found:
         rows["stream"] = uuid_columns([row["stream_id"] for row in found])
-        for name in ("event_ms", "sequence", "bid", "spread", "last", "flags"):
+        for name in ("event_ms", "sequence", "bid", "spread", "last", "flags", "doubt"):
             rows[name] = [row[name] for row in found]
     return rows

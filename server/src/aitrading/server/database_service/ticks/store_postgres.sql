@@ -1,7 +1,7 @@
 -- name: insert_ticks
-INSERT INTO market.ticks (stream_id, sequence, event_ms, bid, spread, last, flags)
+INSERT INTO market.ticks (stream_id, sequence, event_ms, bid, spread, last, flags, doubt)
 SELECT $1, t.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::integer[],
-                           $7::integer[]) AS t
+                           $7::integer[], $8::smallint[]) AS t
 ON CONFLICT DO NOTHING
 
 -- name: insert_batch
@@ -19,13 +19,23 @@ SELECT sequence FROM market.ticks
  ORDER BY sequence
 
 -- name: page
-SELECT event_ms, stream_id, sequence, bid, spread, last, flags
+SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
   FROM market.ticks
  WHERE stream_id = ANY ($1) AND event_ms >= $2 AND event_ms < $3
    AND (event_ms, stream_id, sequence) > ($4, $5, $6)
+   AND CASE WHEN doubt = 0 THEN $8::bool ELSE $9::bool END
  ORDER BY event_ms, stream_id, sequence LIMIT $7
 
+-- name: row_at
+SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
+  FROM market.ticks
+ WHERE stream_id = $1 AND sequence = $2
+
 -- name: newest
-SELECT t.event_ms, t.stream_id, t.sequence, t.bid, t.spread, t.last, t.flags
+SELECT t.event_ms, t.stream_id, t.sequence, t.bid, t.spread, t.last, t.flags, t.doubt
   FROM unnest($1::uuid[], $2::bigint[]) AS wanted (stream_id, sequence)
-  JOIN market.ticks t ON t.stream_id = wanted.stream_id AND t.sequence = wanted.sequence
+ CROSS JOIN LATERAL (
+       SELECT * FROM market.ticks
+        WHERE stream_id = wanted.stream_id AND sequence <= wanted.sequence
+          AND sequence > wanted.sequence - $3 AND doubt = 0
+        ORDER BY sequence DESC LIMIT 1) AS t

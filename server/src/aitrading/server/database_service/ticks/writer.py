@@ -8,7 +8,8 @@ the rows. One transaction in PostgreSQL, which also makes this the only writer, 
    the ledger are orphans of an insert that was not recorded; they are durable (a part becomes
    visible after its fsync), so they are taken over into the ledger.
 3. Rows the ledger has are dropped; the rest is inserted as one block with fsync.
-4. The grown sets and the segment's name are written, and the transaction commits.
+4. The grown sets and the segment's name are written, and how many of what the ledger did not have
+   is in quarantine; the transaction commits.
 
 Killed before 3: nothing happened. Killed in 3: each part of the block (one per month of receipt)
 is there as a whole or not at all. Killed after 3 or in 4: the rows are orphans. In every case the
@@ -31,6 +32,7 @@ from aitrading.core.protocol.ingest import IngestRecord
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.blocks import Piece
+from aitrading.server.database_service.ticks.doubted import doubted_days
 from aitrading.server.database_service.ticks.ledger import StreamId, StreamInfo
 from aitrading.server.database_service.ticks.port import TickStore
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
@@ -114,7 +116,8 @@ class TickWriter:
             pieces = new_pieces(segment.records, stored)
             if pieces:
                 await self._store.insert(pieces, label=_label(segment, pieces))
-        await ledger.record(tx, segment, streams, stored)
+        news = new_pieces(segment.records, {key: info.stored for key, info in streams.items()})
+        await ledger.record(tx, segment, streams, stored, doubted_days(news))
         grown = {
             key: StreamInfo(
                 stream=info.stream, symbol=info.symbol, digits=info.digits, stored=stored[key]
