@@ -1,6 +1,8 @@
 """The demo's own feeds: states with a deadline, a running day that is proved, a certificate kept."""
 
+import asyncio
 import json
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,10 @@ from typing import Any
 import pytest
 from harness.platform import Platform, wait_until
 
+from aitrading.client.security.device_files import DeviceFiles
+from aitrading.client.security.enrolment import enrol, parse_server
 from aitrading.core.kit.clock import SystemClock, now_utc
+from aitrading.server.testing.probe_device import Device, declared, ticks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 OWNER, STRANGER = "demo/owner", "other/owner"
@@ -68,3 +73,49 @@ def test_gaps_are_listed_for_their_organisation_alone(platform: Platform) -> Non
         assert page["items"] == []
     assert platform.request("GET", "/api/v1/feeds/gaps?cursor=x", person=OWNER)[0] == 400
     assert platform.cli("feed", "gaps", "--for", OWNER).returncode == 0
+
+
+def test_ticks_that_are_not_believed_are_counted_shown_and_no_quotes(
+    platform: Platform, tmp_path: Path
+) -> None:
+    tenant, person = "doubting", "doubting/owner"
+    platform.cli("tenant", "create", tenant)
+    platform.cli("user", "create", "owner", "--tenant", tenant, "--role", "owner")
+    code = platform.cli_json("device", "invite", "desk", "--tenant", tenant)["code"]
+    files = DeviceFiles(tmp_path / "desk")
+    record = enrol(files, code, parse_server(platform.url))
+    context = ssl.create_default_context(cafile=str(platform.home / "trust" / "edge-ca.pem"))
+    context.load_cert_chain(files.credential)
+    port = int(platform.url.rpartition(":")[2])
+
+    async def send_crossed_ones() -> None:
+        device = Device(record.identity)
+        await device.connect_to_edge(port, context, declared(1, SYMBOL))
+        rows = ticks(20)
+        rows["ask"][[3, 4]] = rows["bid"][[3, 4]] - 1
+        await device.until_acknowledged(device.send(rows))
+        device.cut()
+        await device.ended.wait()
+
+    asyncio.run(send_crossed_ones())
+
+    def counted() -> Any:
+        return platform.get("/api/v1/feeds/quarantine", person=person)["items"]
+
+    [day] = wait_until(counted, what="the count of the quarantine")
+    assert (day["symbol"], day["ticks"], day["reasons"]) == (SYMBOL, 2, {"CROSSED": 2})
+    path = f"/api/v1/feeds/quarantine/ticks?symbol={SYMBOL}"
+    shown = platform.get(path, person=person)["items"]
+    assert [(one["sequence"], one["reasons"]) for one in shown] == [
+        (4, ["CROSSED"]),
+        (5, ["CROSSED"]),
+    ]
+    believed = platform.get(f"/api/v1/ticks?symbol={SYMBOL}", person=person)["items"]
+    assert len(believed) == 18
+    [feed] = platform.get("/api/v1/feeds", person=person)["items"]
+    assert (feed["quarantined"], feed["quarantine_reason"]) == (2, "CROSSED")
+    assert "CROSSED 2" in platform.cli("feed", "quarantine", "--for", person).stdout
+    table = platform.cli("feed", "quarantine", SYMBOL, "--ticks", "9", "--for", person)
+    assert table.stdout.count("CROSSED") == 2
+    assert platform.get("/api/v1/feeds/quarantine", person=OWNER)["items"] == []
+    assert platform.request("GET", path, person=OWNER)[1].get("items") == []

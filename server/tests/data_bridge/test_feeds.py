@@ -16,10 +16,12 @@ from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
 from aitrading.server.data_bridge.feeds import FeedView, judge
 from aitrading.server.data_bridge.settings import FeedSettings
 from aitrading.server.kit.asgi import AppParts, build_app
+from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.endpoints import endpoints_of
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
@@ -165,6 +167,67 @@ async def test_whoever_shows_quotes_is_told_the_limits_in_force(
         assert page["limits"] == {
             "delayed_after_s": 0.4, "stale_after_s": 0.8, "dead_after_s": 1.2, "heartbeat_s": 7,
         }  # fmt: skip
+
+
+@async_test
+async def test_ticks_in_doubt_are_no_quotes_and_no_sign_of_life(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world, settings=QUICK) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        last = device.send(ticks(1))
+        await device.until_acknowledged(last)
+
+        async def feed_after_a_crossed_tick() -> Mapping[str, Any]:
+            rows = ticks(1, first=7)
+            rows["ask"] = rows["bid"] - 1
+            device.send(rows)
+            _, page = await get(bridge, world, "/api/v1/feeds", identity.tenant)
+            return page["items"][0]
+
+        async def is_dead() -> bool:
+            return (await feed_after_a_crossed_tick())["state"] == "DEAD"
+
+        await eventually(is_dead)
+        feed = await feed_after_a_crossed_tick()
+        assert feed["quarantined"] >= 1
+        assert feed["quarantine_reason"] == "CROSSED"
+        assert "in quarantine: the ask is below the bid" in feed["reason"]
+        _, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert [(one["bid"], one["sequence"]) for one in page["items"]] == [("1.08001", 1)]
+
+
+@async_test
+async def test_a_symbol_that_nobody_explained_is_quarantined_where_that_is_wanted(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    strict = CalendarWords(quarantine_unknown=True)
+    async with running_bridge(world) as bridge:
+        bridge.store.words[identity.tenant] = strict
+        for who in (identity, stranger):
+            bridge.devices.add(who)
+        calendars = await bridge.get(Calendars)
+        for tenant in (identity.tenant, stranger.tenant):
+            calendars.is_unwanted(tenant, "EURUSD")
+        await calendars.refresh()
+
+        async def quoted(who: DeviceIdentity) -> list[str]:
+            device = Device(who)
+            await device.open(bridge.socket, declared(1, "EURUSD"), declared(2, "RANGE-7"))
+            for handle in (1, 2):
+                await device.until_acknowledged(device.send(ticks(2), handle=handle), handle)
+            _, page = await get(bridge, world, "/api/v1/quotes", who.tenant)
+            return [one["symbol"] for one in page["items"]]
+
+        assert await quoted(identity) == ["EURUSD"]
+        assert await quoted(stranger) == ["EURUSD", "RANGE-7"]
+        bridge.store.words[identity.tenant] = CalendarWords(
+            quarantine_unknown=True, symbols="RANGE-7=indices R7"
+        )
+        await calendars.refresh()
+        assert await quoted(identity) == ["EURUSD", "RANGE-7"]
 
 
 @async_test

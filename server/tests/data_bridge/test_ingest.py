@@ -54,7 +54,7 @@ def stream_of(identity: DeviceIdentity) -> BridgeStream:
 
 def ticks(first: int, count: int) -> TicksReceived:
     rows = np.zeros(count, TICK_DTYPE)
-    rows["event_ms"] = CLOCK.now_ns() // NS_PER_MS
+    rows["event_ms"], rows["bid"], rows["ask"] = CLOCK.now_ns() // NS_PER_MS, 108_000, 108_007
     batch = make_batch(UUID(int=7), first, rows, receive_ns=CLOCK.now_ns(), broker_offset_s=0)
     return TicksReceived(1, batch, 0)
 

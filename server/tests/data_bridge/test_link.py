@@ -9,6 +9,7 @@ from picows import WSHandshakeError, WSMsgType
 from aitrading.core.domain.market import ROW_BYTES
 from aitrading.core.domain.stream_days import TickMark, mark_of
 from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
+from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.tracing import (
     Outcome,
     RequestTracer,
@@ -20,7 +21,6 @@ from aitrading.core.kit.ids import DeviceId
 from aitrading.core.protocol.error_codes import LINK_GOING_AWAY
 from aitrading.core.protocol.link.burst import SAME_MOMENT_NS
 from aitrading.core.protocol.link.events import (
-    ErrorReported,
     PeerClosed,
     StreamOpened,
     StreamRefused,
@@ -33,6 +33,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.device_link import FAULTS
 from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.metrics import TICKS_QUARANTINED
 from aitrading.server.data_bridge.ports import DeviceStatus
 from aitrading.server.kit import limit_levels
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
@@ -236,39 +237,42 @@ async def test_text_frames_are_not_a_link(world: ServiceWorld, identity: DeviceI
 
 
 @async_test
-async def test_impossible_times_isolate_the_stream_and_not_the_link(
+async def test_ticks_in_doubt_are_acknowledged_and_stored_with_the_reason(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity)
         device = Device(identity)
-        await device.open(bridge.socket, declared(1), declared(2, "GBPUSD"))
-        device.send(ticks(10, age_ms=-(10**10)))
-        refused = await eventually(lambda: device.of(StreamRefused))
-        assert (refused[0].declaration.handle, refused[0].code) == (1, "TICKS_IMPLAUSIBLE")
-        await device.until_acknowledged(device.send(ticks(10), handle=2), handle=2)
-        await eventually(lambda: len(stored(bridge)) == 10)
-        assert not device.of(ErrorReported)
+        await device.open(bridge.socket, declared())
+        rows = ticks(30)
+        rows["event_ms"][10] += 10**10
+        rows["ask"][15] = rows["bid"][15] - 1
+        rows["bid"][20:22] //= 3
+        await device.until_acknowledged(device.send_one_by_one(rows, apart_ns=2 * SAME_MOMENT_NS))
+        await eventually(lambda: len(stored(bridge)) == 30)
+        expected = rows.copy()
+        expected["doubt"][[10, 15, 20, 21]] = 2, 8, 32, 32
+        assert b"".join(stored(bridge)[one] for one in range(1, 31)) == expected.tobytes()
+        assert not device.of(StreamRefused)
+        told = (await bridge.get(Metrics)).render().decode()
+        for reason, number in (("TIME_IMPOSSIBLE", 1), ("CROSSED", 1), ("ABSURD", 2)):
+            assert f'{TICKS_QUARANTINED.name}{{reason="{reason}"}} {number}.0' in told
 
 
 @async_test
-async def test_what_comes_together_with_an_impossible_tick_is_not_stored_behind_it(
+async def test_a_device_cannot_say_what_is_in_doubt(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity)
         device = Device(identity)
-        await device.open(bridge.socket, declared(1), declared(2, "GBPUSD"))
-        rows = ticks(30)
-        rows["event_ms"][10] += 10**10
-        last = device.send_one_by_one(rows, apart_ns=2 * SAME_MOMENT_NS)
-        refused = await eventually(lambda: device.of(StreamRefused))
-        assert (refused[0].declaration.handle, refused[0].code) == (1, "TICKS_IMPLAUSIBLE")
-        await device.until_acknowledged(device.send(ticks(5), handle=2), handle=2)
-        assert device.acknowledged.get(1, 0) < last
-        await eventually(bridge.store.rows)
-        behind = [rows for rows in bridge.store.rows().values() if any(n > 10 for n in rows)]
-        assert not behind
+        await device.open(bridge.socket, declared())
+        rows = ticks(5)
+        rows["doubt"] = 0xFFFF
+        await device.until_acknowledged(device.send(rows))
+        await eventually(lambda: len(stored(bridge)) == 5)
+        rows["doubt"] = 0
+        assert b"".join(stored(bridge)[one] for one in range(1, 6)) == rows.tobytes()
 
 
 @async_test

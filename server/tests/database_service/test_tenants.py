@@ -11,7 +11,7 @@ from aitrading.core.domain.instruments import StreamKey
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.testing.async_test import async_test
-from aitrading.server.database_service.ticks.port import PageQuestion, Position
+from aitrading.server.database_service.ticks.port import PageQuestion, Position, Which
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.reader import TicksQuestion
 from aitrading.server.database_service.ticks.rendering import LATEST_MS
@@ -113,8 +113,13 @@ async def test_the_store_itself_asks_for_the_tenant(every_world: Any, tenants: T
     async with every_world() as w:
         theirs = await w.open(beta)
         await w.send(beta, theirs, 1, 10)
-        asked = PageQuestion(tenant=alpha, streams=[theirs], from_ms=0, to_ms=LATEST_MS, limit=99)
-        assert len(await w.store.page(asked)) == 0
+        for which in Which:
+            asked = PageQuestion(
+                tenant=alpha, streams=[theirs], from_ms=0, to_ms=LATEST_MS, limit=99, which=which
+            )
+            assert len(await w.store.page(asked)) == 0
+        assert len(await w.store.rows_at(alpha, {theirs: 1})) == 0
+        assert len(await w.store.rows_at(beta, {theirs: 1})) == 1
         assert len(await w.store.newest(alpha, {theirs: 10})) == 0
         assert await w.store.orphans((alpha, theirs), EVERYTHING) == []
         assert await w.store.orphans((beta, theirs), EVERYTHING) == [(1, 10)]

@@ -20,6 +20,8 @@ QUOTES: Final = "/api/v1/quotes"
 FEEDS: Final = "/api/v1/feeds"
 GAPS: Final = "/api/v1/feeds/gaps"
 CERTIFICATE: Final = "/api/v1/feeds/certificate"
+QUARANTINE: Final = "/api/v1/feeds/quarantine"
+DOUBTED: Final = "/api/v1/feeds/quarantine/ticks"
 CERTIFICATE_TYPE: Final = "feed-certificate+jws"
 COMPLETE: Final = "COMPLETE"
 LIVE: Final = "LIVE"
@@ -106,6 +108,7 @@ class CertificateView(msgspec.Struct, kw_only=True):
     text: str
     streams: list[StreamDayView]
     made_at: str
+    quarantined: int = 0
 
 
 class SignedView(msgspec.Struct, kw_only=True):
@@ -258,6 +261,88 @@ def gaps(
     ctx.exit(1 if any(one.repaired_at is None for one in found) else 0)
 
 
+class DoubtedDayView(msgspec.Struct, kw_only=True):
+    """What of one stream went into quarantine on one day."""
+
+    day: str
+    symbol: str
+    stream: str
+    ticks: int
+    reasons: dict[str, int]
+
+
+class DoubtedDayViews(msgspec.Struct, kw_only=True):
+    """The newest day first."""
+
+    items: list[DoubtedDayView] = []
+    next_cursor: str | None = None
+
+
+class DoubtedTickView(msgspec.Struct, kw_only=True):
+    """A tick that the platform does not believe."""
+
+    time: str | None
+    event_ms: int
+    bid: str | None
+    ask: str | None
+    last: str | None
+    sequence: int
+    stream: str
+    reasons: list[str]
+
+
+class DoubtedTickViews(msgspec.Struct, kw_only=True):
+    """By their own times."""
+
+    items: list[DoubtedTickView] = []
+    next_cursor: str | None = None
+
+
+@feed.command()
+@click.argument("symbol", required=False)
+@click.option("--ticks", "limit", type=click.IntRange(1, 10_000), help="Show so many of SYMBOL's.")
+@json_option
+@person_option
+def quarantine(
+    *, symbol: str | None, limit: int | None, as_json: bool, person: str | None, home: Path
+) -> None:
+    """Show which ticks the platform did not believe: stored, and left out of quotes and bars."""
+    web = web_for(home, person)
+    if limit is not None:
+        if symbol is None:
+            raise click.UsageError("name the SYMBOL whose ticks you want to see")
+        _show_doubted(web, symbol, limit, as_json=as_json)
+        return
+    query = {"limit": "1000"} if symbol is None else {"limit": "1000", "symbol": symbol}
+    found = web.get(QUARANTINE, DoubtedDayViews, **query).items
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (
+            one.day,
+            one.symbol,
+            one.stream[:8],
+            one.ticks,
+            ", ".join(f"{reason} {ticks}" for reason, ticks in one.reasons.items()),
+        )
+        for one in found
+    ]
+    show_table(("received", "symbol", "stream", "ticks", "why"), rows)
+
+
+def _show_doubted(web: Web, symbol: str, limit: int, *, as_json: bool) -> None:
+    found = web.get(DOUBTED, DoubtedTickViews, symbol=symbol, limit=str(limit)).items
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (one.time or f"{one.event_ms} ms", one.bid, one.ask, one.sequence, ", ".join(one.reasons))
+        for one in found
+    ]
+    show_table(("time", "bid", "ask", "sequence", "why"), rows)
+
+
 @feed.command()
 @click.argument("symbol")
 @click.argument("day")
@@ -332,7 +417,7 @@ def _show_certificate(found: CertificateView, *, as_json: bool) -> None:
     if as_json:
         show_json(found)
         return
-    click.echo(f"{found.symbol} {found.day}: {found.state}, {found.text} ticks")
+    click.echo(f"{found.symbol} {found.day}: {found.state}, {found.text} ticks{_doubted(found)}")
     rows = [
         (
             one.stream[:8],
@@ -344,6 +429,10 @@ def _show_certificate(found: CertificateView, *, as_json: bool) -> None:
         for one in found.streams
     ]
     show_table(("stream", "state", "stored", "counted", "findings or digest"), rows)
+
+
+def _doubted(found: CertificateView) -> str:
+    return f", {found.quarantined:,} of them in quarantine" if found.quarantined else ""
 
 
 def _finding(found: FindingView) -> str:

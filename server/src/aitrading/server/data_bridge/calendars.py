@@ -98,11 +98,15 @@ class Calendars:
         for key in [key for key in self._answers if key[0] == tenant]:
             del self._answers[key]
 
+    async def refresh(self) -> None:
+        """Ask for the words of every organisation that was asked about."""
+        for tenant in tuple(self._hours):
+            try:
+                self._take(tenant, await self._store.calendar(tenant))
+            except AitradingError as exc:
+                _log.warning("the calendar of an organisation was not read", error=exc.code)
+
     async def _follow(self) -> None:
         while True:
-            for tenant in tuple(self._hours):
-                try:
-                    self._take(tenant, await self._store.calendar(tenant))
-                except AitradingError as exc:
-                    _log.warning("the calendar of an organisation was not read", error=exc.code)
+            await self.refresh()
             await self._clock.sleep(REFRESH_S)

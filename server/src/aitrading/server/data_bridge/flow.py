@@ -15,7 +15,7 @@ from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.metrics import FEEDS
 from aitrading.server.data_bridge.quotes import QuoteBoard
-from aitrading.server.data_bridge.settings import QuarantineSettings
+from aitrading.server.data_bridge.settings import DoubtSettings
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
 
@@ -56,7 +56,7 @@ class TickFlow:
         ingest.is_unknown = lambda stream: calendars.is_unwanted(
             stream.device.tenant, stream.symbol
         )
-        ingest.rules = lambda: config.get(QuarantineSettings).rules
+        ingest.rules = lambda: config.get(DoubtSettings).rules
         feeds.on_change = self._on_feed_change
 
     @property

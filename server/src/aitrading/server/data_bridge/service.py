@@ -39,8 +39,8 @@ from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.rate_keeper import RateKeeper
 from aitrading.server.data_bridge.settings import (
     BridgeSettings,
+    DoubtSettings,
     FeedSettings,
-    QuarantineSettings,
     StreamSettings,
 )
 from aitrading.server.data_bridge.shares import Shares, SpoolShares
@@ -206,7 +206,7 @@ SPEC: Final = ServiceSpec(
     sections=(
         BridgeSettings,
         FeedSettings,
-        QuarantineSettings,
+        DoubtSettings,
         StreamSettings,
         CalendarSettings,
     ),

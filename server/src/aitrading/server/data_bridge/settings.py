@@ -169,10 +169,10 @@ class FeedSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuarantineSettings:
+class DoubtSettings:
     """Which ticks are not believed: stored, and left out of quotes and bars."""
 
-    SECTION: ClassVar[str] = "quarantine"
+    SECTION: ClassVar[str] = "doubt"
 
     jump_percent: Annotated[
         float,

@@ -141,7 +141,7 @@ class GapBook:
 
     async def _time_of(self, tenant: TenantId, stream: UUID, sequence: int) -> int | None:
         rows = await self._guards.clickhouse_reads.run(
-            lambda: self._store.row_at(tenant, stream, sequence)
+            lambda: self._store.rows_at(tenant, {stream: sequence})
         )
         return int(rows["event_ms"][0]) if len(rows) else None
 

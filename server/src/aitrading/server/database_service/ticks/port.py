@@ -82,8 +82,8 @@ class TickStore(Protocol):
         """Rows of `TICK_LAYOUT` by time, stream and sequence."""
         ...
 
-    async def row_at(self, tenant: TenantId, stream: UUID, sequence: int) -> Rows:
-        """The row with this sequence number, or none."""
+    async def rows_at(self, tenant: TenantId, sequences: dict[UUID, int]) -> Rows:
+        """The rows with these sequence numbers, one per stream at most, believed or not."""
         ...
 
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:

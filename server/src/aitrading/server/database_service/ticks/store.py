@@ -51,10 +51,13 @@ _PAGE_OF_STREAM: Final = """
 _PAGE: Final = """
 SELECT {columns} FROM ({streams}) ORDER BY event_ms, stream, sequence LIMIT {{limit:UInt32}}
 """
-_ROW_AT: Final = """
+_ROWS_AT: Final = """
 SELECT {columns} FROM market.ticks
- WHERE tenant = {{tenant:UUID}} AND stream = {{stream:UUID}} AND sequence = {{sequence:UInt64}}
- LIMIT 1
+ WHERE tenant = {{tenant:UUID}} AND stream IN {{streams:Array(UUID)}}
+   AND sequence IN {{sequences:Array(UInt64)}}
+   AND arrayExists((id, number) -> stream = id AND sequence = number,
+                   {{streams:Array(UUID)}}, {{sequences:Array(UInt64)}})
+ ORDER BY stream LIMIT 1 BY stream
 """
 _NEWEST: Final = """
 SELECT {columns} FROM market.ticks
@@ -134,12 +137,16 @@ class ClickHouseTickStore(TickStore):
         return await self._clickhouse.select(sql, TICK_LAYOUT, parameters, of=question.tenant)
 
     @override
-    async def row_at(self, tenant: TenantId, stream: UUID, sequence: int) -> Rows:
-        """The row with this sequence number, or none."""
+    async def rows_at(self, tenant: TenantId, sequences: dict[UUID, int]) -> Rows:
+        """The rows with these sequence numbers, one per stream at most, believed or not."""
         return await self._clickhouse.select(
-            _ROW_AT.format(columns=_COLUMNS),
+            _ROWS_AT.format(columns=_COLUMNS),
             TICK_LAYOUT,
-            {"tenant": tenant, "stream": stream, "sequence": sequence},
+            {
+                "tenant": tenant,
+                "streams": list(sequences),
+                "sequences": list(sequences.values()),
+            },
             of=tenant,
         )
 

@@ -76,9 +76,10 @@ class PostgresTickStore(TickStore):
         return _rows(rows)
 
     @override
-    async def row_at(self, tenant: TenantId, stream: UUID, sequence: int) -> Rows:
+    async def rows_at(self, tenant: TenantId, sequences: dict[UUID, int]) -> Rows:
+        asked = list(sequences), list(sequences.values())
         async with self._pool.tenant_read(tenant) as tx:
-            return _rows(await tx.fetch(_SQL["row_at"], stream, sequence))
+            return _rows(await tx.fetch(_SQL["rows_at"], *asked))
 
     @override
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:

@@ -26,10 +26,10 @@ SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
    AND CASE WHEN doubt = 0 THEN $8::bool ELSE $9::bool END
  ORDER BY event_ms, stream_id, sequence LIMIT $7
 
--- name: row_at
-SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
-  FROM market.ticks
- WHERE stream_id = $1 AND sequence = $2
+-- name: rows_at
+SELECT t.event_ms, t.stream_id, t.sequence, t.bid, t.spread, t.last, t.flags, t.doubt
+  FROM unnest($1::uuid[], $2::bigint[]) AS wanted (stream_id, sequence)
+  JOIN market.ticks t ON t.stream_id = wanted.stream_id AND t.sequence = wanted.sequence
 
 -- name: newest
 SELECT t.event_ms, t.stream_id, t.sequence, t.bid, t.spread, t.last, t.flags, t.doubt

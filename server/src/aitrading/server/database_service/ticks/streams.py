@@ -61,13 +61,12 @@ class StreamBook:
         try:
             async with self._guards.reads.slot():
                 rows = await self._guards.clickhouse_reads.run(
-                    lambda: self._store.newest(tenant, lasts)
+                    lambda: self._store.rows_at(tenant, lasts)
                 )
         except AitradingError as exc:
             _log.warning("streams are opened without their newest ticks", error=exc)
             return {}
-        marks = [_tick_of(row) for row in np.split(rows, len(rows))] if len(rows) else []
-        return {stream: mark for stream, mark in marks if lasts[stream] == mark.sequence}
+        return dict(map(_tick_of, np.split(rows, len(rows)))) if len(rows) else {}
 
 
 def mark_of(info: StreamInfo, newest: TickMark | None = None) -> StreamMark:
