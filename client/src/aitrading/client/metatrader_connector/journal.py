@@ -149,9 +149,16 @@ class TickJournal:
         return None
 
     async def open_stream(
-        self, *, broker: str, login: int, symbol: str, digits: int, second: int
+        self,
+        *,
+        broker: str,
+        login: int,
+        symbol: str,
+        digits: int,
+        second: int,
+        cursor: TickCursor | None = None,
     ) -> TickStream:
-        """Begin a stream of a symbol at a second of the broker's time."""
+        """Begin a stream of a symbol at a second of the broker's time, or where an earlier one ended."""
         self._require_room()
         key = StreamKey(
             tenant=self._identity.tenant,
@@ -161,7 +168,7 @@ class TickJournal:
             symbol=symbol,
             epoch=max([self._now_s(), *(other.key.epoch + 1 for other in self._streams.values())]),
         )
-        stream = TickStream(key=key, digits=digits, cursor=TickCursor(second=second))
+        stream = TickStream(key=key, digits=digits, cursor=cursor or TickCursor(second=second))
         await self._add(stream)
         return stream
 
@@ -183,6 +190,16 @@ class TickJournal:
                 stream.active = True
                 raise
         return fresh
+
+    async def end_stream(self, stream: TickStream) -> None:
+        """The terminal feeds it no more; what was taken is still sent, and then it is forgotten."""
+        async with self._numbering:
+            stream.active = False
+            try:
+                await self.save()
+            except BaseException:
+                stream.active = True
+                raise
 
     async def _add(self, stream: TickStream) -> None:
         """A stream that is not on disk does not exist."""

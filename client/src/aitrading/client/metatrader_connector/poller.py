@@ -6,10 +6,12 @@ from uuid import UUID
 import numpy as np
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
+from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.error_codes import STREAMS_FULL, SYMBOL_WITHOUT_TICK
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
+from aitrading.client.metatrader_connector.market_watch import MarketWatch
 from aitrading.client.metatrader_connector.metrics import (
     HISTORY_CHANGED,
     POLL_PAUSED,
@@ -24,12 +26,12 @@ from aitrading.client.metatrader_connector.questions import (
     ask,
     describe,
     newest,
-    wanted_symbols,
+    shown_symbols,
 )
 from aitrading.client.metatrader_connector.rows import to_rows
-from aitrading.client.metatrader_connector.set_aside import SetAsides, backoff_s
+from aitrading.client.metatrader_connector.set_aside import SHOWN_MAX, SetAsides, backoff_s
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
-from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.metatrader_connector.stream_state import STREAMS_MAX, TickStream
 from aitrading.client.terminal.calls import ConnectedTerminal, Lane
 from aitrading.client.terminal.errors import TERMINAL_UNAVAILABLE
 from aitrading.client.terminal.pool.errors import CALL_LOST, CALL_NOT_SENT
@@ -53,6 +55,7 @@ LOST: Final = (TERMINAL_UNAVAILABLE, CALL_LOST, CALL_NOT_SENT)
 PAUSE_WHEN_FULL_S: Final = 1.0
 REATTACH_FIRST_S: Final = 0.1
 REATTACH_MAX_S: Final = 30.0
+REASON_HIDDEN: Final = "hidden in Market Watch"
 REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
@@ -93,7 +96,12 @@ class TickPoller:
         self._newest_ms: dict[UUID, int] = {}
         self._is_in_time = False
         self._round_ns = 0
-        self._symbols: tuple[str, ...] = ()
+        self._symbols: dict[str, None] = {}
+        self._watch = MarketWatch(terminal, settings.symbols, clock)
+        self._hidden_ns: dict[UUID, int] = {}
+        """Streams whose symbols are not shown any more, and since when; monotonic."""
+        self._ended: dict[tuple[str, int, str], TickCursor] = {}
+        """Where the streams stopped that gave their place to others; the oldest is forgotten first."""
         self._aside = SetAsides(clock)
         self._losses = 0
         """How often the terminal was lost since it last gave a good answer."""
@@ -116,6 +124,13 @@ class TickPoller:
         """What is collected, in the broker's spelling."""
         return tuple(symbol for symbol in self._symbols if symbol not in self._aside)
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Whose streams wait, because Market Watch does not show them any more."""
+        return tuple(
+            stream.key.symbol for stream in self._journal.streams if stream.id in self._hidden_ns
+        )
+
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
         account = self.account
@@ -123,6 +138,7 @@ class TickPoller:
             "account": f"{account.server}:{account.login}" if account else None,
             "symbols": len(self.symbols),
             "set_aside": self._aside.words(),
+            "hidden": ", ".join(self.hidden[:SHOWN_MAX]),
             "broker_offset_s": self.broker_offset_s,
             "last_tick_ms": self.last_tick_ms or None,
             "paused_by": self.paused_by,
@@ -133,6 +149,7 @@ class TickPoller:
         self._state = ComponentState.STARTING
         self._errors.declare(TERMINAL_RECONNECT)
         self._tasks.start(self._run(), name="poll")
+        self._tasks.start(self._watch.run(lambda: self.account), name="market-watch")
 
     async def stop(self) -> None:
         """Ask nothing more."""
@@ -165,12 +182,46 @@ class TickPoller:
         """Connect to the terminal and open a stream per symbol; only ticks tell that all is well."""
         self.account = await self._terminal.connected()
         self._broker_clock = self._known_clock(self.account)
-        self._symbols = await wanted_symbols(self._terminal, self._settings.symbols)
-        self._aside.keep(self._symbols)
-        await self._admit([one for one in self._symbols if self._aside.may_ask(one)])
+        wanted = self._settings.symbols or await shown_symbols(self._terminal)
+        self._collect(wanted)
+        await self._admit([one for one in wanted if self._aside.may_ask(one)])
         _log.info(
             "terminal connected", account=shortened(self.account.login), symbols=len(self.symbols)
         )
+
+    async def _follow(self) -> None:
+        """Do as Market Watch shows; a wanted symbol that somebody hid is shown again."""
+        shown = self._watch.news(self.account)
+        if shown is None:
+            return
+        if self._settings.symbols:
+            fresh = [one for one in self.symbols if one not in shown]
+        else:
+            fresh = [one for one in shown if one not in self._symbols]
+            self._collect(shown)
+        await self._admit(fresh)
+
+    def _collect(self, symbols: tuple[str, ...]) -> None:
+        """These from now on; streams of others wait where they stopped."""
+        self._symbols = dict.fromkeys(symbols)
+        self._aside.keep(symbols)
+        self._metrics.set(SYMBOLS_SET_ASIDE, len(self._aside))
+        now_ns, before = self._clock.monotonic_ns(), self._hidden_ns
+        self._hidden_ns = {}
+        for stream in self._journal.streams:
+            if self._is_fed(stream) and stream.key.symbol not in self._symbols:
+                self._hidden_ns[stream.id] = before.get(stream.id, now_ns)
+
+    async def _make_room(self) -> None:
+        """What waits the longest ends; its place is free when the server has all of it."""
+        waiting = [stream for stream in self._journal.streams if stream.id in self._hidden_ns]
+        if waiting:
+            ends = min(waiting, key=lambda stream: self._hidden_ns[stream.id])
+            self._ended[ends.key.broker, ends.key.login, ends.key.symbol] = ends.cursor
+            while len(self._ended) > STREAMS_MAX:
+                self._ended.pop(next(iter(self._ended)))
+            del self._hidden_ns[ends.id]
+            await self._journal.end_stream(ends)
 
     async def _admit(self, symbols: list[str]) -> None:
         """Open a stream for each of these symbols, or set it aside."""
@@ -190,6 +241,8 @@ class TickPoller:
                 if exc.spec not in {STREAMS_FULL, SYMBOL_WITHOUT_TICK}:
                     raise
                 self._put_aside(symbol, exc)
+                if exc.spec is STREAMS_FULL:
+                    await self._make_room()
             else:
                 self._aside.try_again(symbol)
 
@@ -224,7 +277,8 @@ class TickPoller:
         self, account: AccountInfo, symbol: str, facts: SymbolFacts, broker_now_ms: int
     ) -> None:
         """A symbol without a tick begins now; raises `TERMINAL_SYMBOL_WITHOUT_TICK` if that is unknown."""
-        stream = self._journal.active(account.server, account.login, symbol)
+        place = account.server, account.login, symbol
+        stream = self._journal.active(*place)
         if stream is None:
             begins_ms = facts.newest_ms or broker_now_ms
             if not begins_ms:
@@ -235,7 +289,9 @@ class TickPoller:
                 symbol=symbol,
                 digits=facts.digits,
                 second=max(0, begins_ms // 1_000 - self._settings.backfill_s),
+                cursor=self._ended.get(place),
             )
+            self._ended.pop(place, None)
         elif stream.digits != facts.digits:
             await self._journal.reopen_stream(stream, facts.digits)
 
@@ -254,6 +310,7 @@ class TickPoller:
 
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""
+        await self._follow()
         await self._admit(self._aside.due())
         streams = [stream for stream in self._journal.streams if self._is_mine(stream)]
         before_ns, self._round_ns = self._round_ns, self._clock.monotonic_ns()
@@ -289,13 +346,16 @@ class TickPoller:
         return is_complete
 
     def _is_mine(self, stream: TickStream) -> bool:
-        account = self.account
+        symbol = stream.key.symbol
+        return symbol in self._symbols and self._aside.may_ask(symbol) and self._is_fed(stream)
+
+    def _is_fed(self, stream: TickStream) -> bool:
+        """By the account that the terminal is logged in to."""
+        account, key = self.account, stream.key
         return (
             account is not None
             and stream.active
-            and stream.key.symbol in self._symbols
-            and self._aside.may_ask(stream.key.symbol)
-            and (stream.key.broker, stream.key.login) == (account.server, account.login)
+            and (key.broker, key.login) == (account.server, account.login)
         )
 
     async def _store(self, taken: list[Taken]) -> bool:

@@ -67,14 +67,17 @@ async def log_in(terminal: Asks) -> AccountInfo:
     return logged_in
 
 
-async def wanted_symbols(terminal: Asks, configured: tuple[str, ...]) -> tuple[str, ...]:
-    """The symbols to collect: the configured ones, or those that Market Watch shows."""
-    if configured:
-        return configured
-    [symbols] = await terminal.ask(call("symbols_get"))
-    if symbols.value is None:
-        raise unavailable(symbols.error)
-    return tuple(symbol.name for symbol in symbols.value if symbol.visible)
+async def shown_symbols(terminal: Asks, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The symbols that Market Watch shows, of the wanted ones or of all."""
+    if wanted:
+        answers = await terminal.ask(*(call("symbol_info", symbol) for symbol in wanted))
+        infos = [answer.value for answer in answers if answer.value is not None]
+    else:
+        answers = await terminal.ask(call("symbols_get"))
+        if answers[0].value is None:
+            raise unavailable(answers[0].error)
+        infos = answers[0].value
+    return tuple(info.name for info in infos if info.visible)
 
 
 async def describe(

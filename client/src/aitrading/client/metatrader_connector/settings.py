@@ -16,7 +16,8 @@ class ConnectorSettings:
     symbols: Annotated[
         tuple[str, ...],
         Setting(
-            doc="Symbols to collect, in the broker's spelling; empty means every visible one."
+            doc="Symbols to collect, in the broker's spelling; empty means those that Market Watch "
+            "shows, also when they are shown later."
         ),
     ] = ()
     poll_interval_ms: Annotated[

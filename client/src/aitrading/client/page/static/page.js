@@ -65,6 +65,7 @@ function connection(data) {
     ["link", state(link.link ?? "UNKNOWN")],
     ["market data", data.held],
     ["set aside", data.components["terminal-poller"]?.fields.set_aside],
+    ["hidden", data.components["terminal-poller"]?.fields.hidden],
     ["server", data.server],
     ["since", link.connected_since_ns ? duration(Date.parse(data.now) / 1000 - link.connected_since_ns / 1e9) : null],
     ["round trip", link.round_trip_ms ? `${link.round_trip_ms.toFixed(1)} ms` : null],
