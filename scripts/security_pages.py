@@ -10,6 +10,7 @@ from aitrading.client.security.linux_security import (
     linux_measures,
     worker_measures_of_linux,
 )
+from aitrading.client.security.measures import Measure
 from aitrading.client.security.windows_security import windows_measures
 from aitrading.client.security.worker_job import job_measures
 
@@ -88,10 +89,16 @@ def client_hardening() -> str:
     )
     for system, measures in systems:
         rows = [
-            (f"`{one.name}`", one.against, "sets it" if one.apply else "looks", one.cannot)
+            (f"`{one.name}`", one.against, _done(one), one.untold or one.cannot)
             for one in measures
         ]
         parts.append(
             f"## {system}\n\n" + table(("measure", "against", "the client", "why not more"), rows)
         )
     return "\n".join(parts)
+
+
+def _done(measure: Measure) -> str:
+    if measure.apply is None:
+        return "looks"
+    return "asks for it" if measure.untold else "sets it"

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -74,6 +74,25 @@ def test_a_measure_holds_when_reading_it_back_says_so(
     standing = enforce(system.measure(settable=settable))
     assert (standing.outcome, standing.why) == (outcome, why)
     assert standing.holds == (system.state == 1)
+
+
+@pytest.mark.parametrize(
+    ("refuses", "outcome", "why"),
+    [(False, Outcome.UNSUPPORTED, "asked for; nobody tells"), (True, Outcome.REFUSED, "no")],
+)
+def test_what_no_system_tells_is_asked_for_and_claimed_by_nobody(
+    refuses: bool, outcome: Outcome, why: str
+) -> None:
+    system = System(is_blind=True, refuses=refuses)
+    standing = enforce(replace(system.measure(), untold="nobody tells"))
+    assert (standing.outcome, standing.why, standing.holds) == (outcome, why, False)
+    assert system.state == (0 if refuses else 1)
+
+
+def test_what_windows_does_not_tell_is_marked_and_set_all_the_same() -> None:
+    untold = {measure.name: measure for measure in windows_measures() if measure.untold}
+    assert list(untold) == ["dll-directories", "heap-termination"]
+    assert all(measure.apply is not None for measure in untold.values())
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ENFORCED, Outcome.VERIFIED])

@@ -44,6 +44,8 @@ class Measure:
     """Ask the system for it; what it answers is not believed. Raises `OSError`."""
     cannot: str = ""
     """Why it has no `apply`."""
+    untold: str = ""
+    """Why no system tells its state: then it is asked for, and nobody claims it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,22 @@ def enforce_all(measures: Iterable[Measure]) -> tuple[Standing, ...]:
 
 def enforce(measure: Measure) -> Standing:
     """Set one measure if it is off and can be set; never raises."""
+    return _ask_blindly(measure) if measure.untold else _set_and_read(measure)
 
+
+def _ask_blindly(measure: Measure) -> Standing:
+    outcome, why = Outcome.UNSUPPORTED, f"asked for; {measure.untold}"
+    try:
+        if measure.apply is not None:
+            measure.apply()
+    except UnreadableError as exc:
+        why = str(exc)
+    except OSError as exc:
+        outcome, why = Outcome.REFUSED, str(exc)
+    return Standing(name=measure.name, against=measure.against, outcome=outcome, why=why)
+
+
+def _set_and_read(measure: Measure) -> Standing:
     def stands(outcome: Outcome, **more: Any) -> Standing:
         return Standing(name=measure.name, against=measure.against, outcome=outcome, **more)
 

@@ -24,6 +24,9 @@ NO_ERROR_BOXES: Final = 0x0003
 NO_HEAP_IN_REPORTS: Final = 0x0001
 LOCKED_PAGE: Final = 1 << 22
 VALID_PAGE: Final = 1
+SAFE_DLL_DIRECTORIES: Final = 0x1000
+END_WHEN_DAMAGED: Final = 1
+_NOT_TOLD: Final = "Windows has no function that tells whether it is on"
 _PE_OFFSET_AT: Final = 0x3C
 _CHARACTERISTICS_AT: Final = 24 + 70
 """Of the optional header behind signature and file header; the same place in PE32 and PE32+."""
@@ -124,11 +127,11 @@ def _others() -> tuple[Measure, ...]:
         ),
         Measure(
             name="dll-directories", against="libraries planted in the present folder",
-            read=_not_told, is_on=bool,
+            read=_not_told, is_on=bool, apply=_set_dll_directories, untold=_NOT_TOLD,
         ),
         Measure(
             name="heap-termination", against="going on with a damaged heap",
-            read=_not_told, is_on=bool,
+            read=_not_told, is_on=bool, apply=_set_heap_termination, untold=_NOT_TOLD,
         ),
         Measure(
             name="memory-lock", against="secrets in the page file", read=_lock_a_page,
@@ -181,15 +184,19 @@ def _set_report_flags() -> None:
 
 
 def _not_told() -> int:
-    _ask_what_cannot_be_read()
-    raise UnreadableError("asked for; Windows has no function that tells whether it is on")
+    raise UnreadableError(_NOT_TOLD)
 
 
-def _ask_what_cannot_be_read() -> None:
-    """Libraries from the system's and the program's folders alone; a damaged heap ends it."""
-    library = kernel32()
-    library.SetDefaultDllDirectories(ctypes.c_uint32(0x1000))
-    library.HeapSetInformation(None, 1, None, ctypes.c_size_t(0))
+def _set_dll_directories() -> None:
+    """Libraries from the system's and the program's folders alone."""
+    if not kernel32().SetDefaultDllDirectories(ctypes.c_uint32(SAFE_DLL_DIRECTORIES)):
+        raise last_error("dll-directories")
+
+
+def _set_heap_termination() -> None:
+    """A damaged heap ends the process."""
+    if not kernel32().HeapSetInformation(None, END_WHEN_DAMAGED, None, ctypes.c_size_t(0)):
+        raise last_error("heap-termination")
 
 
 def _lock_a_page() -> int:
