@@ -1,5 +1,6 @@
 """What each end of a link does, one rule at a time."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import msgspec
@@ -187,6 +188,17 @@ def test_a_handle_or_a_stream_is_opened_once(other: StreamDeclaration) -> None:
     pair = opened()
     pair.server.receive(frames.encode_control(FrameType.OPEN, Open(streams=(other,))))
     assert pair.server.state is SessionState.CLOSED
+
+
+def test_requests_that_wait_for_their_answer_are_counted() -> None:
+    pair = Pair(limits=replace(LIMITS, streams_max=4))
+    pair.open()
+    request = frames.encode_control(frames.FrameType.OPEN, Open(streams=()))
+    for _ in range(4):
+        assert pair.server.receive(request) == [events.StreamsRequested(())]
+    [failed] = pair.server.receive(request)
+    assert isinstance(failed, events.Failed)
+    assert failed.error.code == "LINK_LIMIT_EXCEEDED"
 
 
 def test_a_server_that_remembers_more_than_the_client_is_believed() -> None:

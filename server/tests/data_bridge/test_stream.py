@@ -280,6 +280,12 @@ async def test_who_talks_and_never_reads_is_closed_and_costs_little(
             chatty.say('{"type":"ping"}')
         await eventually(chatty.ended.is_set)
         assert chatty.close_code == 4429
+        pinging = await Listener().open(bridge, authorization=bearer)
+        assert pinging.transport is not None
+        for _ in range(HEARD_MAX + 1):
+            pinging.transport.send_ping(b"x")
+        await eventually(pinging.ended.is_set)
+        assert pinging.close_code == 4429
 
 
 @async_test

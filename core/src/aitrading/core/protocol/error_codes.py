@@ -186,6 +186,14 @@ LINK_OVERLOADED: Final = ErrorSpec(
     http_status=503,
     impact=Impact.MARKET_DATA,
 )
+LINK_NOT_READ: Final = ErrorSpec(
+    code="LINK_NOT_READ",
+    category=Category.RETRYABLE,
+    message="The device does not read what is sent to it.",
+    why="What waits for it would fill the bridge's memory; the bridge stopped reading too.",
+    remedy="The client reconnects and resends. If it repeats, look at the machine's load and network.",
+    http_status=408,
+)
 LINK_DEVICES_FULL: Final = ErrorSpec(
     code="LINK_DEVICES_FULL",
     category=Category.RETRYABLE,

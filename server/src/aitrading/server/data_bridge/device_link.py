@@ -16,6 +16,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_FRAME_MALFORMED,
     LINK_FRAME_TOO_LARGE,
     LINK_LIMIT_EXCEEDED,
+    LINK_NOT_READ,
     LINK_ORDER_VIOLATED,
     LINK_SEQUENCE_JUMPED,
     LINK_STREAM_UNKNOWN,
@@ -67,6 +68,12 @@ FAULTS: Final = frozenset(
 """Ends of a link that are the device's fault and count against it."""
 GOODBYE_POLLS: Final = 20
 """How many polls a closed link may take to end by itself."""
+UNREAD_POLLS: Final = 100
+"""How many polls a device may leave unread what was sent to it; nothing of its is read meanwhile."""
+WRITE_BYTES_MAX: Final = 1024 * 1024
+"""What may wait for a device in the bridge's memory; beyond, it is cut off."""
+CONTROL_FRAMES_MAX: Final = 100
+"""PINGs and PONGs of WebSocket that may come at once; in the long run one in each poll."""
 Opened = BridgeStream | Refusal
 
 
@@ -105,6 +112,8 @@ class DeviceLink(WSListener):
         self._transport: WSTransport | None = None
         self._goodbyes = 0
         self._is_leaving = False
+        self._is_paused = False
+        self._unread = self._controls = 0
         self._streams: dict[int, BridgeStream] = {}
         self._refused: set[int] = set()
         self._messages: list[bytes] = []
@@ -170,10 +179,35 @@ class DeviceLink(WSListener):
     def _on_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CLOSE:
             transport.disconnect()
-        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
+        elif frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
+            self._on_control_frame(transport, frame)
+        else:
             self._fail(LINK_FRAME_MALFORMED.error(
                 field="message", expected="one binary message", actual=frame.msg_type.name
             ))  # fmt: skip
+
+    def _on_control_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._controls += 1
+        if self._controls > CONTROL_FRAMES_MAX:
+            self._fail(LINK_LIMIT_EXCEEDED.error(
+                limit_name="control frames", limit=CONTROL_FRAMES_MAX, actual=self._controls
+            ))  # fmt: skip
+        elif frame.msg_type is WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+
+    @override
+    def pause_writing(self) -> None:
+        """A device that does not read is not read from: whatever it sends asks for an answer."""
+        self._is_paused = True
+        if self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+
+    @override
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._unread = 0
+        if self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
 
     @override
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -237,6 +271,11 @@ class DeviceLink(WSListener):
             if self._goodbyes > GOODBYE_POLLS and self._transport is not None:
                 self._transport.disconnect(graceful=False)
             return
+        self._controls = max(0, self._controls - 1)
+        self._unread += self._is_paused
+        if self._unread > UNREAD_POLLS:
+            self._cut_off()
+            return
         for event in self._session.poll():
             self._on_event(event)
         self.flush()
@@ -247,6 +286,14 @@ class DeviceLink(WSListener):
         for message in self._session.outgoing():
             if transport is not None and not transport.is_disconnected:
                 transport.send(WSMsgType.BINARY, message)
+                if transport.underlying_transport.get_write_buffer_size() > WRITE_BYTES_MAX:
+                    self._cut_off()
+
+    def _cut_off(self) -> None:
+        """End at once: who does not read would not read why."""
+        self.reason = LINK_NOT_READ.code
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
 
     def hold(self) -> None:
         """Take no tick from now on; what is not acknowledged stays with the device."""

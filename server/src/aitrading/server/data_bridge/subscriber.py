@@ -299,10 +299,18 @@ class Subscriber(WSListener):
                 self._unanswered = 0
                 self._hub.answered(self)
             case WSMsgType.PING:
-                pass
+                self._answer_ping(transport, frame)
             case _:
                 transport.send_close(WSCloseCode.UNSUPPORTED_DATA)
                 transport.disconnect()
+
+    def _answer_ping(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A PING costs as much as a message, and nothing more waits for who does not read."""
+        self._heard += 1
+        if self._heard > HEARD_MAX:
+            self.close(STREAM_TOO_BUSY)
+        elif not self.is_paused:
+            transport.send_pong(frame.get_payload_as_bytes())
 
     def _take(self, data: bytes) -> None:
         self._heard += 1

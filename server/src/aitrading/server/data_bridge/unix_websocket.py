@@ -74,15 +74,17 @@ def client_protocol(
 ) -> asyncio.BaseProtocol:
     """The client's side of a connection over a Unix socket."""
     end = ("localhost", path, True)
-    return _UnixProtocol(*end, factory, *_behaviour(CLIENT_FRAME_BYTES_MAX, headers))
+    return _UnixProtocol(*end, factory, *_behaviour(CLIENT_FRAME_BYTES_MAX, headers, pong=True))
 
 
 def _server_protocol(factory: ListenerFactory, frame_bytes_max: int) -> asyncio.BaseProtocol:
     end = (None, None, False)
-    return _UnixProtocol(*end, factory, *_behaviour(frame_bytes_max, None))
+    return _UnixProtocol(*end, factory, *_behaviour(frame_bytes_max, None, pong=False))
 
 
-def _behaviour(frame_bytes_max: int, headers: list[tuple[str, str]] | None) -> tuple[Any, ...]:
+def _behaviour(
+    frame_bytes_max: int, headers: list[tuple[str, str]] | None, *, pong: bool
+) -> tuple[Any, ...]:
     """The rest of the constructor's arguments, which it takes by position."""
     return (
         _log,
@@ -92,7 +94,7 @@ def _behaviour(frame_bytes_max: int, headers: list[tuple[str, str]] | None) -> t
         10.0,
         10.0,
         WSAutoPingStrategy.PING_WHEN_IDLE,
-        True,  # automatic pong
+        pong,  # automatic pong: the server's listeners count what they answer
         frame_bytes_max,
         headers,
         READ_BUFFER_BYTES,

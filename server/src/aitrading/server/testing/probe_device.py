@@ -169,8 +169,10 @@ class Device(WSListener):
             timeout_s=timeout_s,
         )
 
-    def send_one_by_one(self, rows: TickArray, *, handle: int = 1, apart_ns: int = 0) -> int:
-        """Send each row in a message of its own, all in one piece of data.
+    def send_one_by_one(
+        self, rows: TickArray, *, handle: int = 1, apart_ns: int = 0, behind: bytes = b""
+    ) -> int:
+        """Send each row in a message of its own, all in one piece of data, and any bytes behind.
 
         `apart_ns` is how far their moments of receipt are from each other.
         """
@@ -189,7 +191,7 @@ class Device(WSListener):
             self.session.send_ticks(handle, batch)
             last = first
         together = b"".join(map(framed, self.session.outgoing()))
-        self.transport.underlying_transport.write(together)
+        self.transport.underlying_transport.write(together + behind)
         return last
 
     def raw(self, message: bytes) -> None:

@@ -317,6 +317,12 @@ class ServerSession(Machine[ServerEvent]):
     def _on_open(self, frame: Frame, events: list[ServerEvent]) -> None:
         self._require_open(FrameType.OPEN)
         declarations = decode_control(frame, Open).streams
+        if len(self._requested) >= self._limits.streams_max:
+            raise LINK_LIMIT_EXCEEDED.error(
+                limit_name="unanswered requests",
+                limit=self._limits.streams_max,
+                actual=len(self._requested) + 1,
+            )
         self._declare(declarations)
         self._requested.append(declarations)
         events.append(StreamsRequested(declarations))
