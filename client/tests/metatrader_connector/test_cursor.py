@@ -113,3 +113,19 @@ def test_an_implausible_offset_is_no_offset() -> None:
     configured = BrokerClock(BrokerOffset(offset_s=0), is_configured=True)
     configured.arrived(START_MS + 7_200_000, START_MS)
     assert configured.offset_s == 0
+
+
+def test_a_clock_that_went_back_brings_nothing_twice() -> None:
+    rows = history([0, 300, 300, 300], [1, 2, 3, 4])
+    cursor = TickCursor(second=START_MS // 1_000).advance(rows)
+    after_step = history([0, 250], [1, 2])
+    assert cursor.fresh(after_step) is None
+    assert not len(cursor.later(after_step))
+    cursor = cursor.restarted(after_step)
+    again = history([0, 250, 50, 300, 300, 50, 30], [1, 2, 2, 3, 4, 5, 6])
+    fresh = cursor.fresh(again)
+    assert fresh is not None
+    assert fresh["bid"].tolist() == [5, 6]
+    cursor = cursor.restarted(again[:5]).advance(fresh)
+    assert (cursor.is_rewound, cursor.taken) == (False, 7)
+    assert cursor.last_ms == START_MS + 980

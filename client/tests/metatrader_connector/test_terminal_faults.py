@@ -2,12 +2,14 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from typing_extensions import override
 
@@ -25,6 +27,7 @@ from aitrading.client.terminal.sim import SimulatedTerminal
 from aitrading.client.terminal.sim.faults import TICK_FAULTS, FaultKind, FaultRule
 from aitrading.client.terminal.sim.market.generator import TICKS_PER_SECOND_MAX
 from aitrading.client.testing.desk import AtOnce, Desk, open_desk
+from aitrading.core.domain.market import TICK_DTYPE
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
@@ -35,10 +38,12 @@ from aitrading.core.kit.ids import DeviceId, SystemIdFactory, TenantId
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.file_keys import some_file_keys
+from aitrading.core.testing.seeded import SeededRandomness
 
 KEYS = some_file_keys()
 MANY, FEW = 400.0, 15.0
 """Ticks per second and symbol; few, where a whole hour of them is fetched at once."""
+WEDGED_CALLS = 3
 HOUR_NS = 3_600 * NS_PER_S
 SPRING_NS = 1_772_953_200 * NS_PER_S
 """8 March 2026, 07:00 UTC: the broker's clock jumps an hour ahead."""
@@ -80,16 +85,21 @@ class Feed:
         await eventually(lambda: self.taken > before + ticks, timeout_s=40)
         await eventually(lambda: self.poller.state is ComponentState.HEALTHY)
 
-    async def require_history(self, twin: SimulatedTerminal | None = None) -> None:
-        """Each stream is a stretch of the twin's history without a hole or a repeat."""
-        twin = twin or self.desk.twin
-        twin.initialize()
+    async def kept(self) -> dict[UUID, bytes]:
+        """The rows of each stream that are stored, in order."""
         position, kept = 0, dict[UUID, bytes]()
         while entries := await self.journal.read(position, 1 << 20):
             for one in entries:
                 rows = bytes(one.batch.rows)
                 kept[one.batch.stream] = kept.get(one.batch.stream, b"") + rows
             position = entries[-1].position + 1
+        return kept
+
+    async def require_history(self, twin: SimulatedTerminal | None = None) -> None:
+        """Each stream is a stretch of the twin's history without a hole or a repeat."""
+        twin = twin or self.desk.twin
+        twin.initialize()
+        kept = await self.kept()
         assert len(kept) == 4
         for stream in self.journal.streams:
             data = kept[stream.id]
@@ -98,6 +108,32 @@ class Feed:
             ticks = twin.copy_ticks_from(stream.key.symbol, first_s, count, COPY_TICKS_ALL)
             assert ticks is not None
             assert to_rows(ticks, stream.digits).rows.tobytes().find(data) % 24 == 0
+
+    async def require_nothing_in_silence(self) -> None:
+        """Each row of the twin's history is stored once, or lies in a recorded gap."""
+        twin, offset = self.desk.twin, self.journal.offset
+        assert offset is not None
+        twin.initialize()
+        for stream_id, data in (await self.kept()).items():
+            stream = self.journal.find(stream_id)
+            assert stream is not None
+            stored = np.frombuffer(data, TICK_DTYPE)
+            assert np.all(np.diff(stored["event_ms"]) >= 0), "never back in time"
+            first_s, count = int(stored["event_ms"][0]) // 1_000, 4 * len(stored)
+            ticks = twin.copy_ticks_from(stream.key.symbol, first_s, count, COPY_TICKS_ALL)
+            assert ticks is not None
+            history = to_rows(ticks, stream.digits).rows
+            begins, ends = stored["event_ms"][0], stored["event_ms"][-1]
+            history = history[(history["event_ms"] > begins) & (history["event_ms"] < ends)]
+            assert not Counter(stored[1:].tolist()) - Counter(
+                to_rows(ticks, stream.digits).rows.tolist()
+            ), "nothing twice, nothing that the terminal never gave"
+            utc_ms = history["event_ms"] - offset.of(history["event_ms"]) * 1_000
+            known = np.zeros(len(history), bool)
+            for gap in self.journal.gaps.newest:
+                if gap.stream == stream_id:
+                    known |= (utc_ms >= gap.from_ms) & (utc_ms <= gap.until_ms)
+            assert not Counter(history[~known].tolist()) - Counter(stored.tolist())
 
     async def require_true_times(self) -> None:
         """Each batch has the offset that the broker's clock had at every one of its ticks."""
@@ -118,6 +154,7 @@ async def feed(
     ticks_per_s: float = MANY,
     *,
     rules: Sequence[FaultRule] = (),
+    twin: SimulatedTerminal | None = None,
 ) -> AsyncGenerator[Feed]:
     metrics = Metrics()
     errors = ErrorHandler(
@@ -128,7 +165,7 @@ async def feed(
         identity=JournalIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=2))),
         limits=SpoolLimits(), clock=clock, ids=SystemIdFactory(clock, AtOnce()), keys=KEYS,
     )  # fmt: skip
-    twin = SimulatedTerminal(clock, ticks_per_s=ticks_per_s, faults=rules)
+    twin = twin or SimulatedTerminal(clock, ticks_per_s=ticks_per_s, faults=rules)
     patience_s = 0.4 if ticks_per_s == MANY else 20.0
     async with open_desk(folder, twin, call_timeout_s=patience_s) as desk:
         poller = TickPoller(
@@ -200,6 +237,20 @@ async def test_a_script_of_faults_from_the_start_costs_no_tick(home: Path, scrip
 
 
 @async_test
+async def test_a_terminal_that_stays_wedged_is_degraded_until_it_answers(home: Path) -> None:
+    """One worker after the other hangs and is replaced; the terminal's history keeps the ticks."""
+    async with feed(home, SystemClock()) as at:
+        await at.goes_on()
+        attempts = at.attempts
+        at.desk.inject(kind="wedge", call="copy_ticks_from", on_call=1, times=WEDGED_CALLS)
+        await eventually(lambda: at.poller.state is ComponentState.DEGRADED)
+        await eventually(lambda: at.attempts >= attempts + WEDGED_CALLS, timeout_s=30)
+        await at.goes_on()
+        assert not at.journal.gaps.added
+        await at.require_history()
+
+
+@async_test
 async def test_a_terminal_that_is_closed_is_degraded_until_it_is_back(home: Path) -> None:
     async with feed(home, SystemClock()) as at:
         await at.goes_on()
@@ -224,6 +275,25 @@ async def test_a_clock_that_steps_costs_no_tick_or_is_a_recorded_gap(
         assert bool(at.journal.gaps.added) == (step_s < 0), "what was taken is not there any more"
         if step_s > 0:
             await at.require_history()
+
+
+@async_test
+async def test_a_script_of_clock_steps_and_restarts_loses_nothing_in_silence(home: Path) -> None:
+    """By seed: the terminal's clock jumps while the client runs, and while it does not."""
+    chance, back, clock = SeededRandomness(2), 0, SystemClock()
+    twin = SimulatedTerminal(clock, ticks_per_s=FEW)
+    for _ in range(4):
+        async with feed(home, clock, FEW, twin=twin) as at:
+            await at.goes_on(40)
+            step_s = chance.uniform(-2.0, 4.0)
+            twin.world.clock.step(step_s)
+            await at.goes_on(40)
+            back += step_s < 0
+            await at.require_nothing_in_silence()
+            gaps = at.journal.gaps.newest
+        twin.world.clock.step(chance.uniform(-2.0, 4.0))
+    assert back, "the seed has steps both ways"
+    assert len({gap.noticed_ns for gap in gaps}) >= back
 
 
 @pytest.mark.parametrize(

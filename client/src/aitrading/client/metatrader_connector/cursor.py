@@ -7,7 +7,7 @@ taken, and a checksum of them. Histories only grow at their end, so what follows
 """
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -29,16 +29,20 @@ class TickCursor:
     """CRC-32 of the rows taken of that second."""
     last_ms: int = 0
     """Broker time of the newest row taken; 0 before the first."""
+    is_rewound: bool = False
+    """The terminal's clock went back: its answers do not reach `last_ms` yet."""
 
     def fresh(self, rows: TickArray) -> TickArray | None:
         """What is new in the terminal's answer to a question from `second` on.
 
         None when the answer does not begin with what was taken: the terminal's history changed.
+        After its clock went back, what was taken before may come again and is not new.
         """
         taken = rows[: self.taken]
         if len(taken) < self.taken or checksum_of(taken) != self.checksum:
             return None
-        return rows[self.taken :]
+        fresh = rows[self.taken :]
+        return self.later(fresh) if self.is_rewound else fresh
 
     def later(self, rows: TickArray) -> TickArray:
         """What is certainly new although the history changed: whatever is later in time."""
@@ -61,7 +65,12 @@ class TickCursor:
 
     def restarted(self, rows: TickArray) -> "TickCursor":
         """The cursor when `rows`, an answer from `second` on, all count as taken."""
-        return TickCursor(second=self.second, last_ms=self.last_ms).advance(rows)
+        moved = TickCursor(second=self.second).advance(rows)
+        return replace(
+            moved,
+            last_ms=max(moved.last_ms, self.last_ms),
+            is_rewound=moved.last_ms < self.last_ms,
+        )
 
 
 def checksum_of(rows: TickArray, start: int = 0) -> int:

@@ -400,6 +400,8 @@ class TickPoller:
             _log.warning("the terminal's history changed", symbol=stream.key.symbol)
             await self._note_change(stream, fresh)
             stream.cursor = stream.cursor.restarted(rows[: len(rows) - len(fresh)])
+        elif stream.cursor.is_rewound:
+            stream.cursor = stream.cursor.restarted(rows[: len(rows) - len(fresh)])
         if answer.converted.not_representable and len(fresh):
             self._metrics.increment(PRICES_NOT_REPRESENTABLE, answer.converted.not_representable)
         if answer.digits_now != stream.digits:

@@ -56,6 +56,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_ms: int
     active: bool
     days: tuple[DayRecord, ...] = ()
+    is_rewound: bool = False
     counted_from: int = 0
     """First sequence that was counted into days; 0 in a file from before that."""
 
@@ -133,6 +134,7 @@ class TickStream:
             taken=self.cursor.taken,
             checksum=self.cursor.checksum,
             last_ms=self.cursor.last_ms,
+            is_rewound=self.cursor.is_rewound,
             active=self.active,
             days=tuple(
                 DayRecord(day=day, ticks=total.ticks, digest=total.digest)
@@ -157,6 +159,7 @@ def stream_of(record: StreamRecord, tenant: UUID, device: UUID) -> TickStream:
         taken=record.taken,
         checksum=record.checksum,
         last_ms=record.last_ms,
+        is_rewound=record.is_rewound,
     )
     return TickStream(
         key=key,

@@ -129,7 +129,9 @@ class DeviceLink(WSListener):
         return self._session.state is SessionState.OPEN and not self.ended.is_set()
 
     async def next_request(self) -> tuple[StreamDeclaration, ...] | None:
-        """The next streams the device declares; None when the link has ended."""
+        """The next streams the device declares; None when the link has ended, however often asked."""
+        if self.ended.is_set() and self._requests.empty():
+            return None
         return await self._requests.get()
 
     @property
