@@ -10,6 +10,8 @@ from tests.link.enrolled import enrolled_home
 from tests.link.test_kills import config, stored_total, surroundings
 from typing_extensions import override
 
+from aitrading.client.metatrader_connector import uplink
+from aitrading.client.metatrader_connector.uplink import again_after_s
 from aitrading.client.service import running_client
 from aitrading.client.terminal.select import TerminalKind
 from aitrading.core.infrastructure.lifecycle import ComponentState
@@ -52,13 +54,15 @@ class AheadStore(FolderTickStore):
 
 
 class ChoosyStore(FolderTickStore):
-    """Does not want gold."""
+    """Does not want gold, for a while."""
+
+    wants_gold = False
 
     @override
     async def open_streams(
         self, device: DeviceIdentity, streams: tuple[StreamOpening, ...]
     ) -> tuple[StreamMark, ...]:
-        if any(opening.symbol == "XAUUSD" for opening in streams):
+        if not self.wants_gold and any(opening.symbol == "XAUUSD" for opening in streams):
             raise REFUSED.error()
         return await super().open_streams(device, streams)
 
@@ -89,7 +93,10 @@ async def test_a_server_that_is_ahead_gets_a_later_epoch(world: ServiceWorld) ->
 
 
 @async_test
-async def test_a_refused_stream_costs_itself_and_is_written_down(world: ServiceWorld) -> None:
+async def test_a_refused_stream_costs_itself_is_written_down_and_offered_again(
+    world: ServiceWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "AGAIN_FIRST_S", 0.5)
     store = ChoosyStore(world.home / "stored")
     async with (
         running_bridge(world, store=store) as bridge,
@@ -102,9 +109,18 @@ async def test_a_refused_stream_costs_itself_and_is_written_down(world: ServiceW
             await eventually(lambda: stored_total(store) > 1_000)
             assert len(store.rows()) == 3
             assert client.uplink.refused == {"XAUUSD": "STREAM_NOT_WANTED"}
+            assert client.uplink.state is ComponentState.DEGRADED
             await eventually(lambda: client.uplink.pending_ticks < 500)
+            store.wants_gold = True
+            await eventually(lambda: len(store.rows()) == 4, what="gold")
+            assert client.uplink.refused == {}
+            assert client.uplink.state is ComponentState.HEALTHY
         lost = gaps(home)
         assert {one["symbol"] for one in lost} <= {"XAUUSD"}
+
+
+def test_a_symbol_that_is_refused_again_and_again_is_offered_ever_later() -> None:
+    assert [again_after_s(number) for number in (1, 2, 3, 8, 999)] == [5, 10, 20, 600, 600]
 
 
 @async_test

@@ -1,7 +1,7 @@
 """Sends what the journal holds, in order, and forgets what the server has made durable."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
@@ -47,6 +47,8 @@ READ_BYTES: Final = 1 << 20
 RELEASE_EVERY_S: Final = 1.0
 PAUSE_S: Final = 1.0
 TRUTH_EVERY_S: Final = 2.0
+AGAIN_FIRST_S: Final = 5.0
+AGAIN_MAX_S: Final = 600.0
 REASON_RESTORED: Final = "this client was restored, and nobody can tell what had been sent"
 REASON_SHARED: Final = "another client with this device's key sent other ticks"
 
@@ -63,6 +65,7 @@ class TickUplink(LinkUser):
     def __init__(self, journal: TickJournal, *, clock: Clock, metrics: Metrics) -> None:
         self.name = "uplink"
         self.refused: dict[str, str] = {}
+        """Symbols whose stream the server does not take, and why; each is offered again later."""
         self.held: str | None = None
         """Why the server takes no ticks on this link; they stay in the journal."""
         self.link: SecureWebSocketClient | None = None
@@ -83,12 +86,14 @@ class TickUplink(LinkUser):
         self._acknowledged: dict[UUID, int] = {}
         self._waiting: deque[tuple[int, UUID, int]] = deque()
         self._standings = Standings(journal)
+        self._refusals: Counter[str] = Counter()
 
     @property
     def state(self) -> ComponentState:
-        """What it is doing now; DEGRADED while the server takes no ticks."""
-        is_held = self._state is ComponentState.HEALTHY and self.held is not None
-        return ComponentState.DEGRADED if is_held else self._state
+        """What it is doing now; DEGRADED while the server takes no ticks of some symbol."""
+        is_kept = self.held is not None or bool(self.refused)
+        is_less = is_kept and self._state is ComponentState.HEALTHY
+        return ComponentState.DEGRADED if is_less else self._state
 
     @property
     def released(self) -> int:
@@ -143,6 +148,7 @@ class TickUplink(LinkUser):
     def on_event(self, event: ClientEvent) -> None:
         match event:
             case StreamOpened():
+                self._welcome(event.declaration.symbol)
                 self._opened(event.declaration, event.grant)
             case Acknowledged():
                 self._settle(event.handle, event.sequence)
@@ -344,6 +350,7 @@ class TickUplink(LinkUser):
         if stream is not None:
             stream.active = False
             self._tasks.start(self._give_up(stream), name="give-up")
+            self._tasks.start(self._offer_again(stream), name="offer-again")
         _log.error("stream refused", symbol=declaration.symbol, error_code=code)
         self._advance()
 
@@ -355,6 +362,19 @@ class TickUplink(LinkUser):
             await self._insist(
                 lambda: self._record(stream.id, stream.key.symbol, missing, "stream refused")
             )
+
+    async def _offer_again(self, stream: TickStream) -> None:
+        """A symbol is not silent for ever: its next epoch goes on where the terminal was left."""
+        key = stream.key
+        self._refusals[key.symbol] += 1
+        await self._clock.sleep(again_after_s(self._refusals[key.symbol]))
+        if self._journal.active(key.broker, key.login, key.symbol) is None:
+            await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits))
+
+    def _welcome(self, symbol: str) -> None:
+        if self.refused.pop(symbol, None) is not None:
+            _log.info("stream taken after all", symbol=symbol)
+        self._refusals.pop(symbol, None)
 
     async def _renew(self, standing: Standing, verdict: Verdict) -> None:
         """Another life of this client gave the numbers: never reuse that epoch."""
@@ -432,3 +452,8 @@ class TickUplink(LinkUser):
         for stream in self._journal.streams:
             if not stream.active and not self._behind(stream):
                 await self._journal.forget_stream(stream)
+
+
+def again_after_s(refusals: int) -> float:
+    """How long a symbol that was refused so often in a row waits before it is offered again."""
+    return min(AGAIN_MAX_S, AGAIN_FIRST_S * 2.0 ** min(refusals - 1, 16))
