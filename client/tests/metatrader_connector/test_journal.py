@@ -12,7 +12,7 @@ import pytest
 
 from aitrading.client.metatrader_connector import gap_ledger
 from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
-from aitrading.client.metatrader_connector.feed_truth import FeedTruth
+from aitrading.client.metatrader_connector.feed_truth import WHY_CHARS_MAX, FeedTruth
 from aitrading.client.metatrader_connector.gap_ledger import GapLedger, GapRecord
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.journal_records import (
@@ -278,4 +278,33 @@ async def test_every_gap_is_told_once_however_many_there_are(home: Path) -> None
         note.stream.int for call in session.tell_gaps.call_args_list for note in call.args[0].gaps
     ]
     assert told == list(range(200))
+    await journal.close()
+
+
+@async_test
+async def test_why_a_feed_is_silent_is_told_when_it_changes_and_after_a_new_connection(
+    home: Path,
+) -> None:
+    journal = await opened(home)
+    stream, other = UUID(int=1), UUID(int=2)
+    truth, session = FeedTruth(journal, ManualClock()), MagicMock()
+    silent = {stream: "hidden", UUID(int=3): "without a handle"}
+    truth.silent = lambda: silent
+
+    def told() -> list[tuple[int, str]]:
+        session.reset_mock()
+        truth.tell(session, {stream: 4, other: 5})
+        calls = session.tell_gaps.call_args_list
+        return [(one.handle, one.why) for call in calls for one in call.args[0].feeds]
+
+    assert told() == [(4, "hidden")]
+    assert told() == []
+    truth.forget()
+    assert told() == [(4, "hidden")]
+    silent[stream] = "w" * 1_000
+    [(_, why)] = told()
+    assert len(why) == WHY_CHARS_MAX
+    silent.clear()
+    assert told() == [(4, "")]
+    assert told() == []
     await journal.close()

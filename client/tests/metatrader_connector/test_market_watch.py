@@ -8,6 +8,7 @@ from aitrading.client.metatrader_connector import journal as journal_module
 from aitrading.client.metatrader_connector import market_watch
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.market_watch import REST, MarketWatch
+from aitrading.client.metatrader_connector.poller import REASON_HIDDEN
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.sim import SimulatedTerminal
 from aitrading.client.terminal.sim.world import WorldOptions
@@ -64,6 +65,7 @@ async def test_a_hidden_symbol_waits_and_goes_on_where_it_stopped(home: Path) ->
         assert (at.statistics()["hidden"], at.statistics()["set_aside"]) == ("XAUUSD", None)
         assert not terminal.world.watch.is_shown("XAUUSD"), "who hid it meant it"
         [stream], [other] = of_symbol(journal, "XAUUSD"), of_symbol(journal, "EURUSD")
+        assert at.silent() == {stream.id: REASON_HIDDEN}, "for the server"
         kept, before = stream.next_sequence, other.next_sequence
         await eventually(lambda: other.next_sequence > before + 200)
         assert (stream.next_sequence, stream.active) == (kept, True)

@@ -143,6 +143,7 @@ async def test_one_bad_symbol_stops_no_other_and_loses_nothing(
         assert poller.state is ComponentState.DEGRADED
         assert terminal.connections == connections == 1
         assert sequences(journal).get(BAD) == before.get(BAD)
+        assert set(poller.silent().values()) == (set() if from_the_start else {words})
         is_well(terminal)
         await eventually(lambda: poller.state is ComponentState.HEALTHY)
         at = sequences(journal)

@@ -20,6 +20,7 @@ from aitrading.core.protocol.link.messages import (
     FEATURE_TRUTH,
     Days,
     DaySummary,
+    FeedNote,
     GapNote,
     Gaps,
     Repair,
@@ -64,7 +65,10 @@ def test_days_and_gaps_arrive_as_they_were_said() -> None:
     pair = Pair()
     assert pair.client.features == (FEATURE_TRUTH,)
     days = Days(days=(DAY,))
-    gaps = Gaps(gaps=(GapNote(stream=UUID(int=5), reason="lost", noticed_ns=1, first=2, last=3),))
+    gaps = Gaps(
+        gaps=(GapNote(stream=UUID(int=5), reason="lost", noticed_ns=1, first=2, last=3),),
+        feeds=(FeedNote(handle=1, why="hidden in Market Watch"), FeedNote(handle=2)),
+    )
     pair.client.tell_days(days)
     pair.client.tell_gaps(gaps)
     assert pair.server.ask_repair(REPAIR)
@@ -91,6 +95,10 @@ def test_the_bytes_are_the_documented_ones() -> None:
         b'"digest":"00000000000000000000000000000007","last_sequence":3}]}'
     )
     assert (FrameType.GAPS, FrameType.REPAIR) == (145, 146)
+    silent = Gaps(feeds=(FeedNote(handle=1, why="hidden"), FeedNote(handle=2)))
+    assert encode_control(FrameType.GAPS, silent)[32:] == (
+        b'{"feeds":[{"handle":1,"why":"hidden"},{"handle":2}]}'
+    )
     assert encode_control(FrameType.REPAIR, REPAIR)[32:] == (
         b'{"gap":"00000000-0000-0000-0000-000000000009","handle":1,"from_ms":1,"until_ms":2,'
         b'"expected":4}'

@@ -60,6 +60,15 @@ def test_a_feed_is_judged_by_its_age_and_its_link(
     assert verdict.reason
 
 
+def test_a_late_feed_says_what_its_client_knows_of_it() -> None:
+    why = "hidden in Market Watch"
+    view = FeedView(event_age_s=70, silent_s=70, is_linked=True, why_silent=why)
+    assert judge(view, SETTINGS).reason == f"the newest tick is 70 s old; its client says: {why}"
+    live = FeedView(event_age_s=0.1, silent_s=0.1, is_linked=True, why_silent=why)
+    gone = FeedView(event_age_s=70, silent_s=70, is_linked=False, why_silent=why)
+    assert why not in judge(live, SETTINGS).reason + judge(gone, SETTINGS).reason
+
+
 def test_thresholds_must_grow() -> None:
     wrong = FeedSettings(delayed_after_s=60, stale_after_s=60, dead_after_s=900)
     assert wrong.problems()

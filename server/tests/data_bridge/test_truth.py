@@ -6,14 +6,21 @@ import msgspec
 
 from aitrading.core.domain.market import make_batch
 from aitrading.core.protocol.link.events import RepairAsked, StreamOpened
-from aitrading.core.protocol.link.messages import Days, DaySummary, GapNote, Gaps, RepairDone
+from aitrading.core.protocol.link.messages import (
+    Days,
+    DaySummary,
+    FeedNote,
+    GapNote,
+    Gaps,
+    RepairDone,
+)
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.truth import WAITING_MAX, TruthKeeper
-from aitrading.server.kit.feed_truth_api import GapTold, RepairOrder, RepairTold
+from aitrading.server.kit.feed_truth_api import REASON_CHARS_MAX, GapTold, RepairOrder, RepairTold
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
 from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, ticks
@@ -55,6 +62,28 @@ async def test_what_a_device_says_is_passed_on_once_it_can_be(
         ]
         assert [(one.first, one.last, one.recorded_by) for one in truth.gaps] == [(7, 9, "device")]
         assert truth.repairs == (RepairTold(gap=UUID(int=4), stream=stream, first=1, last=2),)
+
+
+@async_test
+async def test_why_a_feed_is_silent_is_said_until_it_is_not_or_the_link_is_gone(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        [stream] = list(await bridge.get(StreamDirectory))
+        for why in ("hidden in Market Watch", ""):
+            notes = (FeedNote(handle=1, why=why), FeedNote(handle=99, why="of nobody"))
+            device.session.tell_gaps(Gaps(feeds=notes))
+            device.flush()
+            await eventually(lambda why=why: stream.why_silent == why)
+        device.session.tell_gaps(Gaps(feeds=(FeedNote(handle=1, why="w" * 500),)))
+        device.flush()
+        await eventually(lambda: stream.why_silent == "w" * REASON_CHARS_MAX)
+        again = Device(identity)
+        await again.open(bridge.socket, declared())
+        await eventually(lambda: not stream.why_silent)
 
 
 @async_test

@@ -221,6 +221,7 @@ async def _build(
     uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
     link = _link(files, record, uplink, core.errors, surroundings)
     uplink.link = link
+    uplink.truth.silent = poller.silent
     link.checkpoints = WitnessedCheckpoint(home)
     parts = await _parts(stack, home, files, config, journal, core, surroundings)
     link.on_news = parts.on_link_event

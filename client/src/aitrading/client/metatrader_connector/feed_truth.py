@@ -1,6 +1,6 @@
 """What the client counted and lost, told to the server in the order of its importance."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -14,6 +14,7 @@ from aitrading.core.protocol.link.messages import (
     GAPS_PER_FRAME_MAX,
     Days,
     DaySummary,
+    FeedNote,
     GapNote,
     Gaps,
     RepairDone,
@@ -25,6 +26,8 @@ DAYS_EVERY_NS: Final = 15 * NS_PER_S
 OVER_AFTER_MS: Final = 300_000
 """How long after midnight (UTC) a day's ticks may still be on their way from the terminal."""
 TOLD_REPAIRS_MAX: Final = 256
+WHY_CHARS_MAX: Final = 200
+"""A terminal's own words may be long; a frame that says more than the server takes ends the link."""
 
 
 class FeedTruth:
@@ -38,12 +41,16 @@ class FeedTruth:
         self._gaps: set[GapRecord] = set()
         self._repairs: dict[UUID, RepairDone] = {}
         self._unsaid: set[UUID] = set()
+        self.silent: Callable[[], Mapping[UUID, str]] = dict[UUID, str]
+        """Streams without ticks, and why."""
+        self._silent: dict[UUID, str] = {}
 
     def forget(self) -> None:
         """The connection is gone."""
         self._days.clear()
         self._days_told_ns = None
         self._gaps.clear()
+        self._silent.clear()
         self._unsaid = set(self._repairs)
 
     def repaired(self, done: RepairDone) -> None:
@@ -68,10 +75,26 @@ class FeedTruth:
         gaps = [gap for gap in self._journal.gaps.newest if gap not in self._gaps]
         gaps = gaps[:GAPS_PER_FRAME_MAX]
         repairs = [self._repairs[gap] for gap in list(self._unsaid)[:GAPS_PER_FRAME_MAX]]
-        if gaps or repairs:
-            session.tell_gaps(Gaps(gaps=tuple(map(_note, gaps)), repaired=tuple(repairs)))
+        feeds = self._news_of_silence(handles)
+        if gaps or repairs or feeds:
+            told = Gaps(gaps=tuple(map(_note, gaps)), repaired=tuple(repairs), feeds=feeds)
+            session.tell_gaps(told)
             self._gaps = self._gaps.union(gaps).intersection(self._journal.gaps.newest)
             self._unsaid -= {done.gap for done in repairs}
+
+    def _news_of_silence(self, handles: Mapping[UUID, int]) -> tuple[FeedNote, ...]:
+        """Why streams are silent, where that changed; nothing for those that give ticks again."""
+        now = self.silent()
+        changed = {
+            stream: now.get(stream, "")
+            for stream in handles.keys() & (now.keys() | self._silent.keys())
+            if now.get(stream, "") != self._silent.get(stream, "")
+        }
+        said = dict(islice(changed.items(), GAPS_PER_FRAME_MAX))
+        self._silent |= said
+        return tuple(
+            FeedNote(handle=handles[one], why=why[:WHY_CHARS_MAX]) for one, why in said.items()
+        )
 
     def _changed_days(
         self, handles: Mapping[UUID, int]

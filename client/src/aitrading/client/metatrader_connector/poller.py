@@ -131,6 +131,15 @@ class TickPoller:
             stream.key.symbol for stream in self._journal.streams if stream.id in self._hidden_ns
         )
 
+    def silent(self) -> dict[UUID, str]:
+        """Streams of which no ticks come, and why."""
+        told = {
+            stream.id: self._aside.why(stream.key.symbol)
+            for stream in self._journal.streams
+            if self._is_fed(stream) and stream.key.symbol in self._aside
+        }
+        return told | dict.fromkeys(self._hidden_ns, REASON_HIDDEN)
+
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
         account = self.account

@@ -96,6 +96,11 @@ class SetAsides:
         wanted = set(symbols)
         self._known = {name: one for name, one in self._known.items() if name in wanted}
 
+    def why(self, symbol: str) -> str:
+        """Code and words; empty when it is not set aside."""
+        one = self._known.get(symbol)
+        return one.words.removeprefix(f"{symbol}: ") if one else ""
+
     def words(self) -> str | None:
         """For health; None when there is nobody."""
         if not self._known:

@@ -315,7 +315,7 @@ class DeviceLink(WSListener):
             if isinstance(stream, Refusal):
                 positions[handle] = stream
                 continue
-            stream.link, stream.handle = self, handle
+            stream.link, stream.handle, stream.why_silent = self, handle, ""
             self._streams[handle] = stream
             positions[handle] = stream.position
         return positions

@@ -79,6 +79,8 @@ class FeedView:
     """Since when the market is as it is; None when that is unknown or long ago."""
     until_change_s: float | None = None
     is_mismatch: bool = False
+    why_silent: str = ""
+    """What the client says of ticks that do not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def judge(view: FeedView, settings: FeedSettings) -> Verdict:
         reason = f"the market is closed: {view.market.why}{link}"
         return Verdict(FeedState.CLOSED, reason, view.until_change_s)
     verdict = _judged_by_age(view, settings, limits, silent_s, age_s)
+    if view.why_silent and view.is_linked and verdict.state is not FeedState.LIVE:
+        return replace(verdict, reason=f"{verdict.reason}; its client says: {view.why_silent}")
     if verdict.state is FeedState.LIVE and view.market.state is MarketState.CLOSED:
         return replace(verdict, reason=f"ticks although the calendar says: {view.market.why}")
     return verdict
@@ -303,6 +307,7 @@ class FeedWatch:
             in_state_s=None if market.since_s is None else wall_s - market.since_s,
             until_change_s=None if market.until_s is None else market.until_s - wall_s,
             is_mismatch=_disproves(source, market),
+            why_silent=stream.why_silent,
         )
 
     def _feed(self, watched: _Watched) -> Feed:

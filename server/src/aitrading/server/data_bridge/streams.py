@@ -90,6 +90,8 @@ class BridgeStream:
     handle: int = 0
     judge: TickJudge = field(default_factory=TickJudge)
     """What is believed of its ticks, since the bridge's start."""
+    why_silent: str = ""
+    """What the client says, on this link, of ticks that do not come."""
 
     @property
     def symbol(self) -> str:

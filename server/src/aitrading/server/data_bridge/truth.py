@@ -119,6 +119,9 @@ class TruthKeeper:
                     )
                     _keep(waiting.days, (stream.id, day.day), news)
             return
+        for silent in event.gaps.feeds:
+            if (stream := link.stream(silent.handle)) is not None:
+                stream.why_silent = silent.why[:REASON_CHARS_MAX]
         for note in event.gaps.gaps:
             if gap := _gap(note):
                 _keep(waiting.gaps, gap.id, gap)

@@ -195,11 +195,19 @@ class RepairDone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: ShortText = ""
 
 
+class FeedNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why no ticks come on a stream, as far as its client knows; empty when they come again."""
+
+    handle: Handle
+    why: ShortText = ""
+
+
 class Gaps(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Losses, and repairs that are finished; saying one again changes nothing."""
+    """Losses, repairs that are finished, and silent feeds; saying one again changes nothing."""
 
     gaps: Annotated[tuple[GapNote, ...], msgspec.Meta(max_length=GAPS_PER_FRAME_MAX)] = ()
     repaired: Annotated[tuple[RepairDone, ...], msgspec.Meta(max_length=GAPS_PER_FRAME_MAX)] = ()
+    feeds: Annotated[tuple[FeedNote, ...], msgspec.Meta(max_length=GAPS_PER_FRAME_MAX)] = ()
 
 
 class Repair(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
