@@ -176,6 +176,8 @@ def settings() -> str:
             dataclasses.is_dataclass(cls) and isinstance(getattr(cls, "SECTION", None), str)
         )
     )
+    bases = {base for cls in sections for base in cls.__mro__[1:]}
+    sections = [cls for cls in sections if cls not in bases]  # a part that another completes
     return (
         "# Settings\n\nLayers, weakest first: default, `aitrading.toml`, environment, command line "
         "(`--set section.field=value`). `aitrading config explain section.field` tells where a value comes "

@@ -50,7 +50,9 @@ def test_settings_act_on_a_running_client_and_alerts_come_back(platform: Platfor
         what="the client saying that it uses what is signed",
     )
     assert (device["version"] == device["used_version"], device["problem"]) == (True, "")
-    wrong = platform.cli("device", "settings", "set", "connector.symbols", "X", "--tenant", "demo")
+    wrong = platform.cli(
+        "device", "settings", "set", "connector.backfill_s", "9", "--tenant", "demo"
+    )
     assert (wrong.returncode, "DEVICE_SETTING_REFUSED" in wrong.stderr) == (1, True)
 
 

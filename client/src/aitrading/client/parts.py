@@ -27,7 +27,7 @@ from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.file_keys import client_file_keys
 from aitrading.client.security.protections import passphrase_in, protections
 from aitrading.core.infrastructure.config_manager import ConfigManager, Layer
-from aitrading.core.infrastructure.device_settings import REMOTE_SECTIONS
+from aitrading.core.infrastructure.device_settings import PART_SECTIONS as REMOTE_PART_SECTIONS
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.lifecycle import Component
@@ -37,7 +37,7 @@ from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.protocol.link.events import ClientEvent, Established, SettingsTold
 
-PART_SECTIONS = (PartsSettings, ConfigurationSettings, DataSourcesSettings, *REMOTE_SECTIONS)
+PART_SECTIONS = (PartsSettings, ConfigurationSettings, DataSourcesSettings, *REMOTE_PART_SECTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

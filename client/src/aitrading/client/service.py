@@ -218,6 +218,9 @@ async def _build(
         errors=core.errors,
         metrics=core.metrics,
     )
+    stack.callback(
+        config.subscribe(ConnectorSettings, lambda changed: poller.collect(changed.symbols))
+    )
     uplink = TickUplink(journal, clock=surroundings.clock, metrics=core.metrics)
     link = _link(files, record, uplink, core.errors, surroundings)
     uplink.link = link

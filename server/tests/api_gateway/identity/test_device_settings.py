@@ -20,6 +20,7 @@ from aitrading.core.testing.throwaway_ca import ThrowawayCa
 pytestmark = pytest.mark.integration
 Running = Callable[[], AbstractAsyncContextManager[Any]]
 PAIRS, INTERVAL = "market_monitor.pairs", "data_collector.interval_s"
+SYMBOLS = "connector.symbols"
 
 
 @dataclass
@@ -124,7 +125,9 @@ async def test_neither_side_is_taken_back_by_a_restored_backup(gateway: Running)
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("connector.symbols", ["EURUSD"]),
+        ("connector.backfill_s", 5),
+        (SYMBOLS, ["X" * 99]),
+        (SYMBOLS, [f"S{number}" for number in range(1_001)]),
         ("data_sources.news_url", "https://evil.example"),
         ("terminal_login.owner", "store"),
         (PAIRS, 7),
@@ -144,7 +147,9 @@ async def test_only_what_a_client_takes_can_be_set(
         view = await gate.listing("devices/settings", tenant=organisation)
         assert view["items"] == []
         assert (
-            setting not in view["may_be_set"] or setting in {PAIRS, INTERVAL} or "thr" in setting
+            setting not in view["may_be_set"]
+            or setting in {PAIRS, INTERVAL, SYMBOLS}
+            or "thr" in setting
         )
 
 

@@ -22,14 +22,16 @@ class MarketWatch:
 
     def __init__(self, terminal: Asks, configured: tuple[str, ...], clock: Clock) -> None:
         self._terminal = terminal
-        self._configured = configured
+        self.configured = configured
         self._clock = clock
-        self._seen: tuple[AccountInfo, tuple[str, ...]] | None = None
+        self._seen: tuple[AccountInfo, tuple[str, ...], tuple[str, ...]] | None = None
 
     def news(self, account: AccountInfo | None) -> tuple[str, ...] | None:
-        """What the newest look showed, once."""
+        """What the newest look showed, once; nothing of another account or of other symbols."""
         seen, self._seen = self._seen, None
-        return seen[1] if seen is not None and seen[0] is account else None
+        if seen is None or seen[0] is not account or seen[1] != self.configured:
+            return None
+        return seen[2]
 
     async def run(self, account: Callable[[], AccountInfo | None]) -> None:
         """Look without end, while there is an account to look at."""
@@ -41,7 +43,8 @@ class MarketWatch:
                 continue
             began_ns = self._clock.monotonic_ns()
             try:
-                self._seen = of, await shown_symbols(self._terminal, self._configured)
+                configured = self.configured
+                self._seen = of, configured, await shown_symbols(self._terminal, configured)
             except AitradingError as exc:  # whoever asks for ticks finds out what it is
                 _log.info("market watch was not looked at", error=exc)
             took_s = (self._clock.monotonic_ns() - began_ns) / NS_PER_S

@@ -96,6 +96,7 @@ class TickPoller:
         self._newest_ms: dict[UUID, int] = {}
         self._is_in_time = False
         self._round_ns = 0
+        self._wanted = self._chosen = settings.symbols
         self._symbols: dict[str, None] = {}
         self._watch = MarketWatch(terminal, settings.symbols, clock)
         self._hidden_ns: dict[UUID, int] = {}
@@ -153,6 +154,11 @@ class TickPoller:
             "paused_by": self.paused_by,
         }
 
+    def collect(self, symbols: tuple[str, ...]) -> None:
+        """Collect these from the next round on, each where it stopped; none is every visible one."""
+        self._wanted = symbols
+        self._watch.configured = symbols
+
     async def start(self) -> None:
         """Connect to the terminal and ask for ticks, from now on."""
         self._state = ComponentState.STARTING
@@ -191,19 +197,24 @@ class TickPoller:
         """Connect to the terminal and open a stream per symbol; only ticks tell that all is well."""
         self.account = await self._terminal.connected()
         self._broker_clock = self._known_clock(self.account)
-        wanted = self._settings.symbols or await shown_symbols(self._terminal)
-        self._collect(wanted)
-        await self._admit([one for one in wanted if self._aside.may_ask(one)])
+        await self._choose()
         _log.info(
             "terminal connected", account=shortened(self.account.login), symbols=len(self.symbols)
         )
+
+    async def _choose(self) -> None:
+        """Collect what is wanted now: what settings name, or what Market Watch shows."""
+        self._chosen = self._wanted
+        symbols = self._chosen or await shown_symbols(self._terminal)
+        self._collect(symbols)
+        await self._admit([one for one in symbols if self._aside.may_ask(one)])
 
     async def _follow(self) -> None:
         """Do as Market Watch shows; a wanted symbol that somebody hid is shown again."""
         shown = self._watch.news(self.account)
         if shown is None:
             return
-        if self._settings.symbols:
+        if self._chosen:
             fresh = [one for one in self.symbols if one not in shown]
         else:
             fresh = [one for one in shown if one not in self._symbols]
@@ -237,7 +248,7 @@ class TickPoller:
         account = self.account
         if not symbols or account is None:
             return
-        told = await describe(self._terminal, symbols, show=bool(self._settings.symbols))
+        told = await describe(self._terminal, symbols, show=bool(self._chosen))
         known = [one.newest_ms for one in told if isinstance(one, SymbolFacts)]
         broker_now_ms = max([*known, *self._newest_ms.values()], default=0)
         for symbol, facts in zip(symbols, told, strict=True):
@@ -319,6 +330,9 @@ class TickPoller:
 
     async def _round(self) -> bool:
         """Ask once about every stream; False when there is more to fetch at once."""
+        if self._wanted != self._chosen:
+            await self._choose()
+            _log.info("other symbols are collected", symbols=len(self.symbols))
         await self._follow()
         await self._admit(self._aside.due())
         streams = [stream for stream in self._journal.streams if self._is_mine(stream)]

@@ -5,21 +5,13 @@ from typing import Annotated, ClassVar
 
 from aitrading.client.metatrader_connector.journal_records import BATCH_TICKS_MAX
 from aitrading.core.infrastructure.config_manager import Setting
+from aitrading.core.infrastructure.device_settings import CollectedSymbols
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectorSettings:
+class ConnectorSettings(CollectedSymbols):
     """What is taken from the terminal, and how often."""
 
-    SECTION: ClassVar[str] = "connector"
-
-    symbols: Annotated[
-        tuple[str, ...],
-        Setting(
-            doc="Symbols to collect, in the broker's spelling; empty means those that Market Watch "
-            "shows, also when they are shown later."
-        ),
-    ] = ()
     poll_interval_ms: Annotated[
         int,
         Setting(

@@ -1,8 +1,8 @@
 """Settings of an installed client that its server may set by a signed bundle.
 
 They are declared here, where both sides see them: the server refuses what a client would refuse.
-Never among them: addresses, files, credentials, whom to trust. What a client reads and whom it asks
-is decided beside it.
+Never among them: addresses, files, credentials, whom to trust. Which files and addresses a client
+reads and whom it asks is decided beside it.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,36 @@ from aitrading.core.domain.alert_rules import problem_of
 from aitrading.core.domain.instruments import SYMBOL_BYTES_MAX
 from aitrading.core.infrastructure.config_manager import ConfigManager, Setting
 
+COLLECTED_MAX: Final = 1_000
 PAIRS_MAX: Final = 64
 SOURCES: Final = ("mt5", "news", "economic_calendar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectedSymbols:
+    """Which symbols the connector of a client collects; how it does that is the client's own."""
+
+    SECTION: ClassVar[str] = "connector"
+
+    symbols: Annotated[
+        tuple[str, ...],
+        Setting(
+            doc="Symbols to collect, in the broker's spelling; empty means those that Market Watch "
+            "shows, also when they are shown later.",
+            reloadable=True,
+            remote=True,
+        ),
+    ] = ()
+
+    def problems(self) -> Iterable[str]:
+        """What is wrong with the section as a whole."""
+        if len(self.symbols) > COLLECTED_MAX:
+            yield (
+                f"connector.symbols: {len(self.symbols)} symbols, at most {COLLECTED_MAX} are "
+                "collected"
+            )
+        if too_long := [one for one in self.symbols if len(one.encode()) > SYMBOL_BYTES_MAX]:
+            yield f"connector.symbols: {too_long[0][:80]!r} is no symbol"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +111,9 @@ class DataCollectorSettings:
     ] = 60
 
 
-REMOTE_SECTIONS: Final = (MarketMonitorSettings, DataCollectorSettings)
+PART_SECTIONS: Final = (MarketMonitorSettings, DataCollectorSettings)
+"""Of parts with nothing of their own beside them."""
+REMOTE_SECTIONS: Final = (CollectedSymbols, *PART_SECTIONS)
 
 
 def check_remote(values: dict[str, object]) -> None:

@@ -1,0 +1,102 @@
+"""What the composition of the running client ties together, over a twin and without a server."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitrading.client.metatrader_connector.settings import ConnectorSettings
+from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
+from aitrading.client.service import SECTIONS, RunningClient, Surroundings, running_client
+from aitrading.client.status import client_symbols
+from aitrading.client.terminal.select import TerminalKind
+from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim.process.server import TwinServer
+from aitrading.core.infrastructure.config_manager import ConfigManager
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.security.crypto import TlsKey
+from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa
+
+PORTS = ("connector.probe_port", "client_parts.config_manager_port",
+         "client_parts.market_monitor_port", "client_parts.data_collector_port")  # fmt: skip
+
+
+@asynccontextmanager
+async def client_of(
+    home: Path, twin: SimulatedTerminal
+) -> AsyncGenerator[tuple[RunningClient, ConfigManager, DeviceRecord]]:
+    ca, key = ThrowawayCa(), TlsKey.generate()
+    record = DeviceRecord(
+        tenant=IDENTITY.tenant, device=IDENTITY.device,
+        server=ServerAddress(host="localhost", port=1), server_ca=ca.pem.decode(), server_keys=(),
+    )  # fmt: skip
+    DeviceFiles(home).store(record, key, ca.device(key))
+    server = TwinServer(twin, home / "twin.json")
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    overrides = {"terminal_sim.process": str(home / "twin.json")} | dict.fromkeys(PORTS, "0")
+    config = ConfigManager.load(SECTIONS, overrides=overrides)
+    try:
+        async with running_client(
+            home, TerminalKind.SIM, config, Surroundings.of_machine()
+        ) as client:
+            yield client, config, record
+    finally:
+        server.close()
+        thread.join()
+
+
+def fields(client: RunningClient, component: str) -> dict[str, Any]:
+    return dict(client.health.report()["components"][component]["fields"])
+
+
+@async_test
+async def test_nothing_is_remembered_of_an_account_that_was_left(home: Path) -> None:
+    twin = SimulatedTerminal(SystemClock())
+    async with client_of(home, twin) as (client, _, record):
+        await eventually(lambda: fields(client, "terminal-poller")["last_tick_ms"], timeout_s=20)
+        listed = await asyncio.to_thread(client_symbols, home, record)
+        assert listed
+        assert fields(client, "terminal-reads")["answers"] > 1
+        server = twin.world.server
+        server.account = msgspec.structs.replace(server.account, login=server.account.login + 1)
+        await eventually(lambda: fields(client, "terminal-reads")["answers"] == 0)
+
+
+def test_of_the_connector_a_bundle_sets_the_symbols_and_nothing_else() -> None:
+    config = ConfigManager.load(SECTIONS, overrides={"connector.symbols": "EURUSD"})
+    config.apply_bundle({"connector.symbols": ["XAUUSD", "US500"]}, "bundle 1")
+    assert config.get(ConnectorSettings).symbols == ("XAUUSD", "US500")
+    for wrong in ({"connector.backfill_s": 5}, {"connector.symbols": ["X" * 99]}):
+        with pytest.raises(AitradingError, match="connector"):
+            config.apply_bundle(wrong, "bundle 2")
+    assert config.get(ConnectorSettings).symbols == ("XAUUSD", "US500")
+    config.apply_bundle({}, "bundle 3")
+    assert config.get(ConnectorSettings).symbols == ("EURUSD",)
+
+
+@async_test
+async def test_a_bundle_of_the_server_chooses_the_symbols_while_the_client_runs(
+    home: Path,
+) -> None:
+    twin = SimulatedTerminal(SystemClock(), ticks_per_s=50)
+    async with client_of(home, twin) as (client, config, _):
+        await eventually(lambda: len(client.journal.streams) == 4, timeout_s=20)
+        config.apply_bundle({"connector.symbols": ["XAUUSD"]}, "bundle 1")
+        await eventually(lambda: client.poller.symbols == ("XAUUSD",))
+        streams = {one.key.symbol: one for one in client.journal.streams}
+        silent = streams["EURUSD"].next_sequence
+        loud = streams["XAUUSD"].next_sequence
+        await eventually(lambda: streams["XAUUSD"].next_sequence > loud + 50)
+        assert streams["EURUSD"].next_sequence == silent
+        config.apply_bundle({}, "bundle 2")
+        await eventually(lambda: streams["EURUSD"].next_sequence > silent)
+        assert len(client.poller.symbols) == 4
