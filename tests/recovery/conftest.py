@@ -126,6 +126,7 @@ def database_service_lost(hurt: Platform) -> Episode:
             Place("data-bridge", bridge.SEGMENT_HANDOVER),
             Place("data-bridge", bridge.DATABASE_BREAKER),
             Place("data-bridge", bridge.QUOTES_LAST_KNOWN),
+            Place("data-bridge", bridge.VIEWER_PLAN),
             Place("api-gateway", PEER_BREAKER),
             Place("api-gateway", HEALTH_LAST_KNOWN),
         ),

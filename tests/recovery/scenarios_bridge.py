@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge import call_sites as sites
 from aitrading.server.data_bridge import service
 from aitrading.server.data_bridge.last_known import QuoteReader
+from aitrading.server.data_bridge.viewers import Viewers
 from aitrading.server.kit.bundle import PeerAddress
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE, ErrorAnswer, ErrorBody, rebuilt
@@ -132,6 +134,16 @@ async def quotes_are_called_unavailable_without_the_database(room: Room) -> Proc
         here.bridge.store.failure = AWAY
         known = await reader.of_tenant(IDENTITY.tenant)
         assert (known.source, known.quotes) == ("unavailable", ())
+        return here.process
+
+
+@promised_by(sites.VIEWER_PLAN)
+async def whoever_looks_at_quotes_sees_them_without_the_database(room: Room) -> Process:
+    async with ward(room) as here:
+        viewers = await here.bridge.get(Viewers)
+        here.bridge.store.failure = AWAY
+        person: Any = SimpleNamespace(tenant=IDENTITY.tenant, user=UUID(int=7))
+        assert await viewers.held(person) is None
         return here.process
 
 

@@ -4,7 +4,7 @@ import pytest
 from harness.episode import Episode
 
 from aitrading.core.infrastructure.central_hub import REGISTRY_LOST
-from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN
+from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN, VIEWER_PLAN
 from aitrading.server.database_service.call_sites import CACHE_DEGRADE, READ_BUDGET_DEGRADE
 from aitrading.server.kit.rate_limits import BLOCKS_PER_LIMIT, RATE_LIMITS_DEGRADE, SHARES
 from aitrading.server.kit.used_proofs import USED_PROOFS_DEGRADE
@@ -16,6 +16,12 @@ def test_bridge_last_known_quotes_are_called_unavailable(database_service_lost: 
     database_service_lost.require(QUOTES_LAST_KNOWN)
     answer = database_service_lost.facts["quotes"]
     assert (answer["source"], answer["items"]) == ("unavailable", [])
+
+
+def test_bridge_viewer_plan_blinds_nobody(database_service_lost: Episode) -> None:
+    database_service_lost.require(VIEWER_PLAN)
+    assert database_service_lost.facts["quotes"].get("held") is None
+    assert database_service_lost.facts["quotes move"]
 
 
 def test_database_quote_cache_is_done_without(valkey_lost: Episode) -> None:

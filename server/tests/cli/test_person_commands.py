@@ -49,6 +49,9 @@ def test_the_feed_is_live_or_the_answer_is_no(run: Any, api: Any) -> None:
     assert api.seen[0][2]["authorization"] == "Bearer t.o.k"
     api.answers = {"GET /api/v1/quotes": (200, {"items": [{**QUOTE, "state": "STALE"}]})}
     assert run("feed", "--for", "demo/owner").exit_code == 1
+    held = {"code": "SUBSCRIPTION_INACTIVE", "message": "It is paused.", "remedy": "Renew it."}
+    api.answers = {"GET /api/v1/quotes": (200, {"items": [], "source": "held", "held": held})}
+    assert "It is paused. Renew it." in run("feed", "--for", "demo/owner").stderr
     api.answers = {"GET /api/v1/quotes": (200, {"items": []})}
     assert run("feed", "--for", "demo/owner").exit_code == 1
 

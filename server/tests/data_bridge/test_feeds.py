@@ -14,6 +14,7 @@ from aitrading.core.infrastructure.events import FeedStateChanged, MarketDataRec
 from aitrading.core.kit.clock import NS_PER_S, SystemClock, rfc3339_of_ns
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.certificates import DeviceIdentity
+from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.calendars import Calendars
@@ -27,7 +28,7 @@ from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
-from aitrading.server.testing.probe_person import access_token
+from aitrading.server.testing.probe_person import USER, access_token
 from aitrading.server.testing.services import ServiceWorld
 
 SETTINGS = FeedSettings(delayed_after_s=10, stale_after_s=60, dead_after_s=900)
@@ -165,6 +166,24 @@ async def test_feeds_and_quotes_page_by_page(
                 assert status == 400
         _, live = await get(bridge, world, "/api/v1/quotes", identity.tenant)
         assert live["source"] == "live"
+
+
+@async_test
+async def test_without_a_subscription_that_counts_feeds_and_limits_are_told_and_no_quotes(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        await device.until_acknowledged(device.send(ticks(2)))
+        bridge.store.subscriptions[identity.tenant, USER] = SubscriptionState.ENDED
+        status, page = await get(bridge, world, "/api/v1/quotes", identity.tenant)
+        assert (status, page["source"], page["items"]) == (200, "held", [])
+        assert page["held"]["code"] == "SUBSCRIPTION_INACTIVE"
+        assert page["limits"]["heartbeat_s"]
+        _, feeds = await get(bridge, world, "/api/v1/feeds", identity.tenant)
+        assert [one["symbol"] for one in feeds["items"]] == ["EURUSD"]
 
 
 @async_test

@@ -10,9 +10,11 @@ import pytest
 from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport
 from typing_extensions import override
 
+from aitrading.core.infrastructure.events import SubscriptionChanged
 from aitrading.core.kit.ids import UserId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import Scope
+from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.fanout import FanOut
@@ -28,6 +30,7 @@ from aitrading.server.testing.probe_person import (
     IN_A_BROWSER,
     LIFETIME_S,
     SESSION,
+    USER,
     browser_cookies,
 )
 from aitrading.server.testing.probe_person import access_token as token
@@ -350,3 +353,70 @@ async def test_a_slow_subscriber_gets_the_newest_and_slows_nobody_down(
         assert len(slow.quotes()) < 18_000
         sequences = [quote["sequence"] for quote in slow.quotes()]
         assert sequences == sorted(sequences), "never an old quote after a newer one"
+
+
+def of_type(listener: Listener, kind: str) -> list[dict[str, Any]]:
+    return [one for one in listener.heard if one["type"] == kind]
+
+
+@async_test
+async def test_a_subscription_that_ends_stops_quotes_alone_and_its_renewal_shows_them_again(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    changed = SubscriptionChanged(user=None, version=2)
+    key = (identity.tenant, USER)
+    async with running_bridge(world) as bridge:
+        mine, theirs = await feeding(bridge, identity), await feeding(bridge, stranger)
+        listener = await listening(bridge, world, identity)
+        every = await listening(bridge, world, identity)
+        every.say('{"type":"subscribe","every_tick":true}')
+        other = await listening(bridge, world, stranger)
+        mine.send(ticks(3))
+        theirs.send(ticks(3))
+        for each in (listener, every, other):
+            await eventually(each.quotes)
+        bridge.store.subscriptions[key] = SubscriptionState.PAUSED
+        await bridge.bus.publish(changed, tenant=identity.tenant)
+        for each in (listener, every):
+            told = (await eventually(lambda each=each: of_type(each, "held")))[0]
+            assert told["code"] == "SUBSCRIPTION_INACTIVE"
+            assert "paused" in told["message"]
+            assert told["remedy"]
+        before = len(listener.quotes()), len(every.quotes()), len(other.quotes())
+        mine.send(ticks(3))
+        theirs.send(ticks(3))
+        mine.cut()  # the states of feeds are told all the same
+        await eventually(lambda: "STALE" in {one["state"] for one in of_type(listener, "feed")})
+        await eventually(lambda: len(other.quotes()) > before[2])
+        assert (len(listener.quotes()), len(every.quotes())) == before[:2]
+        late = await listening(bridge, world, identity)
+        await eventually(lambda: of_type(late, "held") and of_type(late, "feed"))
+        bridge.store.subscriptions[key] = SubscriptionState.ACTIVE
+        await bridge.bus.publish(changed, tenant=identity.tenant)
+        await eventually(lambda: late.quotes() and len(listener.quotes()) > before[0])
+        assert of_type(listener, "held")[-1]["code"] is None
+        assert not of_type(other, "held")
+
+
+@async_test
+async def test_a_person_that_is_not_entitled_sees_no_quote_whose_stream_opens(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.store.subscriptions[identity.tenant, USER] = SubscriptionState.EXPIRED
+        device = await feeding(bridge, identity)
+        await device.until_acknowledged(device.send(ticks(3)))
+        listener = await listening(bridge, world, identity)
+        await eventually(lambda: of_type(listener, "held"))
+        listener.say('{"type":"subscribe","symbols":["EURUSD"]}')
+        listener.say('{"type":"ping"}')
+        device.send(ticks(3))
+        await eventually(lambda: of_type(listener, "pong"))
+        assert not listener.quotes()
+
+
+async def listening(
+    bridge: RunningBridge, world: ServiceWorld, identity: DeviceIdentity
+) -> Listener:
+    headers = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+    return await Listener().open(bridge, **headers)

@@ -29,6 +29,7 @@ from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.engines.shared import PostgresServer
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.postgres import PostgresPool
+from aitrading.server.kit.subscription_gate import SubscriptionGate, SubscriptionSource
 from aitrading.server.kit.tenancy import PLATFORM
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 from aitrading.server.personal_data.catalogue import ACCOUNT_LOGIN, ACCOUNT_NAME
@@ -43,7 +44,6 @@ from aitrading.server.trading_engine.endpoints import TradingEndpoints
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
 from aitrading.server.trading_engine.kill_switch import KillSwitches
-from aitrading.server.trading_engine.subscription_gate import SubscriptionGate, SubscriptionSource
 from aitrading.server.trading_engine.trading_switch import (
     TRADING,
     TradingState,

@@ -87,3 +87,20 @@ def test_a_recalled_quote_gives_its_row_to_the_feed(terminal: Page, backend: Any
     backend.quote("EURUSD", "1.08341", "1.08349", account="Simulated-Demo:50000001")
     expect(page.locator("#quotes tbody tr")).to_have_count(1)
     expect(page.locator("#feeds-live")).to_have_text("1/1")
+
+
+def test_prices_that_a_lapsed_subscription_holds_are_not_shown_as_life(
+    terminal: Page, backend: Any
+) -> None:
+    page = reopened(terminal, LONG, backend)
+    backend.quote("EURUSD", "1.08340", "1.08348")
+    expect(feed(page)).to_have_text("LIVE")
+    told = {"message": "The subscription does not count: it is paused.", "remedy": "Renew it."}
+    backend.send(type="held", code="SUBSCRIPTION_INACTIVE", **told)
+    expect(page.locator("#banner-held")).to_contain_text("it is paused. Renew it.")
+    expect(feed(page)).to_have_text("UNKNOWN")
+    expect(page.locator("#feeds-live")).to_have_text("?/1")
+    backend.send(type="held", code=None, message=None, remedy=None)
+    backend.quote("EURUSD", "1.08341", "1.08349")
+    expect(page.locator("#banner-held")).to_be_hidden()
+    expect(feed(page)).to_have_text("LIVE")

@@ -41,10 +41,18 @@ class Quote(msgspec.Struct, kw_only=True):
     sequence: int | None = None
 
 
+class Held(msgspec.Struct, kw_only=True):
+    """Why no market data is shown."""
+
+    message: str
+    remedy: str
+
+
 class Quotes(msgspec.Struct, kw_only=True):
     """Every symbol's last quote."""
 
     items: list[Quote] = []
+    held: Held | None = None
 
 
 class Bounds(msgspec.Struct, kw_only=True):
@@ -146,7 +154,10 @@ def feed(
 
 
 def _once(web: Web, *, as_json: bool) -> list[Quote]:
-    quotes = web.get(QUOTES, Quotes).items
+    answer = web.get(QUOTES, Quotes)
+    quotes = answer.items
+    if answer.held is not None:
+        click.echo(f"{answer.held.message} {answer.held.remedy}", err=True)
     if as_json:
         show_json(quotes)
     else:

@@ -67,6 +67,14 @@ QUOTE_FALLBACK: Final = CallSite(
     fault="The bridge restarted and no feed of the tenant has delivered yet.",
     description="Answers with the last known quotes with their own time, marked UNKNOWN, or DEAD by age.",
 )
+VIEWER_PLAN: Final = CallSite(
+    name="bridge-viewer-plan",
+    strategy=RecoveryStrategy.DEGRADE,
+    service=SERVICE,
+    fault="The database service cannot tell whether a person's subscription counts.",
+    description="What was known last counts; whoever is not known is shown quotes: nobody who "
+    "watches a position goes blind because of a database.",
+)
 ALL_CALL_SITES: Final = (
     SEGMENT_HANDOVER,
     DATABASE_BREAKER,
@@ -76,4 +84,5 @@ ALL_CALL_SITES: Final = (
     SEGMENT_QUARANTINE,
     QUOTES_LAST_KNOWN,
     QUOTE_FALLBACK,
+    VIEWER_PLAN,
 )

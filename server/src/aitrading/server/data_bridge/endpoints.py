@@ -12,6 +12,7 @@ from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.last_known import QuoteReader
 from aitrading.server.data_bridge.quotes import Quote
 from aitrading.server.data_bridge.settings import StreamSettings
+from aitrading.server.data_bridge.viewers import HELD, Held, Viewers
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, scope
 from aitrading.server.kit.http_errors import REQUEST_INVALID
@@ -38,12 +39,17 @@ class FeedLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuotesPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest quotes; `source` is `live`, or tells where the last known ones come from."""
+    """Newest quotes; `source` is `live`, or tells where the last known ones come from.
+
+    It is `held` when there are none because the person's subscription does not count.
+    """
 
     items: list[Quote]
     next_cursor: str | None
     source: str
     limits: FeedLimits
+    held: Held | None = None
+    """Why no market data is shown; the states of feeds and the limits are told all the same."""
 
 
 class FeedsPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +62,11 @@ class FeedsPage(msgspec.Struct, frozen=True, kw_only=True):
 class MarketDataEndpoints:
     """What a tenant sees of its own market data."""
 
-    def __init__(self, quotes: QuoteReader, feeds: FeedWatch, config: ConfigManager) -> None:
+    def __init__(
+        self, quotes: QuoteReader, feeds: FeedWatch, viewers: Viewers, config: ConfigManager
+    ) -> None:
         self._quotes = quotes
+        self._viewers = viewers
         self._feeds = feeds
         self._config = config
 
@@ -71,6 +80,11 @@ class MarketDataEndpoints:
     )
     async def quotes(self, call: Call) -> QuotesPage:
         """The newest quote of each symbol."""
+        held = await self._viewers.held(call.token)
+        if held is not None:
+            return QuotesPage(
+                items=[], next_cursor=None, source=HELD, limits=self._limits(), held=held
+            )
         known = await self._quotes.of_tenant(call.token.tenant)
         items, cursor = _page(call, known.quotes)
         return QuotesPage(

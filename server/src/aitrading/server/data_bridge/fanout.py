@@ -43,13 +43,16 @@ from aitrading.server.data_bridge.subscriber import (
     WaitingQuote,
 )
 from aitrading.server.data_bridge.unix_websocket import refuse
+from aitrading.server.data_bridge.viewers import SHOWN_AGAIN, Viewers
 from aitrading.server.kit.authentication import Authenticator, RequestHead
 from aitrading.server.kit.call import address_of
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
+from aitrading.server.kit.subscription_gate import REMEMBERED_S, SubscriptionGate
 
 STREAM_PATH: Final = "/api/v1/stream"
 EXPIRY_CHECK_S: Final = 1.0
+PLAN_CHECK_S: Final = REMEMBERED_S / 2
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -58,7 +61,7 @@ class FanOut(SubscriberHub):
 
     A quote goes out once per `conflation_ms`, the newest of its symbol; a subscriber whose socket
     is slow gets the newest again as soon as it takes data. A stream ends with its token or
-    its session (4401).
+    its session (4401). Whose subscription does not count is told the states of feeds alone.
     """
 
     def __init__(  # noqa: PLR0913 - the meeting point of the streams' parts
@@ -69,6 +72,8 @@ class FanOut(SubscriberHub):
         authenticator: Authenticator,
         rates: RateLimits,
         shares: Shares,
+        viewers: Viewers,
+        gate: SubscriptionGate,
         tracer: RequestTracer,
         settings: Callable[[], StreamSettings],
         chains: ChainRegistry,
@@ -82,6 +87,8 @@ class FanOut(SubscriberHub):
         self._authenticator = authenticator
         self._rates = rates
         self._shares = shares
+        self._viewers = viewers
+        gate.on_change = self._plan_changed
         self._tracer = tracer
         self._settings = settings
         self._chains = chains
@@ -112,6 +119,7 @@ class FanOut(SubscriberHub):
         """Send rounds, end expired streams, keep silent ones alive."""
         self._tasks.start(self._rounds(), name="rounds")
         self._tasks.start(self._expiry(), name="expiry")
+        self._tasks.start(self._plans(), name="plans")
         self._tasks.start(self._heartbeat(), name="heartbeat")
         self._state = ComponentState.HEALTHY
 
@@ -185,7 +193,11 @@ class FanOut(SubscriberHub):
         newest[stream.symbol] = WaitingQuote(
             stream.symbol, source.received_ns, lambda: source.quote(state)
         )
-        if wanting := [one for one in subscribers & self._every_tick if one.wants(stream.symbol)]:
+        if wanting := [
+            one
+            for one in subscribers & self._every_tick
+            if not one.is_held and one.wants(stream.symbol)
+        ]:
             every = _every_tick(source, batch, state)
             for subscriber in wanting:
                 for quote in every:
@@ -257,17 +269,55 @@ class FanOut(SubscriberHub):
         else:
             if subscriber.is_open:
                 subscriber.trace.opened(tenant)
+            await self._look_at_plan(subscriber)
 
     def _let_in(self, subscriber: Subscriber) -> None:
         if subscriber.is_open:
             self._tenants.setdefault(subscriber.token.tenant, set()).add(subscriber)
-            self._send_all_known(subscriber)
+            self._send_all_feeds(subscriber)
 
-    def _send_all_known(self, subscriber: Subscriber) -> None:
-        tenant = subscriber.token.tenant
-        for feed in self._feeds.of_tenant(tenant):
+    async def _look_at_plan(self, subscriber: Subscriber) -> None:
+        """Show quotes, or stop showing them, by the person's subscription; the rest is told always."""
+        subscriber.looks += 1
+        look = subscriber.looks
+        try:
+            held = await self._viewers.held(subscriber.token)
+        except AitradingError as exc:
+            subscriber.close(exc.spec)
+            return
+        if look != subscriber.looks or not subscriber.is_open:
+            return  # a later look knows better
+        if held is not None:
+            subscriber.hold()
+            if held != subscriber.was_told:
+                subscriber.send(_encoder.encode(held))
+        elif subscriber.is_held:
+            subscriber.is_held = False
+            if subscriber.was_told is not None:
+                subscriber.send(_encoder.encode(SHOWN_AGAIN))
+                self._send_all_feeds(subscriber)
+            self._send_all_quotes(subscriber)
+        subscriber.was_told = held
+
+    def _plan_changed(self, tenant: TenantId, user: UUID | None) -> None:
+        """A change of plans was told: look at once at whom it concerns."""
+        for subscriber in self._tenants.get(tenant, ()):
+            if user in (None, subscriber.token.user):
+                self._tasks.start(self._look_at_plan(subscriber), name="plan")
+
+    async def _plans(self) -> None:
+        """Look again and again: a plan may end by its date, and news may get lost."""
+        while True:
+            await self._clock.sleep(PLAN_CHECK_S)
+            for subscriber in self._everybody():
+                await self._look_at_plan(subscriber)
+
+    def _send_all_feeds(self, subscriber: Subscriber) -> None:
+        for feed in self._feeds.of_tenant(subscriber.token.tenant):
             subscriber.send(_encoder.encode(feed))
-        for source in self._board.of_tenant(tenant):
+
+    def _send_all_quotes(self, subscriber: Subscriber) -> None:
+        for source in self._board.of_tenant(subscriber.token.tenant):
             subscriber.send(
                 _encoder.encode(source.quote(self._feeds.state(source.stream.feed_key)))
             )
@@ -288,6 +338,8 @@ class FanOut(SubscriberHub):
         for tenant, quotes in newest.items():
             this_round = Round(quotes)
             for subscriber in self._tenants.get(tenant, set()) - self._every_tick:
+                if subscriber.is_held:
+                    continue
                 told.count(subscriber.send_round(this_round))
                 if subscriber.waiting:
                     dirty.add(subscriber)

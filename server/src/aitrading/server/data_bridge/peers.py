@@ -1,6 +1,7 @@
 """The other services as the bridge calls them: over mutual TLS, behind one breaker per peer."""
 
 from typing import Final, TypeVar
+from uuid import UUID
 
 import msgspec
 from typing_extensions import override
@@ -32,9 +33,12 @@ from aitrading.server.kit.ingest_api import (
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.peer_errors import PEER_PROTOCOL
 from aitrading.server.kit.shared_device_api import SHARED_DEVICE_PATH, SharedDevice
+from aitrading.server.kit.user_subscriptions import USER_SUBSCRIPTION_PATH, SubscriptionAnswer
 
 DEVICE_PATH: Final = "/internal/v1/devices/{device}"
 UNKNOWN_STATUS: Final = 404
+SUBSCRIPTION_TIMEOUT_S: Final = 2.0
+"""Quotes wait for it."""
 T = TypeVar("T")
 
 
@@ -137,6 +141,17 @@ class DatabasePeer(TickStore):
                 answer=RepairOrders,
                 query={"tenant": str(device.tenant), "device": str(device.device)},
                 timeout_s=Timeouts.NORMAL,
+            )
+        )
+
+    @override
+    async def of_user(self, tenant: TenantId, user: UUID) -> SubscriptionAnswer:
+        return await self._breaker.run(
+            lambda: self._client.get(
+                USER_SUBSCRIPTION_PATH.format(user=user),
+                answer=SubscriptionAnswer,
+                query={"tenant": str(tenant)},
+                timeout_s=SUBSCRIPTION_TIMEOUT_S,
             )
         )
 

@@ -11,6 +11,7 @@ from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.feed_truth_api import FeedTruth, RepairOrders, TruthTaken
 from aitrading.server.kit.ingest_api import LastQuotes, SegmentStored, StreamMark, StreamOpening
+from aitrading.server.kit.subscription_gate import SubscriptionSource
 
 
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class DeviceRegister(Protocol):
         ...
 
 
-class TickStore(Protocol):
+class TickStore(SubscriptionSource, Protocol):
     """The database service, as far as the bridge needs it."""
 
     async def open_streams(

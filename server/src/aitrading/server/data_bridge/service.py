@@ -6,6 +6,7 @@ from typing import Final
 from aitrading.core.infrastructure.chain_registry import ChainRegistry
 from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.import_manager import ImportManager
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import CircuitBreaker, Fallback
@@ -48,6 +49,7 @@ from aitrading.server.data_bridge.spool_guard import SpoolFolder, SpoolGuard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.tick_rates import TickRates
 from aitrading.server.data_bridge.truth import TruthKeeper
+from aitrading.server.data_bridge.viewers import Viewers
 from aitrading.server.data_bridge.websocket_server import WebSocketServer
 from aitrading.server.kit.authentication import Authenticator
 from aitrading.server.kit.bundle import ServiceBundle
@@ -57,6 +59,7 @@ from aitrading.server.kit.limit_levels import LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.subscription_gate import SubscriptionGate
 from aitrading.server.personal_data.file_keys import file_keys_of
 
 MIB: Final = 1024 * 1024
@@ -85,6 +88,8 @@ def providers(manager: ImportManager) -> None:
     manager.provide(TickRates)
     manager.provide(_rate_keeper)
     manager.provide(_feeds)
+    manager.provide(_gate)
+    manager.provide(Viewers)
     manager.provide(_fan_out)
     manager.provide(Announcer)
     manager.provide(TickFlow)
@@ -145,6 +150,10 @@ async def _streams(
     return streams
 
 
+def _gate(store: TickStore, bus: EventBus, clock: Clock) -> SubscriptionGate:
+    return SubscriptionGate(source=store, bus=bus, clock=clock)
+
+
 def _fallback(errors: ErrorHandler, clock: Clock) -> Fallback:
     return errors.guard(QUOTE_FALLBACK, Fallback(QUOTE_FALLBACK.name, clock=clock))
 
@@ -167,6 +176,8 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
     authenticator: Authenticator,
     rates: RateLimits,
     shares: Shares,
+    viewers: Viewers,
+    gate: SubscriptionGate,
     tracer: RequestTracer,
     config: ConfigManager,
     chains: ChainRegistry,
@@ -180,6 +191,8 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
         authenticator=authenticator,
         rates=rates,
         shares=shares,
+        viewers=viewers,
+        gate=gate,
         tracer=tracer,
         settings=lambda: config.get(StreamSettings),
         chains=chains,
@@ -216,6 +229,7 @@ SPEC: Final = ServiceSpec(
         TruthKeeper,
         DeviceLinks,
         SpoolGuard,
+        SubscriptionGate,
         FanOut,
         Announcer,
         Calendars,

@@ -17,6 +17,7 @@ from aitrading.server.data_bridge.errors import (
     STREAM_NOT_READ,
     STREAM_TOO_BUSY,
 )
+from aitrading.server.data_bridge.viewers import Held
 from aitrading.server.kit.authentication import Identified
 
 SYMBOLS_MAX: Final = 1_024
@@ -165,6 +166,12 @@ class Subscriber(WSListener):
         self.since_ns = since_ns
         self.pinged_ns = 0
         self.round_trip_ns: int | None = None
+        self.is_held = True
+        """It is told no quotes: its plan does not count, or was not looked at yet."""
+        self.looks = 0
+        """How often its plan was asked for; only the answer to the last question counts."""
+        self.was_told: Held | None = None
+        """Why it gets no quotes, as it knows."""
         self.every_tick = False
         self.conflated = 0
         self.is_paused = False
@@ -185,6 +192,12 @@ class Subscriber(WSListener):
     def waiting(self) -> int:
         """How many quotes are to be sent."""
         return len(self._newest) + len(self._queue)
+
+    def hold(self) -> None:
+        """Tell no quotes from now on, and none of those that wait."""
+        self.is_held = True
+        self._queue.clear()
+        self._newest.clear()
 
     def offer(self, quote: WaitingQuote) -> None:
         """Take a quote; it replaces an older one of its symbol that still waits."""

@@ -19,6 +19,7 @@ from aitrading.core.protocol.ingest import IngestRecord, decode_record
 from aitrading.core.protocol.segment import read_segment
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import NO_RATES, RateClaims
+from aitrading.core.security.subscription import SubscriptionState
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus, TickStore
 from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.feed_truth_api import (
@@ -33,6 +34,7 @@ from aitrading.server.kit.ingest_api import (
     StreamMark,
     StreamOpening,
 )
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 
 
 class FolderTickStore(TickStore):
@@ -44,6 +46,8 @@ class FolderTickStore(TickStore):
         self.truths: list[FeedTruth] = []
         self.orders: list[RepairOrder] = []
         self.words: dict[TenantId, CalendarWords] = {}
+        self.subscriptions: dict[tuple[TenantId, UUID], SubscriptionState] = {}
+        """How a person's stands; without a word there never was one."""
         self.calls = 0
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +106,20 @@ class FolderTickStore(TickStore):
     async def repairs(self, device: DeviceIdentity) -> RepairOrders:
         self._call()
         return RepairOrders(orders=tuple(self.orders))
+
+    @override
+    async def of_user(self, tenant: TenantId, user: UUID) -> SubscriptionAnswer:
+        self._call()
+        state = self.subscriptions.get((tenant, user), SubscriptionState.NONE)
+        return SubscriptionAnswer(
+            user=user,
+            state=state,
+            active=state is SubscriptionState.ACTIVE,
+            tier=None,
+            expires_at=None,
+            features=(),
+            version=1,
+        )
 
     def rows(self) -> dict[UUID, dict[int, bytes]]:
         """What is stored: row bytes by stream and sequence.

@@ -16,18 +16,17 @@ from aitrading.server.kit.audit_trail import HOST_ACTOR
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import endpoint, peers, proved_recently, scope
 from aitrading.server.kit.limit_levels import LimitKind
+from aitrading.server.kit.subscription_gate import SUBSCRIPTION_UNKNOWN, SubscriptionGate
 from aitrading.server.kit.tenancy import parse_tenant
 from aitrading.server.trading_engine.device_gate import BarredDevice, DeviceGate
 from aitrading.server.trading_engine.errors import (
     DEVICE_BARRED,
     DEVICE_UNKNOWN,
     KILL_RELEASE_NOT_AVAILABLE,
-    SUBSCRIPTION_UNKNOWN,
     TRADING_NOT_AVAILABLE,
 )
 from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.kill_switch import Engagement, KillSwitches
-from aitrading.server.trading_engine.subscription_gate import SubscriptionGate
 from aitrading.server.trading_engine.trading_switch import HaltReason, TradingState, TradingSwitch
 
 

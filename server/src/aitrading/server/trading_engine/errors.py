@@ -14,16 +14,6 @@ TRADING_NOT_AVAILABLE: Final = ErrorSpec(
     severity=Severity.INFO,
     impact=Impact.NEW_EXPOSURE,
 )
-SUBSCRIPTION_UNKNOWN: Final = ErrorSpec(
-    code="SUBSCRIPTION_UNKNOWN",
-    category=Category.RETRYABLE,
-    message="Nobody can tell whether your subscription counts ({reason}): the order was refused.",
-    why="New exposure needs an answer of the database service, and there is none.",
-    remedy="Try again in a moment; the kill switch, cancelling and reducing need no subscription.",
-    http_status=503,
-    severity=Severity.WARNING,
-    impact=Impact.NEW_EXPOSURE,
-)
 DEVICE_BARRED: Final = ErrorSpec(
     code="DEVICE_BARRED",
     category=Category.DENIED,

@@ -15,6 +15,11 @@ from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.pool_reports import PoolReports
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.service_spec import ServiceSpec
+from aitrading.server.kit.subscription_gate import (
+    DatabaseServiceSubscriptions,
+    SubscriptionGate,
+    SubscriptionSource,
+)
 from aitrading.server.personal_data.service import field_keys_of
 from aitrading.server.trading_engine.accounts import PostgresAccountBook
 from aitrading.server.trading_engine.call_sites import SERVICE, SITES
@@ -24,11 +29,6 @@ from aitrading.server.trading_engine.feed_watch import FeedWatch
 from aitrading.server.trading_engine.guard import EngineGuard
 from aitrading.server.trading_engine.kill_audit import KillAudit
 from aitrading.server.trading_engine.kill_switch import KillSwitches
-from aitrading.server.trading_engine.subscription_gate import (
-    DatabaseServiceSubscriptions,
-    SubscriptionGate,
-    SubscriptionSource,
-)
 from aitrading.server.trading_engine.trading_switch import TRADING, TradingSwitch, trading_health
 
 DATABASE_ROLE: Final = "trading"

@@ -40,6 +40,7 @@ const stream = new Stream(`wss://${location.host}/api/v1/stream`, {
 });
 const account = new Account();
 let hasBegun = false;
+let isHeld = false;
 let status = { state: "connecting", since: null, retryAt: null };
 const logged = new Map();
 
@@ -51,6 +52,9 @@ const handlers = new Map(Object.entries({
   },
   feed(message) {
     quotes.feed(message);
+  },
+  held(message) {
+    showHeld(message);
   },
 }));
 
@@ -64,9 +68,12 @@ function feedChanged({ key, quote: { symbol, told, state }, why }) {
   if (before !== undefined) log(symbol, `feed ${before} → ${state}${why ? ` · ${why}` : ""}`, LEVELS.get(state));
 }
 
+/** What is on the page is what the server sees now. */
+const isShown = () => status.state === "live" && !isHeld;
+
 function countFeeds() {
   const { size, tally } = quotes;
-  const live = status.state === "live" ? tally.get(LIVE) ?? 0 : "?";
+  const live = isShown() ? tally.get(LIVE) ?? 0 : "?";
   const feeds = document.querySelector("#feeds");
   feeds.dataset.state = size === 0 ? "" : live === size ? "all" : "some";
   feeds.title = [...tally].map(([state, count]) => `${count} ${state}`).join(", ") || "No feed yet";
@@ -78,7 +85,7 @@ stream.addEventListener("status", ({ detail }) => {
   if (detail.state === "live" && status.state !== "live") log("stream", "connected", "good");
   if (detail.state === "lost" && status.state === "live") log("stream", "connection lost", "bad");
   status = detail;
-  quotes.live = detail.state === "live";
+  quotes.live = isShown();
   countFeeds();
   showLink();
 });
@@ -102,10 +109,20 @@ function showLink() {
   document.querySelector("#lost-next").textContent = wait > 0 ? `Next try in ${Math.ceil(wait / 1000)} s.` : "Trying now…";
 }
 
+/** The subscription does not count: prices that are shown are no news, and nobody may take them for it. */
+function showHeld({ message, remedy }) {
+  isHeld = Boolean(message);
+  document.querySelector("#banner-held").hidden = !isHeld;
+  document.querySelector("#held-text").textContent = isHeld ? `${message} ${remedy}` : "";
+  quotes.live = isShown();
+  countFeeds();
+}
+
 /** The last known quotes once, and the limits again and again: an operator may change them. */
 async function ask(path) {
   try {
-    const { items, limits } = await get(path);
+    const { items, limits, held } = await get(path);
+    showHeld(held ?? {});
     quotes.limits = limits;
     stream.heartbeatS = limits.heartbeat_s;
     for (const quote of items) quotes.recall(quote);

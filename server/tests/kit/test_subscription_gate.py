@@ -23,13 +23,13 @@ from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock, settle
 from aitrading.core.testing.memory_bus import MemoryBroker, MemoryBus
-from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
-from aitrading.server.trading_engine.subscription_gate import (
+from aitrading.server.kit.subscription_gate import (
     MAX_REMEMBERED,
     REMEMBERED_S,
     SubscriptionGate,
     SubscriptionSource,
 )
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 
 TENANT: Final = TenantId(UUID(int=1))
 ANN, BOB = UserId(UUID(int=2)), UserId(UUID(int=3))

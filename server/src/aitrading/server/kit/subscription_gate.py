@@ -1,10 +1,11 @@
-"""Whether a person's subscription lets new exposure in; asked of the database service.
+"""Whether a person's subscription counts; asked of the database service, remembered for a minute.
 
-Only what opens or widens a position asks. The kill switch, cancelling and reducing never do: a
-lapsed subscription must not keep anybody from getting out.
+What opens or widens a position asks, and what shows market data. The kill switch, cancelling,
+reducing and reading one's own never do: a lapsed subscription must not keep anybody from getting out.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import UUID
@@ -21,20 +22,42 @@ from aitrading.core.infrastructure.events import SubscriptionChanged
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.resilience import Timeouts
 from aitrading.core.kit.clock import NS_PER_S, Clock, now_utc
-from aitrading.core.kit.errors import AitradingError
-from aitrading.core.kit.ids import TenantId
-from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Impact, Severity
+from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE, SubscriptionState
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.user_subscriptions import USER_SUBSCRIPTION_PATH, SubscriptionAnswer
-from aitrading.server.trading_engine.errors import SUBSCRIPTION_UNKNOWN
 
 REMEMBERED_S: Final = 60
 """How long an answer counts when nobody says that it changed."""
 MAX_REMEMBERED: Final = 10_000
 _NOT_LIMITED: Final = frozenset({SubscriptionState.ACTIVE, SubscriptionState.NONE})
-"""An organisation that never had a plan was sold nothing, so nothing can be stopped."""
 _Key = tuple[TenantId, UUID]
+
+SUBSCRIPTION_UNKNOWN: Final = ErrorSpec(
+    code="SUBSCRIPTION_UNKNOWN",
+    category=Category.RETRYABLE,
+    message="Nobody can tell whether your subscription counts ({reason}): the order was refused.",
+    why="New exposure needs an answer of the database service, and there is none.",
+    remedy="Try again in a moment; the kill switch, cancelling and reducing need no subscription.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.NEW_EXPOSURE,
+)
+
+
+class Person(Protocol):
+    """Who is entitled or not; a verified token is one."""
+
+    @property
+    def tenant(self) -> TenantId:
+        """The organisation."""
+        ...
+
+    @property
+    def user(self) -> UserId:
+        """The person."""
+        ...
 
 
 class SubscriptionSource(Protocol):
@@ -74,6 +97,8 @@ class SubscriptionGate:
         self.name = "subscription-gate"
         self.depends_on = ("bus",)
         self.state = ComponentState.NEW
+        self.on_change: Callable[[TenantId, UUID | None], None] = _nobody_asks
+        """Called when a person's entitlement, or with None everybody's, may be another one."""
         self._source = source
         self._bus = bus
         self._clock = clock
@@ -95,26 +120,35 @@ class SubscriptionGate:
             self._subscription = None
         self.state = ComponentState.STOPPED
 
-    async def require(self, token: VerifiedToken) -> None:
+    async def require(self, person: Person) -> None:
         """Raise `SUBSCRIPTION_INACTIVE`, or `SUBSCRIPTION_UNKNOWN` when nobody can tell."""
-        answer = await self._answer((token.tenant, token.user))
-        if answer.state not in _NOT_LIMITED:
-            raise SUBSCRIPTION_INACTIVE.error(state=str(answer.state))
+        try:
+            state = await self.state_of(person)
+        except AitradingError as exc:
+            raise SUBSCRIPTION_UNKNOWN.error(reason=exc.code) from exc
+        if not counts(state):
+            raise SUBSCRIPTION_INACTIVE.error(state=str(state))
+
+    async def state_of(self, person: Person) -> SubscriptionState:
+        """How it stands now; raises what the source raises."""
+        return (await self._answer((person.tenant, person.user))).state
+
+    def last_known(self, person: Person) -> SubscriptionState:
+        """How it stood when somebody could tell, however long ago; NONE when nobody ever could."""
+        known = self._known.get((person.tenant, person.user))
+        return known.answer.state if known is not None else SubscriptionState.NONE
 
     async def _answer(self, key: _Key) -> SubscriptionAnswer:
         known = self._known.get(key)
-        if known is not None and self._counts(known):
+        if known is not None and self._is_fresh(known):
             return known.answer
         changes, asked_ns = self._changes, self._clock.monotonic_ns()
-        try:
-            answer = await self._source.of_user(*key)
-        except AitradingError as exc:
-            raise SUBSCRIPTION_UNKNOWN.error(reason=exc.code) from exc
+        answer = await self._source.of_user(*key)
         if changes == self._changes:  # else it may be from before a change that is forgotten
             self._remember(key, answer, asked_ns)
         return answer
 
-    def _counts(self, known: _Remembered) -> bool:
+    def _is_fresh(self, known: _Remembered) -> bool:
         if self._clock.monotonic_ns() >= known.until_ns:
             return False
         expires_at = known.answer.expires_at
@@ -132,3 +166,14 @@ class SubscriptionGate:
         for key in [key for key in self._known if key[0] == envelope.tenant]:
             if event.user is None or key[1] == event.user:
                 del self._known[key]
+        if envelope.tenant is not None:
+            self.on_change(envelope.tenant, event.user)
+
+
+def counts(state: SubscriptionState) -> bool:
+    """Nothing stops it; an organisation without a plan was sold nothing, so nothing can be stopped."""
+    return state in _NOT_LIMITED
+
+
+def _nobody_asks(_tenant: TenantId, _user: UUID | None) -> None:
+    """For a service that asks with each request."""
