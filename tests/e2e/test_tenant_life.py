@@ -1,4 +1,4 @@
-"""An organisation on a running platform: suspended, let in again, erased, and a start after that."""
+"""An organisation on a running platform: suspended, let in again, lapsed, erased, and a start after that."""
 
 import json
 import subprocess
@@ -69,6 +69,26 @@ def let_in_again(platform: Platform) -> None:
     wait_until(lambda: linked(platform), what="the device coming back")
 
 
+def lapsed(platform: Platform) -> None:
+    """The plan is paused: no prices at once, and everything else as before."""
+
+    def source() -> str:
+        return str(platform.get("/api/v1/quotes", person="demo/owner")["source"])
+
+    assert platform.cli("subscription", "set", "pro", "--tenant", "demo").returncode == 0
+    wait_until(lambda: source() == "live", what="quotes")
+    assert platform.cli("subscription", "pause", "--tenant", "demo").returncode == 0
+    wait_until(lambda: source() == "held", what="no quotes", timeout_s=AT_ONCE_S)
+    assert reads_of(platform, "demo/owner") == {200}
+    assert platform.get("/api/v1/feeds", person="demo/owner")["items"]
+    assert platform.cli("subscription", "resume", "--tenant", "demo").returncode == 0
+    wait_until(lambda: source() == "live", what="quotes again")
+    usage = platform.cli_json("usage", "--tenant", "demo")
+    assert usage["ticks_stored"] > 0
+    assert platform.get("/api/v1/usage", person="demo/owner")["first_day"] == usage["first_day"]
+    wait_until(lambda: linked(platform), what="the link again")
+
+
 def erased(platform: Platform) -> None:
     assert platform.cli("tenant", "erase", "demo").returncode != 0, "nobody typed the name"
     assert platform.cli("tenant", "erase", "demo", "--yes-erase", "other").returncode == 1
@@ -93,6 +113,7 @@ def test_an_organisation_is_suspended_let_in_and_erased(tmp_path: Path) -> None:
     with running_platform(home) as platform:
         suspended(platform)
         let_in_again(platform)
+        lapsed(platform)
         erased(platform)
     with running_platform(home, demo=False) as again:
         states = {each["name"]: each["state"] for each in again.cli_json("tenant", "list")}

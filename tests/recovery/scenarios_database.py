@@ -131,7 +131,9 @@ async def codes_of(times: int, call: Callable[[], Awaitable[object]]) -> list[st
 @promised_by(sites.POSTGRES_BREAKER)
 async def a_dead_postgresql_is_not_asked_any_more(room: Room) -> Process:
     process, pool = Process.make(room.clock), DeadPostgres()
-    book: Any = StreamBook(pool, Guards(SETTINGS, room.clock, process.errors))  # type: ignore[arg-type]
+    guards: Any = Guards(SETTINGS, room.clock, process.errors)
+    no_ticks: Any = None  # PostgreSQL is asked first
+    book: Any = StreamBook(pool, no_ticks, guards)  # type: ignore[arg-type]
     codes = await codes_of(5, lambda: book.marks(TENANT, UUID(int=9)))
     assert codes == ["DATABASE_CONNECTION_LOST"] * 3 + ["BREAKER_OPEN"] * 2
     assert pool.calls == 3
