@@ -1,6 +1,7 @@
 """Public scripts written for the real package run unmodified; they are fetched, never committed.
 
-`AITRADING_PUBLIC_SCRIPTS` names a folder with the repositories' files as `owner/name/path`.
+`AITRADING_PUBLIC_SCRIPTS` names a folder with the repositories' files as `owner/name/path`;
+`scripts/fetch_public_scripts.sh` makes one.
 """
 
 import os
@@ -23,6 +24,9 @@ class Acceptance(NamedTuple):
     needs: tuple[str, ...]
     driver: str
     expected: tuple[str, ...]
+    modules: str = ""
+    """Below `owner/name`: where it is imported from; else the folder it is in."""
+    environ: tuple[tuple[str, str], ...] = ()
 
 
 QUANTREO: Final = """
@@ -45,6 +49,79 @@ tick = bot.MetaTrader5.symbol_info_tick("USDJPY")
 ticket = bot.place_order("BUY_STOP", "USDJPY", 0.1, tick.ask + 1, tick.ask, tick.ask + 2, "x")[2]
 print("waiting", bot.get_open_orders() == [ticket], bot.cancel_order(ticket)[0], bot.get_open_orders())
 """
+TRADINGVIEW: Final = """
+import asyncio
+import sys
+from types import SimpleNamespace
+
+sys.modules["src.utils.database_handler"] = SimpleNamespace(DatabaseHandler=None)  # its own database
+from src.services.mt5_service import MT5Service, mt5
+
+async def trade():
+    service = MT5Service(1000001, "secret", "Simulated-Demo")
+    assert await service.async_initialize()
+    order = {"instrument": "EURUSD", "side": "buy", "qty": 0.3}
+    opened = await service.async_execute_market_order(order)
+    ticket, bid = opened["mt5_position"], mt5.symbol_info_tick("EURUSD.a").bid
+    stops = {"stop_loss": bid - 0.01, "take_profit": bid + 0.01}
+    moved = service._update_position({"instrument": "EURUSD", "mt5_ticket": ticket, **stops})
+    assert moved["stop_loss"] == mt5.positions_get(ticket=int(ticket))[0].sl, moved
+    for volume in (0.1, 0.2):
+        closed = await service.async_close_position({**order, "mt5_ticket": ticket, "qty": volume})
+        print(closed["symbol"], closed["volume"], "closed, left", closed["remaining_volume"])
+
+asyncio.run(trade())
+"""
+BBSTRADER: Final = """
+import sys
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+
+structs = "AccountInfo BookInfo MetaTraderHandlers OrderCheckResult OrderSentResult SymbolInfo "
+structs += "TerminalInfo TickInfo TradeDeal TradeOrder TradePosition TradeRequest"
+client = ModuleType("bbstrader.api.client")
+for name in structs.split():  # C++ in the original: classes that have every field
+    setattr(client, name, type(name, (), {"__getattr__": lambda self, name: None}))
+sys.modules |= {name: ModuleType(name) for name in ("bbstrader", "bbstrader.api")}
+sys.modules["bbstrader.api.client"] = client
+from handlers import Mt5Handlers as bot, mt5
+
+assert bot.init_auto() and bot.login(1000001, "secret", "Simulated-Demo", 5_000)
+assert bot.get_account_info().login == 1000001 and bot.get_terminal_info().connected
+assert bot.get_total_symbols() == len(bot.get_symbols_all())
+assert [one.name for one in bot.get_symbols_by_group("EUR*")] == ["EURUSD"]
+assert bot.select_symbol("EURUSD", True) and bot.get_symbol_info("EURUSD").digits == 5
+now, minute, all_ticks = datetime.now(UTC), mt5.TIMEFRAME_M1, mt5.COPY_TICKS_ALL
+hour_ago, past, soon = (now + timedelta(hours=hours) for hours in (-1, -24, 24))
+assert len(bot.get_rates_by_pos("EURUSD", minute, 0, 20)) == 20
+assert len(bot.get_rates_by_date("EURUSD", minute, now, 20)) == 20
+assert len(bot.get_rates_by_range("EURUSD", minute, hour_ago, now)) > 50
+assert len(bot.get_ticks_by_date("EURUSD", int(hour_ago.timestamp()), 20, all_ticks)) == 20
+assert len(bot.get_ticks_by_range("EURUSD", hour_ago, now, all_ticks)) > 20
+ask = bot.get_tick_info("EURUSD").ask
+order = {"action": mt5.TRADE_ACTION_DEAL, "symbol": "EURUSD", "volume": 0.1, "price": ask,
+         "type": mt5.ORDER_TYPE_BUY, "deviation": 20, "type_filling": mt5.ORDER_FILLING_IOC}
+assert bot.check_order(order).retcode == 0
+sent = bot.send_order(order)
+assert (sent.retcode, sent.request["symbol"]) == (mt5.TRADE_RETCODE_DONE, "EURUSD")
+assert bot.calc_margin(mt5.ORDER_TYPE_BUY, "EURUSD", 0.1, ask) > 0
+assert round(bot.calc_profit(mt5.ORDER_TYPE_BUY, "EURUSD", 0.1, ask, ask + 0.001), 2) == 10
+position = bot.get_positions_symbol("EURUSD")[0]
+assert bot.get_total_positions() == len(bot.get_positions_all()) == 1
+assert bot.get_positions_group("*USD*")[0].ticket == position.ticket
+assert bot.get_position_ticket(position.ticket).volume == 0.1 and not bot.get_position_ticket(1)
+bid = bot.get_tick_info("EURUSD").bid
+assert bot.send_order({**order, "type": mt5.ORDER_TYPE_SELL, "price": bid,
+                       "position": position.ticket}).retcode == mt5.TRADE_RETCODE_DONE
+assert bot.get_total_positions() == bot.get_total_orders() == 0
+assert bot.get_orders_all() == bot.get_orders_by_symbol("EURUSD") == []
+deals, orders = bot.get_hist_deals_pos(position.ticket), bot.get_hist_orders_pos(position.ticket)
+assert bot.get_hist_deals_group(past, soon, "*EUR*")[-1].ticket == deals[-1].ticket
+assert bot.get_hist_orders_range(past, soon)[-1].ticket == orders[-1].ticket
+assert bot.subscribe_book("EURUSD") and bot.get_book_info("EURUSD")
+assert bot.unsubscribe_book("EURUSD")
+print("deals", [deal.entry for deal in deals], "orders", len(orders))
+"""
 OUR_SCRIPTS: Final = (
     Acceptance(
         "metaperl/telegram-autotrader/src/etc/order_send.py", ("conf",), "",
@@ -59,6 +136,15 @@ OUR_SCRIPTS: Final = (
         "jimtin/how_to_build_a_metatrader5_trading_bot_expert_advisor/mt5_interface.py",
         (), JIMTIN, ("Trading Bot Logged in", "waiting True 10009 []"),
     ),
+    Acceptance(
+        "abhidp/tradingview-to-metatrader5/src/services/mt5_service.py", ("dotenv",), TRADINGVIEW,
+        ("EURUSD.a 0.1 closed, left 0.2", "EURUSD.a 0.2 closed, left 0.0"), modules=".",
+        environ=(("AITRADING_TERMINAL_SIM_SUFFIX", ".a"), ("APPDATA", "/nowhere")),
+    ),
+    Acceptance(
+        "bbalouki/bbstrader/src/bbstrader/api/handlers.py", ("pytz",), BBSTRADER,
+        ("deals [0, 1] orders 2",),
+    ),
 )  # fmt: skip
 
 
@@ -72,10 +158,12 @@ def test_a_public_script_runs_unmodified(tmp_path: Path, script: Acceptance) -> 
     if script.driver:
         program = tmp_path / "driver.py"
         program.write_text(script.driver)
-    paths = [str(STAND_IN), str(tmp_path), str(file.parent), os.environ.get("PYTHONPATH", "")]
+    owner, name, *_ = script.path.split("/")
+    modules = Path(folder) / owner / name / script.modules if script.modules else file.parent
+    paths = [str(STAND_IN), str(tmp_path), str(modules), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, check=False, timeout=150,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | dict(script.environ), cwd=tmp_path,
     )  # fmt: skip
     for module in script.needs:
         if f"No module named '{module}'" in done.stderr:
