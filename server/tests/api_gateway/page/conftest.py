@@ -71,6 +71,8 @@ class Backend:
         self.certificate = example_certificate()
         self.signed = "e30.e30.c2ln"
         self.evident = True
+        self.quarantine: list[dict[str, Any]] = []
+        self.doubted: list[dict[str, Any]] = []
         self.connected: list[dict[str, Any]] | None = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -96,6 +98,7 @@ class Backend:
         self.limits = dict(LIMITS)
         self.known, self.connected, self.alerts, self.gaps = [], [], [], []
         self.certificate, self.evident = example_certificate(), True
+        self.quarantine, self.doubted = [], []
         self.audited, self.standing = [], []
         self.auditable = self.traced = True
         self.traces, self.trace = [], {}
@@ -118,6 +121,8 @@ class Backend:
                 Route("/api/v1/alerts", self._alerts),
                 Route("/api/v1/feeds/gaps", self._gaps),
                 Route("/api/v1/feeds/certificate", self._certificate),
+                Route("/api/v1/feeds/quarantine", self._quarantine),
+                Route("/api/v1/feeds/quarantine/ticks", self._doubted),
                 Route("/api/v1/quotes", self._quotes),
                 Route("/api/v1/ticks", self._no_ticks),
                 Route("/api/v1/security-events", self._security),
@@ -159,18 +164,25 @@ class Backend:
         asked = request.query_params
         only_open = asked.get("open") == "true"
         found = [gap for gap in self.gaps if not (only_open and gap["state"] == "REPAIRED")]
-        return _json(
-            _paged(
-                [gap for gap in found if gap["symbol"] == asked.get("symbol", gap["symbol"])],
-                asked,
-            )
-        )
+        return _json(_paged(_of_symbol(found, request), asked))
 
     async def _certificate(self, request: Request) -> Response:
         if not self.evident:
             return _json(NO_ANSWER, 503)
         asked = {name: request.query_params[name] for name in ("symbol", "day")}
         return _json({"certificate": self.certificate | asked, "signed": self.signed})
+
+    async def _quarantine(self, request: Request) -> Response:
+        if not self.evident:
+            return _json(NO_ANSWER, 503)
+        return _json(_paged(_of_symbol(self.quarantine, request), request.query_params))
+
+    async def _doubted(self, request: Request) -> Response:
+        if not self.evident:
+            return _json(NO_ANSWER, 503)
+        stream = request.query_params["stream"]
+        found = [tick for tick in self.doubted if tick["stream"] == stream]
+        return _json(_paged(found, request.query_params))
 
     async def _alerts(self, _: Request) -> Response:
         return _json({"items": self.alerts, "next_cursor": None})
@@ -340,6 +352,11 @@ def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
+def _of_symbol(items: list[dict[str, Any]], request: Request) -> list[dict[str, Any]]:
+    symbol = request.query_params.get("symbol")
+    return [item for item in items if symbol in {None, item["symbol"]}]
+
+
 def _paged(items: list[dict[str, Any]], asked: Mapping[str, str]) -> dict[str, Any]:
     at, size = (int(asked.get(name, 0)) for name in ("cursor", "limit"))
     following = str(at + size) if len(items) > at + size else None
@@ -355,6 +372,7 @@ def example_certificate() -> dict[str, Any]:
         "epoch": 1,
         "state": "OPEN",
         "stored": 12_345,
+        "quarantined": 0,
         "counted": 12_345,
         "digest_stored": "9f86d081884c7d65" * 4,
         "findings": [],
@@ -363,6 +381,7 @@ def example_certificate() -> dict[str, Any]:
     return {
         "text": "12,345 of 12,345",
         "state": "OPEN",
+        "quarantined": 0,
         "streams": [stream],
         "made_at": stamp(),
     }

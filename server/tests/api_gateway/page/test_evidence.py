@@ -1,5 +1,6 @@
-"""Evidence on the page: what a day's certificate says, and what is missing, page by page."""
+"""Evidence on the page: what a day's certificate says, and what is missing or not believed, page by page."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,6 +9,9 @@ from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 GAPS = "#gaps tbody tr"
+STREAM = "5f0c6c1e-9a55-4f5e-8f7a-0d1f5f3d8a01"
+DAYS = "#quarantine tbody tr"
+TICKS = "#doubted tbody tr"
 FINDINGS = "#certificate-streams ul li"
 SHOWN_WHOLE = """cell => getComputedStyle(cell).display === 'inline'
   || cell.scrollWidth <= cell.clientWidth + 1"""
@@ -32,12 +36,44 @@ def gap(number: int, **given: Any) -> dict[str, Any]:
     return {**entry, **given}
 
 
+def day(number: int, **given: Any) -> dict[str, Any]:
+    entry = {
+        "day": f"2026-11-{number:02}",
+        "symbol": "XAUUSD",
+        "device": f"{1:032x}",
+        "stream": STREAM,
+        "ticks": 1_204,
+        "reasons": {"TIME_BACK": 1_200, "ABSURD": 4},
+    }
+    return {**entry, **given}
+
+
+def doubted(number: int, **given: Any) -> dict[str, Any]:
+    entry = {
+        "time": "2026-11-27T10:00:00.123Z",
+        "event_ms": 1_795_773_600_123,
+        "bid": "4012.51",
+        "ask": "3012.76",
+        "last": None,
+        "flags": 6,
+        "sequence": number,
+        "stream": STREAM,
+        "reasons": ["TIME_BACK", "CROSSED"],
+    }
+    return {**entry, **given}
+
+
 @pytest.fixture
 def evidence(terminal: Page, backend: Any) -> Page:
     backend.gaps = [
         gap(1, symbol="EURUSD", first_sequence=100, last_sequence=166, problem="no such history"),
         gap(2, state="REPAIRED", repaired_ticks=7, first_sequence=9, last_sequence=9),
         *(gap(number) for number in range(3, 71)),
+    ]
+    backend.quarantine = [day(27), day(26, symbol="EURUSD", stream="other")]
+    backend.doubted = [
+        doubted(1, time=None, event_ms=-(2**50), reasons=["TIME_IMPOSSIBLE"]),
+        *(doubted(number) for number in range(2, 151)),
     ]
     expect(terminal.locator("body")).to_have_attribute("data-link", "live")
     backend.quote("XAUUSD", "4012.51", "4012.76")
@@ -112,6 +148,50 @@ def test_the_lists_can_be_of_the_symbol_alone(evidence: Page) -> None:
     evidence.fill('#evidence-ask [name="symbol"]', "EURUSD")
     evidence.locator("#evidence-only").check()
     expect(evidence.locator(GAPS)).to_have_count(1)
+    expect(evidence.locator(DAYS)).to_have_count(1)
+
+
+def test_what_was_not_believed_is_counted_by_day_and_shown_on_demand(evidence: Page) -> None:
+    expect(evidence.locator(DAYS)).to_have_count(2)
+    expect(evidence.locator(DAYS).first).to_contain_text("1,200 time back · 4 absurd")
+    evidence.locator(f"{DAYS} button").first.click()
+    expect(evidence.locator("#doubted-of")).to_have_text("XAUUSD, stream 5f0c6c1e")
+    expect(evidence.locator(TICKS)).to_have_count(100)
+    expect(evidence.locator(TICKS).first).to_contain_text(f"no date: {-(2**50)} ms")
+    expect(evidence.locator(TICKS).nth(1)).to_contain_text("2026-11-27 10:00:00.123")
+    expect(evidence.locator(TICKS).nth(1)).to_contain_text("time back · crossed")
+    evidence.locator("#doubted [data-page=next]").click()
+    expect(evidence.locator(TICKS)).to_have_count(50)
+    evidence.keyboard.press("Shift+Tab")
+    evidence.locator("#doubted-back").press("Enter")
+    expect(evidence.locator(f"{DAYS} button").first).to_be_focused()
+
+
+def test_a_certificate_and_a_feed_tell_of_ticks_in_quarantine(
+    evidence: Page, backend: Any
+) -> None:
+    backend.certificate["quarantined"] = 1_204
+    prove(evidence, "2026-11-27")
+    expect(evidence.locator("#certificate-told")).to_contain_text("1,204 of them in quarantine")
+    evidence.keyboard.press("Escape")
+    bounds = {"delayed_after_s": 10, "stale_after_s": 60, "dead_after_s": 900, "learned": False}
+    backend.send(
+        type="feed", symbol="XAUUSD", state="LIVE", bounds=bounds, quarantined=7,
+        quarantine_reason="TIME_BACK",
+    )  # fmt: skip
+    state = evidence.locator('#quotes tr[data-key="XAUUSD"] [data-field="state"]')
+    expect(state).to_have_attribute("title", re.compile("7 ticks in quarantine.*: time back"))
+
+
+def test_no_day_in_quarantine_says_so(terminal: Page, backend: Any) -> None:
+    terminal.keyboard.press("e")
+    expect(terminal.locator("#quarantine [data-told]")).to_have_text(
+        "none: every tick was believed"
+    )
+    expect(terminal.locator("#certificate-told")).to_have_text("Choose a symbol and a day.")
+    backend.evident = False
+    terminal.locator("#evidence-only").check()
+    expect(terminal.locator("#quarantine [data-told]")).to_contain_text("UNKNOWN: No answer.")
 
 
 def test_no_answer_is_neither_proof_nor_an_empty_list(evidence: Page, backend: Any) -> None:
@@ -132,21 +212,24 @@ def test_words_from_outside_are_text_and_one_value_of_an_address(
     finding = {"what": words, "ticks": 0, "text": words, "sequences": []}
     backend.certificate["streams"][0] |= {"broker": words, "findings": [finding]}
     backend.gaps = [gap(1, symbol=words, reason=words, problem=words)]
+    backend.quarantine = [day(27, symbol=words, reasons={words: 1})]
     evidence.fill('#evidence-ask [name="symbol"]', words)
     with evidence.expect_request("**/feeds/certificate?*") as asked:
         prove(evidence, "2026-11-27")
     assert parse_qs(urlsplit(asked.value.url).query) == {"symbol": [words], "day": ["2026-11-27"]}
     expect(evidence.locator(FINDINGS)).to_contain_text(words)
     expect(evidence.locator(GAPS)).to_contain_text(words)
+    expect(evidence.locator(DAYS)).to_contain_text(words.lower())
     expect(evidence.locator("#evidence img")).to_have_count(0)
 
 
 def test_keys_open_it_and_close_it_and_the_lists_are_reached(evidence: Page) -> None:
     reached = set[str]()
-    for _ in range(24):
+    for _ in range(30):
         evidence.keyboard.press("Tab")
         reached.add(evidence.evaluate("document.activeElement.getAttribute('aria-label') ?? ''"))
-    assert {"Gaps, the newest first", "Certificate of the day", "Day in UTC"} <= reached
+    lists = {"Gaps, the newest first", "Ticks that were not believed, counted by day of receipt"}
+    assert lists | {"Certificate of the day", "Day in UTC"} <= reached
     evidence.keyboard.press("Escape")
     expect(evidence.locator("#evidence")).not_to_be_visible()
     evidence.locator("#day-proof").click()
@@ -164,7 +247,8 @@ def test_verdict_and_gaps_are_seen_at_every_width(
     expect(evidence.locator(FINDINGS)).to_have_count(1)
     whole = ("#certificate-text", "#certificate-state", FINDINGS)
     fields = (f"{GAPS} [data-field={name}]" for name in ("symbol", "state", "missing", "reason"))
-    for what in (*whole, *fields):
+    days = (f"{DAYS} [data-field={name}]" for name in ("symbol", "day", "ticks", "reasons"))
+    for what in (*whole, *fields, *days):
         cell = evidence.locator(what).first
         cell.scroll_into_view_if_needed()
         box = cell.bounding_box()

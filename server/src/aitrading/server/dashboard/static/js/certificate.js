@@ -58,7 +58,8 @@ export class Certificate {
     const { certificate } = answer;
     this.#answer = answer;
     this.#verdict(certificate.text, certificate.state);
-    this.#told.textContent = [meaning(certificate), `made ${moment(certificate.made_at)} UTC`].join(" · ");
+    const told = [meaning(certificate), doubted(certificate), `made ${moment(certificate.made_at)} UTC`];
+    this.#told.textContent = told.filter(Boolean).join(" · ");
     this.#streams.replaceChildren(...certificate.streams.map((each) => this.#drawn(each)));
     this.#keep.hidden = false;
   }
@@ -67,7 +68,7 @@ export class Certificate {
     const item = this.#stream.content.firstElementChild.cloneNode(true);
     const values = {
       stored: `${count(each.stored)} of ${each.counted === null ? "?" : count(each.counted)}`,
-      about: `${each.broker} · device ${each.device.slice(0, 8)} · stream ${each.stream.slice(0, 8)}, epoch ${each.epoch}`,
+      about: `${each.broker} · device ${each.device.slice(0, 8)} · stream ${each.stream.slice(0, 8)}, epoch ${each.epoch}${each.quarantined ? ` · ${doubted(each)}` : ""}`,
       digest: each.digest_stored,
       state: each.state,
     };
@@ -100,6 +101,11 @@ function meaning({ state: word, streams }) {
   if (word === "COMPLETE") return "the day is over and every counted tick is stored, digit by digit";
   if (word === "OPEN") return "the day is not over; every tick counted so far is stored";
   return "something is not as the devices counted it";
+}
+
+/** What is in quarantine is stored, and counts. */
+function doubted({ quarantined }) {
+  return quarantined ? `${count(quarantined)} of them in quarantine` : "";
 }
 
 function finding({ what, ticks, text, sequences }) {

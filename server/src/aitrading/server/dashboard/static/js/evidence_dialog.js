@@ -1,7 +1,7 @@
-// Evidence on demand: the certificate of a symbol and day, and the ledger of what is missing.
+// Evidence on demand: the certificate of a symbol and day, what is missing, and what was not believed.
 
 import { Certificate } from "./certificate.js";
-import { moment } from "./format.js";
+import { moment, words } from "./format.js";
 import { PagedTable } from "./paged_table.js";
 import { nowMs } from "./server_time.js";
 
@@ -13,6 +13,16 @@ export class EvidenceDialog {
   #which = document.querySelectorAll("#gaps [data-open]");
   #certificate = new Certificate();
   #gaps = new PagedTable(document.querySelector("#gaps"), { path: "/api/v1/feeds/gaps", line: gapLine, none: "none" });
+  #quarantine = new PagedTable(document.querySelector("#quarantine"), {
+    path: "/api/v1/feeds/quarantine", line: dayLine, none: "none: every tick was believed",
+    choose: (day, button) => this.#lookInto(day, button),
+  });
+  #doubted = new PagedTable(document.querySelector("#doubted"), {
+    path: "/api/v1/feeds/quarantine/ticks", line: tickLine, none: "none any more", pageSize: 100,
+  });
+  #doubtedOf = document.querySelector("#doubted-of");
+  #back = document.querySelector("#doubted-back");
+  #cameFrom = null;
   #symbols;
 
   /** `symbols` gives those that the page knows; any other may be typed. */
@@ -28,6 +38,7 @@ export class EvidenceDialog {
       this.#ask();
     });
     this.#only.addEventListener("change", () => this.#list());
+    this.#back.addEventListener("click", () => this.#leave());
     for (const button of this.#which) button.addEventListener("click", () => this.#choose(button));
   }
 
@@ -62,6 +73,27 @@ export class EvidenceDialog {
     const only = this.#only.checked && symbol ? { symbol } : {};
     const { open } = [...this.#which].find((each) => each.getAttribute("aria-pressed") === "true").dataset;
     this.#gaps.show({ ...only, open });
+    this.#quarantine.show(only);
+    this.#turn(false);
+  }
+
+  /** A tick may have any time, so its stream is asked for and not the day on which it came. */
+  #lookInto({ symbol, stream }, button) {
+    this.#cameFrom = button;
+    this.#doubtedOf.textContent = `${symbol}, stream ${stream.slice(0, 8)}`;
+    this.#turn(true);
+    this.#back.focus();
+    this.#doubted.show({ symbol, stream });
+  }
+
+  #leave() {
+    this.#turn(false);
+    this.#cameFrom?.focus();
+  }
+
+  #turn(toTicks) {
+    document.querySelector("#quarantine").hidden = toTicks;
+    document.querySelector("#doubted").hidden = !toTicks;
   }
 }
 
@@ -74,6 +106,21 @@ function gapLine(gap) {
     noticed: moment(gap.noticed_at),
     repair: gap.problem || (gap.repaired_ticks === null ? "" : `${gap.repaired_ticks} ticks fetched again`),
   };
+}
+
+function dayLine({ symbol, day, ticks, reasons }) {
+  const why = Object.entries(reasons).map(([name, number]) => `${number.toLocaleString("en")} ${words(name)}`);
+  return { symbol, day, ticks: ticks.toLocaleString("en"), reasons: why.join(" · ") };
+}
+
+function tickLine(tick) {
+  return { ...tick, time: timeOf(tick), reasons: tick.reasons.map(words).join(" · ") };
+}
+
+/** A broker can send a time that is no date, and one that a number here cannot hold. */
+function timeOf({ time, event_ms: ms }) {
+  if (time !== null) return `${time.slice(0, 10)} ${time.slice(11, 23)}`;
+  return Number.isSafeInteger(ms) ? `no date: ${ms} ms` : "no date";
 }
 
 function missing({ first_sequence: first, last_sequence: last, from_time: from, until_time: until }) {

@@ -45,6 +45,11 @@ export function moment(text) {
   return `${text.slice(0, 10)} ${text.slice(11, 19)}`;
 }
 
+/** A name of the server's as people write it: `TIME_BACK` is "time back". */
+export function words(name) {
+  return name.toLowerCase().replaceAll("_", " ");
+}
+
 export function number(value, digits) {
   return value === null || value === undefined || value === "" ? "" : Number(value).toFixed(digits);
 }

@@ -15,12 +15,13 @@ export class PagedTable {
   #told;
   #first;
   #following;
+  #items = [];
   #next = null;
   #query = {};
   #asked = 0;
 
-  /** `line` gives an item's texts by field; `none` is said of an empty list. */
-  constructor(root, { path, line, none, pageSize = 50 }) {
+  /** `line` gives an item's texts by field; `none` is said of an empty list; a row's button gives its item to `choose`. */
+  constructor(root, { path, line, none, choose, pageSize = 50 }) {
     [this.#root, this.#path, this.#line, this.#none] = [root, path, line, none];
     this.pageSize = pageSize;
     this.#body = root.querySelector("tbody");
@@ -30,6 +31,10 @@ export class PagedTable {
     this.#following = root.querySelector('[data-page="next"]');
     this.#first.addEventListener("click", () => this.#ask(null));
     this.#following.addEventListener("click", () => this.#ask(this.#next));
+    this.#body.addEventListener("click", ({ target }) => {
+      const button = target.closest("[data-choose]");
+      if (button) choose(this.#items[button.closest("tr").sectionRowIndex], button);
+    });
   }
 
   /** The first page of what `query` names. */
@@ -48,6 +53,7 @@ export class PagedTable {
       const { items, next_cursor: next } = await get(`${this.#path}?${asked}`);
       if (question !== this.#asked) return;
       this.#next = next;
+      this.#items = items;
       this.#body.replaceChildren(...items.map((item) => this.#drawn(item)));
       this.#root.querySelector(".scroll").scrollTop = 0;
       this.#say("known", items.length ? `as of ${clock(nowMs())} UTC` : this.#none);

@@ -1,7 +1,7 @@
 // The quotes table. Messages change the book at once; the screen follows once per frame.
 
 import { LIVE, UNKNOWN, aged } from "./feed_state.js";
-import { age, points, priceParts, signed } from "./format.js";
+import { age, points, priceParts, signed, words } from "./format.js";
 import { nowMs } from "./server_time.js";
 import { draw } from "./spark.js";
 
@@ -66,13 +66,14 @@ class Quote {
   }
 
   /** What the server says of the feed, true when it is said; `judge` lets it age. */
-  tell({ state, reason, bounds, deadline, canonical, instrument_class, calendar_mismatch }) {
+  tell({ state, reason, bounds, deadline, canonical, instrument_class, calendar_mismatch, quarantined, quarantine_reason }) {
     if (bounds) {
       this.bounds = bounds;
       this.deadlineMs = deadline ? Date.parse(deadline) : null;
       const hours = instrument_class ? `${canonical}, hours of ${instrument_class}` : "trading hours not known";
       const rhythm = `late after ${bounds.delayed_after_s} s${bounds.learned ? ", learned" : ""}`;
-      this.about = `${hours}; ${rhythm}${calendar_mismatch ? "; ticks outside of these hours" : ""}`;
+      const doubted = quarantined ? `; ${quarantined} ticks in quarantine, the newest: ${words(quarantine_reason)}` : "";
+      this.about = `${hours}; ${rhythm}${calendar_mismatch ? "; ticks outside of these hours" : ""}${doubted}`;
     }
     if (!state || (state === this.told && !reason)) return;
     this.told = state;
