@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -116,6 +117,38 @@ async def test_nothing_upstream_moves_and_the_state_is_true_at_its_deadline(
         await room.clock.advance(0.02)
         assert room.feed.state is not feed.state
     assert seen == [FeedState.LIVE, FeedState.DELAYED, FeedState.STALE, FeedState.DEAD]
+
+
+@async_test
+async def test_a_question_about_one_organisation_touches_no_feed_of_another(
+    store: FolderTickStore,
+) -> None:
+    room = Room(MONDAY, store)
+    stranger = DeviceIdentity(tenant=TenantId(UUID(int=98)), device=DeviceId(UUID(int=99)))
+    foreign = BridgeStream(UUID(int=4), stranger, room.stream.declaration)
+    room.watch.judge_all([foreign])
+    [theirs] = room.watch.of_tenant(stranger.tenant)
+    assert theirs.stream == foreign.id
+    del foreign.device
+    assert room.feed.stream == room.stream.id
+
+
+@async_test
+async def test_the_counts_are_those_of_the_states(store: FolderTickStore) -> None:
+    room = Room(MONDAY, store)
+
+    def counted() -> dict[FeedState, int]:
+        return {state: count for state, count in room.watch.counts() if count}
+
+    assert counted() == {FeedState.UNKNOWN: 1}
+    room.tick()
+    assert counted() == {FeedState.LIVE: 1}
+    later = msgspec.structs.replace(room.stream.declaration, epoch=2)
+    room.watch.judge_all([BridgeStream(UUID(int=5), DEVICE, later)])  # takes the feed over
+    assert sum(counted().values()) == 1
+    await room.clock.advance(FIXED.dead_after_s)
+    assert room.feed.state is FeedState.DEAD
+    assert counted() == {FeedState.DEAD: 1}
 
 
 @async_test

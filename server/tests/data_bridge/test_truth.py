@@ -1,8 +1,10 @@
 """Counts, gaps and outages reach the database service, and orders to repair reach the device."""
 
+import asyncio
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from aitrading.core.domain.market import make_batch
 from aitrading.core.protocol.link.events import RepairAsked, StreamOpened
@@ -20,7 +22,13 @@ from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.truth import WAITING_MAX, TruthKeeper
-from aitrading.server.kit.feed_truth_api import REASON_CHARS_MAX, GapTold, RepairOrder, RepairTold
+from aitrading.server.kit.feed_truth_api import (
+    REASON_CHARS_MAX,
+    GapTold,
+    RepairOrder,
+    RepairOrders,
+    RepairTold,
+)
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
 from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, ticks
@@ -127,6 +135,29 @@ async def test_an_outage_is_a_gap_that_ends_with_what_came_after_it(
         assert ended.id == begun.id
         assert (ended.repair_first, ended.repair_last) == (5, 10)
         assert ended.until_ms is not None
+
+
+@async_test
+async def test_gaps_are_told_while_it_takes_long_to_find_what_can_be_repaired(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def slow(_: DeviceIdentity) -> RepairOrders:
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    async with running_bridge(world) as bridge:
+        monkeypatch.setattr(bridge.store, "repairs", slow)
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        await asked.wait()
+        [stream] = [one.id for one in await bridge.get(StreamDirectory)]
+        note = GapNote(stream=stream, reason="lost", noticed_ns=5, first=1, last=2)
+        device.session.tell_gaps(Gaps(gaps=(note,)))
+        device.flush()
+        await eventually(lambda: gaps_of(bridge), what="the gap")
 
 
 @async_test

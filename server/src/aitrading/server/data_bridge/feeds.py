@@ -1,5 +1,6 @@
 """How far each feed can be trusted, told to everybody when it changes."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -195,6 +196,9 @@ class FeedWatch:
         self._calendars = calendars
         self._rates = rates
         self._feeds: dict[FeedKey, _Watched] = {}
+        self._tenants: dict[TenantId, dict[FeedKey, _Watched]] = {}
+        """The same, so that nobody's question walks over the feeds of others."""
+        self._counts: Counter[FeedState] = Counter()
 
     def ticked(self, source: QuoteSource, batch: TickBatch) -> FeedState:
         """A feed has newer ticks; gives its state now."""
@@ -244,11 +248,8 @@ class FeedWatch:
 
     def of_tenant(self, tenant: TenantId) -> list[Feed]:
         """The tenant's feeds in order of symbol."""
-        mine = [
-            self._feeds[key]
-            for key in sorted(self._feeds)
-            if self._feeds[key].stream.device.tenant == tenant
-        ]
+        feeds = self._tenants.get(tenant, {})
+        mine = [feeds[key] for key in sorted(feeds)]
         for watched in mine:
             self._judge(watched)
         return [self._feed(watched) for watched in mine]
@@ -272,13 +273,14 @@ class FeedWatch:
     def counts(self) -> Iterator[tuple[FeedState, int]]:
         """Feeds per state, for metrics."""
         for state in FeedState:
-            yield state, sum(watched.state is state for watched in self._feeds.values())
+            yield state, self._counts[state]
 
     def _watched(self, stream: BridgeStream) -> _Watched:
         """The feed's record; a later epoch takes it over, with the state it had."""
         watched = self._feeds.get(stream.feed_key)
         if watched is None:
             watched = self._feeds[stream.feed_key] = _Watched(stream, self._clock.monotonic_ns())
+            self._tenants.setdefault(stream.device.tenant, {})[stream.feed_key] = watched
         elif watched.stream.declaration.epoch < stream.declaration.epoch:
             watched.stream = stream
         return watched
@@ -290,6 +292,9 @@ class FeedWatch:
         if verdict.state is watched.state:
             return
         before, watched.state = watched.state, verdict.state
+        self._counts[verdict.state] += 1
+        if before is not None:
+            self._counts[before] -= 1
         watched.since_ns = watched.judged_ns
         self.on_change(watched.stream, before, self._feed(watched))
 

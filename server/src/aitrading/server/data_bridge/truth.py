@@ -38,7 +38,7 @@ from aitrading.server.kit.feed_truth_api import (
 )
 
 ROUND_S: Final = 1.0
-ASK_EVERY_ROUNDS: Final = 10
+ASK_S: Final = 10.0
 OUTAGES_MAX: Final = 10_000
 WAITING_MAX: Final = 4 * ITEMS_MAX
 """Different things of one kind that wait for one device; it tells again after each connection."""
@@ -93,6 +93,7 @@ class TruthKeeper:
     async def start(self) -> None:
         """Pass on what comes."""
         self._tasks.start(self._run(), name="pass-on")
+        self._tasks.start(self._ask_all(), name="repairs")
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -184,12 +185,17 @@ class TruthKeeper:
         self._waiting[stream.device].gaps[ended.id] = ended
 
     async def _run(self) -> None:
-        for number in range(1 << 62):
+        while True:
             await self._clock.sleep(ROUND_S)
             await self._pass_on()
-            if number % ASK_EVERY_ROUNDS == 1:
-                for link in self.links():
-                    await self._ask(link)
+
+    async def _ask_all(self) -> None:
+        """On its own: looking for what can be repaired takes as long as reading history does."""
+        await self._clock.sleep(ROUND_S)
+        while True:
+            for link in self.links():
+                await self._ask(link)
+            await self._clock.sleep(ASK_S)
 
     async def _pass_on(self) -> None:
         for device in tuple(self._waiting):
