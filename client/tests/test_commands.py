@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aitrading.client.cli import main
-from aitrading.client.doctor import Finding, held_finding, warning_finding
+from aitrading.client.findings import Finding
+from aitrading.client.held_back import held_finding, warning_finding
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.crypto import TlsKey, Validity
@@ -188,6 +189,13 @@ async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
         known = {one["name"]: one for one in json.loads(listed.stdout)}
         assert known["EURUSD"]["is_collected"]
         assert len(known["EURUSD"]["minute_closes"]) == 30
+        await eventually(lambda: found(home)["broker time"]["verdict"] == "ok", timeout_s=20)
+        terminal = found(home)
+        assert terminal["terminal"]["found"].startswith("build 5836, answered in ")
+        assert terminal["login"]["found"].endswith(" at Simulated-Demo")
+        assert terminal["broker link"]["found"] == "connected, ping 2.4 ms"
+        assert terminal["trading"]["verdict"] == "ok"
+        assert terminal["symbols"]["found"] == "4 are collected"
         second = await asyncio.to_thread(start(home).wait, 20)
         assert second == 1, "one client per home"
         assert "CLIENT_HOME_IN_USE" in (home / "log").read_text()
@@ -197,6 +205,10 @@ async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def found(home: Path) -> dict[str, dict[str, str]]:
+    return {one["what"]: one for one in json.loads(run_doctor(home).stdout)}
 
 
 def status(home: Path) -> dict[str, dict[str, dict[str, dict[str, int]]]]:

@@ -5,7 +5,7 @@ from typing import Any
 from tests.link.edge import Edge
 from tests.link.enrolled import enrolled_home
 
-from aitrading.client.doctor import held_finding
+from aitrading.client.held_back import held_finding
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.service import SECTIONS, RunningClient, Surroundings, running_client
 from aitrading.client.terminal.select import TerminalKind

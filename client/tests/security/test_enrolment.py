@@ -12,14 +12,17 @@ from uuid import UUID
 
 import pytest
 
+from aitrading.client.doctor import examine
+from aitrading.client.findings import Verdict
 from aitrading.client.security.certificate_keeper import CertificateKeeper, due_ns
 from aitrading.client.security.device_files import DeviceFiles, ServerAddress
 from aitrading.client.security.enrolment import enrol, parse_server, renew
+from aitrading.client.terminal.select import TerminalKind
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
-from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.kit.secret import Secret
@@ -154,6 +157,25 @@ def test_a_code_becomes_an_identity_that_only_its_owner_can_read(
     assert files.certificate_identity() == IDENTITY
     for path in (home / "identity").iterdir():
         assert path.stat().st_mode & 0o077 == 0
+
+
+class Ahead(SystemClock):
+    """A machine whose clock is twelve seconds fast."""
+
+    def now_ns(self) -> int:
+        return super().now_ns() + 12 * NS_PER_S
+
+
+def test_the_doctor_holds_the_machines_clock_against_the_servers(
+    gateway: Gateway, home: Path
+) -> None:
+    enrol(DeviceFiles(home), gateway.code(), gateway.address)
+    for clock, verdict in ((CLOCK, Verdict.OK), (Ahead(), Verdict.WARNING)):
+        found = {one.what: one for one in examine(home, clock, TerminalKind.SIM, {})}
+        assert found["server"].verdict is Verdict.OK
+        assert found["clock"].verdict is verdict
+    assert "ahead of" in found["clock"].found
+    assert found["terminal"].verdict is Verdict.OK, "a worker tried the twin"
 
 
 def test_a_server_of_another_authority_hears_no_secret(gateway: Gateway, home: Path) -> None:

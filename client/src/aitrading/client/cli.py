@@ -17,8 +17,9 @@ import click
 from aitrading.client.bench_commands import bench
 from aitrading.client.command_line import EXIT_NO, home_option, json_option, show, told
 from aitrading.client.credential_commands import credentials
-from aitrading.client.doctor import Verdict, examine, held_finding
 from aitrading.client.errors import CLIENT_NOT_RUNNING
+from aitrading.client.findings import Verdict
+from aitrading.client.held_back import held_finding
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.enrolment import enrol, parse_server
 from aitrading.client.sim_commands import sim
@@ -65,14 +66,17 @@ def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) 
     click.echo("Enrolled. Start it: aitrading-client run", err=True)
 
 
-@main.command()
-@click.option(
+terminal_option = click.option(
     "--terminal",
     type=click.Choice(["sim", "mt5"]),
     default="mt5",
     show_default=True,
     help="The simulated terminal, or MetaTrader 5 on this machine.",
 )
+
+
+@main.command()
+@terminal_option
 @home_option
 @told
 def run(terminal: str, home: Path) -> None:
@@ -102,12 +106,20 @@ def status(home: Path, *, as_json: bool) -> None:
 
 
 @main.command()
+@terminal_option
 @home_option
 @json_option
 @told
-def doctor(home: Path, *, as_json: bool) -> None:
-    """Look for what keeps the client from working; exit code 1 when something does."""
-    findings = examine(home.expanduser(), SystemClock())
+def doctor(terminal: str, home: Path, *, as_json: bool) -> None:
+    """Look for what keeps the client from working; exit code 1 when something does.
+
+    The terminal is asked through the running client. Without one a worker connects to it for a
+    moment, which may start it.
+    """
+    from aitrading.client.doctor import examine  # noqa: PLC0415 - see `run`
+    from aitrading.client.terminal.select import TerminalKind  # noqa: PLC0415 - see `run`
+
+    findings = examine(home.expanduser(), SystemClock(), TerminalKind(terminal), os.environ)
     if as_json:
         show([finding.as_dict() for finding in findings], as_json=True)
     else:

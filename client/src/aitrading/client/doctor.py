@@ -5,14 +5,16 @@ import socket
 import ssl
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from aitrading.client.held_back import held_back, warned
+from aitrading.client.findings import Finding, Verdict
+from aitrading.client.held_back import held_finding, warning_finding
+from aitrading.client.metatrader_connector.terminal_report import PATH as TERMINAL_PATH
+from aitrading.client.metatrader_connector.terminal_report import TerminalReport
 from aitrading.client.security.certificate_keeper import due_ns
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.installation import Installation
@@ -22,11 +24,14 @@ from aitrading.client.security.process_security import harden_a_child
 from aitrading.client.security.registration import registration
 from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
-from aitrading.client.status import client_status
+from aitrading.client.status import asked, client_status
 from aitrading.client.terminal.availability import FILE_NAME, read_availability
 from aitrading.client.terminal.errors import TERMINAL_REPLACED
 from aitrading.client.terminal.package import import_gives_twin, real_package_is_installed
-from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, rfc3339_of_ns
+from aitrading.client.terminal.select import TerminalKind
+from aitrading.client.terminal_findings import clock_finding, terminal_findings
+from aitrading.client.terminal_trial import try_terminal
+from aitrading.core.kit.clock import NS_PER_S, Clock, datetime_of_ns, now_utc, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.device_reports import AVAILABILITY_WANTED, FilesState
 
@@ -34,51 +39,32 @@ FREE_BYTES_WANTED: Final = 1024**3
 PROBE_PATH: Final = "/api/v1/devices/trust"
 LINK_PATH: Final = "/link"
 TIMEOUT_S: Final = 5.0
-
-
-class Verdict(StrEnum):
-    """What a finding means."""
-
-    OK = "ok"
-    WARNING = "warning"
-    BROKEN = "broken"
-    UNVERIFIED = "unverified"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For JSON."""
-        return {name: str(value) for name, value in asdict(self).items()}
+TERMINAL_TIMEOUT_S: Final = 35.0
+"""A terminal that does not answer keeps who asks waiting until its worker is given up."""
 
 
 class _Anything(msgspec.Struct, frozen=True):
     """An answer whose content does not matter."""
 
 
-def examine(home: Path, clock: Clock) -> list[Finding]:
+def examine(
+    home: Path, clock: Clock, kind: TerminalKind, environ: Mapping[str, str]
+) -> list[Finding]:
     """Look at everything; what depends on something broken is left out or unverified."""
     files = DeviceFiles(home)
     try:
         record = files.load()
         certificate = _certificate(files, clock)
     except AitradingError as exc:
-        return [_broken("identity", exc), _disk(home), _terminal(), *_security(files)]
+        return [_broken("identity", exc), _disk(home), *_package(kind), *_security(files)]
     identity = Finding("identity", Verdict.OK, f"device {record.device}")
     return [
         identity,
         certificate,
-        _server(record),
+        *_server(record, clock),
         _link(record, files),
         _disk(home),
-        _terminal(),
+        *_terminal(home, record, clock, kind, environ),
         *availability_findings(home, clock),
         *_security(files),
         *_running(home, record),
@@ -101,12 +87,17 @@ def _certificate(files: DeviceFiles, clock: Clock) -> Finding:
     return Finding("certificate", Verdict.OK, f"ends {ends}")
 
 
-def _server(record: DeviceRecord) -> Finding:
+def _server(record: DeviceRecord, clock: Clock) -> list[Finding]:
+    api = ServerApi(record.server, record.trust)
     try:
-        ServerApi(record.server, record.trust).get(PROBE_PATH, _Anything)
+        api.get(PROBE_PATH, _Anything)
     except AitradingError as exc:
-        return _broken("server", exc)
-    return Finding("server", Verdict.OK, f"{record.server.url} proved to be the enrolled one")
+        return [_broken("server", exc)]
+    ahead_s = None
+    if api.server_time is not None:  # told in whole seconds, so half a second is its middle
+        ahead_s = (now_utc(clock) - api.server_time).total_seconds() - 0.5
+    found = f"{record.server.url} proved to be the enrolled one"
+    return [Finding("server", Verdict.OK, found), clock_finding(ahead_s)]
 
 
 def _link(record: DeviceRecord, files: DeviceFiles) -> Finding:
@@ -141,18 +132,41 @@ def _disk(home: Path) -> Finding:
     return Finding("disk", Verdict.OK, found)
 
 
-def _terminal() -> Finding:
+def _package(kind: TerminalKind) -> list[Finding]:
+    """What keeps this kind of terminal from being used at all."""
+    if kind is TerminalKind.SIM:
+        return []
     if import_gives_twin():
         spec = TERMINAL_REPLACED
-        return Finding("terminal", Verdict.WARNING, spec.message, spec.remedy)
+        return [Finding("terminal", Verdict.WARNING, spec.message, spec.remedy)]
     if real_package_is_installed():
-        return Finding("terminal", Verdict.UNVERIFIED, "the package MetaTrader5 is installed")
-    return Finding(
-        "terminal",
-        Verdict.WARNING,
-        f"the package MetaTrader5 is not installed ({sys.platform})",
-        "Only `run --terminal sim` works here.",
-    )
+        return []
+    return [Finding("terminal", Verdict.WARNING,
+                    f"the package MetaTrader5 is not installed ({sys.platform})",
+                    "Only `run --terminal sim` works here.")]  # fmt: skip
+
+
+def _terminal(
+    home: Path, record: DeviceRecord, clock: Clock, kind: TerminalKind, environ: Mapping[str, str]
+) -> list[Finding]:
+    """As the running client sees it; without one a worker tries it."""
+    if client_status(home, record) is not None:
+        return _terminal_of_client(home)
+    if missing := _package(kind):
+        return missing
+    try:
+        return terminal_findings(try_terminal(home, kind, clock, environ))
+    except AitradingError as exc:
+        return [_broken("terminal", exc)]
+
+
+def _terminal_of_client(home: Path) -> list[Finding]:
+    told = asked(home, TERMINAL_PATH, TERMINAL_TIMEOUT_S)
+    try:
+        return terminal_findings(msgspec.convert(told, TerminalReport))
+    except msgspec.ValidationError:
+        return [Finding("terminal", Verdict.BROKEN, "the running client does not tell how it is",
+                        "Restart the client; it may be of another version.")]  # fmt: skip
 
 
 def availability_findings(home: Path, clock: Clock) -> list[Finding]:
@@ -253,28 +267,6 @@ def _running(home: Path, record: DeviceRecord) -> list[Finding]:
     remedy = "" if report["ready"] else "See `aitrading-client status`."
     client = Finding("client", verdict, f"running, {report['state']}", remedy)
     return [client, *filter(None, (held_finding(report), warning_finding(report)))]
-
-
-def held_finding(report: dict[str, Any]) -> Finding | None:
-    """Why the server takes no ticks of a client that reports this; None when it takes them."""
-    uplink, link = (
-        report["components"].get(name, {}).get("fields", {}) for name in ("uplink", "link")
-    )
-    spec = held_back(uplink, link)
-    if spec is None:
-        return None
-    kept = f"{uplink.get('pending_ticks', 0)} ticks are kept here."
-    return Finding(
-        "market data", Verdict.WARNING, f"{spec.message} {spec.why} {kept}", spec.remedy
-    )
-
-
-def warning_finding(report: dict[str, Any]) -> Finding | None:
-    """What the server warned of while it goes on; None when it did not."""
-    spec = warned(report["components"].get("link", {}).get("fields", {}))
-    if spec is None:
-        return None
-    return Finding("device key", Verdict.BROKEN, f"{spec.message} {spec.why}", spec.remedy)
 
 
 def _broken(what: str, exc: AitradingError) -> Finding:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aitrading.client.findings import Finding, Verdict
 from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_SHARED,
@@ -32,3 +33,25 @@ def held_back(uplink: Mapping[str, Any], link: Mapping[str, Any]) -> ErrorSpec |
 def warned(link: Mapping[str, Any]) -> ErrorSpec | None:
     """What the server warned of in this run while it went on taking ticks."""
     return LINK_DEVICE_SHARED if link.get("warned_of") == LINK_DEVICE_SHARED.code else None
+
+
+def held_finding(report: dict[str, Any]) -> Finding | None:
+    """Why the server takes no ticks of a client that reports this; None when it takes them."""
+    uplink, link = (
+        report["components"].get(name, {}).get("fields", {}) for name in ("uplink", "link")
+    )
+    spec = held_back(uplink, link)
+    if spec is None:
+        return None
+    kept = f"{uplink.get('pending_ticks', 0)} ticks are kept here."
+    return Finding(
+        "market data", Verdict.WARNING, f"{spec.message} {spec.why} {kept}", spec.remedy
+    )
+
+
+def warning_finding(report: dict[str, Any]) -> Finding | None:
+    """What the server warned of while it goes on; None when it did not."""
+    spec = warned(report["components"].get("link", {}).get("fields", {}))
+    if spec is None:
+        return None
+    return Finding("device key", Verdict.BROKEN, f"{spec.message} {spec.why}", spec.remedy)

@@ -26,6 +26,7 @@ from aitrading.client.metatrader_connector.settings import (
 )
 from aitrading.client.metatrader_connector.stored_login import StoredLogin
 from aitrading.client.metatrader_connector.symbol_list import symbols_app
+from aitrading.client.metatrader_connector.terminal_report import of_running, terminal_app
 from aitrading.client.metatrader_connector.uplink import TickUplink
 from aitrading.client.page.app import page_app
 from aitrading.client.parts import PART_SECTIONS, ClientParts, PartsRoom, client_parts
@@ -245,6 +246,7 @@ async def _build(
     terminal.forget_with(reads.forget)
     core.health.watch(reads, critical=False)
     probes.app = symbols_app(reads, lambda: poller.symbols, probes.app)
+    probes.app = terminal_app(lambda: of_running(terminal, poller, surroundings.clock), probes.app)
     probes.app = page_app(parts.page_view(), probes.app)
     repairer = Repairer(terminal, journal, uplink, surroundings.clock)
     components: list[Component] = [probes, keeper, terminal, reads, uplink, poller, repairer, link]

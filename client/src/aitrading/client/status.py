@@ -16,7 +16,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 def client_status(home: Path, record: DeviceRecord) -> dict[str, Any] | None:
     """The `/health` report of the running client; None when none answers for this device."""
-    report: dict[str, Any] | None = _asked(home, "/health")
+    report: dict[str, Any] | None = asked(home, "/health")
     return report if report and report.get("instance") == str(record.device) else None
 
 
@@ -24,16 +24,17 @@ def client_symbols(home: Path, record: DeviceRecord) -> list[dict[str, Any]] | N
     """The broker's symbols as the running client knows them; None without client or terminal."""
     if client_status(home, record) is None:
         return None
-    symbols: list[dict[str, Any]] | dict[str, Any] | None = _asked(home, "/symbols.json")
+    symbols: list[dict[str, Any]] | dict[str, Any] | None = asked(home, "/symbols.json")
     return symbols if isinstance(symbols, list) else None
 
 
-def _asked(home: Path, path: str) -> Any:
+def asked(home: Path, path: str, timeout_s: float = TIMEOUT_S) -> Any:
+    """What the client of this home answers; None when none does."""
     try:
         run = msgspec.json.decode((home / RUN_FILE).read_bytes(), type=RunRecord)
     except (OSError, msgspec.DecodeError):
         return None
-    connection = http.client.HTTPConnection(LOOPBACK, run.port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(LOOPBACK, run.port, timeout=timeout_s)
     try:
         connection.request("GET", path)
         return json.loads(connection.getresponse().read())

@@ -75,6 +75,15 @@ class BrokerClock:
         """Broker time minus UTC now; None until something is known."""
         return None if self.offset is None else self.offset.offset_s
 
+    @property
+    def is_configured(self) -> bool:
+        """A person told it, and no tick changes it."""
+        return self._is_configured
+
+    def is_certain_at(self, utc_ms: int) -> bool:
+        """Whether a tick of this moment would have a certain offset."""
+        return self.offset is not None and utc_ms < self._certain_until_ms()
+
     def certain(self, event_ms: Whole) -> tuple[int, int]:
         """How many of these broker times, from the first on, have one certain offset; and which."""
         if self.offset is None or not len(event_ms):

@@ -83,6 +83,8 @@ class TickPoller:
         self.name = "terminal-poller"
         self.account: AccountInfo | None = None
         self.paused_by: str | None = None
+        self.trouble: AitradingError | None = None
+        """Why the terminal is not connected, until it gave a good answer."""
         self.last_tick_ms = 0
         self._terminal = terminal
         self._journal = journal
@@ -116,6 +118,11 @@ class TickPoller:
         return self._state
 
     @property
+    def broker_clock(self) -> BrokerClock:
+        """What is known of the broker's time."""
+        return self._broker_clock
+
+    @property
     def broker_offset_s(self) -> int | None:
         """Broker time minus UTC, as far as it is known."""
         return self._broker_clock.offset_s
@@ -124,6 +131,11 @@ class TickPoller:
     def symbols(self) -> tuple[str, ...]:
         """What is collected, in the broker's spelling."""
         return tuple(symbol for symbol in self._symbols if symbol not in self._aside)
+
+    @property
+    def set_aside(self) -> tuple[str, ...]:
+        """Symbols that give no ticks now, each with its reason."""
+        return self._aside.told
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -149,6 +161,7 @@ class TickPoller:
             "symbols": len(self.symbols),
             "set_aside": self._aside.words(),
             "hidden": ", ".join(self.hidden[:SHOWN_MAX]),
+            "trouble": self.trouble.message if self.trouble else None,
             "broker_offset_s": self.broker_offset_s,
             "last_tick_ms": self.last_tick_ms or None,
             "paused_by": self.paused_by,
@@ -195,6 +208,13 @@ class TickPoller:
 
     async def _attach(self) -> None:
         """Connect to the terminal and open a stream per symbol; only ticks tell that all is well."""
+        try:
+            await self._connect()
+        except AitradingError as exc:
+            self.trouble = exc
+            raise
+
+    async def _connect(self) -> None:
         self.account = await self._terminal.connected()
         self._broker_clock = self._known_clock(self.account)
         await self._choose()
@@ -326,6 +346,7 @@ class TickPoller:
             if exc.spec not in LOST:
                 raise
             self._errors.classify(exc)
+            self.trouble = exc
             self._state = ComponentState.DEGRADED
 
     async def _round(self) -> bool:
@@ -399,6 +420,7 @@ class TickPoller:
     def _judge(self, *, has_answers: bool) -> None:
         """Only who gave a good answer is well, and only all of them together."""
         self.paused_by = None
+        self.trouble = None
         if has_answers:
             self._losses = 0
         is_well = has_answers and not self._aside

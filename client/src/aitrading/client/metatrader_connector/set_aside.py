@@ -105,7 +105,12 @@ class SetAsides:
         """For health; None when there is nobody."""
         if not self._known:
             return None
-        told = [one.words for one in list(self._known.values())[:SHOWN_MAX]]
+        told = list(self.told[:SHOWN_MAX])
         if len(self._known) > SHOWN_MAX:
             told.append(f"and {len(self._known) - SHOWN_MAX} more")
         return SEPARATOR.join(told)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Each symbol with its reason."""
+        return tuple(one.words for one in self._known.values())

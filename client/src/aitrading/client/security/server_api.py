@@ -6,6 +6,8 @@ No proxy and no environment variable is honoured; redirects are not followed.
 import http.client
 import socket
 import ssl
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -59,6 +61,8 @@ class ServerApi:
         self._context = client_context(trust, certificate) if trust else _unverified()
         self.server_key: bytes | None = None
         """SHA-256 of the public key the server used last."""
+        self.server_time: datetime | None = None
+        """What its last answer said of the time, in whole seconds."""
 
     def get(self, path: str, answer: type[T]) -> T:
         """GET and decode; raises what the server refused, or `LINK_…`."""
@@ -89,6 +93,7 @@ class ServerApi:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             data = response.read(ANSWER_BYTES_MAX + 1)
+            self.server_time = _moment(response.headers.get("date"))
         except ssl.SSLError as exc:
             raise LINK_NOT_TRUSTED.error(address=server.url, cause=ssl_reason(exc)) from exc
         except (OSError, http.client.HTTPException) as exc:
@@ -116,6 +121,13 @@ class _Connection(http.client.HTTPSConnection):
     def connect(self) -> None:
         plain = socket.create_connection(self._address, TIMEOUT_S)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def _moment(date: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(date) if date else None
+    except ValueError:
+        return None
 
 
 def _decoded(status: int, data: bytes, answer: type[T]) -> T:

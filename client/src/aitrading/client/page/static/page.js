@@ -64,6 +64,7 @@ function connection(data) {
   list("connection", [
     ["link", state(link.link ?? "UNKNOWN")],
     ["market data", data.held],
+    ["terminal", data.components["terminal-poller"]?.fields.trouble],
     ["set aside", data.components["terminal-poller"]?.fields.set_aside],
     ["hidden", data.components["terminal-poller"]?.fields.hidden],
     ["server", data.server],
