@@ -220,6 +220,48 @@ def status(home: Path) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(
+    ("environ", "code"),
+    [
+        ({"MT5_PASSWORD": "canary-7391"}, "CREDENTIALS_IN_CLEAR"),
+        ({"BACKEND_URL": "https://other.example:8000"}, "BACKEND_OTHER_SERVER"),
+        ({"BACKEND_URL": "http://localhost:1"}, "ENROLMENT_ADDRESS_INVALID"),
+        ({"MT5_SERVER": "Broker-Live"}, "MT5_LOGIN"),
+    ],
+)
+def test_it_does_not_start_with_what_it_must_not_follow(
+    home: Path, environ: dict[str, str], code: str
+) -> None:
+    enrolled(home)
+    process = start(home, **environ)
+    try:
+        assert process.wait(20) == 1
+    finally:
+        process.kill()
+        process.wait()
+    log = (home / "log").read_text()
+    assert code in log
+    assert "canary-7391" not in log
+
+
+def test_the_server_of_the_settings_is_where_one_enrols(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKEND_URL", "https://127.0.0.1:1")
+    result = run("enroll", CODE, "--home", str(home))
+    assert (result.exit_code, "https://127.0.0.1:1" in result.stderr) == (3, True)
+
+
+def test_the_account_of_the_settings_is_the_one_that_is_stored(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MT5_LOGIN", "5012345")
+    monkeypatch.setenv("MT5_SERVER", "Broker-Live")
+    result = run("credentials", "set", "--protect", "passphrase", "--home", str(home))
+    assert "DEVICE_NOT_ENROLLED" in result.stderr, "both options were found"
+
+
+@pytest.mark.integration
 def test_wrong_settings_are_told_all_at_once(home: Path) -> None:
     enrolled(home)
     process = start(

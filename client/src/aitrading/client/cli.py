@@ -42,7 +42,9 @@ main.add_command(bench)
 
 @main.command()
 @click.argument("code")
-@click.option("--server", required=True, help="For example https://localhost:8000.")
+@click.option(
+    "--server", default="", help="For example https://localhost:8000; otherwise `backend.url`."
+)
 @click.option("--replace", is_flag=True, help="Give up the identity this home has.")
 @home_option
 @json_option
@@ -54,7 +56,7 @@ def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) 
     if files.is_enrolled and not replace:
         click.echo(f"{home} is enrolled already; --replace gives that identity up.", err=True)
         sys.exit(EXIT_NO)
-    record = enrol(files, code, parse_server(server))
+    record = enrol(files, code, parse_server(server or _configured_server(home)))
     ends = rfc3339_of_ns(files.certificate().validity.not_after_ns)
     answer = {
         "device": str(record.device),
@@ -64,6 +66,17 @@ def enroll(code: str, server: str, home: Path, *, replace: bool, as_json: bool) 
     }
     show(answer, as_json=as_json)
     click.echo("Enrolled. Start it: aitrading-client run", err=True)
+
+
+def _configured_server(home: Path) -> str:
+    """`backend.url`, as BACKEND_URL or the home's file say it."""
+    from aitrading.client.security.backend_settings import BackendSettings  # noqa: PLC0415 - see `run`
+    from aitrading.client.service import load_config  # noqa: PLC0415 - see `run`
+
+    url = load_config(home, os.environ).get(BackendSettings).url
+    if not url:
+        raise click.MissingParameter(param_hint="'--server'", param_type="option")
+    return url
 
 
 terminal_option = click.option(

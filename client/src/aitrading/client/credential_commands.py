@@ -43,9 +43,14 @@ def credentials() -> None:
 
 
 @credentials.command("set")
-@click.option("--login", type=int, required=True, help="Number of the account.")
 @click.option(
-    "--server-name", required=True, help="The broker's server, as the terminal names it."
+    "--login", type=int, required=True, envvar="MT5_LOGIN", help="Number of the account."
+)
+@click.option(
+    "--server-name",
+    required=True,
+    envvar="MT5_SERVER",
+    help="The broker's server, as the terminal names it.",
 )
 @click.option(
     "--protect",

@@ -16,6 +16,7 @@ from aitrading.client.held_back import held_finding, warning_finding
 from aitrading.client.metatrader_connector.terminal_report import PATH as TERMINAL_PATH
 from aitrading.client.metatrader_connector.terminal_report import TerminalReport
 from aitrading.client.security.certificate_keeper import due_ns
+from aitrading.client.security.clear_password import CONFIG_NAME, require_no_password
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.installation import Installation
 from aitrading.client.security.measures import Outcome
@@ -60,6 +61,7 @@ def examine(
     identity = Finding("identity", Verdict.OK, f"device {record.device}")
     return [
         identity,
+        *_clear_password(home, environ),
         certificate,
         *_server(record, clock),
         _link(record, files),
@@ -85,6 +87,14 @@ def _certificate(files: DeviceFiles, clock: Clock) -> Finding:
         return Finding("certificate", Verdict.WARNING, f"ends {ends}, renewal is overdue",
                        "Start the client and look at its log.")  # fmt: skip
     return Finding("certificate", Verdict.OK, f"ends {ends}")
+
+
+def _clear_password(home: Path, environ: Mapping[str, str]) -> list[Finding]:
+    try:
+        require_no_password(environ, home / CONFIG_NAME)
+    except AitradingError as exc:
+        return [_broken("password", exc)]
+    return []
 
 
 def _server(record: DeviceRecord, clock: Clock) -> list[Finding]:
@@ -152,7 +162,7 @@ def _terminal(
     """As the running client sees it; without one a worker tries it."""
     if client_status(home, record) is not None:
         return _terminal_of_client(home)
-    if missing := _package(kind):
+    if (missing := _package(kind)) or _clear_password(home, environ):
         return missing
     try:
         return terminal_findings(try_terminal(home, kind, clock, environ))

@@ -17,6 +17,7 @@ import msgspec
 from aitrading.client.errors import CLIENT_HOME_IN_USE
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.metrics import LINK_CONNECTED, LINK_ROUND_TRIP
+from aitrading.client.metatrader_connector.named_login import NamedLogin
 from aitrading.client.metatrader_connector.poller import TickPoller
 from aitrading.client.metatrader_connector.questions import log_in
 from aitrading.client.metatrader_connector.repairer import Repairer
@@ -32,8 +33,10 @@ from aitrading.client.page.app import page_app
 from aitrading.client.parts import PART_SECTIONS, ClientParts, PartsRoom, client_parts
 from aitrading.client.probe_server import ProbeServer
 from aitrading.client.run_record import RUN_FILE, RunRecord
+from aitrading.client.security.backend_settings import BackendSettings, require_enrolled_at
 from aitrading.client.security.certificate_keeper import CertificateKeeper
 from aitrading.client.security.checkpoints import WitnessedCheckpoint
+from aitrading.client.security.clear_password import CONFIG_NAME, require_no_password
 from aitrading.client.security.credential_keeper import CredentialKeeper
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.client.security.device_calls import DeviceCalls
@@ -57,6 +60,7 @@ from aitrading.client.terminal.availability import told_availability
 from aitrading.client.terminal.pool.opening import Opening
 from aitrading.client.terminal.pool.pool import TerminalPool
 from aitrading.client.terminal.pool.settings import TerminalPoolSettings
+from aitrading.client.terminal.pool.slot import LogIn
 from aitrading.client.terminal.reads import RememberedReads
 from aitrading.client.terminal.select import TerminalKind, require_terminal
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
@@ -77,7 +81,6 @@ from aitrading.core.logging.optimized_log_router import configure_logging, get_l
 from aitrading.core.protocol.link.session import ClientProfile
 
 SERVICE: Final = "metatrader-connector"
-CONFIG_NAME: Final = "aitrading.toml"
 MIB: Final = 1024 * 1024
 SEGMENT_AGE_MS: Final = 5_000
 SECTIONS: Final = (
@@ -86,6 +89,7 @@ SECTIONS: Final = (
     SimulatedTerminalSettings,
     TerminalLoginSettings,
     TerminalPoolSettings,
+    BackendSettings,
     *PART_SECTIONS,
 )
 
@@ -123,8 +127,12 @@ class RunningClient:
 
 
 def load_config(home: Path, environ: Mapping[str, str]) -> ConfigManager:
-    """The client's settings: defaults, `HOME/aitrading.toml`, environment."""
+    """The client's settings: defaults, `HOME/aitrading.toml`, environment.
+
+    Raises `CREDENTIALS_IN_CLEAR`, or everything that is wrong with them.
+    """
     path = home / CONFIG_NAME
+    require_no_password(environ, path)
     return ConfigManager.load(
         SECTIONS, toml_path=path if path.exists() else None, environ=environ, strict=False
     )
@@ -146,6 +154,7 @@ async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> N
     ended = asyncio.Event()
     _end_with_signals(ended)
     config = load_config(home, environ)
+    require_enrolled_at(config.get(BackendSettings), record)
     async with running_client(home, kind, config, surroundings, standings) as client:
         _log.info("client runs", port=client.probes.port, terminal=kind.value)
         await ended.wait()
@@ -279,12 +288,17 @@ def _terminal(
         Opening.of(kind, settings, surroundings.clock, job=job),
         config.get(TerminalPoolSettings),
         home=home,
-        log_in=StoredLogin(vault) if vault else log_in,
+        log_in=_log_in(config.get(TerminalLoginSettings), vault),
         clock=surroundings.clock,
         randomness=surroundings.randomness,
         errors=core.errors,
         metrics=core.metrics,
     )
+
+
+def _log_in(settings: TerminalLoginSettings, vault: CredentialManager | None) -> LogIn:
+    stored = StoredLogin(vault) if vault else None
+    return NamedLogin(settings, stored) if settings.login else stored or log_in
 
 
 def _security(

@@ -9,6 +9,7 @@ import msgspec
 from typing_extensions import override
 
 from aitrading.client.metatrader_connector.broker_clock import infer_offset_s
+from aitrading.client.metatrader_connector.named_login import account_wanted
 from aitrading.client.metatrader_connector.questions import shown_symbols
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.terminal_report import (
@@ -17,6 +18,7 @@ from aitrading.client.metatrader_connector.terminal_report import (
     look_at,
     trouble,
 )
+from aitrading.client.security.login_settings import TerminalLoginSettings
 from aitrading.client.service import load_config
 from aitrading.client.terminal.calls import Answer, Asks, Call, Lane, call
 from aitrading.client.terminal.pool.opening import Opening
@@ -47,7 +49,7 @@ class _Trial(Asks):
 def try_terminal(
     home: Path, kind: TerminalKind, clock: Clock, environ: Mapping[str, str]
 ) -> TerminalReport:
-    """Start a worker and let it connect as the client would, without a login of its own.
+    """Start a worker and let it connect as the client would, without a stored login.
 
     Raises what is wrong with the settings.
     """
@@ -55,18 +57,22 @@ def try_terminal(
     opening = Opening.of(kind, config.get(SimulatedTerminalSettings), clock)
     path = next(iter(config.get(TerminalPoolSettings).paths), "")
     wanted = config.get(ConnectorSettings).symbols
-    return asyncio.run(_tried(opening, path, wanted, clock))
+    account = account_wanted(config.get(TerminalLoginSettings))
+    opens = call(
+        "initialize", *([path] if path else []), timeout=round(PATIENCE_S * MS_PER_S), **account
+    )
+    return asyncio.run(_tried(opening, opens, wanted, clock))
 
 
 async def _tried(
-    opening: Opening, path: str, wanted: tuple[str, ...], clock: Clock
+    opening: Opening, opens: Call, wanted: tuple[str, ...], clock: Clock
 ) -> TerminalReport:
     try:
         worker = await WorkerProcess.start(opening)
     except AitradingError as exc:
         return trouble(exc)
     try:
-        return await _asked(_Trial(worker), path, wanted, clock)
+        return await _asked(_Trial(worker), opens, wanted, clock)
     except AitradingError as exc:
         return trouble(exc)
     finally:
@@ -74,10 +80,8 @@ async def _tried(
 
 
 async def _asked(
-    terminal: Asks, path: str, wanted: tuple[str, ...], clock: Clock
+    terminal: Asks, opens: Call, wanted: tuple[str, ...], clock: Clock
 ) -> TerminalReport:
-    where = (path,) if path else ()
-    opens = call("initialize", *where, timeout=round(PATIENCE_S * MS_PER_S))
     [opened] = await terminal.ask(opens)
     if not opened.value:
         return failure(opened.error)

@@ -107,3 +107,15 @@ CREDENTIALS_INVALID: Final = ErrorSpec(
     http_status=422,
     severity=Severity.INFO,
 )
+CREDENTIALS_IN_CLEAR: Final = ErrorSpec(
+    code="CREDENTIALS_IN_CLEAR",
+    category=Category.DENIED,
+    message="The broker's password stands in the clear: {place}.",
+    why="Every program of this user, every copy of the settings and every report of a crash could "
+    "show it, so the client does not start with it.",
+    remedy="Take it away there, and change it at the broker if others may have read it. Best log in "
+    "once in the terminal and let it save the login; or store it sealed: `aitrading-client "
+    "credentials set` asks for it, or reads it with `--password-stdin`.",
+    severity=Severity.ERROR,
+    impact=Impact.TRADING,
+)

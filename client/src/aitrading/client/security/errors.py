@@ -90,3 +90,12 @@ ENROLMENT_ADDRESS_INVALID: Final = ErrorSpec(
     http_status=400,
     severity=Severity.INFO,
 )
+BACKEND_OTHER_SERVER: Final = ErrorSpec(
+    code="BACKEND_OTHER_SERVER",
+    category=Category.DENIED,
+    message="The settings name the server {url}, but this client is enrolled at {enrolled}.",
+    why="`backend.url` (BACKEND_URL) was changed, or belongs to another client.",
+    remedy="Correct it, or enrol at the other server: `aitrading-client enroll CODE --replace`.",
+    http_status=409,
+    severity=Severity.ERROR,
+)

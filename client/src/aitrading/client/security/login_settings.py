@@ -1,5 +1,6 @@
 """Settings of the terminal's login."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
@@ -23,6 +24,23 @@ class TerminalLoginSettings:
             choices=(OWNER_TERMINAL, OWNER_STORE),
         ),
     ] = OWNER_TERMINAL
+    login: Annotated[
+        int,
+        Setting(
+            doc="Number of the account that is used, and no other; 0 takes the one that the terminal "
+            "is logged in to. With `terminal_login.owner` = `terminal` the terminal logs in to it with "
+            "the password that it saved itself.",
+            minimum=0,
+            env="MT5_LOGIN",
+        ),
+    ] = 0
+    server: Annotated[
+        str,
+        Setting(
+            doc="The broker's server of that account, as the terminal names it; empty takes any.",
+            env="MT5_SERVER",
+        ),
+    ] = ""
     passphrase_file: Annotated[
         str,
         Setting(
@@ -40,3 +58,8 @@ class TerminalLoginSettings:
             maximum=43_200,
         ),
     ] = 3600
+
+    def problems(self) -> Iterable[str]:
+        """A server alone names no account."""
+        if self.server and not self.login:
+            yield "`server` (MT5_SERVER) needs `login` (MT5_LOGIN)"

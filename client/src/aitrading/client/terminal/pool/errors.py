@@ -65,6 +65,16 @@ ACCOUNT_SWITCHED: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.TRADING,
 )
+ACCOUNT_NOT_NAMED: Final = ErrorSpec(
+    code="TERMINAL_ACCOUNT_NOT_NAMED",
+    category=Category.DENIED,
+    message="The terminal is logged in at {server}, but not to the account that the settings name.",
+    why="`terminal_login.login` (MT5_LOGIN) or `terminal_login.server` (MT5_SERVER) names another one.",
+    remedy="Log the terminal in to that account and let it save the login, or correct the settings.",
+    http_status=409,
+    severity=Severity.ERROR,
+    impact=Impact.TRADING,
+)
 OTHER_ACCOUNT: Final = ErrorSpec(
     code="TERMINAL_OTHER_ACCOUNT",
     category=Category.DENIED,
