@@ -123,6 +123,7 @@ def test_the_doctor_tells_what_of_the_hardening_holds(
     ("uplink", "link", "told"),
     [
         ({"held": "LINK_SUBSCRIPTION_INACTIVE"}, {}, "subscription"),
+        ({"held": "LINK_UNCHECKED"}, {}, "identity service"),
         ({}, {"last_error": "LINK_SHARE_FULL"}, "share of the server's spool"),
         ({}, {"last_error": "LINK_DEVICES_FULL"}, "as many devices"),
         ({}, {"last_error": "LINK_DEVICE_SHARED"}, "one device's certificate"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from tests.link.edge import Edge
 from tests.link.enrolled import enrolled_home
 
@@ -14,6 +15,8 @@ from aitrading.core.infrastructure.events import SubscriptionChanged
 from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge import rights
+from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import running_bridge
 from aitrading.server.testing.services import ServiceWorld
 
@@ -43,6 +46,35 @@ async def test_ticks_of_the_simulated_terminal_reach_the_store(world: ServiceWor
             health = bridge.chains.health("market-data")
             assert [hop.count > 0 for hop in health.hops[:5]] == [True] * 5
         assert ConnectorSettings.SECTION == "connector"
+
+
+@async_test
+async def test_while_identity_is_silent_the_ticks_are_kept_here(
+    world: ServiceWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "UNCHECKED_NS", 1)
+    async with (
+        running_bridge(world, settings={"bridge.device_recheck_s": "1"}) as bridge,
+        Edge(world.authority, bridge.socket, world.home) as edge,
+    ):
+        home = world.home / "client"
+        record = enrolled_home(home, world.authority, edge.port)
+        bridge.devices.add(record.identity)
+        async with running_client(home, TerminalKind.SIM, config(), SURROUNDINGS) as client:
+            stored = bridge.store.rows
+            await eventually(lambda: sum(map(len, stored().values())) > 200)
+            bridge.devices.failure = PEER_UNREACHABLE.error(peer="api-gateway", reason="test")
+            await eventually(lambda: fields_of(client, "uplink")["held"] == "LINK_UNCHECKED")
+            await eventually(lambda: fields_of(client, "uplink")["pending_ticks"] > 300)
+            assert fields_of(client, "link")["link"] == "CONNECTED"
+            bridge.devices.failure = None
+            await eventually(lambda: fields_of(client, "uplink")["held"] is None)
+            before = sum(map(len, stored().values()))
+            await eventually(lambda: sum(map(len, stored().values())) > before + 500)
+            assert fields_of(client, "journal")["gaps"] == 0
+        for rows in stored().values():
+            assert sorted(rows) == list(range(1, len(rows) + 1))
+        assert bridge.store.copies() == 0
 
 
 @async_test

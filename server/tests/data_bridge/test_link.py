@@ -25,12 +25,13 @@ from aitrading.core.protocol.link.events import (
     StreamOpened,
     StreamRefused,
 )
-from aitrading.core.protocol.link.messages import FEATURE_TRUTH
+from aitrading.core.protocol.link.messages import FEATURE_HOLD, FEATURE_TRUTH
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import RateClaims
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge import rights
 from aitrading.server.data_bridge.device_link import FAULTS
 from aitrading.server.data_bridge.links import DeviceLinks
 from aitrading.server.data_bridge.metrics import TICKS_QUARANTINED
@@ -513,6 +514,35 @@ async def test_a_connected_device_is_checked_again(
         bridge.devices.failure = None
         bridge.devices.add(identity, state="revoked")
         assert await closed(device) == "LINK_DEVICE_REFUSED"
+
+
+@async_test
+async def test_a_device_that_cannot_be_checked_is_held_and_goes_on_by_itself(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "UNCHECKED_NS", 1)
+    async with running_bridge(world, settings={"bridge.device_recheck_s": "1"}) as bridge:
+        other = DeviceIdentity(tenant=identity.tenant, device=DeviceId(UUID(int=12)))
+        for each in (identity, other):
+            bridge.devices.add(each)
+        device, older = Device(identity), Device(other, features=(FEATURE_HOLD,))
+        for each in (device, older):
+            await each.open(bridge.socket, declared())
+            await each.until_acknowledged(each.send(ticks(10)))
+        bridge.devices.failure = PEER_UNREACHABLE.error(peer="api-gateway", reason="test")
+        refused = await eventually(lambda: device.of(StreamRefused), what="the hold")
+        assert refused[0].code == "LINK_UNCHECKED"
+        assert await closed(older) == "LINK_OVERLOADED"
+        device.session.open_streams([declared(2, "GBPUSD")])
+        device.flush()
+        await eventually(lambda: len(device.of(StreamRefused)) == 2, what="another stream")
+        assert not device.ended.is_set()
+        bridge.devices.failure = None
+        assert await closed(device) == "LINK_GOING_AWAY"
+        again = Device(identity)
+        await again.open(bridge.socket, declared())
+        assert again.durable() == 10
+        await again.until_acknowledged(again.send(ticks(3)))
 
 
 @async_test

@@ -11,6 +11,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_OVERLOADED,
     LINK_SHARE_FULL,
     LINK_SUBSCRIPTION_INACTIVE,
+    LINK_UNCHECKED,
 )
 
 _SAID: Final = {
@@ -21,6 +22,7 @@ _SAID: Final = {
         LINK_DEVICES_FULL,
         LINK_SHARE_FULL,
         LINK_OVERLOADED,
+        LINK_UNCHECKED,
     )
 }
 

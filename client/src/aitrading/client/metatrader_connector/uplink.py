@@ -25,7 +25,11 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock, now_ms
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
-from aitrading.core.protocol.error_codes import LINK_SUBSCRIPTION_INACTIVE, LINK_SUPERSEDED
+from aitrading.core.protocol.error_codes import (
+    LINK_SUBSCRIPTION_INACTIVE,
+    LINK_SUPERSEDED,
+    LINK_UNCHECKED,
+)
 from aitrading.core.protocol.link.events import (
     Acknowledged,
     ClientEvent,
@@ -43,6 +47,8 @@ from aitrading.core.protocol.link.messages import (
 )
 from aitrading.core.protocol.link.session import ClientSession
 
+HOLDS: Final = frozenset((LINK_SUBSCRIPTION_INACTIVE.code, LINK_UNCHECKED.code))
+"""With these the server takes no ticks for a while; any other refusal is for good."""
 READ_BYTES: Final = 1 << 20
 RELEASE_EVERY_S: Final = 1.0
 PAUSE_S: Final = 1.0
@@ -152,8 +158,8 @@ class TickUplink(LinkUser):
                 self._opened(event.declaration, event.grant)
             case Acknowledged():
                 self._settle(event.handle, event.sequence)
-            case StreamRefused() if event.code == LINK_SUBSCRIPTION_INACTIVE.code:
-                self._hold(event.declaration)
+            case StreamRefused() if event.code in HOLDS:
+                self._hold(event.declaration, event.code)
             case StreamRefused():
                 self._refuse(event.declaration, event.code)
             case RepairAsked():
@@ -334,11 +340,11 @@ class TickUplink(LinkUser):
             self._waiting.popleft()
             self._released = position
 
-    def _hold(self, declaration: StreamDeclaration) -> None:
-        """The plan does not count: keep everything; the server makes the link anew when it does."""
+    def _hold(self, declaration: StreamDeclaration, code: str) -> None:
+        """Keep everything; the server makes the link anew when it takes ticks again."""
         self._granted.discard(declaration.handle)
         if self.held is None:
-            self.held = LINK_SUBSCRIPTION_INACTIVE.code
+            self.held = code
             _log.warning("ticks are kept here", error_code=self.held)
 
     def _refuse(self, declaration: StreamDeclaration, code: str) -> None:

@@ -177,6 +177,17 @@ LINK_SUBSCRIPTION_INACTIVE: Final = ErrorSpec(
     "disk; the kill switch and closing positions go on working.",
     http_status=402,
 )
+LINK_UNCHECKED: Final = ErrorSpec(
+    code="LINK_UNCHECKED",
+    category=Category.RETRYABLE,
+    message="The server cannot ask whether this device may still send.",
+    why="Its identity service did not answer for a minute: no ticks are taken, the link stays.",
+    remedy="Nothing: ticks stay on this disk and go on when it answers again. If it lasts, the "
+    "operator looks at the api-gateway.",
+    http_status=503,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
 LINK_OVERLOADED: Final = ErrorSpec(
     code="LINK_OVERLOADED",
     category=Category.RETRYABLE,

@@ -20,7 +20,6 @@ from aitrading.core.protocol.error_codes import (
     LINK_ORDER_VIOLATED,
     LINK_SEQUENCE_JUMPED,
     LINK_STREAM_UNKNOWN,
-    LINK_SUBSCRIPTION_INACTIVE,
     LINK_VERSION_UNSUPPORTED,
 )
 from aitrading.core.protocol.link.events import (
@@ -37,6 +36,7 @@ from aitrading.core.protocol.link.events import (
 )
 from aitrading.core.protocol.link.messages import (
     FEATURE_HOLD,
+    FEATURE_WAIT,
     Repair,
     SettingsNews,
     StreamDeclaration,
@@ -101,8 +101,8 @@ class DeviceLink(WSListener):
         self.round_trip_ns: int | None = None
         self.reason = "connection cut"
         self.fault: AitradingError | None = None
-        self.is_held = False
-        """The plan does not count: the link lives and no stream is taken."""
+        self.held_by: ErrorSpec | None = None
+        """Why no stream is taken although the link lives."""
         self._requests: asyncio.Queue[tuple[StreamDeclaration, ...] | None] = asyncio.Queue()
         self.ended = asyncio.Event()
         self._session = session
@@ -135,9 +135,19 @@ class DeviceLink(WSListener):
         return await self._requests.get()
 
     @property
+    def is_held(self) -> bool:
+        """The link lives and no stream is taken."""
+        return self.held_by is not None
+
+    @property
     def can_be_held(self) -> bool:
-        """The device keeps its ticks while they are not wanted; others take it as the end."""
+        """The device keeps its ticks while its plan does not count; others take it as the end."""
         return self._session.knows(FEATURE_HOLD)
+
+    @property
+    def can_wait(self) -> bool:
+        """The device keeps its ticks while nobody can say whether it may send."""
+        return self._session.knows(FEATURE_WAIT)
 
     @property
     def life(self) -> str:
@@ -297,10 +307,9 @@ class DeviceLink(WSListener):
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
-    def hold(self) -> None:
+    def hold(self, spec: ErrorSpec) -> None:
         """Take no tick from now on; what is not acknowledged stays with the device."""
-        self.is_held = True
-        spec = LINK_SUBSCRIPTION_INACTIVE
+        self.held_by = spec
         for handle, stream in self._streams.items():
             if handle not in self._refused:
                 self._refused.add(handle)

@@ -29,6 +29,7 @@ from aitrading.core.protocol.error_codes import (
     LINK_SHARE_FULL,
     LINK_SUBSCRIPTION_INACTIVE,
     LINK_SUPERSEDED,
+    LINK_UNCHECKED,
 )
 from aitrading.core.protocol.link.events import Gap
 from aitrading.core.protocol.link.messages import StreamDeclaration
@@ -53,6 +54,7 @@ from aitrading.server.data_bridge.ingest import TickIngest
 from aitrading.server.data_bridge.lives import Lives
 from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus
+from aitrading.server.data_bridge.rights import REFUSALS, Rights
 from aitrading.server.data_bridge.settings import BridgeSettings
 from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
@@ -70,11 +72,7 @@ RETRY_LATER_MS: Final = 2_000
 RETRY_REFUSED_MS: Final = 10_000
 RETRY_SHARED_MS: Final = 30_000
 SETTLE_POLL_S: Final = 0.01
-UNCHECKED_GRACE_NS: Final = 300 * NS_PER_S
-"""How long a connected device may stay while identity cannot be asked; new ones are refused."""
 SOFTWARE: Final = "aitrading-server"
-_REFUSALS: Final = (LINK_DEVICE_REFUSED, LINK_SUBSCRIPTION_INACTIVE)
-"""What identity decided; anything else is trouble of our own."""
 
 _log = get_logger(__name__)
 
@@ -84,8 +82,8 @@ class DeviceLinks:
 
     A device's right to connect is asked before its greeting is answered, again every
     `device_recheck_s` and when the organisation's subscription changes, and ends at once with
-    `DeviceRevoked`. Whatever cannot be checked is refused. A plan that does not count stops market
-    data alone: the link is held, and made anew when the plan counts again.
+    `DeviceRevoked`. Whatever cannot be checked is refused. A plan that does not count, or a minute
+    without identity's word, stops market data alone: the link is held, and made anew afterwards.
     """
 
     def __init__(  # noqa: PLR0913 - the meeting point of the link's parts
@@ -125,7 +123,7 @@ class DeviceLinks:
         self._ids = ids
         self._links: dict[DeviceId, DeviceLink] = {}
         self._all: set[DeviceLink] = set()
-        self._checked_ns: dict[DeviceId, int] = {}
+        self._rights = Rights(register, shares, clock)
         self._lives = Lives(clock, quiet_ns=round(settings.shared_quiet_s * NS_PER_S))
         self._changes = 0
         """How often a plan or a device's right changed; an answer from before that is asked for again."""
@@ -309,7 +307,8 @@ class DeviceLinks:
             link.grant(opened)
             return
         changes = self._changes
-        link.is_held = not (await self._require_active(link)).is_entitled
+        is_entitled = (await self._rights.require(link)).is_entitled
+        link.held_by = None if is_entitled else LINK_SUBSCRIPTION_INACTIVE
         self._require_share(link)
         opened = await self._opened(link, declarations)
         if not link.ended.is_set():
@@ -326,26 +325,13 @@ class DeviceLinks:
     async def _opened(
         self, link: DeviceLink, declarations: tuple[StreamDeclaration, ...]
     ) -> dict[int, Opened]:
-        if link.is_held:
-            held = Refusal(LINK_SUBSCRIPTION_INACTIVE.code)
+        if link.held_by is not None:
+            held = Refusal(link.held_by.code)
             return {declaration.handle: held for declaration in declarations}
         opened = await self._streams.open(link.device.identity, declarations)
         if link.is_held:  # since a moment ago
             return await self._opened(link, declarations)
         return {**opened}
-
-    async def _require_active(self, link: DeviceLink) -> DeviceStatus:
-        """What identity says; raises why the link may not be. Without a plan it may, held."""
-        identity = link.device.identity
-        status = await self._register.find(identity)
-        known = status is not None and status.tenant == identity.tenant
-        if status is None or not known or not status.is_active:
-            raise LINK_DEVICE_REFUSED.error()
-        if not status.is_entitled and (status.is_suspended or not link.can_be_held):
-            raise LINK_SUBSCRIPTION_INACTIVE.error()
-        self._checked_ns[identity.device] = self._clock.monotonic_ns()
-        self._shares.remember(TenantId(status.tenant), status.rates)
-        return status
 
     def _require_share(self, link: DeviceLink) -> None:
         """Raise when its organisation holds all it may; a device may always replace its own link."""
@@ -397,7 +383,7 @@ class DeviceLinks:
         if self._links.get(device) is link:
             del self._links[device]
             self._lives.left(device)
-            self._checked_ns.pop(device, None)
+            self._rights.forget(device)
             self._metrics.set(LINKS, len(self._links))
             _log.info("link ended", device=str(device), reason=link.reason)
 
@@ -412,7 +398,7 @@ class DeviceLinks:
         elif exc.spec is LINK_DEVICE_SHARED:
             quiet_ms = round(self._settings.shared_quiet_s * 1_000)
             link.close(exc.spec, retry_after_ms=min(RETRY_SHARED_MS, quiet_ms))
-        elif exc.spec in (*_REFUSALS, LINK_DEVICES_FULL, LINK_SHARE_FULL):
+        elif exc.spec in (*REFUSALS, LINK_DEVICES_FULL, LINK_SHARE_FULL):
             link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
         else:
             self._errors.classify(exc)
@@ -454,6 +440,7 @@ class DeviceLinks:
             await self._clock.sleep(POLL_S)
             for link in tuple(self._all):
                 link.poll()
+            self._hold_unchecked()
 
     async def _recheck(self) -> None:
         while True:
@@ -463,14 +450,12 @@ class DeviceLinks:
 
     async def _check_again(self, link: DeviceLink) -> None:
         try:
-            status = await self._require_active(link)
+            status = await self._rights.require(link)
         except AitradingError as exc:
-            last_ns = self._checked_ns.get(link.device.identity.device, 0)
-            unchecked_ns = self._clock.monotonic_ns() - last_ns
-            if exc.spec in _REFUSALS:
+            if exc.spec in REFUSALS:
                 link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
-            elif unchecked_ns > UNCHECKED_GRACE_NS:
-                link.close(LINK_DEVICE_REFUSED)
+            else:
+                self._rights.not_answered(link.device.identity.device)
         else:
             self._hold_or_renew(link, status)
 
@@ -482,4 +467,16 @@ class DeviceLinks:
         if status.is_entitled:  # a new greeting tells both sides how far each stream is
             link.close(LINK_GOING_AWAY)
         else:
-            link.hold()
+            link.hold(LINK_SUBSCRIPTION_INACTIVE)
+
+    def _hold_unchecked(self) -> None:
+        """Take no ticks of devices of which nobody knows any more that they may send."""
+        for device in self._rights.outdated():
+            link = self._links.get(device)
+            if link is None or link.is_held:
+                continue
+            _log.warning("held until identity answers", device=str(device))
+            if link.can_wait:
+                link.hold(LINK_UNCHECKED)
+            else:
+                link.close(LINK_OVERLOADED, retry_after_ms=RETRY_REFUSED_MS)

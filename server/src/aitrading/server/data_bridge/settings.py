@@ -85,10 +85,11 @@ class BridgeSettings:
     device_recheck_s: Annotated[
         float,
         Setting(
-            doc="How often a connected device's right to be here is checked again.",
+            doc="How often a connected device's right to be here is checked again; after a minute "
+            "without an answer its ticks are not taken.",
             unit="s",
             minimum=1,
-            maximum=600,
+            maximum=50,
         ),
     ] = 30.0
     shared_quiet_s: Annotated[

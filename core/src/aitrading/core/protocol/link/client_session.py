@@ -50,6 +50,7 @@ from aitrading.core.protocol.link.messages import (
     FEATURE_HOLD,
     FEATURE_SETTINGS,
     FEATURE_TRUTH,
+    FEATURE_WAIT,
     STREAMS_PER_FRAME_MAX,
     Days,
     Gaps,
@@ -77,7 +78,7 @@ class ClientProfile:
     limits: LinkLimits = field(default_factory=LinkLimits)
     """Used until HELLO_ACK brings the server's; afterwards the smaller frame limit counts."""
     ack_timeout_ms: int = 30_000
-    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD)
+    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD, FEATURE_WAIT)
     life: str = ""
     resume_session: str = ""
     traceparent: str = ""

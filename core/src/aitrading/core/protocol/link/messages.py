@@ -22,6 +22,8 @@ FEATURE_SETTINGS: Final = "settings"
 """Both sides know SETTINGS."""
 FEATURE_HOLD: Final = "hold"
 """The client keeps the ticks of a stream that is refused with `LINK_SUBSCRIPTION_INACTIVE`."""
+FEATURE_WAIT: Final = "wait"
+"""The client does the same with `LINK_UNCHECKED`."""
 NO_HANDLE: Final = 0
 TICKS_KIND: Final = "ticks"
 

@@ -52,6 +52,7 @@ from aitrading.core.protocol.link.messages import (
     FEATURE_HOLD,
     FEATURE_SETTINGS,
     FEATURE_TRUTH,
+    FEATURE_WAIT,
     TICKS_KIND,
     Days,
     Gaps,
@@ -81,7 +82,7 @@ class ServerProfile:
     software: str
     limits: LinkLimits = field(default_factory=LinkLimits)
     epoch: int = 0
-    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD)
+    features: tuple[str, ...] = (FEATURE_TRUTH, FEATURE_SETTINGS, FEATURE_HOLD, FEATURE_WAIT)
     checkpoint: str = ""
 
 
