@@ -122,10 +122,6 @@ class Standings:
         """The connection is gone; the next one asks again."""
         self._waiting.clear()
 
-    def doubt(self) -> None:
-        """Somebody else may have given numbers meanwhile: look again at every stream."""
-        self._certain.clear()
-
     @property
     def is_waiting(self) -> bool:
         """A stream has no verdict yet."""

@@ -27,13 +27,11 @@ from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.error_codes import (
     LINK_SUBSCRIPTION_INACTIVE,
-    LINK_SUPERSEDED,
     LINK_UNCHECKED,
 )
 from aitrading.core.protocol.link.events import (
     Acknowledged,
     ClientEvent,
-    PeerClosed,
     RepairAsked,
     StreamAhead,
     StreamOpened,
@@ -164,8 +162,6 @@ class TickUplink(LinkUser):
                 self._refuse(event.declaration, event.code)
             case RepairAsked():
                 self.on_repair(event.repair)
-            case PeerClosed() if event.notice.code == LINK_SUPERSEDED.code:
-                self._standings.doubt()  # another program with this certificate
             case StreamAhead():
                 self._opened(event.declaration, event.grant, is_ahead=True)
             case _:
