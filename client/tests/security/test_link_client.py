@@ -262,6 +262,44 @@ async def test_waits_grow_to_thirty_seconds_with_full_jitter(world: World) -> No
 
 
 @async_test
+async def test_a_lost_link_and_an_order_to_wait_have_jitter_too(world: World) -> None:
+    """Two thousand clients that one server lost, or sent away, do not come back at one moment."""
+
+    def send_away(peer: Peer) -> None:
+        peer.session.close(LINK_OVERLOADED, retry_after_ms=50)
+
+    randomness, server = QuickRandomness(), Server()
+    async with (
+        serving(world, server),
+        linking(server.port, world.client_context, randomness) as (link, _),
+    ):
+        await eventually(lambda: link.connections == 1)
+        assert randomness.ceilings == []
+        server.peers[-1].cut()
+        await eventually(lambda: link.connections == 2)
+        assert randomness.ceilings == [1]
+        server.greet = send_away
+        server.peers[-1].cut()
+        await eventually(lambda: len(server.peers) >= 5)
+    assert 0.05 in randomness.ceilings, "beside the time it was told"
+
+
+@async_test
+async def test_no_proxy_of_the_environment_is_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy"):
+        for spelling in (name, name.upper()):
+            monkeypatch.setenv(spelling, "http://127.0.0.1:1")
+    server = Server()
+    async with (
+        serving(world, server),
+        linking(server.port, world.client_context) as (link, _),
+    ):
+        await eventually(lambda: link.link_state is LinkState.CONNECTED)
+
+
+@async_test
 async def test_a_heartbeat_measures_and_a_silent_server_is_left(world: World) -> None:
     server = Server()
     async with (

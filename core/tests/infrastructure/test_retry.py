@@ -1,6 +1,7 @@
 """RESIL-02: backoff from 1 s to 30 s with full jitter, and nothing repeated in vain."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,16 @@ def test_the_ceiling_doubles_from_1_s_to_30_s() -> None:
 def test_the_delay_is_drawn_from_zero_to_the_ceiling(failures: int, seed: int) -> None:
     policy = RetryPolicy()
     assert 0 <= policy.delay_s(failures, SeededRandomness(seed)) <= policy.ceiling_s(failures)
+
+
+def test_two_thousand_that_failed_together_come_back_spread_out() -> None:
+    policy, clients = RetryPolicy(), 2_000
+    for failures in (1, 3, 5, 9):
+        ceiling_s = policy.ceiling_s(failures)
+        waits = [policy.delay_s(failures, SeededRandomness(seed)) for seed in range(clients)]
+        tenths = Counter(int(wait * 10 / ceiling_s) for wait in waits)
+        assert set(tenths) == set(range(10))
+        assert max(tenths.values()) < clients / 10 * 1.3
 
 
 @async_test

@@ -1,8 +1,9 @@
 """The link to the server: TLS, WebSocket, greeting, heartbeat, and back again after every loss.
 
 The state is CONNECTED only after the server's HELLO_ACK was verified; before that nothing of the
-user's is sent. Every loss leads to a new attempt with full jitter between 1 and 30 seconds, for
-ever: certificates and addresses may be repaired meanwhile.
+user's is sent. Every loss leads to a new attempt with full jitter of 1 to 30 seconds, the first one
+too, and for ever: certificates and addresses may be repaired meanwhile. Clients that one server
+lost at one moment do not come back together.
 """
 
 import asyncio
@@ -62,7 +63,7 @@ LINK_RECONNECT: Final = CallSite(
 )
 POLL_S: Final = 0.1
 LASTING_NS: Final = 10 * NS_PER_S
-"""A link that lived this long was a good one: the next attempt comes at once."""
+"""A link that lived this long was a good one: the next attempt comes within a second."""
 LINK_PATH: Final = "/link"
 
 _log = get_logger(__name__)
@@ -150,6 +151,7 @@ class SecureWebSocketClient:
         self._connection: LinkConnection | None = None
         self._retry_after_s = 0.0
         self._short_lived = 0
+        self._was_connected = False
 
     @property
     def state(self) -> ComponentState:
@@ -221,19 +223,24 @@ class SecureWebSocketClient:
                 await connection.live(POLL_S)
             finally:
                 self._lost(connection)
+            self._was_connected = True
             lasted = self._clock.monotonic_ns() - began_ns >= LASTING_NS
             self._short_lived = 0 if lasted else self._short_lived + 1
 
     async def _pause(self) -> None:
-        """Wait after links that broke at once, as after failed attempts."""
-        if self._short_lived > 1:
-            wait_s = RECONNECT_FOREVER.delay_s(self._short_lived - 1, self._randomness)
-            await self._clock.sleep(wait_s)
+        """Wait after a loss, and longer after links that broke at once, as after failed attempts."""
+        if self._was_connected:
+            failures = max(1, self._short_lived - 1)
+            await self._clock.sleep(RECONNECT_FOREVER.delay_s(failures, self._randomness))
 
     async def _wait_as_told(self) -> None:
-        """Stay away as long as the server asked with its last CLOSE."""
+        """Stay away as long as the server asked with its last CLOSE, and up to that again.
+
+        It may have told many at once the same.
+        """
         wait_s, self._retry_after_s = self._retry_after_s, 0.0
-        await self._clock.sleep(wait_s)
+        if wait_s:
+            await self._clock.sleep(wait_s + self._randomness.uniform(0, wait_s))
 
     async def _connect(self) -> "LinkConnection":
         """One attempt: returns a connection whose greeting is finished, or raises."""
