@@ -11,6 +11,15 @@ import pytest
 from harness.platform import Platform, wait_until
 from harness.streams import open_stream
 
+from aitrading.client.config_manager.keeper import PATH as CONFIGURATION_PATH
+from aitrading.client.security.device_calls import DeviceCalls
+from aitrading.client.security.device_files import DeviceFiles
+from aitrading.client.security.server_api import ServerApi
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.security.config_bundle import SignedBundle
+from aitrading.core.security.crypto import inspect_certificate
+from aitrading.core.security.device_requests import DevicePurpose
+from aitrading.core.security.server_pins import open_pins
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.session import GivenToken
 
@@ -102,3 +111,29 @@ def test_tokens_of_a_leaked_key_are_refused_everywhere_and_new_ones_are_not(
     for path in PATHS:
         wait_until(lambda path=path: status_of(platform, path, old) == 401, what=path)
         assert status_of(platform, path, fresh_token(platform)) in {200, 404}
+
+
+def test_the_edge_shows_its_backup_key_and_devices_believe_it(platform: Platform) -> None:
+    home = platform.home / "clients" / "demo"
+    wait_until(lambda: DeviceFiles(home).load().pins_version, what="the device's certificate")
+    known = DeviceFiles(home).load()
+    assert (known.pins_version, known.server_keys[0]) == (2, shown_key(platform))
+    done = platform.cli_json("keys", "rotate-edge")
+    assert done["in_use"] == known.server_keys[1]
+    wait_until(lambda: shown_key(platform) == done["in_use"], what="the backup key at the edge")
+    ServerApi(known.server, known.trust).get("/health/live", dict[str, object])
+    calls = DeviceCalls(DeviceFiles(home), known, SystemClock())
+    wanted = {"version": 0, "digest": "", "problem": ""}
+    bundle = calls.ask(DevicePurpose.CONFIGURATION, CONFIGURATION_PATH, wanted, SignedBundle)
+    assert bundle.pins is not None
+    pins = open_pins(bundle.pins, authority_pem=known.server_ca.encode())
+    assert (pins.version, pins.keys) == (3, (done["in_use"], done["backup"]))
+    told = platform.cli_json("audit", "security")["items"]
+    assert "edge.key.rotated" in {each["action"] for each in told}
+
+
+def shown_key(platform: Platform) -> str:
+    """SHA-256 of the public key that the edge shows to a new connection."""
+    server = DeviceFiles(platform.home / "clients" / "demo").load().server
+    pem = ssl.get_server_certificate((server.host, server.port))
+    return inspect_certificate(pem.encode()).spki_sha256.hex()

@@ -35,6 +35,7 @@ from aitrading.core.security.config_bundle import (
 )
 from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.crypto_fields import PassphraseCost
+from aitrading.core.security.server_pins import SignedPins, pins_refused
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa
@@ -52,6 +53,7 @@ class Desk:
     ca: ThrowawayCa = field(default_factory=ThrowawayCa)
     key: SigningKey = field(default_factory=SigningKey.generate)
     answers: list[SignedBundle] = field(default_factory=list[SignedBundle])
+    pins: list[SignedPins] = field(default_factory=list[SignedPins])
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     settings: ConfigurationSettings = field(default_factory=ConfigurationSettings)
 
@@ -77,6 +79,11 @@ class Desk:
         self.asked.append(content)
         return self.answers[-1]
 
+    def take(self, pins: SignedPins) -> None:
+        self.pins.append(pins)
+        if pins.signature == "forged":
+            raise pins_refused("it is not signed by the authority of this server")
+
     def protection(self, kind: ProtectionKind) -> Protection:
         assert kind is ProtectionKind.PASSPHRASE
         return PassphraseProtection(lambda: Secret("a passphrase of the desk"), CHEAP)
@@ -91,7 +98,7 @@ class Desk:
         )  # fmt: skip
         keeper = ConfigKeeper(
             partial(BundleStore.opened, self.home, self.record, self.settings, self.protection),
-            self.record, self, config, ask_every_s=300, clock=CLOCK,
+            self.record, self, self.take, config, ask_every_s=300, clock=CLOCK,
             randomness=SystemRandomness(), errors=errors,
         )  # fmt: skip
         before = len(self.asked)
@@ -281,3 +288,15 @@ async def test_a_passphrase_keeps_the_key_and_the_file_key_does_not_open_it(desk
     async with desk.running() as (keeper, config):
         assert keeper.in_use is None
         assert len(pairs(config)) == 4
+
+
+@async_test
+async def test_the_keys_of_the_server_travel_with_the_bundle(desk: Desk) -> None:
+    """A set that is refused is told, and stands in the way of nothing that is in use."""
+    pins = SignedPins(content="x", signature="forged")
+    desk.answers.append(msgspec.structs.replace(desk.bundle(1, {}), pins=pins))
+    async with desk.running() as (keeper, _):
+        await eventually(lambda: pins in desk.pins)
+        await eventually(lambda: "not signed" in keeper.problem)
+        assert keeper.in_use is not None
+        assert keeper.in_use.version == 1

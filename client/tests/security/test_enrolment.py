@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from aitrading.client.doctor import examine
@@ -34,6 +35,7 @@ from aitrading.core.security.crypto import (
 )
 from aitrading.core.security.enrolment import EnrolmentCode
 from aitrading.core.security.renewal import renewal_message, signed_by
+from aitrading.core.security.server_pins import ServerPins, pins_message, sealed_pins
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa, validity
 
@@ -50,6 +52,7 @@ class Gateway:
         self.known_key: bytes | None = None
         self.life: Validity | None = None
         self.lose_answer = False
+        self.pins: dict[str, str] | None = None
         self.heard: list[str] = []
         self.credential = self.edge.server(folder)
         self.port = 0
@@ -88,8 +91,18 @@ class Gateway:
         return {
             "device": str(IDENTITY.device), "tenant": str(IDENTITY.tenant),
             "certificate": certificate.decode(), "edge_ca": self.edge.pem.decode(),
-            "expires_at": "2030-01-01T00:00:00Z",
+            "expires_at": "2030-01-01T00:00:00Z", "pins": self.pins,
         }  # fmt: skip
+
+    def name_keys(self, *keys: str, by: ThrowawayCa | None = None) -> None:
+        """Say with the next certificate which keys this server may show."""
+        pins = ServerPins(version=2, keys=keys)
+        signature = (by or self.edge).key.sign(pins_message(pins.text()))
+        self.pins = msgspec.to_builtins(sealed_pins(pins, signature))
+
+    @property
+    def shown_key(self) -> str:
+        return inspect_certificate(self.credential.read_bytes()).spki_sha256.hex()
 
 
 def refusal(code: str) -> dict[str, Any]:
@@ -310,3 +323,28 @@ def test_damaged_identities_are_refused(gateway: Gateway, home: Path, damage: st
     with pytest.raises(AitradingError) as refused:
         files.load()
     assert refused.value.code == "DEVICE_FILES_DAMAGED"
+
+
+def test_the_backup_key_is_noted_with_the_one_in_use(tmp_path: Path, home: Path) -> None:
+    gateway = Gateway(tmp_path)
+    with running(gateway):
+        gateway.name_keys(gateway.shown_key, "cd" * 32)
+        record = enrol(DeviceFiles(home), gateway.code(), gateway.address)
+    assert record.server_keys == (gateway.shown_key, "cd" * 32)
+    assert record.pins_version == 2
+
+
+@pytest.mark.parametrize("wrong", ["signer", "keys"])
+def test_keys_that_are_not_the_servers_own_enrol_nothing(
+    tmp_path: Path, home: Path, wrong: str
+) -> None:
+    gateway = Gateway(tmp_path)
+    with running(gateway):
+        if wrong == "signer":
+            gateway.name_keys(gateway.shown_key, "cd" * 32, by=ThrowawayCa())
+        else:
+            gateway.name_keys("ab" * 32, "cd" * 32)
+        with pytest.raises(AitradingError) as caught:
+            enrol(DeviceFiles(home), gateway.code(), gateway.address)
+    assert caught.value.code == "SERVER_PINS_REFUSED"
+    assert not DeviceFiles(home).is_enrolled

@@ -24,6 +24,7 @@ from aitrading.core.security.crypto import (
 )
 from aitrading.core.security.encoding import base64url_decode
 from aitrading.core.security.jwt_manager import JwtVerifier
+from aitrading.core.security.server_pins import open_pins
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.installation import Authority, initialise, write_file
 from aitrading.server.authority.key_provider import LocalKeyProvider
@@ -117,6 +118,32 @@ def test_an_authority_whose_key_is_gone_is_not_replaced(
     with pytest.raises(AitradingError) as caught:
         opened()
     assert caught.value.code == "AUTHORITY_MISMATCH"
+
+
+def test_the_edge_shows_its_backup_after_a_rotation_and_devices_know_it_before(
+    opened: Callable[[], Authority], tmp_path: Path
+) -> None:
+    authority = opened()
+    shown = shown_by(authority)
+    before = open_pins(
+        authority.edge_keys.signed_pins(), authority_pem=authority.edge.certificate_pem
+    )
+    assert (before.version, before.keys[0]) == (2, shown)
+    after = authority.edge_keys.rotate()
+    assert (after.version, after.keys[0]) == (3, before.keys[1])
+    assert shown not in after.keys
+    for again in (authority, opened()):
+        assert shown_by(again) == after.keys[0]
+        signed = again.edge_keys.signed_pins()
+        assert open_pins(signed, authority_pem=again.edge.certificate_pem) == after
+    (tmp_path / "keys" / "edge-3.key.pem").unlink()
+    assert opened().edge_keys.pins() == before, "as a backup from before has it"
+
+
+def shown_by(authority: Authority) -> str:
+    return inspect_certificate(
+        authority.issue_edge(("localhost",)).certificate_pem
+    ).spki_sha256.hex()
 
 
 def test_production_refuses_keys_in_files(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from aitrading.client.security.device_calls import DeviceCalls
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.file_keys import client_file_keys
 from aitrading.client.security.protections import passphrase_in, protections
+from aitrading.client.security.server_pins import take_pins
 from aitrading.core.infrastructure.config_manager import ConfigManager, Layer
 from aitrading.core.infrastructure.device_settings import PART_SECTIONS as REMOTE_PART_SECTIONS
 from aitrading.core.infrastructure.error_handler import ErrorHandler
@@ -151,6 +152,7 @@ class ClientParts:
             partial(BundleStore.opened, room.home, room.record, settings, ways),
             room.record,
             self._calls(),
+            partial(take_pins, room.files),
             room.config,
             ask_every_s=settings.ask_every_s,
             clock=room.clock,

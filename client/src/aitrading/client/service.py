@@ -428,7 +428,7 @@ def _link(
 ) -> SecureWebSocketClient:
     def context() -> ssl.SSLContext:
         files.require_valid(surroundings.clock.now_ns())
-        return client_context(record.trust, files.tls)
+        return client_context(files.record().trust, files.tls)
 
     server = record.server
     return SecureWebSocketClient(

@@ -25,6 +25,7 @@ from aitrading.core.security.config_bundle import (
     refused,
 )
 from aitrading.core.security.device_requests import DevicePurpose
+from aitrading.core.security.server_pins import SignedPins
 
 PATH: Final = "/api/v1/devices/configuration"
 PROBLEM_CHARS_MAX: Final = 256
@@ -46,11 +47,12 @@ class Server(Protocol):
 class ConfigKeeper:
     """The part `config-manager`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of what a bundle is asked for, kept and used
         self,
         open_store: Callable[[], BundleStore],
         record: DeviceRecord,
         server: Server,
+        take_pins: Callable[[SignedPins], None],
         config: ConfigManager,
         *,
         ask_every_s: float,
@@ -63,6 +65,7 @@ class ConfigKeeper:
         self._open_store = open_store
         self._record = record
         self._server = server
+        self._take_pins = take_pins
         self._config = config
         self._ask_every_s = ask_every_s
         self._clock = clock
@@ -151,6 +154,8 @@ class ConfigKeeper:
             return False  # what is in use stays; the link says that the server is away
         try:
             await self._take(store, bundle)
+            if bundle.pins is not None:
+                await asyncio.to_thread(self._take_pins, bundle.pins)
         except (AitradingError, OSError) as exc:
             self._refuse(exc)
             return False

@@ -76,7 +76,7 @@ class DeviceCalls:
 
     @property
     def _api(self) -> ServerApi:
-        return ServerApi(self._record.server, self._record.trust, self._files.tls)
+        return ServerApi(self._record.server, self._files.record().trust, self._files.tls)
 
     def _token(self) -> str:
         """The token at hand, or a new one shortly before its end or with a new certificate."""

@@ -57,7 +57,9 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True):
     server_ca: str
     """The one accepted authority, PEM."""
     server_keys: tuple[str, ...]
-    """SHA-256 of accepted public keys of the server, hexadecimal."""
+    """SHA-256 of accepted public keys of the server, hexadecimal: the one in use and a backup."""
+    pins_version: int = 0
+    """Which signed set these keys are of; 0 when they were seen and not said."""
 
     @property
     def trust(self) -> ServerTrust:
@@ -147,6 +149,11 @@ class DeviceFiles:
     def store(self, record: DeviceRecord, key: TlsKey, certificate_pem: bytes) -> None:
         """Become this device; blocks until it is on disk."""
         self.replace_credential(key, certificate_pem)
+        write_atomically(self._record_path, msgspec.json.format(msgspec.json.encode(record)))
+
+    def replace_pins(self, keys: tuple[str, ...], version: int) -> None:
+        """Accept these keys of the server from now on; blocks until it is on disk."""
+        record = msgspec.structs.replace(self.record(), server_keys=keys, pins_version=version)
         write_atomically(self._record_path, msgspec.json.format(msgspec.json.encode(record)))
 
     def replace_credential(self, key: TlsKey, certificate_pem: bytes) -> None:

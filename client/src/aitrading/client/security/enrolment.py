@@ -1,6 +1,6 @@
 """From a one-time code to a device certificate, and from one certificate to the next."""
 
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certifica
 from aitrading.core.security.encoding import base64url_encode
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
 from aitrading.core.security.renewal import renewal_message
+from aitrading.core.security.server_pins import SignedPins, open_pins, pins_refused
 
 TRUST_PATH: Final = "/api/v1/devices/trust"
 ENROL_PATH: Final = "/api/v1/devices/enroll"
@@ -49,6 +50,12 @@ class _Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     device: UUID
     tenant: UUID
     certificate: str
+    pins: SignedPins | None = None
+
+
+class _Pins(NamedTuple):
+    keys: tuple[str, ...]
+    version: int
 
 
 def parse_server(address: str) -> ServerAddress:
@@ -80,15 +87,27 @@ def enrol(files: DeviceFiles, code_text: str, server: ServerAddress) -> DeviceRe
     request = _EnrolRequest(code=code.text().reveal(), csr=csr)
     enrolled = api.post(ENROL_PATH, request, _Enrolled)
     _require_ours(enrolled, key)
+    pins = _pins_of(enrolled, ca_pem, api.server_key)
     record = DeviceRecord(
         tenant=enrolled.tenant,
         device=enrolled.device,
         server=server,
         server_ca=ca_pem,
-        server_keys=(api.server_key.hex(),) if api.server_key else (),
+        server_keys=pins.keys,
+        pins_version=pins.version,
     )
     files.store(record, key, enrolled.certificate.encode())
     return record
+
+
+def _pins_of(enrolled: _Enrolled, ca_pem: str, seen: bytes | None) -> _Pins:
+    """The keys that the server's authority names; from an older server the one that it showed."""
+    if enrolled.pins is None:
+        return _Pins((seen.hex(),) if seen else (), 0)
+    pins = open_pins(enrolled.pins, authority_pem=ca_pem.encode())
+    if seen is None or seen.hex() not in pins.keys:
+        raise pins_refused("the server showed another key")
+    return _Pins(pins.keys, pins.version)
 
 
 def renew(files: DeviceFiles, record: DeviceRecord, clock: Clock) -> None:
@@ -97,7 +116,7 @@ def renew(files: DeviceFiles, record: DeviceRecord, clock: Clock) -> None:
     The new key is on disk before the server is asked: when an answer is lost, the server knows
     the new key already and this client still holds it.
     """
-    api = ServerApi(record.server, record.trust)
+    api = ServerApi(record.server, files.record().trust)
     earlier = files.pending()
     if earlier is not None and _renew_with(earlier, earlier, files, record, api, clock):
         return

@@ -21,6 +21,7 @@ from aitrading.core.security.crypto import (
 )
 from aitrading.core.security.device_requests import DevicePurpose, answer_message
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
+from aitrading.core.security.server_pins import SignedPins
 
 KEY_LABEL: Final = b"aitrading/configuration-key/v1\0"
 CONTENT_CHARS_MAX: Final = 32 * 1024
@@ -74,6 +75,8 @@ class SignedBundle(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """The public half, and below who vouches for it; all base64url."""
     vouched: str
+    pins: SignedPins | None = None
+    """The keys that the server may show, which travel with it and stand for themselves."""
 
 
 class WantedBundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +98,9 @@ def key_message(public: bytes) -> bytes:
     return KEY_LABEL + public
 
 
-def sign_bundle(content: BundleContent, key: SigningKey, vouched: bytes) -> SignedBundle:
+def sign_bundle(
+    content: BundleContent, key: SigningKey, vouched: bytes, *, pins: SignedPins | None = None
+) -> SignedBundle:
     """The bundle as it travels; `vouched` is the authority's signature over `key_message`."""
     text = content.text()
     return SignedBundle(
@@ -103,6 +108,7 @@ def sign_bundle(content: BundleContent, key: SigningKey, vouched: bytes) -> Sign
         signature=base64url_encode(key.sign(_message(content.tenant, content.device, text))),
         key=base64url_encode(key.public.raw),
         vouched=base64url_encode(vouched),
+        pins=pins,
     )
 
 

@@ -21,6 +21,7 @@ from aitrading.server.api_gateway.connections.directory import ConnectionDirecto
 from aitrading.server.api_gateway.connections.endpoints import ConnectionEndpoints
 from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, RegisteredEdge
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
+from aitrading.server.api_gateway.edge.key_rotation import EdgeKeyEndpoints
 from aitrading.server.api_gateway.edge.refused import RefusedAtEdge
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
@@ -110,6 +111,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_connection_endpoints)
     manager.provide(_tenant_endpoints)
     manager.provide(_token_keys)
+    manager.provide(EdgeKeyEndpoints)
     manager.provide(_edge)
     manager.provide(_refused_at_edge)
     manager.provide(_overloads)
@@ -374,6 +376,7 @@ SPEC: Final = ServiceSpec(
         RulesEndpoints,
         Revocations,
         TokenKeys,
+        EdgeKeyEndpoints,
         DeviceEndpoints,
         VaultEndpoints,
         VaultAdminEndpoints,

@@ -19,6 +19,7 @@ from aitrading.server.authority.ca import (
     CertificateAuthority,
     IssuedCertificate,
 )
+from aitrading.server.authority.edge_keys import EdgeKeys
 from aitrading.server.authority.key_provider import KeyProvider, LocalKeyProvider, load_or_create
 from aitrading.server.authority.token_keys import PREFIX, STATE_FILE, TokenKeyLife, next_name
 from aitrading.server.authority.tokens import UserTokenIssuer
@@ -61,6 +62,7 @@ class Authority:
         self.edge: Final = self._authority(AuthorityName.EDGE)
         self.internal: Final = self._authority(AuthorityName.INTERNAL)
         self.device: Final = self._authority(AuthorityName.DEVICE)
+        self.edge_keys: Final = EdgeKeys(provider, self.edge.vouch)
 
     def publish(self) -> None:
         """Write the public halves into `trust/`; doing it again changes nothing."""
@@ -173,8 +175,8 @@ class Authority:
         self._write_service_keys(self._other_service_keys(name))
 
     def issue_edge(self, hosts: Iterable[str]) -> EdgeCredentials:
-        """Issue for the edge's names; its key stays the same, because clients pin it."""
-        pem = load_or_create(self._provider, "edge.key.pem", lambda: TlsKey.generate().pem())
+        """Issue for the edge's names; its key stays until it is rotated, because clients pin it."""
+        pem = self.edge_keys.in_use()
         issued = self.edge.issue_edge(TlsKey.from_pem(pem).public_der(), hosts)
         return EdgeCredentials(
             certificate_pem=issued.certificate_pem + self.edge.certificate_pem,

@@ -67,6 +67,27 @@ def rotate(*, as_json: bool, home: Path) -> None:
         )
 
 
+class EdgeRotation(msgspec.Struct):
+    """What a rotation of the edge's key did."""
+
+    version: int
+    in_use: str
+    backup: str
+
+
+@keys.command("rotate-edge")
+@json_option
+@home_option
+def rotate_edge(*, as_json: bool, home: Path) -> None:
+    """Let the edge show its backup key, and tell devices of the next one.
+
+    Devices know both keys and go on. One that was not connected since the last rotation knows
+    neither, and must be enrolled again. Make a backup afterwards.
+    """
+    done = Host(home).post("keys/rotate-edge", {}, EdgeRotation)
+    show_answer(done, as_json=as_json, fields=("version", "in_use", "backup"))
+
+
 class TokenRotation(msgspec.Struct):
     """What a rotation of the token key did."""
 

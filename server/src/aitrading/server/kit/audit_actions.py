@@ -100,6 +100,11 @@ class AuditAction(StrEnum):
         True,
         "A person got another role; every session of the person ended.",
     )
+    EDGE_KEY_ROTATED = (
+        "edge.key.rotated",
+        True,
+        "The edge shows its backup key, and devices are told of the next one.",
+    )
     DEVICE_INVITED = "identity.device.invited", True, "A one-time code for a device was made."
     DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."

@@ -82,6 +82,12 @@ class EdgeKeeper:
         await self._tasks.close()
         self.state = ComponentState.STOPPED
 
+    async def show_another_key(self) -> None:
+        """The edge's key was changed: let it show the new one now; raises what keeps it from that."""
+        async with self._refreshing:
+            self._certificate_ends_ns = 0
+            await asyncio.to_thread(self._refresh)
+
     async def _keep(self) -> None:
         while True:
             await self._clock.sleep(LOOK_AGAIN_S)

@@ -180,6 +180,7 @@ class Identity:
             self.signed_requests,
             parts.replay,
             signer=parts.authority.configuration_signer(),
+            pins=parts.authority.edge_keys.signed_pins,
             audit=shared.audit,
             bus=parts.bus,
             clock=parts.clock,

@@ -5,6 +5,7 @@ highest that either side ever saw: a server restored from a backup is never take
 and a client restored from one gets a new version at its first question.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -30,6 +31,7 @@ from aitrading.core.security.config_bundle import (
 )
 from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.device_requests import DevicePurpose, DeviceRequest
+from aitrading.core.security.server_pins import SignedPins
 from aitrading.server.api_gateway.identity.errors import IDENTITY_UNKNOWN
 from aitrading.server.api_gateway.identity.sessions import PACKAGE
 from aitrading.server.api_gateway.identity.signed_requests import SignedRequests, content_of
@@ -98,12 +100,13 @@ class DeviceSettingsView(msgspec.Struct, frozen=True, kw_only=True):
 class DeviceSettings:
     """Keeps them, tells of changes, signs bundles."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the meeting point of what a bundle is made of
         self,
         requests: SignedRequests,
         replay: Replay,
         *,
         signer: tuple[SigningKey, bytes],
+        pins: Callable[[], SignedPins],
         audit: AuditTrail,
         bus: EventBus,
         clock: Clock,
@@ -113,6 +116,7 @@ class DeviceSettings:
         self._requests = requests
         self._replay = replay
         self._key, self._vouched = signer
+        self._pins = pins
         self._audit = audit
         self._bus = bus
         self._clock = clock
@@ -194,7 +198,8 @@ class DeviceSettings:
         content = await self._requests.run(
             request, DevicePurpose.CONFIGURATION, apply, network=network
         )
-        return sign_bundle(content, self._key, self._vouched)
+        pins = await asyncio.to_thread(self._pins)
+        return sign_bundle(content, self._key, self._vouched, pins=pins)
 
     async def _tell(self, tenant: TenantId, device: UUID | None) -> None:
         """The change is committed; a device that does not hear of it asks again by itself."""

@@ -19,6 +19,7 @@ from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.core.security.crypto import public_key_of_csr, sha256
 from aitrading.core.security.enrolment import SECRET_BYTES, EnrolmentCode
 from aitrading.core.security.renewal import renewal_message, signed_by
+from aitrading.core.security.server_pins import SignedPins
 from aitrading.server.api_gateway.identity.errors import (
     CODE_REFUSED,
     DEVICE_REVOKED,
@@ -90,6 +91,8 @@ class EnrolledDevice(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str
     edge_ca: str
     expires_at: datetime
+    pins: SignedPins
+    """The keys that the edge may show."""
 
 
 class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -332,6 +335,7 @@ class Devices:
             certificate=issued.certificate_pem.decode(),
             edge_ca=self.edge_ca_pem,
             expires_at=datetime_of_ns(issued.not_after_ns),
+            pins=self._authority.edge_keys.signed_pins(),
         )
 
     async def _note_refusal(
