@@ -208,7 +208,7 @@ async def test_what_cannot_be_kept_is_not_used(desk: Desk) -> None:
     seen.mkdir(parents=True)  # nothing can be written in its place
     desk.answers.append(desk.bundle(1, {PAIRS: ("XAUUSD",)}))
     async with desk.running() as (keeper, config):
-        await eventually(lambda: "directory" in keeper.problem)
+        await eventually(lambda: keeper.problem.startswith("[Errno"))  # of writing, not of reading
         assert keeper.in_use is None
         assert (len(pairs(config)), file.exists()) == (4, False)
         seen.rmdir()
