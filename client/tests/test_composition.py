@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from aitrading.client.metatrader_connector.poller import REASON_NOT_NAMED
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
 from aitrading.client.service import SECTIONS, RunningClient, Surroundings, running_client
@@ -97,6 +98,7 @@ async def test_a_bundle_of_the_server_chooses_the_symbols_while_the_client_runs(
         loud = streams["XAUUSD"].next_sequence
         await eventually(lambda: streams["XAUUSD"].next_sequence > loud + 50)
         assert streams["EURUSD"].next_sequence == silent
+        assert client.poller.silent()[streams["EURUSD"].id] == REASON_NOT_NAMED, "for the server"
         config.apply_bundle({}, "bundle 2")
         await eventually(lambda: streams["EURUSD"].next_sequence > silent)
         assert len(client.poller.symbols) == 4

@@ -56,6 +56,7 @@ PAUSE_WHEN_FULL_S: Final = 1.0
 REATTACH_FIRST_S: Final = 0.1
 REATTACH_MAX_S: Final = 30.0
 REASON_HIDDEN: Final = "hidden in Market Watch"
+REASON_NOT_NAMED: Final = "not among connector.symbols"
 REASON_HISTORY: Final = "the terminal's history changed"
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
@@ -139,7 +140,7 @@ class TickPoller:
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Whose streams wait, because Market Watch does not show them any more."""
+        """Whose streams wait: Market Watch shows them no more, or others are named."""
         return tuple(
             stream.key.symbol for stream in self._journal.streams if stream.id in self._hidden_ns
         )
@@ -151,7 +152,8 @@ class TickPoller:
             for stream in self._journal.streams
             if self._is_fed(stream) and stream.key.symbol in self._aside
         }
-        return told | dict.fromkeys(self._hidden_ns, REASON_HIDDEN)
+        why = REASON_NOT_NAMED if self._chosen else REASON_HIDDEN
+        return told | dict.fromkeys(self._hidden_ns, why)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
