@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.browser import log_in, opened_page
 from harness.platform import Platform, wait_until
+from playwright.sync_api import Page, expect
 
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.enrolment import enrol, parse_server
 from aitrading.core.kit.clock import SystemClock, now_utc
 from aitrading.server.testing.probe_device import Device, declared, ticks
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
 OWNER, STRANGER = "demo/owner", "other/owner"
 SYMBOL = "EURUSD"
 
@@ -80,7 +82,7 @@ def test_ticks_that_are_not_believed_are_counted_shown_and_no_quotes(
 ) -> None:
     tenant, person = "doubting", "doubting/owner"
     platform.cli("tenant", "create", tenant)
-    platform.cli("user", "create", "owner", "--tenant", tenant, "--role", "owner")
+    owner = platform.cli_json("user", "create", "owner", "--tenant", tenant, "--role", "owner")
     code = platform.cli_json("device", "invite", "desk", "--tenant", tenant)["code"]
     files = DeviceFiles(tmp_path / "desk")
     record = enrol(files, code, parse_server(platform.url))
@@ -119,3 +121,27 @@ def test_ticks_that_are_not_believed_are_counted_shown_and_no_quotes(
     assert table.stdout.count("CROSSED") == 2
     assert platform.get("/api/v1/feeds/quarantine", person=OWNER)["items"] == []
     assert platform.request("GET", path, person=OWNER)[1].get("items") == []
+    kept = tmp_path / "day.jws"
+    with opened_page(platform.url) as page:
+        log_in(page, owner["password"], tenant)
+        look_at_the_evidence(page, kept)
+    keys = platform.home / "trust" / "evidence-keys.jwks"
+    told = platform.cli("feed", "verify", str(kept), "--keys", str(keys), "--json")
+    assert json.loads(told.stdout)["quarantined"] == 2
+
+
+def look_at_the_evidence(page: Page, kept: Path) -> None:
+    """What the API says, on the page of the organisation: no count, two ticks not believed."""
+    expect(page.locator("#chart-symbol")).to_have_text(SYMBOL)
+    page.keyboard.press("e")
+    expect(page.locator("#certificate-text")).to_have_text("20 of 0")
+    expect(page.locator("#certificate-state")).to_have_text("INCOMPLETE")
+    expect(page.locator("#certificate-told")).to_contain_text("2 of them in quarantine")
+    expect(page.locator("#certificate-streams")).to_contain_text("told no count of this day")
+    expect(page.locator("#gaps [data-told]")).to_have_text("none")
+    page.locator("#quarantine tbody button").click()
+    expect(page.locator("#doubted tbody tr")).to_have_count(2)
+    expect(page.locator("#doubted tbody tr").first).to_contain_text("crossed")
+    with page.expect_download() as download:
+        page.locator("#certificate-keep button").click()
+    download.value.save_as(kept)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from harness.browser import log_in, opened_page
 from harness.platform import BIN, Platform, clean_environment
 from harness.postgres import rows
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from aitrading.core.kit.secret import Secret
 from aitrading.server.api_gateway.identity.factors.totp import STEP_S, code_at
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(240)]
-CHROMIUM: Final = Path("/usr/bin/chromium")
 TENANT: Final = "twofold"
 
 
@@ -30,39 +30,13 @@ def password(platform: Platform) -> str:
 
 @pytest.fixture
 def page(platform: Platform) -> Iterator[Page]:
-    """A browser; any script error, or anything that the page's policy forbids, fails the test."""
-    with sync_playwright() as playwright:
-        bundled = Path(playwright.chromium.executable_path)
-        executable = next((path for path in (bundled, CHROMIUM) if path.exists()), None)
-        if executable is None:
-            pytest.skip("no Chromium: run `playwright install chromium`")
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
-        )
-        context = browser.new_context(ignore_https_errors=True, base_url=platform.url)
-        context.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
-        page, problems = context.new_page(), []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console", lambda line: problems.append(line.text) if "Policy" in line.text else None
-        )
+    with opened_page(platform.url) as page:
         yield page
-        browser.close()
-        assert problems == []
 
 
 def code_of(secret: Secret[str], *, steps: int = 0) -> str:
     """What the app shows; a later step stands for a moment later, within what is accepted."""
     return code_at(secret, int(time.time()) // STEP_S + steps)  # noqa: TID251 - an app's own clock
-
-
-def log_in(page: Page, password: str, tenant: str = TENANT) -> None:
-    page.goto("/login")
-    page.fill("#tenant", tenant)
-    page.fill("#username", "owner")
-    page.fill("#password", password)
-    page.press("#password", "Enter")
 
 
 def in_database(platform: Platform, query: str, *arguments: object) -> list[Any]:
@@ -156,7 +130,7 @@ def remove_the_key_with_itself(platform: Platform, page: Page) -> None:
 def test_an_app_and_a_key_are_set_up_asked_for_and_taken_away(
     platform: Platform, page: Page, password: str, tmp_path: Path
 ) -> None:
-    log_in(page, password)
+    log_in(page, password, TENANT)
     page.wait_for_url("**/")
     make_proof_old(platform)
     page.evaluate("fetch('/api/v1/auth/refresh', {method: 'POST'})")
@@ -166,7 +140,7 @@ def test_an_app_and_a_key_are_set_up_asked_for_and_taken_away(
 
     page.click("#logout")
     page.wait_for_url("**/login")
-    log_in(page, password)
+    log_in(page, password, TENANT)
     expect(page.locator("#second")).to_be_visible()
     page.fill("#code", "000000")
     page.press("#code", "Enter")
@@ -177,7 +151,7 @@ def test_an_app_and_a_key_are_set_up_asked_for_and_taken_away(
 
     page.click("#logout")
     page.wait_for_url("**/login")
-    log_in(page, password)
+    log_in(page, password, TENANT)
     page.click("#use-key")
     page.wait_for_url("**/")
     remove_the_key_with_itself(platform, page)
@@ -192,7 +166,7 @@ def test_an_app_and_a_key_are_set_up_asked_for_and_taken_away(
 
     reset = platform.cli("user", "reset-factors", f"{TENANT}/owner")
     assert reset.returncode == 0, reset.stderr
-    log_in(page, password)
+    log_in(page, password, TENANT)
     page.wait_for_url("**/")
     told = {row["action"] for row in in_database(platform, "SELECT action FROM audit.pending")}
     assert {

@@ -1,0 +1,44 @@
+"""The page of a running platform in a real browser."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_MS = 30_000
+
+
+@contextmanager
+def opened_page(url: str) -> Iterator[Page]:
+    """A page; any script error, or anything that the page's policy forbids, fails the test."""
+    with sync_playwright() as playwright:
+        bundled = Path(playwright.chromium.executable_path)
+        executable = next((path for path in (bundled, CHROMIUM) if path.exists()), None)
+        if executable is None:
+            pytest.skip("no Chromium: run `playwright install chromium`")
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
+        context = browser.new_context(ignore_https_errors=True, base_url=url)
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page, problems = context.new_page(), []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console", lambda line: problems.append(line.text) if "Policy" in line.text else None
+        )
+        yield page
+        browser.close()
+        assert problems == []
+
+
+def log_in(page: Page, password: str, tenant: str) -> None:
+    """As the owner of an organisation."""
+    page.goto("/login")
+    page.fill("#tenant", tenant)
+    page.fill("#username", "owner")
+    page.fill("#password", password)
+    page.press("#password", "Enter")
