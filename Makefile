@@ -38,6 +38,7 @@ load: setup ## twice the peak of a real day for ten minutes, with everything cou
 	@$(BIN)/aitrading bench load --long
 
 prove: setup ## run the long campaigns, resumable; CAMPAIGN=0.1 a tenth of them, ONLY=name one
+	@scripts/bootstrap.sh "$(PYTHON)" --group fuzz
 	@$(BIN)/python scripts/prove.py --scale $(CAMPAIGN) $(addprefix --only ,$(ONLY))
 
 simulate: setup ## run SEEDS=n simulations of the link from seed FIRST=k

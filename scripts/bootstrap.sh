@@ -42,4 +42,4 @@ fi
 # The machine's own certificates count, as they do for pip.
 export UV_SYSTEM_CERTS=1 UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=180
 say "setup: installing what uv.lock names"
-.venv/bin/uv sync --quiet --frozen --compile-bytecode
+.venv/bin/uv sync --quiet --frozen --compile-bytecode "${@:2}"

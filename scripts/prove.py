@@ -128,6 +128,14 @@ CAMPAIGNS = (
         question="Are a day's busiest minutes stored bit for bit at their own speed, cut and killed?",
     ),
     Campaign(
+        name="fuzz-decoders",
+        test="tests/prove/test_fuzz_decoders.py::test_no_decoder_does_anything_but_read_or_refuse",
+        unit="seconds of each decoder",
+        size=600,
+        chunk=30,
+        question="Does any decoder of untrusted bytes do anything but read or refuse?",
+    ),
+    Campaign(
         name="hunted-interface",
         test="tests/e2e/test_hunted_interface.py::test_nothing_that_a_stranger_makes_up_breaks_or_reveals_anything",
         unit="examples of each operation for each role",
