@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
+from aitrading.client.metatrader_connector.broker_clock import (
+    BrokerClock,
+    BrokerOffset,
+    last_night_ms,
+)
 from aitrading.core.domain.zones import HOUR_S, Zone, next_change, offset_s
 
 NEW_YEAR_S = 1_767_225_600
@@ -135,3 +139,20 @@ def test_a_repair_over_the_night_has_both_offsets(moment_s: int) -> None:
     for utc_ms in (moment_s * 1_000 - 1, moment_s * 1_000 + HOUR_S * 1_000):
         shown = np.array([utc_ms + offset.at(utc_ms) * 1_000], np.int64)
         assert offset.of(shown).tolist() == [offset.at(utc_ms)]
+
+
+@pytest.mark.parametrize("moment", [*NIGHTS, NIGHTS[0] + 5 * 24 * HOUR_S, NIGHTS[0] - 1])
+def test_the_last_night_is_the_newest_of_both_zones(moment: int) -> None:
+    found = last_night_ms(moment * 1_000) // 1_000
+    zones = (Zone.NEW_YORK, Zone.LONDON)
+    assert found <= moment
+    assert all(following > moment for zone in zones if (following := next_change(zone, found)))
+    assert any(next_change(zone, found - 1) == found for zone in zones)
+
+
+def test_a_first_arrival_says_nothing_of_the_time_before_the_last_night() -> None:
+    clock = BrokerClock()
+    now_ms = (NIGHTS[0] + 40 * HOUR_S) * 1_000
+    clock.arrived(now_ms + BEFORE_S * 1_000, now_ms)
+    assert clock.offset is not None
+    assert clock.offset.known_from_ms == NIGHTS[0] * 1_000

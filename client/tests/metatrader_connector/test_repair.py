@@ -229,3 +229,69 @@ async def test_a_long_gap_is_asked_in_pieces(home: Path) -> None:
         done = await world.repairer.repair(world.order(10, 49_990), await world.stream())
         assert done.last - done.first + 1 == 49_980
         assert len(await world.stored()) == 50_000
+
+
+SPRING_MS, AUTUMN_MS = 1_772_953_200_000, 1_793_512_800_000
+"""2026: New York's clocks, and those of brokers that follow them, go ahead and back."""
+MINUTE_MS = 60_000
+
+
+@pytest.mark.parametrize(
+    ("night_ms", "offset", "quiet"),
+    [
+        (SPRING_MS, BrokerOffset(offset_s=10_800, before_s=7_200, since_ms=SPRING_MS), False),
+        (AUTUMN_MS, BrokerOffset(offset_s=7_200, before_s=10_800, since_ms=AUTUMN_MS), True),
+        (AUTUMN_MS, BrokerOffset(offset_s=7_200, before_s=10_800, since_ms=AUTUMN_MS), False),
+    ],
+    ids=["ahead", "back, and nobody trades", "back, while a market trades"],
+)
+@async_test
+async def test_a_gap_over_a_night_of_changing_clocks_gets_the_times_that_were(
+    home: Path, night_ms: int, offset: BrokerOffset, *, quiet: bool
+) -> None:
+    """Each tick with the offset of its own moment; of an hour that comes twice, none."""
+    minutes = np.arange(-180, 180) * MINUTE_MS
+    if quiet:
+        minutes = minutes[(minutes < -60 * MINUTE_MS) | (minutes >= 60 * MINUTE_MS)]
+    utc_ms = night_ms + minutes
+    async with setting(home, len(utc_ms)) as world:
+        world.journal.offset = offset
+        offsets = np.array([offset.at(one) for one in utc_ms.tolist()])
+        shown = utc_ms + offsets * 1_000
+        world.terminal.ticks["time_msc"] = np.sort(shown)
+        ends = (0, 20), (len(utc_ms) - 20, len(utc_ms))
+        for low, high in ends:
+            part = Taken(
+                stream=await world.stream(), rows=world.terminal.rows(low, high), receive_ns=1,
+                broker_offset_s=int(offsets[low]),
+            )  # fmt: skip
+            await world.journal.append([part])
+        order = Repair(
+            gap=GAP, handle=1, from_ms=int(utc_ms[19]), until_ms=int(utc_ms[-20]),
+            has_first=1, has_last=1, expected=len(utc_ms) - 40,
+        )  # fmt: skip
+        done = await world.repairer.repair(order, await world.stream())
+        found = sorted(
+            moment
+            for one in await world.journal.read(0, 1 << 20)
+            for moment in (
+                one.batch.array()["event_ms"] - one.batch.broker_offset_s * 1_000
+            ).tolist()
+        )
+        if night_ms == AUTUMN_MS and not quiet:
+            assert "showed that hour twice" in done.problem
+            assert len(found) == 40
+        else:
+            assert done.problem == ""
+            assert found == utc_ms.tolist()
+
+
+@async_test
+async def test_a_gap_from_before_the_last_change_but_one_is_refused(home: Path) -> None:
+    async with setting(home) as world:
+        await world.take(0, 100)
+        since_ms = SPRING_MS
+        world.journal.offset = BrokerOffset(offset_s=10_800, before_s=OFFSET_S, since_ms=since_ms)
+        done = await world.repairer.repair(world.order(100, 200), await world.stream())
+        assert "nobody knows how far" in done.problem
+        assert len(await world.stored()) == 100

@@ -155,6 +155,7 @@ async def feed(
     *,
     rules: Sequence[FaultRule] = (),
     twin: SimulatedTerminal | None = None,
+    settings: ConnectorSettings = ConnectorSettings(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[Feed]:
     metrics = Metrics()
     errors = ErrorHandler(
@@ -169,7 +170,7 @@ async def feed(
     patience_s = 0.4 if ticks_per_s == MANY else 20.0
     async with open_desk(folder, twin, call_timeout_s=patience_s) as desk:
         poller = TickPoller(
-            desk.pool, journal, ConnectorSettings(), clock=clock, errors=errors, metrics=metrics
+            desk.pool, journal, settings, clock=clock, errors=errors, metrics=metrics
         )
         await poller.start()
         try:
@@ -312,6 +313,19 @@ async def test_the_night_in_which_clocks_change_costs_no_tick(
             clock.skew_ns += HOUR_NS
         await at.goes_on(100)
         await eventually(lambda: at.poller.broker_offset_s == offset_s)
+        await at.require_history()
+        await at.require_true_times()
+
+
+@async_test
+async def test_a_past_from_before_such_a_night_is_left_out_and_written_down(home: Path) -> None:
+    """Two hours are asked for a minute after the night: what is taken has true times."""
+    clock = Elsewhen(SPRING_NS + 60 * NS_PER_S)
+    settings = ConnectorSettings(backfill_s=7_200)
+    async with feed(home, clock, FEW, settings=settings) as at:
+        await at.goes_on(200)
+        assert len(at.journal.streams) == 4
+        assert [gap.until_ms for gap in at.journal.gaps.newest] == [SPRING_NS // 1_000_000] * 4
         await at.require_history()
         await at.require_true_times()
 

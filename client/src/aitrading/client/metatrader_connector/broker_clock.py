@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aitrading.core.domain.zones import HOUR_S, Zone, next_change
+from aitrading.core.domain.zones import DAY_S, HOUR_S, Zone, next_change
 
 STEP_S: Final = 15 * 60
 TOLERANCE_MS: Final = 60_000
@@ -25,6 +25,8 @@ LOWEST_S: Final = -12 * HOUR_S
 HIGHEST_S: Final = 14 * HOUR_S
 AGREEING_ARRIVALS: Final = 3
 ALWAYS_MS: Final = 1 << 62
+LONGEST_SEASON_S: Final = 300 * DAY_S
+"""No two changes of a zone's clock are further apart."""
 _MS_PER_S: Final = 1_000
 _ZONES: Final = (Zone.NEW_YORK, Zone.LONDON)
 """Whose nights brokers' clocks change in; New York's where a long silence admits both."""
@@ -38,12 +40,23 @@ class BrokerOffset:
     offset_s: int
     before_s: int | None = None
     since_ms: int = 0
-    """The moment of the last change, UTC."""
+    """The moment of the last change, UTC; without one, of the night before the first arrival."""
+
+    @property
+    def known_from_ms(self) -> int:
+        """From this moment on, UTC, the offset is known; 0 where it never changes."""
+        return self.since_ms if self.before_s is None else last_night_ms(self.since_ms - 1)
 
     def at(self, utc_ms: int) -> int:
         """The offset at a moment, UTC."""
         is_before = self.before_s is not None and utc_ms < self.since_ms
         return self.before_s if is_before and self.before_s is not None else self.offset_s
+
+    def shown_twice(self, event_ms: Whole) -> NDArray[np.bool_]:
+        """Which of these broker times the clock showed twice, when it was set back last."""
+        before_s = self.offset_s if self.before_s is None else self.before_s
+        first_ms = self.since_ms + self.offset_s * _MS_PER_S
+        return (event_ms >= first_ms) & (event_ms < self.since_ms + before_s * _MS_PER_S)
 
     def of(self, event_ms: Whole) -> Whole:
         """The offset of each of these broker times; of an hour that comes twice, the first."""
@@ -100,7 +113,8 @@ class BrokerClock:
             return
         tick_ms = event_ms - offset_s * _MS_PER_S
         if self.offset is None:
-            self.offset, self._settled_ms = BrokerOffset(offset_s=offset_s), tick_ms
+            self.offset = BrokerOffset(offset_s=offset_s, since_ms=last_night_ms(tick_ms))
+            self._settled_ms = tick_ms
             return
         is_known = offset_s == self.offset.offset_s
         if is_known and tick_ms < self._next_night_ms():
@@ -142,6 +156,16 @@ class BrokerClock:
         settled_s = self._settled_ms // _MS_PER_S
         nights = (next_change(zone, settled_s) for zone in _ZONES)
         return min(night for night in nights if night is not None) * _MS_PER_S
+
+
+def last_night_ms(utc_ms: int) -> int:
+    """The newest night, at or before a moment, in which clocks of New York or Europe changed."""
+    found_s, end_s = 0, utc_ms // _MS_PER_S
+    for zone in _ZONES:
+        night_s = next_change(zone, max(0, end_s - LONGEST_SEASON_S))
+        while night_s is not None and night_s <= end_s:
+            found_s, night_s = max(found_s, night_s), next_change(zone, night_s)
+    return found_s * _MS_PER_S
 
 
 def infer_offset_s(event_ms: int, utc_ms: int) -> int | None:

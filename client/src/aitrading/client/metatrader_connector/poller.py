@@ -58,6 +58,9 @@ REATTACH_MAX_S: Final = 30.0
 REASON_HIDDEN: Final = "hidden in Market Watch"
 REASON_NOT_NAMED: Final = "not among connector.symbols"
 REASON_HISTORY: Final = "the terminal's history changed"
+REASON_NIGHT: Final = (
+    "it is from before a night in which clocks changed, and nobody knows the broker's"
+)
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
 
@@ -375,7 +378,8 @@ class TickPoller:
             await self._journal.note_offset(self._broker_clock.offset)
         taken: list[Taken] = []
         is_complete = True
-        for answer, rows in found:
+        for answer, every in found:
+            rows = await self._after_unknown_nights(answer.stream, every)
             certain, offset_s = self._broker_clock.certain(rows["event_ms"])
             if certain:
                 taken.append(
@@ -463,18 +467,38 @@ class TickPoller:
         ends_ms = int(fresh["event_ms"][0]) if len(fresh) else stream.cursor.last_ms
         moments = np.array([stream.cursor.second * 1_000, ends_ms], np.int64)
         from_ms, until_ms = (moments - offset.of(moments) * 1_000).tolist()
+        await self._note_gap(stream, from_ms, until_ms, REASON_HISTORY)
+
+    async def _note_gap(
+        self, stream: TickStream, from_ms: int, until_ms: int, reason: str
+    ) -> None:
         await self._journal.gaps.add(
             GapRecord(
                 stream=stream.id,
                 symbol=stream.key.symbol,
                 first_missing=0,
                 last_missing=0,
-                reason=REASON_HISTORY,
+                reason=reason,
                 noticed_ns=self._clock.now_ns(),
                 from_ms=from_ms,
                 until_ms=until_ms,
             )
         )
+
+    async def _after_unknown_nights(self, stream: TickStream, rows: TickArray) -> TickArray:
+        """A stream begins where the broker's clock is known; what was before is a gap that stays."""
+        offset = self._broker_clock.offset
+        if offset is None or stream.next_sequence > 1 or not len(rows):
+            return rows
+        begins_ms = offset.known_from_ms
+        from_ms = int(rows["event_ms"][0] - offset.of(rows["event_ms"][:1])[0] * 1_000)
+        if from_ms >= begins_ms:
+            return rows
+        second = begins_ms // 1_000 + offset.at(begins_ms)
+        _log.warning("history from before clocks changed is left out", symbol=stream.key.symbol)
+        await self._note_gap(stream, from_ms, begins_ms, REASON_NIGHT)
+        stream.cursor = TickCursor(second=second)
+        return rows[:0]
 
     async def _reopen(self, stream: TickStream, digits: int) -> None:
         """A later epoch that begins where the old one ends; the old rows read in new digits."""

@@ -135,10 +135,14 @@ class Repairer:
         self, repair: Repair, stream: TickStream, offset: BrokerOffset
     ) -> TickArray:
         """The terminal's rows within the gap without those the server has at its ends."""
+        if repair.from_ms < offset.known_from_ms:
+            raise NotRepairableError("nobody knows how far the broker's clock was from UTC then")
         from_ms = repair.from_ms + offset.at(repair.from_ms) * 1_000
         until_ms = repair.until_ms + offset.at(repair.until_ms) * 1_000
         rows = await self._history(stream, from_ms, until_ms)
         times = rows["event_ms"]
+        if offset.shown_twice(times).any():
+            raise NotRepairableError("the broker's clock showed that hour twice")
         at_start = int(np.count_nonzero(times == from_ms))
         at_end = int(np.count_nonzero(times == until_ms))
         if at_start < repair.has_first or at_end < repair.has_last:
