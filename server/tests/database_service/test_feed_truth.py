@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
-from aitrading.core.domain.stream_days import days_of, mark_of
+from aitrading.core.domain.stream_days import DayTotal, days_of, mark_of
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.crypto import SigningKey
@@ -245,6 +245,38 @@ async def test_an_order_names_both_ends_and_a_repair_counts_when_it_is_stored(
         await send(w, alpha, stream, rows[10:20], first=31)
         [found] = (await gaps(book, alpha)).items
         assert (found.state, found.repaired_ticks) == ("REPAIRED", 10)
+
+
+@async_test
+async def test_a_day_is_whole_again_when_what_was_lost_came_under_later_numbers(
+    every_world: Any, tenants: Tenants
+) -> None:
+    """The device counted the lost ticks when it took them, and again when it fetched them."""
+    alpha, _ = tenants
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 60)
+        await send(w, alpha, stream, rows[:20])
+        await send(w, alpha, stream, rows[30:], first=31)
+        told = counted(stream, rows)
+        await book.take(truth(alpha, days=(told,)))
+        found = (await certificate(w, alpha)).certificate
+        assert (found.state, found.text) == ("INCOMPLETE", "50 of 60")
+        [finding] = found.streams[0].findings
+        assert (finding.what, finding.ticks, finding.sequences) == ("missing", 10, ((21, 30),))
+        [again] = days_of(61, rows[20:30], 0).values()
+        both = DayTotal.of(told.ticks, told.digest).plus(again)
+        days = msgspec.structs.replace(
+            told, ticks=both.ticks, digest=both.digest, last_sequence=70
+        )
+        done = RepairTold(gap=gap_id(stream, 21, 30, None), stream=stream, first=61, last=70)
+        await book.take(truth(alpha, days=(days,), repairs=(done,)))
+        await send(w, alpha, stream, rows[20:30], first=61)
+        found = (await certificate(w, alpha)).certificate
+        assert (found.state, found.text) == ("COMPLETE", "60 of 60")
+        [told_stream] = found.streams
+        assert told_stream.digest_stored == told_stream.digest_counted
 
 
 @async_test

@@ -20,6 +20,7 @@ from aitrading.server.database_service.feed_truth.certificate import (
     Completeness,
     Counted,
     Finding,
+    Replaced,
     StoredDay,
     state_of,
 )
@@ -120,7 +121,8 @@ class Certificates:
         if not rows:
             raise SYMBOL_UNKNOWN.error(symbol=symbol)
         days = {row["id"]: StoredDay(_counted(row)) for row in rows}
-        await self._read(tenant, symbol, day, days)
+        replaced = [one for one in map(Replaced.of, gaps) if one is not None]
+        await self._read(tenant, symbol, day, days, replaced)
         streams = [
             made
             for row in rows
@@ -136,7 +138,12 @@ class Certificates:
         )
 
     async def _read(
-        self, tenant: TenantId, symbol: str, day: date, days: dict[UUID, StoredDay]
+        self,
+        tenant: TenantId,
+        symbol: str,
+        day: date,
+        days: dict[UUID, StoredDay],
+        replaced: list[Replaced],
     ) -> None:
         start_ms = round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000
         total = 0
@@ -163,6 +170,12 @@ class Certificates:
                 if not is_last:  # copies of the last tick must not be split over two pages
                     rows = rows[rows["sequence"] != rows["sequence"][-1]]
                 await asyncio.to_thread(stored.add, rows)
+                for gap in replaced:
+                    if gap.repair_stream == stream and gap.stream in days:
+                        came = (rows["sequence"] >= gap.repair_first) & (
+                            rows["sequence"] <= gap.repair_last
+                        )
+                        days[gap.stream].replace(rows[came], gap)
                 if is_last:
                     break
                 last = rows[-1]
@@ -221,7 +234,7 @@ def _stream(row: Any, day: StoredDay, open_gaps: list[UUID]) -> StreamCertificat
         state=state_of(counted, findings, open_gaps=len(open_gaps)),
         stored=day.stored,
         quarantined=day.quarantined,
-        counted=counted.ticks if counted else None,
+        counted=day.counted_once,
         digest_stored=day.total.digest,
         digest_counted=counted.digest if counted else None,
         through_sequence=counted.last_sequence if counted else None,

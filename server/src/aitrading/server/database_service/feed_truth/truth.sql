@@ -75,7 +75,7 @@ SELECT g.*, s.symbol, s.device_id
 
 -- name: gaps_of_streams
 SELECT g.id, g.stream_id, g.first_sequence, g.last_sequence, g.from_ms, g.until_ms, g.reason,
-       g.repaired_at
+       g.repaired_at, g.repair_stream, g.repair_first, g.repair_last
   FROM market.gaps g WHERE g.stream_id = ANY ($1)
 
 -- name: day_streams
