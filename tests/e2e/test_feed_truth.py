@@ -14,7 +14,12 @@ from playwright.sync_api import Page, expect
 
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.security.enrolment import enrol, parse_server
+from aitrading.client.service import SECTIONS, RunningClient, Surroundings, running_client
+from aitrading.client.terminal.select import TerminalKind
+from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.kit.clock import SystemClock, now_utc
+from aitrading.core.protocol.link.messages import Repair
+from aitrading.core.testing.eventually import eventually
 from aitrading.server.testing.probe_device import Device, declared, ticks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
@@ -22,9 +27,9 @@ OWNER, STRANGER = "demo/owner", "other/owner"
 SYMBOL = "EURUSD"
 
 
-def certificate(platform: Platform, day: str) -> dict[str, Any]:
+def certificate(platform: Platform, day: str, person: str = OWNER) -> dict[str, Any]:
     path = f"/api/v1/feeds/certificate?symbol={SYMBOL}&day={day}"
-    status, answer = platform.request("GET", path, person=OWNER)
+    status, answer = platform.request("GET", path, person=person)
     return answer["certificate"] if status == 200 else {"state": answer["error"]["code"]}
 
 
@@ -67,6 +72,88 @@ def test_the_running_day_is_proved_and_the_certificate_is_kept(
     assert json.loads(kept.stdout)["symbol"] == SYMBOL
     file.write_text(file.read_text().replace(".", ".A", 1))
     assert platform.cli("feed", "verify", str(file), "--keys", str(keys)).returncode == 1
+
+
+def running(home: Path) -> Any:
+    """A client with one busy symbol."""
+    settings = {
+        "connector.probe_port": "0", "connector.symbols": SYMBOL, "terminal_sim.ticks_per_s": "2000",
+    }  # fmt: skip
+    config = ConfigManager.load(SECTIONS, overrides=settings)
+    return running_client(home, TerminalKind.SIM, config, Surroundings.of_machine())
+
+
+async def lose_some(home: Path) -> None:
+    """A file of a client's spool is damaged before its ticks were sent."""
+    async with running(home) as client:
+        await eventually(lambda: client.uplink.released, timeout_s=60, what="acknowledged ticks")
+        client.uplink.held = "a test"
+        await eventually(lambda: len(unsent(client)) > 1, timeout_s=60, what="ticks that wait")
+        place = unsent(client)[0].path
+    data = bytearray(place.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    place.write_bytes(data)
+
+
+def unsent(client: RunningClient) -> list[Any]:
+    sealed = client.journal.spool.sealed()
+    return [one for one in sealed if one.first_position > client.uplink.released]
+
+
+def test_what_a_client_lost_is_a_gap_until_it_comes_from_its_terminal(
+    platform: Platform, tmp_path: Path
+) -> None:
+    tenant, person = "losing", "losing/owner"
+    platform.cli("tenant", "create", tenant)
+    platform.cli("user", "create", "owner", "--tenant", tenant, "--role", "owner")
+    code = platform.cli_json("device", "invite", "desk", "--tenant", tenant)["code"]
+    home = tmp_path / "desk"
+    enrol(DeviceFiles(home), code, parse_server(platform.url))
+    asyncio.run(lose_some(home))
+    today = now_utc(SystemClock()).date()
+    days = [(today - timedelta(days=1)).isoformat(), today.isoformat()]
+
+    def gaps(state: str) -> Any:
+        page = platform.get("/api/v1/feeds/gaps?limit=5", person=person)["items"]
+        return page if [one["state"] for one in page] == [state] else None
+
+    def told(*, whole: bool) -> Any:
+        """What the newest day's certificate says, once nothing of it is on its way."""
+        found = [one for day in days if (one := certificate(platform, day, person)).get("counted")]
+        agree = bool(found) and (found[-1]["stored"] == found[-1]["counted"])
+        return found[-1] if found and agree == whole and bool(wrong(found[-1])) != whole else None
+
+    async def until(probe: Any, what: str) -> Any:
+        return await asyncio.to_thread(wait_until, probe, what=what, timeout_s=60)
+
+    async def repair() -> None:
+        async with running(home) as client:
+            repairer, asked = client.uplink.on_repair, list[Repair]()
+            client.uplink.on_repair = asked.append
+            [gap] = await until(lambda: gaps("OPEN"), "the gap")
+            lost = gap["last_sequence"] - gap["first_sequence"] + 1
+            assert gap["symbol"] == SYMBOL
+            table = await asyncio.to_thread(platform.cli, "feed", "gaps", "--for", person)
+            assert f"{gap['first_sequence']}-{gap['last_sequence']}" in table.stdout
+            found = await until(lambda: told(whole=False), "a certificate that says so")
+            assert found["state"] == "INCOMPLETE"
+            assert {(one["what"], one["ticks"]) for one in wrong(found)} == {("missing", lost)}
+            await eventually(lambda: asked, timeout_s=30, what="the question for it")
+            assert gaps("OPEN"), "nobody repaired it"
+            repairer(asked[0])
+            [gap] = await until(lambda: gaps("REPAIRED"), "the repair")
+            assert gap["repaired_ticks"] == lost
+        found = await until(lambda: told(whole=True), "a certificate without a finding")
+        assert found["state"] in {"OPEN", "COMPLETE"}
+
+    asyncio.run(repair())
+    assert platform.get("/api/v1/feeds/gaps?open=true", person=person)["items"] == []
+    assert platform.get("/api/v1/feeds/gaps", person=STRANGER)["items"] == []
+
+
+def wrong(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The findings of a certificate."""
+    return [finding for stream in found["streams"] for finding in stream["findings"]]
 
 
 def test_gaps_are_listed_for_their_organisation_alone(platform: Platform) -> None:
