@@ -66,11 +66,15 @@ async def open_spool(folder: Path, limits: SpoolLimits, disk: Disk) -> Spool:
     return await Spool.open(folder, limits=limits, clock=CLOCK, ids=IDS, keys=KEYS, sync=disk.sync)
 
 
-def make_ingest(spool: Spool) -> TickIngest:
+def make_shares(spool: Spool, metrics: Metrics) -> SpoolShares:
+    return SpoolShares(spool, Shares(LimitLevels(lambda: LIMITS), metrics), metrics)
+
+
+def make_ingest(spool: Spool, shares: SpoolShares | None = None) -> TickIngest:
     chains = ChainRegistry(clock=CLOCK, service="test", instance="1")
     chains.define(*ALL_CHAINS)
     metrics = Metrics()
-    shares = SpoolShares(spool, Shares(LimitLevels(lambda: LIMITS), metrics), metrics)
+    shares = shares or make_shares(spool, metrics)
     return TickIngest(spool, shares, clock=CLOCK, ids=IDS, metrics=metrics, chains=chains)
 
 
@@ -132,3 +136,28 @@ async def test_a_batch_is_stored_as_it_came(
         record = decode_record((await spool.read(1))[0].payload)
         assert bytes(record.rows) == event.batch.rows
         assert record.header.tenant == identity.tenant
+
+
+@async_test
+async def test_a_share_counts_what_is_in_the_spool_and_nothing_that_was_lost_or_left(
+    tmp_path: Path, identity: DeviceIdentity
+) -> None:
+    disk = Disk()
+    async with await open_spool(tmp_path, SpoolLimits(), disk) as spool:
+        shares = make_shares(spool, Metrics())
+        ingest, stream = make_ingest(spool, shares), stream_of(identity)
+        ingest.take(stream, ticks(1, 100))
+        ingest.commit()
+        on_its_way = shares.held_by(identity.tenant)
+        await eventually(lambda: stream.durable == 100)
+        assert shares.held_by(identity.tenant) == on_its_way > 0
+        disk.refuses = True
+        ingest.take(stream, ticks(101, 100))
+        ingest.commit()
+        assert shares.held_by(identity.tenant) == 2 * on_its_way
+        await eventually(lambda: stream.received == 100, what="the loss")
+        assert shares.held_by(identity.tenant) == on_its_way
+        disk.refuses = False
+        await spool.seal()
+        await spool.delete_through(spool.durable_position)
+        assert shares.held_by(identity.tenant) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 from uuid import UUID
@@ -11,7 +12,7 @@ from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport
 from typing_extensions import override
 
 from aitrading.core.infrastructure.events import SubscriptionChanged
-from aitrading.core.kit.ids import UserId
+from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.subscription import SubscriptionState
@@ -23,7 +24,9 @@ from aitrading.server.data_bridge.subscriber import (
     WAITING_MESSAGES_MAX,
     Subscriber,
 )
+from aitrading.server.data_bridge.viewers import ASKED_AT_ONCE, Viewers
 from aitrading.server.kit.revoked_tokens import RevokedTokens
+from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
 from aitrading.server.testing.probe_person import (
@@ -420,3 +423,28 @@ async def listening(
 ) -> Listener:
     headers = {"authorization": f"Bearer {token(world, identity.tenant)}"}
     return await Listener().open(bridge, **headers)
+
+
+@async_test
+async def test_of_many_who_come_at_once_a_few_are_asked_about_at_a_time(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, most = 0, 0
+
+    async def slow(tenant: TenantId, user: UUID) -> SubscriptionAnswer:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        await asyncio.sleep(0)
+        asked -= 1
+        return await answer(tenant, user)
+
+    async with running_bridge(world) as bridge:
+        answer = bridge.store.of_user
+        monkeypatch.setattr(bridge.store, "of_user", slow)
+        viewers = await bridge.get(Viewers)
+        people = [SimpleNamespace(tenant=identity.tenant, user=UUID(int=n)) for n in range(100)]
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(viewers.held(one)) for one in people]
+        assert {task.result() for task in asking} == {None}
+        assert 1 < most <= ASKED_AT_ONCE

@@ -1,5 +1,6 @@
 """Who may see market data: quotes stop with a subscription that does not count, and nothing else."""
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from aitrading.server.kit.subscription_gate import Person, SubscriptionGate, cou
 
 HELD: Final = "held"
 """The source of quotes that are not shown."""
+ASKED_AT_ONCE: Final = 16
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="held"):
@@ -25,11 +27,16 @@ SHOWN_AGAIN: Final = Held()
 
 
 class Viewers:
-    """Asks the gate; while nobody can tell, what was known last counts."""
+    """Asks the gate, a few persons at once; while nobody can tell, what was known last counts.
+
+    After a restart everybody comes back in one moment: asked about all of them at once, the database
+    service would answer late, and what the same breaker guards, ticks on their way, would wait for it.
+    """
 
     def __init__(self, gate: SubscriptionGate, errors: ErrorHandler) -> None:
         self._gate = gate
         self._errors = errors
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def held(self, person: Person) -> Held | None:
         """Why the person sees no market data; None when nothing is in the way."""
@@ -37,9 +44,10 @@ class Viewers:
         async def last_known(_: Exception) -> SubscriptionState:
             return self._gate.last_known(person)
 
-        state = await self._errors.degrade(
-            VIEWER_PLAN, lambda: self._gate.state_of(person), last_known
-        )
+        async with self._asking:
+            state = await self._errors.degrade(
+                VIEWER_PLAN, lambda: self._gate.state_of(person), last_known
+            )
         if counts(state):
             return None
         error = SUBSCRIPTION_INACTIVE.error(state=str(state))
