@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
@@ -101,6 +102,7 @@ class Server:
     peers: list[Peer] = field(default_factory=list)
     requests: list[WSUpgradeRequest] = field(default_factory=list)
     port: int = 0
+    listening: Any = None
     checkpoint: str = ""
     witnessed: list[str] = field(default_factory=list)
 
@@ -163,6 +165,7 @@ async def serving(world: World, server: Server, port: int = 0) -> AsyncGenerator
         accept, "127.0.0.1", port, ssl=world.server_context(), use_aiofastnet=False
     )
     server.port = listening.sockets[0].getsockname()[1]
+    server.listening = listening
     try:
         yield
     finally:
@@ -282,6 +285,21 @@ async def test_a_lost_link_and_an_order_to_wait_have_jitter_too(world: World) ->
         server.peers[-1].cut()
         await eventually(lambda: len(server.peers) >= 5)
     assert 0.05 in randomness.ceilings, "beside the time it was told"
+
+
+@async_test
+async def test_a_server_that_has_another_key_after_a_loss_is_not_believed(world: World) -> None:
+    """Certified by the same authority for the same name: the pin is looked at in every handshake."""
+    first, second = Server(), Server()
+    context = world.client_context()
+    async with serving(world, first), linking(first.port, lambda: context) as (link, _):
+        await eventually(lambda: link.connections == 1)
+        port, world.key = first.port, TlsKey.generate()
+        first.peers[-1].cut()
+        first.listening.close()
+        async with serving(world, second, port):
+            await eventually(lambda: link.last_error == "LINK_NOT_TRUSTED")
+            assert (second.requests, link.connections) == ([], 1)
 
 
 @async_test
