@@ -38,7 +38,7 @@ class OneBad(SimulatedTerminal):
     def __init__(self) -> None:
         super().__init__(CLOCK, ticks_per_s=400)
         self.trouble: ErrorOfTerminal | None = None
-        self.is_unknown = self.is_quiet = self.is_described = False
+        self.is_unknown = self.is_quiet = self.is_described = self.is_everyone = False
         self.connections = 0
 
     def hide(self) -> None:
@@ -72,7 +72,8 @@ class OneBad(SimulatedTerminal):
         return rows[:0] if rows is not None and self.is_quiet and args[0] == BAD else rows
 
     def _fails(self, args: tuple[object, ...], *, unknown: bool = False) -> bool:
-        if args[0] != BAD or self.trouble is None or (unknown and not self.is_unknown):
+        is_meant = args[0] == BAD or self.is_everyone
+        if not is_meant or self.trouble is None or (unknown and not self.is_unknown):
             return False
         self._error = self.trouble
         return True
@@ -103,6 +104,7 @@ def is_unlisted(terminal: OneBad) -> None:
 
 def is_well(terminal: OneBad) -> None:
     terminal.trouble, terminal.is_unknown = None, False
+    terminal.is_everyone = False
 
 
 TROUBLES = {
@@ -208,12 +210,32 @@ async def test_a_terminal_that_is_lost_at_every_question_is_not_asked_without_a_
     async with polling(home, terminal) as (poller, journal):
         await eventually(lambda: poller.state is ComponentState.HEALTHY)
         terminal.trouble, terminal.is_described = errors.IPC_TIMEOUT, True
+        terminal.is_everyone = True
         begun, started_ns = terminal.connections, CLOCK.monotonic_ns()
         await eventually(lambda: terminal.connections >= begun + 4)
         assert CLOCK.monotonic_ns() - started_ns > 1_000_000_000, "0.1, 0.2, 0.4, 0.8 s"
         assert poller.state is not ComponentState.HEALTHY, "being connected is not being well"
         is_well(terminal)
         await eventually(lambda: poller.state is ComponentState.HEALTHY)
+        await require_history(journal, terminal)
+
+
+@async_test
+async def test_a_symbol_at_which_the_terminal_is_lost_again_and_again_is_set_aside_alone(
+    home: Path,
+) -> None:
+    terminal = OneBad()
+    async with polling(home, terminal) as (poller, journal):
+        await eventually(lambda: poller.state is ComponentState.HEALTHY)
+        terminal.trouble, terminal.is_described = errors.IPC_TIMEOUT, True
+        words = f"{BAD}: TERMINAL_SYMBOL_SILENT, IPC timeout (-10005)"
+        await eventually(lambda: poller.statistics()["set_aside"] == words)
+        before = sequences(journal)
+        await eventually(lambda: others_grew(journal, before, 200))
+        is_well(terminal)
+        await eventually(lambda: sequences(journal)[BAD] > before[BAD] + 100)
+        await eventually(lambda: poller.state is ComponentState.HEALTHY)
+        assert not journal.gaps.added
         await require_history(journal, terminal)
 
 

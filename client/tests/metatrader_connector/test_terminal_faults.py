@@ -168,7 +168,7 @@ async def feed(
     )  # fmt: skip
     twin = twin or SimulatedTerminal(clock, ticks_per_s=ticks_per_s, faults=rules)
     patience_s = 0.4 if ticks_per_s == MANY else 20.0
-    async with open_desk(folder, twin, call_timeout_s=patience_s) as desk:
+    async with open_desk(folder, twin, call_timeout_s=patience_s, workers_max=1) as desk:
         poller = TickPoller(
             desk.pool, journal, settings, clock=clock, errors=errors, metrics=metrics
         )

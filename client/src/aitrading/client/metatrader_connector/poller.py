@@ -7,10 +7,15 @@ import numpy as np
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
 from aitrading.client.metatrader_connector.cursor import TickCursor
-from aitrading.client.metatrader_connector.error_codes import STREAMS_FULL, SYMBOL_WITHOUT_TICK
+from aitrading.client.metatrader_connector.error_codes import (
+    STREAMS_FULL,
+    SYMBOL_SILENT,
+    SYMBOL_WITHOUT_TICK,
+)
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
+from aitrading.client.metatrader_connector.known_clock import known_clock
 from aitrading.client.metatrader_connector.market_watch import MarketWatch
 from aitrading.client.metatrader_connector.metrics import (
     HISTORY_CHANGED,
@@ -26,13 +31,15 @@ from aitrading.client.metatrader_connector.questions import (
     ask,
     describe,
     newest,
+    shortened,
     shown_symbols,
 )
 from aitrading.client.metatrader_connector.rows import to_rows
-from aitrading.client.metatrader_connector.set_aside import SHOWN_MAX, SetAsides, backoff_s
+from aitrading.client.metatrader_connector.set_aside import SHOWN_MAX, Blame, SetAsides, backoff_s
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import STREAMS_MAX, TickStream
-from aitrading.client.terminal.calls import ConnectedTerminal, Lane
+from aitrading.client.terminal.api.errors import ErrorOfTerminal
+from aitrading.client.terminal.calls import ConnectedTerminal, Lane, unavailable
 from aitrading.client.terminal.errors import TERMINAL_UNAVAILABLE
 from aitrading.client.terminal.pool.errors import CALL_LOST, CALL_NOT_SENT
 from aitrading.client.terminal.port import AccountInfo
@@ -112,6 +119,7 @@ class TickPoller:
         self._aside = SetAsides(clock)
         self._losses = 0
         """How often the terminal was lost since it last gave a good answer."""
+        self._blame = Blame()
         self._pace = PollPace(
             shortest_ms=settings.poll_interval_ms, longest_ms=settings.poll_quiet_ms
         )
@@ -221,7 +229,9 @@ class TickPoller:
 
     async def _connect(self) -> None:
         self.account = await self._terminal.connected()
-        self._broker_clock = self._known_clock(self.account)
+        self._broker_clock = known_clock(
+            self._journal, self.account.server, self._settings.broker_offset_s
+        )
         await self._choose()
         _log.info(
             "terminal connected", account=shortened(self.account.login), symbols=len(self.symbols)
@@ -291,6 +301,13 @@ class TickPoller:
             else:
                 self._aside.try_again(symbol)
 
+    def _blamed(self, symbol: str, error: ErrorOfTerminal) -> AitradingError:
+        """A terminal that is lost at one symbol again and again may be well without it."""
+        if self._blame.falls_on(symbol) or symbol in self._aside:
+            number, text = error
+            self._put_aside(symbol, SYMBOL_SILENT.error(symbol=symbol, number=number, text=text))
+        return unavailable(error)
+
     def _put_aside(self, symbol: str, why: AitradingError) -> None:
         if self._aside.put(symbol, why):
             self._errors.classify(why)
@@ -303,20 +320,6 @@ class TickPoller:
             if self._aside.well(symbol):
                 _log.info("a symbol gives ticks again", symbol=symbol)
                 self._metrics.set(SYMBOLS_SET_ASIDE, len(self._aside))
-
-    def _known_clock(self, account: AccountInfo) -> BrokerClock:
-        """The broker's clock as the ticks that were stored prove it."""
-        told_s = self._settings.broker_offset_s
-        if told_s is not None:
-            self._journal.offset = BrokerOffset(offset_s=told_s)
-            return BrokerClock(self._journal.offset, is_configured=True)
-        broker = account.server
-        stored = [one.cursor.last_ms for one in self._journal.streams if one.key.broker == broker]
-        offset, newest_ms = self._journal.offset, max(stored, default=0)
-        if offset is None or not newest_ms:
-            return BrokerClock()
-        [offset_s] = offset.of(np.array([newest_ms], np.int64)).tolist()
-        return BrokerClock(offset, settled_ms=newest_ms - offset_s * 1_000)
 
     async def _open(
         self, account: AccountInfo, symbol: str, facts: SymbolFacts, broker_now_ms: int
@@ -365,6 +368,8 @@ class TickPoller:
         before_ns, self._round_ns = self._round_ns, self._clock.monotonic_ns()
         self._is_in_time = self._round_ns - before_ns <= FRESH_WITHIN_NS
         told = await ask(self._terminal, streams, self._settings.poll_ticks)
+        if told.lost is not None:
+            raise self._blamed(*told.lost)
         answers, receive_ns = told.replies, self._clock.now_ns()
         for stream, why in told.refused:
             self._put_aside(stream.key.symbol, why)
@@ -428,7 +433,7 @@ class TickPoller:
         self.paused_by = None
         self.trouble = None
         if has_answers:
-            self._losses = 0
+            self._losses, self._blame = 0, Blame()
         is_well = has_answers and not self._aside
         self._state = ComponentState.HEALTHY if is_well else ComponentState.DEGRADED
 
@@ -516,8 +521,3 @@ class TickPoller:
         arrived = seen_ms is not None and newest_ms > seen_ms
         if arrived and self._is_in_time:
             self._broker_clock.arrived(newest_ms, receive_ns // NS_PER_MS)
-
-
-def shortened(login: int) -> str:
-    """An account's number as a log may show it: enough to tell one's own accounts apart."""
-    return f"...{login % 1_000:03d}"

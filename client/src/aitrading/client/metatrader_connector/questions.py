@@ -14,6 +14,7 @@ from aitrading.client.terminal.api.constants import (
     RES_E_INVALID_VERSION,
     RES_E_NOT_FOUND,
 )
+from aitrading.client.terminal.api.errors import ErrorOfTerminal
 from aitrading.client.terminal.calls import Answer, Asks, Call, Lane, call, unavailable
 from aitrading.client.terminal.errors import TERMINAL_SYMBOL_UNKNOWN
 from aitrading.client.terminal.port import AccountInfo
@@ -56,6 +57,8 @@ class Told:
         default_factory=list[tuple[TickStream, AitradingError]]
     )
     """Streams whose symbols gave nothing, each with the reason."""
+    lost: tuple[str, ErrorOfTerminal] | None = None
+    """The symbol at whose question the terminal was lost, and what it said."""
 
 
 async def log_in(terminal: Asks) -> AccountInfo:
@@ -65,6 +68,11 @@ async def log_in(terminal: Asks) -> AccountInfo:
         raise unavailable(account.error if done.value else done.error)
     logged_in: AccountInfo = account.value
     return logged_in
+
+
+def shortened(login: int) -> str:
+    """An account's number as a log may show it: enough to tell one's own accounts apart."""
+    return f"...{login % 1_000:03d}"
 
 
 async def shown_symbols(terminal: Asks, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -116,9 +124,9 @@ def refusal(symbol: str, answer: Answer) -> AitradingError:
 
 
 async def ask(terminal: Asks, streams: list[TickStream], limit: int) -> Told:
-    """Ask about every stream at once; raises `TERMINAL_UNAVAILABLE` when nobody answers.
+    """Ask about every stream at once, or without streams whether the terminal is still there.
 
-    Without streams the terminal is asked whether it is still there.
+    Raises `TERMINAL_UNAVAILABLE` when that is not because of one of them.
     """
     told = Told()
     questions = [newest(stream, limit) for stream in streams] or [call("account_info")]
@@ -127,6 +135,9 @@ async def ask(terminal: Asks, streams: list[TickStream], limit: int) -> Told:
         raise unavailable(answers[0].error)
     for stream, answer in zip(streams, answers, strict=False):
         ticks: TickRows | None = answer.value
+        if ticks is None and answer.is_connection_lost:
+            told.lost = stream.key.symbol, answer.error
+            return told
         if ticks is None:
             told.refused.append((stream, refusal(stream.key.symbol, answer)))
             continue

@@ -9,6 +9,7 @@ from aitrading.core.kit.errors import AitradingError
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 30.0
+BLAMED_MAX: Final = 3
 SHOWN_MAX: Final = 20
 """Most symbols that are named in health."""
 SEPARATOR: Final = "; "
@@ -38,6 +39,20 @@ class SetAside:
         text, number = self.why.fields.get("text"), self.why.fields.get("number")
         said = f", {text} ({number})" if text else ""
         return f"{self.symbol}: {self.why.code}{said}"
+
+
+class Blame:
+    """Counts how often in a row the terminal was lost at the question for one symbol."""
+
+    def __init__(self) -> None:
+        self._symbol = ""
+        self._times = 0
+
+    def falls_on(self, symbol: str) -> bool:
+        """Lost again; whether it has been this symbol so often that the others may do without it."""
+        self._times = self._times + 1 if symbol == self._symbol else 1
+        self._symbol = symbol
+        return self._times >= BLAMED_MAX
 
 
 class SetAsides:

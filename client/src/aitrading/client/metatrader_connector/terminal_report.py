@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from aitrading.client.metatrader_connector.poller import TickPoller, shortened
+from aitrading.client.metatrader_connector.poller import TickPoller
+from aitrading.client.metatrader_connector.questions import shortened
 from aitrading.client.terminal.api.errors import ErrorOfTerminal
 from aitrading.client.terminal.calls import Asks, call
 from aitrading.core.infrastructure.health.probes import AsgiApp, Receive, Scope, Send
