@@ -58,7 +58,11 @@ def test_the_running_day_is_proved_and_the_certificate_is_kept(
         """The device counts ahead of the store by what is on its way: soon they agree."""
         found = [certificate(platform, day) for day in days]
         whole = [
-            one for one in found if one["state"] in {"OPEN", "COMPLETE"} and one.get("stored")
+            one
+            for one in found
+            if one["state"] in {"OPEN", "COMPLETE"}
+            and one.get("stored")
+            and one["stored"] == one["counted"]  # nothing is on its way at this moment
         ]
         return whole or None
 
@@ -117,11 +121,11 @@ def test_what_a_client_lost_is_a_gap_until_it_comes_from_its_terminal(
         page = platform.get("/api/v1/feeds/gaps?limit=5", person=person)["items"]
         return page if [one["state"] for one in page] == [state] else None
 
-    def told(*, whole: bool) -> Any:
-        """What the newest day's certificate says, once nothing of it is on its way."""
+    def told(missing: int) -> Any:
+        """The newest day's certificate, once it lacks that many ticks and none is on its way."""
         found = [one for day in days if (one := certificate(platform, day, person)).get("counted")]
-        agree = bool(found) and (found[-1]["stored"] == found[-1]["counted"])
-        return found[-1] if found and agree == whole and bool(wrong(found[-1])) != whole else None
+        lacks = found[-1]["counted"] - found[-1]["stored"] if found else None
+        return found[-1] if lacks == missing else None
 
     async def until(probe: Any, what: str) -> Any:
         return await asyncio.to_thread(wait_until, probe, what=what, timeout_s=60)
@@ -135,7 +139,7 @@ def test_what_a_client_lost_is_a_gap_until_it_comes_from_its_terminal(
             assert gap["symbol"] == SYMBOL
             table = await asyncio.to_thread(platform.cli, "feed", "gaps", "--for", person)
             assert f"{gap['first_sequence']}-{gap['last_sequence']}" in table.stdout
-            found = await until(lambda: told(whole=False), "a certificate that says so")
+            found = await until(lambda: told(lost), "a certificate that says so")
             assert found["state"] == "INCOMPLETE"
             assert {(one["what"], one["ticks"]) for one in wrong(found)} == {("missing", lost)}
             await eventually(lambda: asked, timeout_s=30, what="the question for it")
@@ -143,7 +147,8 @@ def test_what_a_client_lost_is_a_gap_until_it_comes_from_its_terminal(
             repairer(asked[0])
             [gap] = await until(lambda: gaps("REPAIRED"), "the repair")
             assert gap["repaired_ticks"] == lost
-        found = await until(lambda: told(whole=True), "a certificate without a finding")
+        found = await until(lambda: told(0), "a certificate without a finding")
+        assert wrong(found) == []
         assert found["state"] in {"OPEN", "COMPLETE"}
 
     asyncio.run(repair())
