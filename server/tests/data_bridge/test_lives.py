@@ -50,6 +50,14 @@ async def test_one_that_comes_back_is_refused_while_the_other_is_here_or_just_le
     require_refused(lives, "b", is_linked=True)
 
 
+def test_clients_from_before_lives_are_not_told_apart() -> None:
+    """An upgrade that is taken back within the quiet time is no second client."""
+    lives, _ = made()
+    for life in ("", "a", "", "a"):
+        lives.enter(ONE, life, is_linked=False)
+        lives.left(ONE)
+
+
 def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lives_module, "DEVICES_MAX", 2)
     lives, _ = made()

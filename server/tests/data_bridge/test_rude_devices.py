@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
-from picows import WSMsgType
+from picows import WSFrame, WSMsgType, WSTransport
+from typing_extensions import override
 
+from aitrading.core.domain.market import TickBatch, make_batch
 from aitrading.core.protocol.link.events import Established
 from aitrading.core.protocol.link.frames import FrameType, encode_control
 from aitrading.core.protocol.link.messages import Open
@@ -14,13 +17,24 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge import device_link
 from aitrading.server.data_bridge.device_link import CONTROL_FRAMES_MAX, DeviceLink
+from aitrading.server.data_bridge.ingest import STRETCHES_MAX, TickIngest
 from aitrading.server.data_bridge.links import DeviceLinks
+from aitrading.server.data_bridge.streams import BridgeStream
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
-from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, framed, ticks
 from aitrading.server.testing.services import ServiceWorld
 
 KIB = 1024
 REQUEST = encode_control(FrameType.OPEN, Open(streams=()))
+
+
+class Stubborn(Device):
+    """Takes no goodbye."""
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is not WSMsgType.CLOSE:
+            super().on_ws_frame(transport, frame)
 
 
 async def link_of(bridge: RunningBridge, identity: DeviceIdentity) -> DeviceLink:
@@ -144,3 +158,70 @@ async def test_a_ping_behind_ticks_does_not_hold_them_back(
         last = device.send_one_by_one(ticks(1), behind=ping)
         await device.until_acknowledged(last)
         assert not socket.is_closing()
+
+
+@async_test
+async def test_ticks_that_contradict_each_other_cost_others_nothing(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    """Every other tick of a batch is absurd: all are stored, a few stretches are shown."""
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        ingest = await bridge.get(TickIngest)
+        shown, on_batch = list[TickBatch](), ingest.on_batch
+
+        def noted(stream: BridgeStream, batch: TickBatch) -> None:
+            shown.append(batch)
+            on_batch(stream, batch)
+
+        ingest.on_batch = noted
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        rows = ticks(2_000)
+        rows["bid"][1::2] += 400_000
+        rows["ask"][1::2] += 400_000
+        await device.until_acknowledged(device.send(rows))
+        assert len(shown) == STRETCHES_MAX
+        assert shown[-1].last_sequence == 1_999
+        await eventually(lambda: len(next(iter(bridge.store.rows().values()), {})) == 2_000)
+
+
+@async_test
+async def test_a_device_whose_newest_tick_is_of_no_time_may_greet_again(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        rows = ticks(3)
+        rows["event_ms"][2] = -(2**63)
+        await device.until_acknowledged(device.send(rows))
+        again = Device(identity)
+        await again.open(bridge.socket, declared())
+        assert again.durable() == 3
+
+
+@async_test
+async def test_what_a_device_sent_before_it_broke_the_rules_is_committed_as_its_own(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    """Ticks and two text messages in one piece: nothing is left over for the next link to answer for."""
+    async with running_bridge(world) as bridge:
+        for who in (identity, stranger):
+            bridge.devices.add(who)
+        rude, good = Stubborn(identity), Device(stranger)
+        await rude.open(bridge.socket, declared())
+        await good.open(bridge.socket, declared())
+        ingest, link = await bridge.get(TickIngest), await link_of(bridge, identity)
+        rows = ticks(20)
+        batch = make_batch(UUID(int=1), 1, rows, receive_ns=0, broker_offset_s=OFFSET_S)
+        rude.session.send_ticks(1, batch)
+        text = bytes((0x81, 0x82, 0, 0, 0, 0)) + b"hi"
+        assert rude.transport is not None
+        piece = b"".join(map(framed, rude.session.outgoing())) + text + text
+        rude.transport.underlying_transport.write(piece)
+        await eventually(lambda: link._is_leaving)
+        assert not link.ended.is_set()
+        assert not ingest._collected
+        await eventually(lambda: sum(map(len, bridge.store.rows().values())) == 20)

@@ -33,9 +33,11 @@ from aitrading.client.metatrader_connector.stream_state import (
     REPAIRS_KEPT,
     STATE_VERSION,
     STREAMS_MAX,
+    Place,
     RepairRecord,
     StateFile,
     TickStream,
+    ended_record,
     next_epoch,
     stream_of,
 )
@@ -97,6 +99,7 @@ class TickJournal:
         self._batch_ticks = batch_ticks
         self._streams: dict[UUID, TickStream] = {}
         self._repairs: dict[UUID, RepairRecord] = {}
+        self._ended: dict[Place, TickCursor] = {}
         self._position = 0
         self._numbering = asyncio.Lock()
         """Held from a tick's number to its place on the disk: the next one's depends on both."""
@@ -143,8 +146,7 @@ class TickJournal:
     def active(self, broker: str, login: int, symbol: str) -> TickStream | None:
         """The stream that the terminal feeds now."""
         for stream in self._streams.values():
-            key = stream.key
-            if stream.active and (key.broker, key.login, key.symbol) == (broker, login, symbol):
+            if stream.active and stream.place == (broker, login, symbol):
                 return stream
         return None
 
@@ -156,9 +158,8 @@ class TickJournal:
         symbol: str,
         digits: int,
         second: int,
-        cursor: TickCursor | None = None,
     ) -> TickStream:
-        """Begin a stream of a symbol at a second of the broker's time, or where an earlier one ended."""
+        """Begin a stream of a symbol where an earlier one ended, else at a second of the broker's time."""
         self._require_room()
         key = StreamKey(
             tenant=self._identity.tenant,
@@ -168,7 +169,8 @@ class TickJournal:
             symbol=symbol,
             epoch=max([self._now_s(), *(other.key.epoch + 1 for other in self._streams.values())]),
         )
-        stream = TickStream(key=key, digits=digits, cursor=cursor or TickCursor(second=second))
+        cursor = self._ended.get((broker, login, symbol), TickCursor(second=second))
+        stream = TickStream(key=key, digits=digits, cursor=cursor)
         await self._add(stream)
         return stream
 
@@ -192,22 +194,29 @@ class TickJournal:
         return fresh
 
     async def end_stream(self, stream: TickStream) -> None:
-        """The terminal feeds it no more; what was taken is still sent, and then it is forgotten."""
+        """Take nothing more of it; a later stream of the symbol goes on where it stopped."""
         async with self._numbering:
             stream.active = False
+            self._ended[stream.place] = stream.cursor
+            while len(self._ended) > STREAMS_MAX:
+                self._ended.pop(next(iter(self._ended)))
             try:
                 await self.save()
             except BaseException:
                 stream.active = True
+                self._ended.pop(stream.place, None)
                 raise
 
     async def _add(self, stream: TickStream) -> None:
         """A stream that is not on disk does not exist."""
         self._streams[stream.id] = stream
+        ended = self._ended.pop(stream.place, None)
         try:
             await self.save()
         except BaseException:
             del self._streams[stream.id]
+            if ended is not None:
+                self._ended[stream.place] = ended
             raise
 
     async def forget_stream(self, stream: TickStream) -> None:
@@ -230,12 +239,13 @@ class TickJournal:
     async def append(self, taken: Iterable[Taken]) -> int:
         """Store rows durably; only then are they counted as taken. Returns the ticks stored.
 
-        Raises `SPOOL_FULL` and the like with nothing counted: the terminal is asked again.
+        Raises `SPOOL_FULL` and the like with nothing counted: the terminal is asked again. So it
+        is of a stream that ended meanwhile: the later one goes on where that one stopped.
         """
-        taken = [part for part in taken if len(part.rows)]
-        if not taken:
-            return 0
         async with self._numbering:
+            taken = [part for part in taken if len(part.rows) and part.stream.active]
+            if not taken:
+                return 0
             records = [record for part in taken for record in self._records(part)]
             self._position = await self.spool.append(records, kind=RECORD_KIND_TICKS)
             for part in taken:
@@ -312,6 +322,7 @@ class TickJournal:
             broker_offset_since_ms=known.since_ms if known else 0,
             streams=tuple(stream.record() for stream in self._streams.values()),
             repairs=tuple(self._repairs.values()),
+            ended=tuple(ended_record(place, cursor) for place, cursor in self._ended.items()),
         )
         sealed = self._keys.seal(msgspec.json.encode(state), name=self._state_name)
         await asyncio.to_thread(write_atomically, self._state_path, sealed)
@@ -361,6 +372,7 @@ class TickJournal:
             self._streams[stream.id] = stream
         self.offset = state.offset
         self._repairs = {one.gap: one for one in state.repairs}
+        self._ended = {one.place: one.cursor for one in state.ended}
         self._position = state.position
         await self._replay()
 

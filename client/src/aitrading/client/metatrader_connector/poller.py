@@ -6,7 +6,6 @@ from uuid import UUID
 import numpy as np
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
-from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.error_codes import (
     STREAMS_FULL,
     SYMBOL_SILENT,
@@ -37,7 +36,7 @@ from aitrading.client.metatrader_connector.questions import (
 from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.set_aside import SHOWN_MAX, Blame, SetAsides, backoff_s
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
-from aitrading.client.metatrader_connector.stream_state import STREAMS_MAX, TickStream
+from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.api.errors import ErrorOfTerminal
 from aitrading.client.terminal.calls import ConnectedTerminal, Lane, unavailable
 from aitrading.client.terminal.errors import TERMINAL_UNAVAILABLE
@@ -114,7 +113,6 @@ class TickPoller:
         self._watch = MarketWatch(terminal, settings.symbols, clock)
         self._hidden_ns: dict[UUID, int] = {}
         """Streams whose symbols are not shown any more, and since when; monotonic."""
-        self._ended: dict[tuple[str, int, str], TickCursor] = {}
         """Where the streams stopped that gave their place to others; the oldest is forgotten first."""
         self._aside = SetAsides(clock)
         self._losses = 0
@@ -272,9 +270,6 @@ class TickPoller:
         waiting = [stream for stream in self._journal.streams if stream.id in self._hidden_ns]
         if waiting:
             ends = min(waiting, key=lambda stream: self._hidden_ns[stream.id])
-            self._ended[ends.key.broker, ends.key.login, ends.key.symbol] = ends.cursor
-            while len(self._ended) > STREAMS_MAX:
-                self._ended.pop(next(iter(self._ended)))
             del self._hidden_ns[ends.id]
             await self._journal.end_stream(ends)
 
@@ -325,8 +320,7 @@ class TickPoller:
         self, account: AccountInfo, symbol: str, facts: SymbolFacts, broker_now_ms: int
     ) -> None:
         """A symbol without a tick begins now; raises `TERMINAL_SYMBOL_WITHOUT_TICK` if that is unknown."""
-        place = account.server, account.login, symbol
-        stream = self._journal.active(*place)
+        stream = self._journal.active(account.server, account.login, symbol)
         if stream is None:
             begins_ms = facts.newest_ms or broker_now_ms
             if not begins_ms:
@@ -337,9 +331,7 @@ class TickPoller:
                 symbol=symbol,
                 digits=facts.digits,
                 second=max(0, begins_ms // 1_000 - self._settings.backfill_s),
-                cursor=self._ended.get(place),
             )
-            self._ended.pop(place, None)
         elif stream.digits != facts.digits:
             await self._journal.reopen_stream(stream, facts.digits)
 

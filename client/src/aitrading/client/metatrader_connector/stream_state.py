@@ -14,6 +14,8 @@ from aitrading.core.domain.stream_days import DayTotal, days_of
 from aitrading.core.protocol.link.messages import StreamDeclaration
 
 STATE_VERSION: Final = 1
+Place = tuple[str, int, str]
+"""Broker, login and symbol: what stays the same over epochs."""
 STREAMS_MAX: Final = 1_000
 """Streams one client may hold, finished epochs with unsent ticks included."""
 
@@ -61,6 +63,50 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     """First sequence that was counted into days; 0 in a file from before that."""
 
 
+class EndedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a symbol stopped whose stream ended without a later one."""
+
+    broker: str
+    login: int
+    symbol: str
+    second: int
+    taken: int
+    checksum: int
+    last_ms: int
+    is_rewound: bool = False
+
+    @property
+    def place(self) -> "Place":
+        """Whose it is."""
+        return self.broker, self.login, self.symbol
+
+    @property
+    def cursor(self) -> TickCursor:
+        """Where a later stream goes on."""
+        return TickCursor(
+            second=self.second,
+            taken=self.taken,
+            checksum=self.checksum,
+            last_ms=self.last_ms,
+            is_rewound=self.is_rewound,
+        )
+
+
+def ended_record(place: "Place", cursor: TickCursor) -> EndedRecord:
+    """The form of the state file."""
+    broker, login, symbol = place
+    return EndedRecord(
+        broker=broker,
+        login=login,
+        symbol=symbol,
+        second=cursor.second,
+        taken=cursor.taken,
+        checksum=cursor.checksum,
+        last_ms=cursor.last_ms,
+        is_rewound=cursor.is_rewound,
+    )
+
+
 class StateFile(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file: true for everything in the spool up to `position`."""
 
@@ -71,6 +117,7 @@ class StateFile(msgspec.Struct, frozen=True, kw_only=True):
     broker_offset_since_ms: int = 0
     streams: tuple[StreamRecord, ...] = ()
     repairs: tuple[RepairRecord, ...] = ()
+    ended: tuple[EndedRecord, ...] = ()
 
     @property
     def offset(self) -> BrokerOffset | None:
@@ -98,6 +145,11 @@ class TickStream:
 
     def __post_init__(self) -> None:
         self.id: UUID = self.key.stream_id()
+
+    @property
+    def place(self) -> Place:
+        """What stays the same over its epochs."""
+        return self.key.broker, self.key.login, self.key.symbol
 
     def take(self, rows: TickArray, broker_offset_s: int, *, is_history: bool = False) -> None:
         """Count these rows as taken: sequences move on, and the cursor unless they are history."""

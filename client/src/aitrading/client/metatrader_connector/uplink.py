@@ -350,27 +350,28 @@ class TickUplink(LinkUser):
         self._granted.discard(declaration.handle)
         stream = self._journal.find(stream_id)
         if stream is not None:
-            stream.active = False
             self._tasks.start(self._give_up(stream), name="give-up")
-            self._tasks.start(self._offer_again(stream), name="offer-again")
         _log.error("stream refused", symbol=declaration.symbol, error_code=code)
         self._advance()
 
     async def _give_up(self, stream: TickStream) -> None:
-        """Write down that the rest of a refused stream will never be sent."""
+        """Take nothing more of it, and write down what of it will never be sent."""
+        if stream.active:
+            await self._insist(lambda: self._journal.end_stream(stream))
         first = self._acknowledged.get(stream.id, 0) + 1
         if (count := stream.next_sequence - first) > 0:
             missing = (first, count)
             await self._insist(
                 lambda: self._record(stream.id, stream.key.symbol, missing, "stream refused")
             )
+        await self._offer_again(stream)
 
     async def _offer_again(self, stream: TickStream) -> None:
         """A symbol is not silent for ever: its next epoch goes on where the terminal was left."""
-        key = stream.key
-        self._refusals[key.symbol] += 1
-        await self._clock.sleep(again_after_s(self._refusals[key.symbol]))
-        if self._journal.active(key.broker, key.login, key.symbol) is None:
+        symbol = stream.key.symbol
+        self._refusals[symbol] += 1
+        await self._clock.sleep(again_after_s(self._refusals[symbol]))
+        if self._journal.active(*stream.place) is None:
             await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits))
 
     def _welcome(self, symbol: str) -> None:

@@ -83,7 +83,8 @@ NO_TICK: Final = TickMark()
 def mark_of(sequence: int, row: TickArray, broker_offset_s: int) -> TickMark:
     """The mark of the one row, as a terminal gave it, that has this sequence."""
     [total] = days_of(sequence, row, broker_offset_s).values()
-    return TickMark(sequence, int(row["event_ms"][0]) - broker_offset_s * 1_000, total.digest)
+    utc_ms = row["event_ms"] - broker_offset_s * 1_000  # within 64 bits, as in the store
+    return TickMark(sequence, int(utc_ms[0]), total.digest)
 
 
 def total_of(

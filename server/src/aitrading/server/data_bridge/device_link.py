@@ -171,6 +171,8 @@ class DeviceLink(WSListener):
     @override
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._is_leaving and frame.msg_type is not WSMsgType.CLOSE:
+            if frame.last_in_buffer:  # what was taken before it is this link's to commit
+                self._ingest.commit()
             return
         if frame.msg_type is WSMsgType.BINARY and frame.fin:
             self._messages.append(frame.get_payload_as_bytes())

@@ -48,6 +48,8 @@ from aitrading.server.data_bridge.streams import BridgeStream, LastTick, StreamL
 
 FUTURE_MS: Final = 36 * 3_600 * 1_000
 """A broker's clock and a wrong machine clock together stay below this."""
+STRETCHES_MAX: Final = 16
+"""Of a batch that doubts cut to pieces so many are shown to people, the newest; all are stored."""
 NS_PER_US: Final = 1_000
 HOPS_BEFORE: Final = (TERMINAL_CONNECTOR, CONNECTOR_LINK, LINK_BRIDGE)
 
@@ -260,9 +262,10 @@ def _marked(batch: TickBatch, doubts: Doubts | None) -> bytes:
 
 
 def _believed(batch: TickBatch, doubts: Doubts) -> Iterator[TickBatch]:
-    """The stretches without doubt, each as a batch of its own."""
+    """The newest stretches without doubt, each as a batch of its own."""
     edges = np.flatnonzero(np.diff(doubts == 0, prepend=False, append=False))
-    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    begins, ends = edges[::2][-STRETCHES_MAX:], edges[1::2][-STRETCHES_MAX:]
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         part = batch.after(batch.first_sequence + begin - 1)
         if part is not None:
             yield part.up_to(end - begin)

@@ -30,8 +30,11 @@ class Lives:
         """Let a life have the link; `is_linked` says that another link of the device is open.
 
         Raises `LINK_DEVICE_SHARED` for one whose place another life took that is here, or left
-        less than the quiet time ago.
+        less than the quiet time ago. A client that names none is older than the names, and nobody
+        can tell it from another.
         """
+        if not life:
+            return
         lives = self._lives.setdefault(device, deque(maxlen=LIVES_PER_DEVICE))
         if life in lives and life != lives[-1] and (is_linked or not self._is_quiet(device)):
             raise LINK_DEVICE_SHARED.error()
