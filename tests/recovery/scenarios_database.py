@@ -29,6 +29,7 @@ from aitrading.server.database_service.known_errors.lookup import ErrorLookup
 from aitrading.server.database_service.settings import CacheSettings, GuardSettings
 from aitrading.server.database_service.ticks.intake import SegmentIntake
 from aitrading.server.database_service.ticks.ledger import StreamInfo
+from aitrading.server.database_service.ticks.port import Which
 from aitrading.server.database_service.ticks.quarantine import Quarantine
 from aitrading.server.database_service.ticks.ranges import SequenceRanges
 from aitrading.server.database_service.ticks.reader import TickReader, TicksQuestion
@@ -206,7 +207,7 @@ async def a_clickhouse_that_cannot_read_is_not_asked(room: Room) -> Process:
     process, clickhouse = Process.make(room.clock), DeadClickHouse()
     guards = Guards(SETTINGS, room.clock, process.errors)
     reader = TickReader(HangingPostgres(), ClickHouseTickStore(clickhouse), guards)  # type: ignore[arg-type]
-    codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, ()))
+    codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, (), Which.BELIEVED))
     assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
     assert clickhouse.calls == 3
     return process

@@ -80,6 +80,14 @@ def test_no_spread_and_one_side_alone_are_ordinary(row: Row) -> None:
     assert judged(rows_of(*calm(5), row, *calm(5, start_ms=2_000)), judge) == [0] * 11
 
 
+def test_each_side_is_held_against_itself() -> None:
+    """A wide book whose ask is not always told: its bids are as calm as any."""
+    judge = TickJudge()
+    book = [(100 * n, 100, 1_000 if n % 2 else 0) for n in range(100)]
+    assert judged(rows_of(*book), judge) == [0] * 100
+    assert judged(rows_of((20_000, 0, 100)), judge, 101) == [int(Doubt.ABSURD)]
+
+
 def test_cheap_instruments_may_move_by_a_few_points() -> None:
     judge = TickJudge()
     assert judged(rows_of((0, 2, 3), (1, 9, 10), (2, 1, 2)), judge) == [0, 0, 0]

@@ -6,6 +6,7 @@ from uuid import UUID
 import numpy as np
 
 from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
+from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.error_codes import (
     STREAMS_FULL,
     SYMBOL_SILENT,

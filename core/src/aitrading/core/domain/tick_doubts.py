@@ -54,13 +54,18 @@ class DoubtRules:
     confirm_ms: int = 5_000
 
 
+Prices = tuple[int, int, int]
+"""Bid, ask and last price in points; 0 stands for none."""
+NO_PRICES: Final = (0, 0, 0)
+
+
 @dataclass(slots=True)
 class _Claim:
     """Doubted ticks in a row that agree with each other."""
 
     since_ms: int
     newest_ms: int
-    price: float
+    prices: Prices
     ticks: int
 
 
@@ -70,7 +75,8 @@ class TickJudge:
 
     sequence: int = 0
     newest_ms: int = 0
-    price: float | None = None
+    prices: Prices = NO_PRICES
+    """The newest of each kind."""
     _claim: _Claim | None = field(default=None, repr=False)
 
     def doubts(
@@ -87,14 +93,13 @@ class TickJudge:
         Rows that come again, because they were lost before they were durable, begin anew.
         """
         if first_sequence <= self.sequence:
-            self.newest_ms, self.price, self._claim = 0, None, None
+            self.newest_ms, self.prices, self._claim = 0, NO_PRICES, None
         self.sequence = first_sequence + len(rows) - 1
         times = rows["event_ms"] - offset_ms
         if self._is_plain(times, rows["bid"], rows["ask"], latest_ms, rules):
             return None
-        prices = _prices(rows)
         found = _own_doubts(rows, times, latest_ms)
-        self._judge_moves(found, times, prices, rules)
+        self._judge_moves(found, times, rows, rules)
         return found if found.any() else None
 
     def _is_plain(
@@ -105,65 +110,54 @@ class TickJudge:
         latest_ms: int,
         rules: DoubtRules,
     ) -> bool:
-        """Everything in order and near the price before: nearly every batch, and cheap to see."""
-        price = self.price
-        if price is None or times[0] < self.newest_ms or times[-1] > latest_ms:
+        """Everything in order and near the prices before: nearly every batch, and cheap to see."""
+        low, high, last = self.prices
+        if not (low > 0 and high > 0) or times[0] < self.newest_ms or times[-1] > latest_ms:
             return False
-        near = _reach(price, rules) / 4
-        if not (bid.min() > max(0.0, price - near) and ask.max() < price + near):
+        below, above = _reach(low, rules) / 4, _reach(high, rules) / 4
+        if not (bid.min() > max(0.0, low - below) and bid.max() < low + below):
+            return False
+        if not (ask.min() > high - above and ask.max() < high + above):
             return False
         if not ((ask >= bid).all() and (times[1:] >= times[:-1]).all()):
             return False
         self.newest_ms = int(times[-1])
-        self.price = (int(bid[-1]) + int(ask[-1])) / 2
+        self.prices = int(bid[-1]), int(ask[-1]), last
         self._claim = None
         return True
 
     def _judge_moves(
-        self,
-        found: Doubts,
-        times: NDArray[np.int64],
-        prices: NDArray[np.float64],
-        rules: DoubtRules,
+        self, found: Doubts, times: NDArray[np.int64], rows: TickArray, rules: DoubtRules
     ) -> None:
         """Row by row, because each verdict moves what the next row is held against.
 
-        Half a microsecond a row, whatever a device makes up; an ordinary batch never gets here.
+        A microsecond or two a row, whatever a device makes up; an ordinary batch never gets here.
         """
         (candidates,) = np.nonzero(found == 0)
-        rows = zip(
-            candidates.tolist(),
-            times[candidates].tolist(),
-            prices[candidates].tolist(),
-            strict=True,
-        )
-        for index, time_ms, price in rows:
-            doubt = self._doubt(time_ms, price, rules)
+        columns = (rows[name][candidates].tolist() for name in ("bid", "ask", "last"))
+        judged = zip(candidates.tolist(), times[candidates].tolist(), *columns, strict=True)
+        for index, time_ms, *prices in judged:
+            bid, ask, last = prices
+            doubt = self._doubt(time_ms, (bid, ask, last), rules)
             if doubt:
                 found[index] = doubt
             else:
-                self.newest_ms, self.price, self._claim = time_ms, price, None
+                self.newest_ms, self._claim = time_ms, None
+                self.prices = _newest(self.prices, (bid, ask, last))
 
-    def _doubt(self, time_ms: int, price: float, rules: DoubtRules) -> int:
+    def _doubt(self, time_ms: int, prices: Prices, rules: DoubtRules) -> int:
         """Why the row is not believed beside what was believed before; 0 when it is."""
-        believed = self.price
-        if believed is None:
-            return 0
         doubt = int(Doubt.TIME_BACK) if time_ms < self.newest_ms else 0
-        if abs(price - believed) > _reach(believed, rules):
+        if _is_far(prices, self.prices, rules):
             doubt |= int(Doubt.ABSURD)
-        return 0 if not doubt or self._is_confirmed(time_ms, price, rules) else doubt
+        return 0 if not doubt or self._is_confirmed(time_ms, prices, rules) else doubt
 
-    def _is_confirmed(self, time_ms: int, price: float, rules: DoubtRules) -> bool:
+    def _is_confirmed(self, time_ms: int, prices: Prices, rules: DoubtRules) -> bool:
         """Enough rows in a row agree with this one, for long enough."""
         claim = self._claim
-        if (
-            claim is None
-            or time_ms < claim.newest_ms
-            or abs(price - claim.price) > _reach(claim.price, rules)
-        ):
-            claim = self._claim = _Claim(time_ms, time_ms, price, 0)
-        claim.newest_ms, claim.price = time_ms, price
+        if claim is None or time_ms < claim.newest_ms or _is_far(prices, claim.prices, rules):
+            claim = self._claim = _Claim(time_ms, time_ms, NO_PRICES, 0)
+        claim.newest_ms, claim.prices = time_ms, _newest(claim.prices, prices)
         claim.ticks += 1
         return claim.ticks >= rules.confirm_ticks and time_ms - claim.since_ms >= rules.confirm_ms
 
@@ -200,11 +194,19 @@ def _own_doubts(rows: TickArray, times: NDArray[np.int64], latest_ms: int) -> Do
     ).astype(np.uint16)
 
 
-def _prices(rows: TickArray) -> NDArray[np.float64]:
-    """The middle of bid and ask, or the one that is there, or the last price."""
-    bid, ask = rows["bid"].astype(np.float64), rows["ask"].astype(np.float64)
-    one = np.where(bid != 0, bid, np.where(ask != 0, ask, rows["last"].astype(np.float64)))
-    return np.where((bid != 0) & (ask != 0), (bid + ask) / 2, one)
+def _is_far(prices: Prices, believed: Prices, rules: DoubtRules) -> bool:
+    """A price is too far from the newest of its kind, or, where no kind is known, from any other."""
+    pairs = [(price, own) for price, own in zip(prices, believed, strict=True) if price and own]
+    if not pairs:
+        other = next(filter(None, believed), 0)
+        pairs = [(price, other) for price in prices if price and other]
+    return any(abs(price - held) > _reach(held, rules) for price, held in pairs)
+
+
+def _newest(before: Prices, prices: Prices) -> Prices:
+    """Each kind as it was told last."""
+    bid, ask, last = before
+    return prices[0] or bid, prices[1] or ask, prices[2] or last
 
 
 def _reach(price: float, rules: DoubtRules) -> float:

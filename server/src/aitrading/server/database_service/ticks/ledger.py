@@ -219,6 +219,11 @@ async def doubted_page(
     )
 
 
+async def doubted_streams(tx: TenantTransaction, streams: Collection[UUID]) -> set[UUID]:
+    """Which of these have ticks in quarantine."""
+    return {row["stream_id"] for row in await tx.fetch(_SQL["doubted_streams"], list(streams))}
+
+
 def _doubted_day(row: Any) -> QuarantinedDay:
     return QuarantinedDay(
         day=row["day"],

@@ -91,3 +91,6 @@ SELECT q.day, q.stream_id, s.symbol, s.device_id, sum(q.ticks)::bigint AS ticks,
    AND ($2::date IS NULL OR (q.day, q.stream_id) < ($2, $3::uuid))
  GROUP BY q.day, q.stream_id, s.symbol, s.device_id
  ORDER BY q.day DESC, q.stream_id DESC LIMIT $4
+
+-- name: doubted_streams
+SELECT DISTINCT stream_id FROM market.quarantined_days WHERE stream_id = ANY ($1)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
+
 from aitrading.core.domain.instruments import SYMBOL_BYTES_MAX, require_name
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.clickhouse.native import uuid_of
@@ -14,7 +16,13 @@ from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks import ledger
 from aitrading.server.database_service.ticks.doubted import QuarantinePage
 from aitrading.server.database_service.ticks.ledger import StreamInfo
-from aitrading.server.database_service.ticks.port import PageQuestion, Position, TickStore, Which
+from aitrading.server.database_service.ticks.port import (
+    TICK_LAYOUT,
+    PageQuestion,
+    Position,
+    TickStore,
+    Which,
+)
 from aitrading.server.database_service.ticks.rendering import (
     DoubtedPage,
     TicksPage,
@@ -84,6 +92,8 @@ class TickReader:
         """A page of rows, the cursor of the next one, and the streams' digits."""
         async with self._guards.reads.slot():
             streams = await self._streams(tenant, question)
+            if which is Which.QUARANTINED:
+                streams = await self._with_doubts(tenant, streams)
             rows = await self._rows(tenant, question, streams, which)
         wanted = rows[: question.limit]  # one more was asked for: it tells of a next page
         following = cursor_of(_position(wanted)) if len(rows) > len(wanted) else None
@@ -117,6 +127,14 @@ class TickReader:
             )
         return streams
 
+    async def _with_doubts(
+        self, tenant: TenantId, streams: Sequence[StreamInfo]
+    ) -> list[StreamInfo]:
+        with self._guards.postgres.guard():
+            async with self._pool.tenant_read(tenant) as tx:
+                known = await ledger.doubted_streams(tx, [info.stream for info in streams])
+        return [info for info in streams if info.stream in known]
+
     async def _rows(
         self,
         tenant: TenantId,
@@ -124,6 +142,8 @@ class TickReader:
         streams: Sequence[StreamInfo],
         which: Which,
     ) -> Rows:
+        if not streams:
+            return np.zeros(0, TICK_LAYOUT)
         asked = PageQuestion(
             tenant=tenant,
             streams=[info.stream for info in streams],

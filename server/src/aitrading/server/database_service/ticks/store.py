@@ -39,6 +39,8 @@ SELECT sequence FROM market.ticks
  ORDER BY sequence
 """
 
+STREAMS_AT_ONCE: Final = 64
+"""Of one question for the newest rows of many streams."""
 _COLUMNS: Final = "event_ms, stream, sequence, bid, spread, last, flags, doubt"
 _PAGE_OF_STREAM: Final = """
 (SELECT {columns} FROM market.ticks
@@ -59,15 +61,11 @@ SELECT {columns} FROM market.ticks
                    {{streams:Array(UUID)}}, {{sequences:Array(UInt64)}})
  ORDER BY stream LIMIT 1 BY stream
 """
-_NEWEST: Final = """
-SELECT {columns} FROM market.ticks
- WHERE tenant = {{tenant:UUID}} AND stream IN {{streams:Array(UUID)}}
-   AND doubt = 0 AND arrayExists(
-       (id, last) -> stream = id AND sequence <= last AND sequence + {{looked_back:UInt64}} > last,
-       {{streams:Array(UUID)}}, {{sequences:Array(UInt64)}})
-   AND sequence <= arrayMax({{sequences:Array(UInt64)}})
-   AND sequence + {{looked_back:UInt64}} > arrayMin({{sequences:Array(UInt64)}})
- ORDER BY stream, sequence DESC LIMIT 1 BY stream
+_NEWEST_OF_STREAM: Final = """
+(SELECT {columns} FROM market.ticks
+  WHERE tenant = {{tenant:UUID}} AND stream = {{stream_{number}:UUID}} AND doubt = 0
+    AND sequence <= {{last_{number}:UInt64}} AND sequence > {{before_{number}:UInt64}}
+  ORDER BY sequence DESC LIMIT 1)
 """
 _WHICH: Final = {
     Which.BELIEVED: " AND doubt = 0",
@@ -153,17 +151,28 @@ class ClickHouseTickStore(TickStore):
     @override
     async def newest(self, tenant: TenantId, lasts: dict[UUID, int]) -> Rows:
         """The newest believed rows up to these sequence numbers, one per stream at most."""
-        return await self._clickhouse.select(
-            _NEWEST.format(columns=_COLUMNS),
-            TICK_LAYOUT,
-            {
-                "tenant": tenant,
-                "streams": list(lasts),
-                "sequences": list(lasts.values()),
-                "looked_back": LOOKED_BACK,
-            },
-            of=tenant,
-        )
+        streams = sorted(lasts)
+        found = [
+            await self._newest_of(tenant, lasts, streams[first : first + STREAMS_AT_ONCE])
+            for first in range(0, len(streams), STREAMS_AT_ONCE)
+        ]
+        return np.concatenate(found) if found else np.zeros(0, TICK_LAYOUT)
+
+    async def _newest_of(
+        self, tenant: TenantId, lasts: dict[UUID, int], streams: Sequence[UUID]
+    ) -> Rows:
+        """A question for each stream, so that each reads a few granules of its own."""
+        parts: list[str] = []
+        parameters: dict[str, Parameter] = {"tenant": tenant}
+        for number, stream in enumerate(streams):
+            parts.append(_NEWEST_OF_STREAM.format(columns=_COLUMNS, number=number))
+            parameters |= {
+                f"stream_{number}": stream,
+                f"last_{number}": lasts[stream],
+                f"before_{number}": max(0, lasts[stream] - LOOKED_BACK),
+            }
+        sql = f"SELECT {_COLUMNS} FROM ({' UNION ALL '.join(parts)}) ORDER BY stream"  # noqa: S608 - no value is in it
+        return await self._clickhouse.select(sql, TICK_LAYOUT, parameters, of=tenant)
 
 
 def _blocks(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:

@@ -24,7 +24,6 @@ from aitrading.server.database_service.ticks.port import (
     PageQuestion,
     Position,
     TickStore,
-    Which,
 )
 from aitrading.server.database_service.ticks.ranges import SequenceRanges, runs_of
 from aitrading.server.kit.postgres import PostgresPool
@@ -62,7 +61,7 @@ class PostgresTickStore(TickStore):
         )
         async with self._pool.tenant_read(question.tenant) as tx:
             rows = await tx.fetch(
-                _SQL["page"],
+                _SQL[f"page_{question.which.name.lower()}"],
                 list(question.streams),
                 question.from_ms,
                 question.to_ms,
@@ -70,8 +69,6 @@ class PostgresTickStore(TickStore):
                 after.stream,
                 after.sequence,
                 question.limit,
-                question.which is not Which.QUARANTINED,
-                question.which is not Which.BELIEVED,
             )
         return _rows(rows)
 

@@ -18,12 +18,25 @@ SELECT sequence FROM market.ticks
  WHERE stream_id = $1 AND NOT $2::text::int8multirange @> sequence
  ORDER BY sequence
 
--- name: page
+-- name: page_believed
+SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
+  FROM market.ticks
+ WHERE stream_id = ANY ($1) AND event_ms >= $2 AND event_ms < $3
+   AND (event_ms, stream_id, sequence) > ($4, $5, $6) AND doubt = 0
+ ORDER BY event_ms, stream_id, sequence LIMIT $7
+
+-- name: page_quarantined
+SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
+  FROM market.ticks
+ WHERE stream_id = ANY ($1) AND event_ms >= $2 AND event_ms < $3
+   AND (event_ms, stream_id, sequence) > ($4, $5, $6) AND doubt > 0
+ ORDER BY event_ms, stream_id, sequence LIMIT $7
+
+-- name: page_all
 SELECT event_ms, stream_id, sequence, bid, spread, last, flags, doubt
   FROM market.ticks
  WHERE stream_id = ANY ($1) AND event_ms >= $2 AND event_ms < $3
    AND (event_ms, stream_id, sequence) > ($4, $5, $6)
-   AND CASE WHEN doubt = 0 THEN $8::bool ELSE $9::bool END
  ORDER BY event_ms, stream_id, sequence LIMIT $7
 
 -- name: rows_at
