@@ -3,43 +3,36 @@
 from typing import Final
 from uuid import UUID
 
-import numpy as np
-
-from aitrading.client.metatrader_connector.broker_clock import BrokerClock, BrokerOffset
-from aitrading.client.metatrader_connector.cursor import TickCursor
+from aitrading.client.metatrader_connector.broker_clock import BrokerClock
 from aitrading.client.metatrader_connector.error_codes import (
     STREAMS_FULL,
     SYMBOL_SILENT,
     SYMBOL_WITHOUT_TICK,
 )
-from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
 from aitrading.client.metatrader_connector.known_clock import known_clock
 from aitrading.client.metatrader_connector.market_watch import MarketWatch
 from aitrading.client.metatrader_connector.metrics import (
-    HISTORY_CHANGED,
     POLL_PAUSED,
-    PRICES_NOT_REPRESENTABLE,
     SYMBOLS_SET_ASIDE,
     TICKS_TAKEN,
 )
+from aitrading.client.metatrader_connector.new_rows import NewRows
 from aitrading.client.metatrader_connector.pace import PollPace
 from aitrading.client.metatrader_connector.questions import (
     Reply,
     SymbolFacts,
     ask,
     describe,
-    newest,
     shortened,
     shown_symbols,
 )
-from aitrading.client.metatrader_connector.rows import to_rows
 from aitrading.client.metatrader_connector.set_aside import SHOWN_MAX, Blame, SetAsides, backoff_s
 from aitrading.client.metatrader_connector.settings import ConnectorSettings
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.client.terminal.api.errors import ErrorOfTerminal
-from aitrading.client.terminal.calls import ConnectedTerminal, Lane, unavailable
+from aitrading.client.terminal.calls import ConnectedTerminal, unavailable
 from aitrading.client.terminal.errors import TERMINAL_UNAVAILABLE
 from aitrading.client.terminal.pool.errors import CALL_LOST, CALL_NOT_SENT
 from aitrading.client.terminal.port import AccountInfo
@@ -64,10 +57,6 @@ REATTACH_FIRST_S: Final = 0.1
 REATTACH_MAX_S: Final = 30.0
 REASON_HIDDEN: Final = "hidden in Market Watch"
 REASON_NOT_NAMED: Final = "not among connector.symbols"
-REASON_HISTORY: Final = "the terminal's history changed"
-REASON_NIGHT: Final = (
-    "it is from before a night in which clocks changed, and nobody knows the broker's"
-)
 FRESH_WITHIN_NS: Final = 5 * NS_PER_S
 """A tick found this soon after the last question has just arrived."""
 
@@ -114,7 +103,7 @@ class TickPoller:
         self._watch = MarketWatch(terminal, settings.symbols, clock)
         self._hidden_ns: dict[UUID, int] = {}
         """Streams whose symbols are not shown any more, and since when; monotonic."""
-        """Where the streams stopped that gave their place to others; the oldest is forgotten first."""
+        self._new = NewRows(terminal, journal, clock, metrics)
         self._aside = SetAsides(clock)
         self._losses = 0
         """How often the terminal was lost since it last gave a good answer."""
@@ -377,7 +366,9 @@ class TickPoller:
         taken: list[Taken] = []
         is_complete = True
         for answer, every in found:
-            rows = await self._after_unknown_nights(answer.stream, every)
+            rows = await self._new.after_unknown_nights(
+                answer.stream, every, self._broker_clock.offset
+            )
             certain, offset_s = self._broker_clock.certain(rows["event_ms"])
             if certain:
                 taken.append(
@@ -433,78 +424,12 @@ class TickPoller:
     async def _rows_or_none(self, answer: Reply) -> TickArray:
         """What is new of one symbol; nothing when there is no room for its later epoch."""
         try:
-            return await self._new_rows(answer)
+            return await self._new.of(answer, self._broker_clock.offset)
         except AitradingError as exc:
             if exc.spec is not STREAMS_FULL:
                 raise
             self._put_aside(answer.stream.key.symbol, exc)
             return answer.converted.rows[:0]
-
-    async def _new_rows(self, answer: Reply) -> TickArray:
-        stream, rows = answer.stream, answer.converted.rows
-        fresh = stream.cursor.fresh(rows)
-        if fresh is None:
-            fresh = stream.cursor.later(rows)
-            self._metrics.increment(HISTORY_CHANGED)
-            _log.warning("the terminal's history changed", symbol=stream.key.symbol)
-            await self._note_change(stream, fresh)
-            stream.cursor = stream.cursor.restarted(rows[: len(rows) - len(fresh)])
-        elif stream.cursor.is_rewound:
-            stream.cursor = stream.cursor.restarted(rows[: len(rows) - len(fresh)])
-        if answer.converted.not_representable and len(fresh):
-            self._metrics.increment(PRICES_NOT_REPRESENTABLE, answer.converted.not_representable)
-        if answer.digits_now != stream.digits:
-            _log.warning("digits changed", symbol=stream.key.symbol, digits=answer.digits_now)
-            await self._reopen(stream, answer.digits_now)
-            return fresh[:0]
-        return fresh
-
-    async def _note_change(self, stream: TickStream, fresh: TickArray) -> None:
-        """What the terminal gives now may hold ticks that it did not give before: a gap."""
-        offset = self._broker_clock.offset or BrokerOffset(offset_s=0)
-        ends_ms = int(fresh["event_ms"][0]) if len(fresh) else stream.cursor.last_ms
-        moments = np.array([stream.cursor.second * 1_000, ends_ms], np.int64)
-        from_ms, until_ms = (moments - offset.of(moments) * 1_000).tolist()
-        await self._note_gap(stream, from_ms, until_ms, REASON_HISTORY)
-
-    async def _note_gap(
-        self, stream: TickStream, from_ms: int, until_ms: int, reason: str
-    ) -> None:
-        await self._journal.gaps.add(
-            GapRecord(
-                stream=stream.id,
-                symbol=stream.key.symbol,
-                first_missing=0,
-                last_missing=0,
-                reason=reason,
-                noticed_ns=self._clock.now_ns(),
-                from_ms=from_ms,
-                until_ms=until_ms,
-            )
-        )
-
-    async def _after_unknown_nights(self, stream: TickStream, rows: TickArray) -> TickArray:
-        """A stream begins where the broker's clock is known; what was before is a gap that stays."""
-        offset = self._broker_clock.offset
-        if offset is None or stream.next_sequence > 1 or not len(rows):
-            return rows
-        begins_ms = offset.known_from_ms
-        from_ms = int(rows["event_ms"][0] - offset.of(rows["event_ms"][:1])[0] * 1_000)
-        if from_ms >= begins_ms:
-            return rows
-        second = begins_ms // 1_000 + offset.at(begins_ms)
-        _log.warning("history from before clocks changed is left out", symbol=stream.key.symbol)
-        await self._note_gap(stream, from_ms, begins_ms, REASON_NIGHT)
-        stream.cursor = TickCursor(second=second)
-        return rows[:0]
-
-    async def _reopen(self, stream: TickStream, digits: int) -> None:
-        """A later epoch that begins where the old one ends; the old rows read in new digits."""
-        fresh = await self._journal.reopen_stream(stream, digits)
-        cursor = fresh.cursor
-        [ticks] = await self._terminal.ask(newest(fresh, 0), lane=Lane.TICKS)
-        if ticks.value is not None:
-            fresh.cursor = cursor.restarted(to_rows(ticks.value, digits).rows)
 
     def _learn_offset(self, answer: Reply, receive_ns: int) -> None:
         """A tick that was not there a moment ago tells the broker's time of now."""
