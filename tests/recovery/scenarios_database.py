@@ -52,6 +52,7 @@ from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
 
 TENANT, STREAM, SPOOL = TenantId(UUID(int=1)), UUID(int=2), UUID(int=3)
 SETTINGS = GuardSettings(failures=3, reads=1, read_queue=1, write_queue=1)
+INFO = StreamInfo(stream=STREAM, symbol="EURUSD", digits=5, stored=SequenceRanges())
 QUESTION = TicksQuestion(symbol="EURUSD", stream=None, from_ms=0, to_ms=1, limit=1, after=None)
 
 
@@ -193,8 +194,7 @@ async def a_clickhouse_that_cannot_write_is_not_written_to(room: Room) -> Proces
     process, clickhouse = Process.make(room.clock), DeadClickHouse()
     guards = Guards(SETTINGS, room.clock, process.errors)
     writer = TickWriter(HangingPostgres(), ClickHouseTickStore(clickhouse), guards)  # type: ignore[arg-type]
-    info = StreamInfo(stream=STREAM, symbol="EURUSD", digits=5, stored=SequenceRanges())
-    known: Any = {(TENANT, STREAM): info}
+    known: Any = {(TENANT, STREAM): INFO}
     transaction: Any = None
     codes = await codes_of(5, lambda: writer._store_new(transaction, segment(), known))
     assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
@@ -207,7 +207,7 @@ async def a_clickhouse_that_cannot_read_is_not_asked(room: Room) -> Process:
     process, clickhouse = Process.make(room.clock), DeadClickHouse()
     guards = Guards(SETTINGS, room.clock, process.errors)
     reader = TickReader(HangingPostgres(), ClickHouseTickStore(clickhouse), guards)  # type: ignore[arg-type]
-    codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, (), Which.BELIEVED))
+    codes = await codes_of(5, lambda: reader._rows(TENANT, QUESTION, [INFO], Which.BELIEVED))
     assert codes == ["CLICKHOUSE_UNAVAILABLE"] * 3 + ["BREAKER_OPEN"] * 2
     assert clickhouse.calls == 3
     return process
