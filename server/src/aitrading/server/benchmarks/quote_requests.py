@@ -8,12 +8,10 @@ requests on their way; the limiter counts every one of them, with limits that ar
 import asyncio
 import ssl
 from typing import Final, cast
-from uuid import UUID
 
 from typing_extensions import override
 
 from aitrading.core.kit.clock import NS_PER_S
-from aitrading.core.kit.ids import UserId
 from aitrading.server.benchmarks.installation import Installation, running_installation
 from aitrading.server.testing.probe_device import declared, ticks
 
@@ -85,7 +83,7 @@ async def quotes_per_s() -> float:
 
 async def _asking(installation: Installation, number: int) -> _Asker:
     trust = ssl.create_default_context(cafile=str(installation.trust))
-    token = installation.token(UserId(UUID(int=1 + number % PEOPLE)))
+    token = installation.token(number % PEOPLE)
     head = f"GET {PATH} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
     loop = asyncio.get_running_loop()
     _, asker = await loop.create_connection(

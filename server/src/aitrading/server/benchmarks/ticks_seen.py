@@ -5,7 +5,6 @@ import ssl
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 import msgspec
 from picows import (
@@ -18,7 +17,6 @@ from picows import (
 from typing_extensions import override
 
 from aitrading.core.kit.clock import SystemClock
-from aitrading.core.kit.ids import UserId
 from aitrading.server.benchmarks.installation import Installation
 from aitrading.server.benchmarks.twin_client import enrol, running_client
 
@@ -107,7 +105,7 @@ async def seen_late_ns(installation: Installation, factor: int) -> list[int]:
 async def watching(installation: Installation, board: Board, number: int) -> WSTransport:
     """A person who reads everything that the organisation's stream tells."""
     trust = ssl.create_default_context(cafile=str(installation.trust))
-    token = installation.token(UserId(UUID(int=1 + number)))
+    token = installation.token(number)
     transport, _ = await ws_connect(
         lambda: _Person(board),
         f"wss://127.0.0.1:{installation.port}/api/v1/stream",

@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -26,7 +25,6 @@ from picows import (
 from typing_extensions import override
 
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, SystemClock
-from aitrading.core.kit.ids import UserId
 from aitrading.server.benchmarks.installation import (
     BRIDGE,
     ENVOY,
@@ -135,7 +133,7 @@ async def _connected(
     url = f"wss://127.0.0.1:{installation.port}/api/v1/stream"
 
     async def connect(number: int) -> WSTransport:
-        token = installation.token(UserId(UUID(int=1 + number)))
+        token = installation.token(number)
         async with limit:
             transport, _ = await ws_connect(
                 lambda: _Person(board),
