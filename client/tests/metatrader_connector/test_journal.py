@@ -267,6 +267,20 @@ async def test_a_gap_that_was_half_written_is_not_in_the_ledger(
 
 
 @async_test
+async def test_a_day_that_no_calendar_has_is_not_told(home: Path) -> None:
+    journal = await opened(home)
+    stream = await stream_of(journal)
+    odd = rows(3)
+    odd["event_ms"][:2] = -(1 << 60), 1 << 60
+    await journal.append([taken(stream, odd)])
+    truth, session = FeedTruth(journal, ManualClock()), MagicMock()
+    truth.tell(session, {stream.id: 4})
+    [call] = session.tell_days.call_args_list
+    assert [day.day for day in call.args[0].days] == [START_MS // 86_400_000]
+    await journal.close()
+
+
+@async_test
 async def test_every_gap_is_told_once_however_many_there_are(home: Path) -> None:
     journal = await opened(home)
     for number in range(200):

@@ -254,8 +254,8 @@ def test_the_smaller_frame_limit_counts() -> None:
 
 
 def test_an_impossible_name_ends_the_link() -> None:
-    pair = Pair(declared(symbol="E\x00"))
-    assert failure(pair.up()) == "INSTRUMENT_MALFORMED"
+    for symbol, code in (("E\x01", "INSTRUMENT_MALFORMED"), ("E\x00", "LINK_FRAME_MALFORMED")):
+        assert failure(Pair(declared(symbol=symbol)).up()) == code
 
 
 # ticks

@@ -17,13 +17,16 @@ from aitrading.core.protocol.link.events import (
 )
 from aitrading.core.protocol.link.frames import FrameType, encode_control, encode_frame
 from aitrading.core.protocol.link.messages import (
+    DAY_TICKS_MAX,
     FEATURE_TRUTH,
     Days,
     DaySummary,
     FeedNote,
     GapNote,
     Gaps,
+    Open,
     Repair,
+    RepairDone,
     StreamDeclaration,
 )
 from aitrading.core.protocol.link.session import (
@@ -118,8 +121,26 @@ def test_history_is_told_apart_from_news() -> None:
     assert ticks == [False, True]
 
 
+def test_a_terminals_odd_words_and_times_end_no_link() -> None:
+    pair = Pair()
+    gaps = Gaps(
+        gaps=(GapNote(stream=UUID(int=5), reason="a\x00", noticed_ns=1, from_ms=-1),),
+        repaired=(RepairDone(gap=UUID(int=5), stream=UUID(int=6), problem="\x00"),),
+        feeds=(FeedNote(handle=1, why="\x00b"),),
+    )
+    days = Days(days=tuple(msgspec.structs.replace(DAY, day=day) for day in (-1, 1 << 40)))
+    pair.client.tell_gaps(gaps)
+    pair.client.tell_days(days)
+    pair.exchange()
+    assert pair.at_server[-2:] == [GapsTold(gaps), DaysTold(days)]
+
+
 def test_nonsense_ends_the_link() -> None:
+    absurd = msgspec.structs.replace(DAY, ticks=DAY_TICKS_MAX + 1)
+    name = msgspec.structs.replace(STREAM, handle=2, broker="B\x00")
     for kind, body in (
+        (FrameType.DAYS, msgspec.json.encode(Days(days=(absurd,)))),
+        (FrameType.OPEN, msgspec.json.encode(Open(streams=(name,)))),
         (
             FrameType.DAYS,
             b'{"days":[{"handle":9,"day":1,"ticks":1,"digest":"0","last_sequence":1}]}',

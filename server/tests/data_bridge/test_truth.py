@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from aitrading.core.domain.market import make_batch
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.protocol.link.events import RepairAsked, StreamOpened
 from aitrading.core.protocol.link.messages import (
+    DAY_MAX,
     Days,
     DaySummary,
     FeedNote,
@@ -19,15 +21,20 @@ from aitrading.core.protocol.link.messages import (
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge import truth as truth_module
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import StreamDirectory
 from aitrading.server.data_bridge.truth import WAITING_MAX, TruthKeeper
+from aitrading.server.kit.database_errors import DATABASE_REJECTED, DATABASE_VALUE_REFUSED
 from aitrading.server.kit.feed_truth_api import (
+    CALENDAR_MS,
     REASON_CHARS_MAX,
+    FeedTruth,
     GapTold,
     RepairOrder,
     RepairOrders,
     RepairTold,
+    TruthTaken,
 )
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
@@ -114,6 +121,93 @@ async def test_a_device_that_invents_gaps_fills_no_more_than_its_place(
         await device.until_acknowledged(device.send(ticks(1)))  # all of them were read
         keeper = await bridge.get(TruthKeeper)
         await eventually(lambda: keeper.waiting == WAITING_MAX)
+
+
+@async_test
+async def test_a_devices_odd_words_are_told_as_the_database_keeps_them_or_not_at_all(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+        [stream] = list(await bridge.get(StreamDirectory))
+        days = [
+            DaySummary(handle=1, day=day, ticks=3, digest="a" * 32, last_sequence=3)
+            for day in (-1, 20_000, DAY_MAX + 1)
+        ]
+        device.session.tell_days(Days(days=tuple(days)))
+        note = GapNote(stream=stream.id, reason="a\x00b", noticed_ns=5)
+        ends: tuple[dict[str, int], ...] = (
+            {"first": 7, "last": (1 << 63) - 1},
+            {"from_ms": CALENDAR_MS},
+            {"from_ms": -5, "until_ms": 9},
+            {"first": 7, "last": 9, "until_ms": CALENDAR_MS},
+            {"first": 9, "last": 7, "from_ms": 4, "until_ms": -1},
+        )
+        notes = tuple(msgspec.structs.replace(note, **each) for each in ends)
+        repairs = tuple(
+            RepairDone(gap=UUID(int=last), stream=stream.id, first=1, last=last, problem="\x00")
+            for last in (4, (1 << 63) - 1)
+        )
+        feeds = (FeedNote(handle=1, why="hid\x00den"),)
+        device.session.tell_gaps(Gaps(gaps=notes, repaired=repairs, feeds=feeds))
+        device.flush()
+        await eventually(lambda: bridge.store.truths)
+        [truth] = bridge.store.truths
+        assert [day.day for day in truth.days] == [20_000]
+        assert [(gap.reason, gap.first, gap.from_ms, gap.until_ms) for gap in truth.gaps] == [
+            ("a?b", 7, None, None), ("a?b", None, 4, None),
+        ]  # fmt: skip
+        assert [(one.last, one.problem) for one in truth.repairs] == [(4, "?")]
+        assert stream.why_silent == "hid?den"
+
+
+@async_test
+async def test_words_that_the_database_cannot_take_hold_up_nobody_and_are_let_go(
+    world: ServiceWorld,
+    identity: DeviceIdentity,
+    stranger: DeviceIdentity,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(truth_module, "ROUND_S", 0.01)
+    refused: list[UUID] = []
+    failure = DATABASE_REJECTED.error(sqlstate="42703")
+
+    async with running_bridge(world) as bridge:
+        take = bridge.store.tell_truth
+
+        async def tell_truth(truth: FeedTruth) -> TruthTaken:
+            if truth.device == identity.device:
+                refused.append(truth.device)
+                raise failure
+            return await take(truth)
+
+        monkeypatch.setattr(bridge.store, "tell_truth", tell_truth)
+        keeper = await bridge.get(TruthKeeper)
+
+        async def say(who: DeviceIdentity) -> None:
+            bridge.devices.add(who)
+            device = Device(who)
+            await device.open(bridge.socket, declared())
+            note = GapNote(stream=UUID(int=3), reason="lost", noticed_ns=5, first=7, last=9)
+            device.session.tell_gaps(Gaps(gaps=(note,)))
+            device.flush()
+
+        await say(identity)
+        await eventually(lambda: refused)
+        await say(stranger)
+        await eventually(lambda: bridge.store.truths, what="the word of the other device")
+        await eventually(lambda: not keeper.waiting, what="the end of what cannot be taken")
+        assert len(refused) == truth_module.REFUSALS_MAX
+        failure = DATABASE_VALUE_REFUSED.error(sqlstate="22003")
+        await say(identity)
+        await eventually(lambda: len(refused) > truth_module.REFUSALS_MAX)
+        await eventually(lambda: not keeper.waiting)
+        assert len(refused) == truth_module.REFUSALS_MAX + 1, (
+            "said once: no repeat makes it better"
+        )
+        assert keeper.state is ComponentState.HEALTHY
 
 
 @async_test

@@ -410,6 +410,8 @@ async def test_query_parameters_are_there_once() -> None:
             "/api/v1/things/a",
             "/api/v1/things/a?of=b&of=c",
             "/api/v1/things/a?of=b&o=c",
+            "/api/v1/things/a?of=b%00c",
+            "/api/v1/things/a%00?of=b",
         ):
             assert (await server.edge("GET", path)).code == "REQUEST_INVALID"
 

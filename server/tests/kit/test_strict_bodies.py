@@ -28,6 +28,7 @@ class Note(msgspec.Struct, forbid_unknown_fields=True):
     text: str = ""
     inner: Inner | None = None
     more: dict[str, int] = {}
+    tags: list[str] = []
 
 
 class Lenient(msgspec.Struct):
@@ -91,6 +92,10 @@ async def test_one_meaning_or_none() -> None:
         '{"more": {"x": 1e999}}': "",
         '{"more": {"x": ' + "9" * 5_000 + "}}": "",
         '{"text": "\\ud800"}': "",
+        '{"text": "a\\u0000"}': "character zero",
+        '{"more": {"x\\u0000": 1}}': "character zero",
+        '{"inner": {"text": "\\u0000"}}': "character zero",
+        '{"tags": ["a", "\\u0000"]}': "character zero",
         '{"text": "a"} {}': "",
         '\ufeff{"text": "a"}': "",
         '{"inner": ' * 5_000: "",
@@ -103,7 +108,7 @@ async def test_one_meaning_or_none() -> None:
                 answer = await server.edge("POST", WHERE, body=body.encode())
                 assert (answer.status, answer.code) == (400, "REQUEST_INVALID"), body[:60]
                 assert told in answer.json["error"]["message"], body[:60]
-            good = {"text": "a", "inner": {"text": "a"}, "more": {"text": 1}}
+            good = {"text": "\\u0000", "inner": {"text": "a"}, "more": {"text": 1}, "tags": ["a"]}
             answer = await server.edge("POST", WHERE, body=json.dumps(good).encode())
             assert (answer.status, answer.json) == (201, good)
 

@@ -10,6 +10,7 @@ from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.core.domain.stream_days import DAY_MS
 from aitrading.core.kit.clock import NS_PER_S, Clock, now_ms
 from aitrading.core.protocol.link.messages import (
+    DAY_MAX,
     DAYS_PER_FRAME_MAX,
     GAPS_PER_FRAME_MAX,
     Days,
@@ -105,6 +106,8 @@ class FeedTruth:
             if handle is None:
                 continue
             for day, total in stream.days.items():
+                if not 0 <= day <= DAY_MAX:
+                    continue  # its terminal's clock was broken
                 known = self._days.get((stream.id, day))
                 is_over = today_ms >= (day + 1) * DAY_MS + OVER_AFTER_MS
                 if known and (known.ticks, known.is_over) == (total.ticks, is_over):

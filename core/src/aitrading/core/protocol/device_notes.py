@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.protocol.storable import STORABLE
+
 NOTES_MAX: Final = 64
 """Notes in one delivery."""
 TITLE_CHARS_MAX: Final = 500
@@ -21,9 +23,6 @@ URL_CHARS_MAX: Final = 500
 _FIRST_MS: Final = 0
 _LAST_MS: Final = 4_102_444_800_000
 """2100: what is dated later is a mistake."""
-
-STORABLE: Final = r"^[^\x00]*\Z"
-"""Text that a database keeps; it refuses the character zero."""
 
 Moment = Annotated[int, msgspec.Meta(ge=_FIRST_MS, le=_LAST_MS)]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=STORABLE)]

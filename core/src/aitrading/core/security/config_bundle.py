@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
-from aitrading.core.protocol.device_notes import STORABLE
+from aitrading.core.protocol.storable import STORABLE
 from aitrading.core.security.crypto import (
     SigningKey,
     VerifyKey,

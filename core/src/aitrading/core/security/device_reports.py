@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from aitrading.core.protocol.device_notes import STORABLE
+from aitrading.core.protocol.storable import STORABLE, storable
 
 REPORT_PATH: Final = "/api/v1/devices/security"
 MAX_ITEMS: Final = 64
@@ -124,5 +124,5 @@ def fitting(report: SecurityReport) -> SecurityReport:
 
 def fitted(text: str) -> str:
     """A text as a report carries it."""
-    text = text.replace("\x00", "?")
+    text = storable(text)
     return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"

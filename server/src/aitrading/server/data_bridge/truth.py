@@ -18,7 +18,8 @@ from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError, Category
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.core.protocol.link.events import DaysTold, GapsTold
-from aitrading.core.protocol.link.messages import GapNote, Repair
+from aitrading.core.protocol.link.messages import DAY_MAX, GapNote, Repair
+from aitrading.core.protocol.storable import storable
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.device_link import DeviceLink
 from aitrading.server.data_bridge.feeds import Feed
@@ -27,9 +28,11 @@ from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.streams import BridgeStream, FeedKey
 from aitrading.server.kit.feed_truth_api import (
     BRIDGE,
+    CALENDAR_MS,
     DEVICE,
     ITEMS_MAX,
     REASON_CHARS_MAX,
+    SEQUENCE_MAX,
     DayTold,
     FeedTruth,
     GapTold,
@@ -39,6 +42,8 @@ from aitrading.server.kit.feed_truth_api import (
 
 ROUND_S: Final = 1.0
 ASK_S: Final = 10.0
+REFUSALS_MAX: Final = 10
+"""Rounds that a mistake between the services may last, such as a schema that is not migrated yet."""
 OUTAGES_MAX: Final = 10_000
 WAITING_MAX: Final = 4 * ITEMS_MAX
 """Different things of one kind that wait for one device; it tells again after each connection."""
@@ -56,6 +61,20 @@ class _Waiting:
     days: dict[tuple[UUID, int], DayTold] = field(default_factory=dict)
     gaps: dict[UUID, GapTold] = field(default_factory=dict)
     repairs: dict[UUID, RepairTold] = field(default_factory=dict)
+    refusals: int = 0
+    """How often in a row the database service failed at them, and not for want of a connection."""
+
+    def told_at_once(self) -> tuple["_Waiting", "_Waiting"]:
+        """What fits into one message, and the rest."""
+
+        def part(items: slice) -> _Waiting:
+            return _Waiting(
+                dict(list(self.days.items())[items]),
+                dict(list(self.gaps.items())[items]),
+                dict(list(self.repairs.items())[items]),
+            )
+
+        return part(slice(ITEMS_MAX)), part(slice(ITEMS_MAX, None))
 
 
 @dataclass(frozen=True)
@@ -108,7 +127,7 @@ class TruthKeeper:
         if isinstance(event, DaysTold):
             for day in event.days.days:
                 stream = link.stream(day.handle)
-                if stream is not None:
+                if stream is not None and 0 <= day.day <= DAY_MAX:
                     news = DayTold(
                         stream=stream.id,
                         day=day.day,
@@ -122,19 +141,20 @@ class TruthKeeper:
             return
         for silent in event.gaps.feeds:
             if (stream := link.stream(silent.handle)) is not None:
-                stream.why_silent = silent.why[:REASON_CHARS_MAX]
+                stream.why_silent = storable(silent.why[:REASON_CHARS_MAX])
         for note in event.gaps.gaps:
             if gap := _gap(note):
                 _keep(waiting.gaps, gap.id, gap)
         for done in event.gaps.repaired:
-            repaired = RepairTold(
-                gap=done.gap,
-                stream=done.stream,
-                first=done.first,
-                last=done.last,
-                problem=done.problem,
-            )
-            _keep(waiting.repairs, done.gap, repaired)
+            if done.last <= SEQUENCE_MAX:
+                repaired = RepairTold(
+                    gap=done.gap,
+                    stream=done.stream,
+                    first=done.first,
+                    last=done.last,
+                    problem=storable(done.problem),
+                )
+                _keep(waiting.repairs, done.gap, repaired)
 
     def sequences_missing(self, stream: BridgeStream, first: int, last: int) -> None:
         """A device went on behind sequences that it does not have any more."""
@@ -200,37 +220,46 @@ class TruthKeeper:
     async def _pass_on(self) -> None:
         for device in tuple(self._waiting):
             waiting = self._waiting.pop(device)
+            now, rest = waiting.told_at_once()
             truth = FeedTruth(
                 tenant=device.tenant,
                 device=device.device,
-                days=tuple(waiting.days.values())[:ITEMS_MAX],
-                gaps=tuple(waiting.gaps.values())[:ITEMS_MAX],
-                repairs=tuple(waiting.repairs.values())[:ITEMS_MAX],
+                days=tuple(now.days.values()),
+                gaps=tuple(now.gaps.values()),
+                repairs=tuple(now.repairs.values()),
             )
             try:
                 await self._store.tell_truth(truth)
             except AitradingError as exc:
-                if exc.spec.category is Category.DENIED:  # no repeat makes it better
-                    _log.error("what a device told of its feeds was refused", error=exc)
-                    continue
-                _log.warning("gaps and counts wait here", error=exc.code)
-                self._state = ComponentState.DEGRADED
-                self._give_back(device, waiting)
-                return
+                if exc.spec.category is Category.RETRYABLE:
+                    self._keep_waiting(device, waiting, exc)
+                    return
+                waiting.refusals += 1
+                if exc.spec.category is Category.FATAL and waiting.refusals < REFUSALS_MAX:
+                    self._keep_waiting(device, waiting, exc)
+                    continue  # one device's words hold up no other's
+                _log.error(
+                    "what a device told of its feeds was refused and is let go",
+                    device=str(device.device),
+                    error=exc,
+                )
             self._state = ComponentState.HEALTHY
-            rest = _Waiting(
-                dict(list(waiting.days.items())[ITEMS_MAX:]),
-                dict(list(waiting.gaps.items())[ITEMS_MAX:]),
-                dict(list(waiting.repairs.items())[ITEMS_MAX:]),
-            )
             if rest.days or rest.gaps or rest.repairs:
                 self._give_back(device, rest)
+
+    def _keep_waiting(
+        self, device: DeviceIdentity, waiting: _Waiting, error: AitradingError
+    ) -> None:
+        _log.warning("gaps and counts wait here", error=error.code)
+        self._state = ComponentState.DEGRADED
+        self._give_back(device, waiting)
 
     def _give_back(self, device: DeviceIdentity, older: _Waiting) -> None:
         newer = self._waiting[device]
         newer.days = older.days | newer.days
         newer.gaps = older.gaps | newer.gaps
         newer.repairs = older.repairs | newer.repairs
+        newer.refusals = older.refusals
 
     async def _ask(self, link: DeviceLink) -> None:
         """Ask the device for what is missing of the streams it feeds now."""
@@ -276,17 +305,24 @@ def _fed(link: DeviceLink, order: RepairOrder) -> BridgeStream | None:
 
 
 def _gap(note: GapNote) -> GapTold | None:
-    """What a device wrote down; None for one that says nothing."""
-    if not (note.first or note.from_ms):
+    """What a device wrote down; None for one that says nothing that can be meant."""
+    is_range = 0 < note.first <= note.last <= SEQUENCE_MAX
+    sequences = (note.first, note.last) if is_range else (None, None)
+    from_ms = _moment(note.from_ms)
+    if not (is_range or from_ms):
         return None
-    sequences = (note.first, note.last) if 0 < note.first <= note.last else (None, None)
     return GapTold(
         stream=note.stream,
-        reason=note.reason,
+        reason=storable(note.reason),
         recorded_by=DEVICE,
         noticed_ns=note.noticed_ns,
         first=sequences[0],
         last=sequences[1],
-        from_ms=note.from_ms or None,
-        until_ms=note.until_ms or None,
+        from_ms=from_ms,
+        until_ms=_moment(note.until_ms),
     )
+
+
+def _moment(told_ms: int) -> int | None:
+    """A time of the calendar, or None: a terminal may have any."""
+    return told_ms if 0 < told_ms < CALENDAR_MS else None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from aitrading.server.kit.rate_limits import RateLimits
 
 T = TypeVar("T")
 _NOTHING: Final = re.compile(rb"\s*(\{\s*\})?\s*")
+_ZERO: Final = rb"\u0000"
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -73,8 +74,8 @@ class Call:
         return f"{self._request.method} {self._request.url.path}"
 
     def path(self, name: str) -> str:
-        """A part of the path, as the declaration names it."""
-        return str(self._request.path_params[name])
+        """A part of the path, as the declaration names it; raises `REQUEST_INVALID` for a zero."""
+        return _require_storable(name, str(self._request.path_params[name]))
 
     def query(self, name: str) -> str:
         """A query parameter that must be there once; raises `REQUEST_INVALID`."""
@@ -84,11 +85,11 @@ class Call:
         return value
 
     def query_or(self, name: str, default: T) -> str | T:
-        """A query parameter that may be there once; raises `REQUEST_INVALID` for two."""
+        """A query parameter that may be there once; raises `REQUEST_INVALID` for two, or a zero."""
         values = self._request.query_params.getlist(name)
         if len(values) > 1:
             raise REQUEST_INVALID.error(reason=f"the query parameter `{name}` is given twice")
-        return values[0] if values else default
+        return _require_storable(name, values[0]) if values else default
 
     def number(self, name: str, default: int, most: int) -> int:
         """A query parameter that is a number from 1 to `most`; raises `REQUEST_INVALID`."""
@@ -165,7 +166,8 @@ class Call:
         """The body decoded into the struct that the endpoint declares.
 
         Raises `REQUEST_INVALID` and names the field: for one that is missing, of another type, not
-        of the struct, or given twice (which of two counts is nobody's guess).
+        of the struct, or given twice (which of two counts is nobody's guess). A text with the
+        character zero is refused too, unless a peer passes it on: its endpoint knows what it takes.
         """
         if shape is not self._shape:
             raise LookupError(f"this endpoint does not declare a body of {shape.__name__}")
@@ -174,10 +176,31 @@ class Call:
             raise REQUEST_INVALID.error(reason="the content type is not application/json")
         try:
             decoded = msgspec.json.decode(await self.body(), type=shape)
-            strict_json(await self.body())
+            self._require_storable_texts(strict_json(await self.body()))
         except (msgspec.DecodeError, ValueError, RecursionError) as exc:
             raise REQUEST_INVALID.error(reason=str(exc)) from exc
         return decoded
+
+    def _require_storable_texts(self, parsed: Any) -> None:
+        if self._caller.service is None and _ZERO in (self._body or b"") and _has_zero(parsed):
+            raise ValueError("a text in the body has the character zero in it")
+
+
+def _require_storable(name: str, text: str) -> str:
+    """No store takes the character zero, and no question needs it."""
+    if "\0" in text:
+        raise REQUEST_INVALID.error(reason=f"`{name}` has the character zero in it")
+    return text
+
+
+def _has_zero(value: Any) -> bool:
+    """Whether a text in a decoded body has the character zero in it."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return any("\0" in name or _has_zero(each) for name, each in members.items())
+    if isinstance(value, list):
+        return any(map(_has_zero, cast("list[Any]", value)))
+    return isinstance(value, str) and "\0" in value
 
 
 def address_of(headers: Mapping[str, str]) -> str:

@@ -164,6 +164,15 @@ DATABASE_CONSTRAINT_VIOLATED: Final = ErrorSpec(
     http_status=409,
     severity=Severity.WARNING,
 )
+DATABASE_VALUE_REFUSED: Final = ErrorSpec(
+    code="DATABASE_VALUE_REFUSED",
+    category=Category.DENIED,
+    message="The database cannot take a value (SQLSTATE {sqlstate}).",
+    why="A text has a character that it does not store, or a number or a time is too large for it.",
+    remedy="Correct the value. If nothing is wrong with it, report it.",
+    http_status=422,
+    severity=Severity.WARNING,
+)
 DATABASE_NOT_PERMITTED: Final = ErrorSpec(
     code="DATABASE_NOT_PERMITTED",
     category=Category.DENIED,

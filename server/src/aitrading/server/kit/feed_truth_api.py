@@ -11,10 +11,16 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.protocol.link.messages import DAY_MAX, DAY_TICKS_MAX
+
 TRUTH_PATH: Final = "/internal/v1/feed-truth"
 REPAIRS_PATH: Final = "/internal/v1/repairs"
 ITEMS_MAX: Final = 1_024
 REASON_CHARS_MAX: Final = 200
+SEQUENCE_MAX: Final = (1 << 63) - 2
+"""Of the largest number there is no next one, which a range in the database needs."""
+CALENDAR_MS: Final = 253_402_300_800_000
+"""The year 10000, where times that people read end."""
 DATABASE: Final = "database"
 BRIDGE: Final = "bridge"
 DEVICE: Final = "device"
@@ -25,8 +31,8 @@ class DayTold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What the device counted of one stream and day; see `core.domain.stream_days`."""
 
     stream: UUID
-    day: int
-    ticks: int
+    day: Annotated[int, msgspec.Meta(ge=0, le=DAY_MAX)]
+    ticks: Annotated[int, msgspec.Meta(ge=0, le=DAY_TICKS_MAX)]
     digest: str
     last_sequence: int
     counted_from: int

@@ -20,6 +20,7 @@ from aitrading.server.kit.database_errors import (
     DATABASE_SERIALISATION_FAILURE,
     DATABASE_SERVER_UNTRUSTED,
     DATABASE_STATEMENT_TIMEOUT,
+    DATABASE_VALUE_REFUSED,
 )
 
 _BY_SQLSTATE: dict[str, ErrorSpec] = {
@@ -38,6 +39,7 @@ _BY_SQLSTATE: dict[str, ErrorSpec] = {
 }
 _BY_CLASS: dict[str, ErrorSpec] = {
     "08": DATABASE_CONNECTION_LOST,
+    "22": DATABASE_VALUE_REFUSED,
     "23": DATABASE_CONSTRAINT_VIOLATED,
     "53": DATABASE_OUT_OF_RESOURCES,
 }

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from aitrading.core.protocol.storable import STORABLE
+
 STREAMS_PER_FRAME_MAX: Final = 128
 """Streams one HELLO or OPEN declares; a client with more sends several OPEN frames."""
 SYMBOLS_MAX: Final = 1_024
@@ -16,6 +18,10 @@ FEATURES_MAX: Final = 32
 CHECKPOINT_CHARS_MAX: Final = 4_096
 DAYS_PER_FRAME_MAX: Final = 128
 GAPS_PER_FRAME_MAX: Final = 64
+DAY_MAX: Final = 1 << 20
+"""The last day that is counted; a terminal with a broken clock may give ticks of later ones."""
+DAY_TICKS_MAX: Final = 1_000_000_000
+"""More than eleven a millisecond, all day: no feed has so many."""
 FEATURE_TRUTH: Final = "feed-truth"
 """Both sides know DAYS, GAPS and REPAIR."""
 FEATURE_SETTINGS: Final = "settings"
@@ -31,9 +37,12 @@ Handle = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 Sequence = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Timestamp = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-ShortText = Annotated[str, msgspec.Meta(max_length=512)]
-Checkpoint = Annotated[str, msgspec.Meta(max_length=CHECKPOINT_CHARS_MAX)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=STORABLE)]
+ShortText = Annotated[str, msgspec.Meta(max_length=512, pattern=STORABLE)]
+Checkpoint = Annotated[str, msgspec.Meta(max_length=CHECKPOINT_CHARS_MAX, pattern=STORABLE)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Words = Annotated[str, msgspec.Meta(max_length=512)]
+"""Free words, such as a terminal's own: they end no link, and who keeps them makes them `storable`."""
 Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,63}$")]
 RowDigest = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
 Features = Annotated[tuple[Text, ...], msgspec.Meta(max_length=FEATURES_MAX)]
@@ -145,7 +154,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Body of ERROR (the link goes on) and CLOSE (it ends with this frame)."""
 
     code: Code
-    message: ShortText = ""
+    message: Words = ""
     handle: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)] = NO_HANDLE
     """The stream an ERROR is about; the sender of that stream stops using it."""
     retry_after_ms: Count = 0
@@ -156,9 +165,9 @@ class DaySummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the client counted of one stream and day, among sequences up to `last_sequence`."""
 
     handle: Handle
-    day: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
-    """Days since 1970, UTC."""
-    ticks: Count
+    day: Timestamp
+    """Days since 1970, UTC; the server leaves out what is not within 0 and `DAY_MAX`."""
+    ticks: Annotated[int, msgspec.Meta(ge=0, le=DAY_TICKS_MAX)]
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     """See `domain.stream_days`."""
     last_sequence: Sequence
@@ -178,7 +187,7 @@ class GapNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ticks that the client knows it lost: a range of sequences, or a stretch of UTC time."""
 
     stream: UUID
-    reason: Text
+    reason: Reason
     noticed_ns: Timestamp
     first: Sequence = 0
     last: Sequence = 0
@@ -194,14 +203,14 @@ class RepairDone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first: Sequence = 0
     last: Sequence = 0
     """Below `first` when the terminal has nothing there."""
-    problem: ShortText = ""
+    problem: Words = ""
 
 
 class FeedNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why no ticks come on a stream, as far as its client knows; empty when they come again."""
 
     handle: Handle
-    why: ShortText = ""
+    why: Words = ""
 
 
 class Gaps(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

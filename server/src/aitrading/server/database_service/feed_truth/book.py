@@ -13,6 +13,7 @@ from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks.ledger import settle_gaps
 from aitrading.server.database_service.ticks.port import PageQuestion, TickStore, Which
 from aitrading.server.kit.feed_truth_api import (
+    CALENDAR_MS,
     REASON_CHARS_MAX,
     FeedTruth,
     GapTold,
@@ -251,6 +252,7 @@ def _gap(row: Any) -> Gap:
 
 
 def _time(moment_ms: int | None) -> str | None:
-    if moment_ms is None:
+    """None for a moment that nobody told, or that is in no calendar: a device may say anything."""
+    if moment_ms is None or not 0 <= moment_ms < CALENDAR_MS:
         return None
     return datetime.fromtimestamp(moment_ms / 1_000, UTC).isoformat(timespec="milliseconds")

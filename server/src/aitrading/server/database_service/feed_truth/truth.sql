@@ -57,7 +57,10 @@ SELECT g.id, g.stream_id, g.first_sequence, g.last_sequence, g.from_ms, g.until_
   FROM market.gaps g JOIN market.streams s ON s.id = g.stream_id
  WHERE s.device_id = $1 AND g.repaired_at IS NULL AND g.repair_last IS NULL
    AND (g.answered_at IS NULL OR g.answered_at < now() - interval '1 hour')
-   AND (g.first_sequence > 1 OR (g.first_sequence IS NULL AND g.until_ms IS NOT NULL))
+   AND CASE WHEN g.first_sequence IS NOT NULL
+            THEN g.first_sequence > 1 AND g.last_sequence < 9223372036854775807
+            ELSE g.from_ms BETWEEN 0 AND 253402300799999
+             AND g.until_ms BETWEEN 0 AND 253402300799999 END
  ORDER BY g.recorded_at, g.id LIMIT $2
 
 -- name: streams_alike

@@ -76,7 +76,9 @@ UPDATE market.gaps g
                                  g.last_sequence - g.first_sequence) + 1
   FROM market.tick_marks m
  WHERE m.stream_id = ANY ($1) AND m.tenant_id = g.tenant_id AND g.repaired_at IS NULL
-   AND CASE WHEN g.repair_last IS NOT NULL AND m.stream_id = g.repair_stream
+   AND CASE WHEN greatest(g.repair_last, g.last_sequence) = 9223372036854775807
+            THEN false  -- a device's word that is no range
+            WHEN g.repair_last IS NOT NULL AND m.stream_id = g.repair_stream
             THEN m.stored @> int8range(g.repair_first, g.repair_last, '[]')
             WHEN g.first_sequence IS NOT NULL AND m.stream_id = g.stream_id
             THEN m.stored @> int8range(g.first_sequence, g.last_sequence, '[]')

@@ -1,5 +1,6 @@
 -- name: of_days
-SELECT d.day, coalesce(sum(d.ticks), 0)::bigint AS ticks,
+-- A device's count is its word: one beyond a day's bound, from before there was one, counts as that.
+SELECT d.day, coalesce(sum(least(d.ticks, 1000000000)), 0)::bigint AS ticks,
        count(DISTINCT (s.device_id, s.broker, s.symbol)) AS streams,
        count(DISTINCT (s.broker, s.symbol)) AS symbols, count(DISTINCT s.device_id) AS devices,
        coalesce(bool_and(d.is_over), true) AS is_final
@@ -9,5 +10,5 @@ SELECT d.day, coalesce(sum(d.ticks), 0)::bigint AS ticks,
  GROUP BY GROUPING SETS ((d.day), ()) ORDER BY d.day NULLS LAST
 
 -- name: stored
-SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint
+SELECT least(coalesce(sum(upper(r) - lower(r)), 0), 9223372036854775807)::bigint
   FROM market.tick_marks m CROSS JOIN LATERAL unnest(m.stored) AS r
