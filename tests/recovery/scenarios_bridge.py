@@ -73,9 +73,8 @@ async def ticks_are_handed_over_when_the_database_is_back(room: Room) -> Process
     async with ward(room) as here:
         device = await here.connected()
         here.bridge.store.failure = AWAY
-        calls = here.bridge.store.calls
         await device.until_acknowledged(device.send(ticks(10)))
-        await eventually(lambda: here.bridge.store.calls > calls, what="the first attempt")
+        await eventually(lambda: here.bridge.store.offered, what="the first attempt")
         here.bridge.store.failure = None
         await eventually(
             lambda: here.stored() == 10, timeout_s=PROMISE_TIMEOUT_S, what="ten stored ticks"

@@ -49,6 +49,8 @@ class FolderTickStore(TickStore):
         self.subscriptions: dict[tuple[TenantId, UUID], SubscriptionState] = {}
         """How a person's stands; without a word there never was one."""
         self.calls = 0
+        self.offered = 0
+        """Segments that came, stored or not."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,6 +77,7 @@ class FolderTickStore(TickStore):
 
     @override
     async def store(self, segment: str, data: bytes) -> SegmentStored:
+        self.offered += 1
         self._call()
         path = self._folder / segment
         repeated = path.exists()
