@@ -12,6 +12,7 @@ import pytest
 
 from aitrading.client.metatrader_connector import gap_ledger
 from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
+from aitrading.client.metatrader_connector.cursor import TickCursor
 from aitrading.client.metatrader_connector.feed_truth import WHY_CHARS_MAX, FeedTruth
 from aitrading.client.metatrader_connector.gap_ledger import GapLedger, GapRecord
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
@@ -175,6 +176,22 @@ async def test_a_later_epoch_goes_on_at_the_same_place(home: Path) -> None:
     await journal.forget_stream(finished)
     await journal.forget_stream(active)
     assert journal.streams == (active,), "only a finished epoch is forgotten"
+    await journal.close()
+
+
+@async_test
+async def test_an_ended_stream_goes_on_where_it_is_told_and_only_once(home: Path) -> None:
+    journal = await opened(home)
+    old = await stream_of(journal)
+    await journal.append([taken(old, rows(10))])
+    place = TickCursor(second=START_MS // 1_000, taken=3, last_ms=START_MS + 2)
+    await journal.end_stream(old, place)
+    await crash(journal)
+    journal = await opened(home)
+    fresh = await stream_of(journal)
+    assert fresh.cursor == place
+    assert await journal.reopen_stream(old, 5) is fresh, "it was opened meanwhile"
+    assert [one for one in journal.streams if one.active] == [fresh]
     await journal.close()
 
 

@@ -11,7 +11,12 @@ import pytest
 from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken
-from aitrading.client.metatrader_connector.standing import Standing, Standings, Verdict
+from aitrading.client.metatrader_connector.standing import (
+    HELD_MAX_S,
+    Standing,
+    Standings,
+    Verdict,
+)
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
 from aitrading.core.domain.stream_days import mark_of
@@ -41,9 +46,9 @@ def history(count: int = 40) -> TickArray:
 class World:
     """A journal with some of the history in it."""
 
-    def __init__(self, journal: TickJournal, stream: TickStream) -> None:
-        self.journal, self.stream = journal, stream
-        self.standings = Standings(journal)
+    def __init__(self, journal: TickJournal, stream: TickStream, clock: ManualClock) -> None:
+        self.journal, self.stream, self.clock = journal, stream, clock
+        self.standings = Standings(journal, clock)
         journal.offset = BrokerOffset(offset_s=OFFSET_S)
 
     async def take(self, first: int, last: int) -> None:
@@ -85,7 +90,7 @@ async def world_of(folder: Path, ticks: int) -> AsyncIterator[World]:
         stream = await journal.open_stream(
             broker="B", login=1, symbol="EURUSD", digits=5, second=START_MS // 1_000
         )
-        made = World(journal, stream)
+        made = World(journal, stream, clock)
         await made.take(1, ticks)
         yield made
     finally:
@@ -140,6 +145,30 @@ async def test_a_history_that_goes_past_it_is_no_reason_to_wait_on(tmp_path: Pat
         [(standing, verdict)] = await world.standings.judge(1)
         assert verdict is Verdict.MOVED
         assert standing.behind is not None
+
+
+@async_test
+async def test_what_ends_before_the_second_of_the_servers_newest_tick_is_needed_by_no_verdict(
+    tmp_path: Path,
+) -> None:
+    async with world_of(tmp_path, 10) as world:
+        assert await world.judged(31, 28, is_ahead=True) is None
+        await world.take(11, 28)
+        needed, position = list[int](), 1
+        while entries := await world.journal.read(position, 1 << 20):
+            position = entries[-1].position + 1
+            batches = [entry.batch for entry in entries]
+            needed += [one.first_sequence for one in batches if not world.standings.passes(one)]
+        assert needed == [18, 25], "the second begins with the 21st"
+        await world.clock.advance(HELD_MAX_S - 1)
+        assert await world.standings.judge(1) == [], "more ticks of that moment may come"
+        world.standings.clear()
+        assert await world.judged(31, 28, is_ahead=True) is None
+        await world.clock.advance(1)
+        [(standing, verdict)] = await world.standings.judge(4)
+        assert (verdict, standing.begins_ms) == (Verdict.MOVED, START_MS - OFFSET_S * 1_000)
+        assert standing.behind is not None
+        assert (standing.behind.taken, standing.behind.last_ms) == (8, START_MS + 2_600)
 
 
 @async_test

@@ -9,9 +9,14 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from aitrading.client.metatrader_connector import journal as journal_module
 from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.journal import JournalIdentity, Taken, TickJournal
-from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.metatrader_connector.stream_state import (
+    EPOCHS_SPARE,
+    STREAMS_MAX,
+    TickStream,
+)
 from aitrading.client.metatrader_connector.uplink import REASON_RESTORED, TickUplink
 from aitrading.core.domain.market import TICK_DTYPE, TickArray
 from aitrading.core.domain.stream_days import mark_of
@@ -27,6 +32,7 @@ from aitrading.core.protocol.link.events import (
 from aitrading.core.protocol.link.session import (
     ClientProfile,
     ClientSession,
+    LinkLimits,
     ServerProfile,
     ServerSession,
     SessionState,
@@ -53,9 +59,11 @@ class Wire:
         uplink: TickUplink,
         clock: ManualClock,
         first: StreamPosition = StreamPosition(0, 0),  # noqa: B008 - frozen
+        only: str = "",
     ) -> None:
         self._uplink = uplink
         self._first = first
+        self._only = only
         self._client = ClientSession(clock, ClientProfile(software="test"))
         self._server = ServerSession(
             clock,
@@ -82,7 +90,9 @@ class Wire:
     def _on_server_event(self, event: object) -> None:
         match event:
             case HelloReceived(hello):
-                self._server.accept("s", {one.handle: self._first for one in hello.streams})
+                self._server.accept(
+                    "s", {one.handle: self._position(one.symbol) for one in hello.streams}
+                )
             case StreamsRequested(declarations):
                 self._server.grant({one.handle: StreamPosition(0, 0) for one in declarations})
             case TicksReceived(handle, batch, _):
@@ -90,6 +100,9 @@ class Wire:
                 self._server.acknowledge(handle, batch.last_sequence)
             case Gap(_, first, last):
                 self.gaps.append((first, last))
+
+    def _position(self, symbol: str) -> StreamPosition:
+        return self._first if self._only in {"", symbol} else StreamPosition(0, 0)
 
 
 class Setting:
@@ -208,6 +221,85 @@ async def test_numbers_of_another_life_are_not_gone_on_with(
             assert (gap.reason, gap.from_ms, gap.until_ms) == (REASON_RESTORED, 1, 999)
         await eventually(lambda: advanced(world, lambda: len(world.journal.streams) == 1))
         assert wire.received == received
+
+
+@pytest.mark.parametrize(
+    ("newest_ms", "is_decided"),
+    [
+        (500_000, False),  # the terminal may still give what leads there
+        (500, True),  # in this second already, and nothing follows
+    ],
+)
+@async_test
+async def test_a_symbol_that_gives_no_ticks_keeps_nothing_of_others(
+    tmp_path: Path, newest_ms: int, *, is_decided: bool
+) -> None:
+    """A restored home whose one symbol is behind the server, and hidden."""
+    async with setting(tmp_path) as world:
+        world.journal.offset = BrokerOffset(offset_s=0)
+        quiet = await world.open_stream("QUIET")
+        await world.take(quiet)
+        busy = await world.open_stream("BUSY")
+        mark = mark_of(500, ticks(newest_ms, 1), 0)
+        wire = Wire(world.uplink, world.clock, StreamPosition(500, 500, mark), only="QUIET")
+        for _ in range(20):
+            await world.take(busy)
+        await eventually(lambda: 200 in wire.received)
+        if is_decided:
+            assert world.uplink.released == 0
+            await eventually(lambda: advanced(world, lambda: world.uplink.released >= 20))
+        await eventually(lambda: world.uplink.released >= 20)
+        await eventually(lambda: advanced(world, lambda: world.journal.spool.first_position > 10))
+        assert (world.uplink.pending_ticks, world.uplink.state) == (0, "HEALTHY")
+        assert world.journal.gaps.added == is_decided
+        assert (world.journal.find(quiet.id) is quiet) == (not is_decided)
+
+
+@pytest.mark.parametrize("spare", [1, 0])
+@async_test
+async def test_a_client_with_all_streams_that_it_may_have_can_renew_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    async with setting(tmp_path) as world:
+        world.journal.offset = BrokerOffset(offset_s=0)
+        one, two = await world.open_stream("EURUSD"), await world.open_stream("GBPUSD")
+        monkeypatch.setattr(journal_module, "STREAMS_MAX", 2)
+        monkeypatch.setattr(journal_module, "EPOCHS_SPARE", spare)
+        for _ in range(6):
+            await world.take(one)
+            await world.take(two)
+        mark = mark_of(50, ticks(45, 1), 0)
+        wire = Wire(world.uplink, world.clock, StreamPosition(50, 50, mark), only="EURUSD")
+        await eventually(lambda: wire.received == list(range(1, 61)))
+        await eventually(lambda: advanced(world, lambda: world.journal.active(*one.place)))
+        fresh = world.journal.active(*one.place)
+        assert fresh is not None
+        assert (fresh.key.epoch > one.key.epoch, fresh.cursor.last_ms) == (True, 45)
+        await eventually(lambda: advanced(world, lambda: len(world.journal.streams) == 2))
+        assert world.journal.streams == (two, fresh)
+        await eventually(lambda: world.uplink.state == "HEALTHY")
+        assert world.journal.gaps.added == 0
+
+
+@async_test
+async def test_what_a_forgotten_epoch_left_behind_is_not_lost_once_more(tmp_path: Path) -> None:
+    async with setting(tmp_path) as world:
+        stream = await world.open_stream()
+        await world.take(stream)
+        world.uplink.declarations()
+        world.uplink._refuse(stream.declaration(1), "LINK_LIMIT_EXCEEDED")
+        await eventually(lambda: world.journal.gaps.added == 1)
+        await world.journal.forget_stream(stream)
+        other = await world.open_stream("GBPUSD")
+        await world.take(other)
+        wire = Wire(world.uplink, world.clock)
+        await eventually(lambda: wire.received == list(range(1, 11)))
+        await eventually(lambda: world.uplink.released == 2)
+        assert world.journal.gaps.added == 1
+
+
+def test_a_link_has_room_for_all_streams_and_later_epochs() -> None:
+    assert LinkLimits().streams_max >= STREAMS_MAX + EPOCHS_SPARE
 
 
 @async_test

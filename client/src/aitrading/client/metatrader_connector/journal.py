@@ -30,6 +30,7 @@ from aitrading.client.metatrader_connector.journal_records import (
     encode_batches,
 )
 from aitrading.client.metatrader_connector.stream_state import (
+    EPOCHS_SPARE,
     REPAIRS_KEPT,
     STATE_VERSION,
     STREAMS_MAX,
@@ -160,7 +161,7 @@ class TickJournal:
         second: int,
     ) -> TickStream:
         """Begin a stream of a symbol where an earlier one ended, else at a second of the broker's time."""
-        self._require_room()
+        self._require_room(STREAMS_MAX)
         key = StreamKey(
             tenant=self._identity.tenant,
             device=self._identity.device,
@@ -179,31 +180,39 @@ class TickJournal:
     ) -> TickStream:
         """Go on with the same symbol under a later epoch, at the same place of its history.
 
-        A `cursor` is another place: where another life of this client has been.
+        A `cursor` is another place: where another life of this client has been. What was opened
+        meanwhile is that later epoch.
         """
         async with self._numbering:
-            self._require_room()
+            later, was_active = self.active(*stream.place), stream.active
+            if later is not None and later is not stream:
+                return later
+            self._require_room(STREAMS_MAX + EPOCHS_SPARE)
             fresh = next_epoch(stream, self._now_s(), digits)
             fresh.cursor = cursor or fresh.cursor
             stream.active = False
             try:
                 await self._add(fresh)
             except BaseException:
-                stream.active = True
+                stream.active = was_active
                 raise
         return fresh
 
-    async def end_stream(self, stream: TickStream) -> None:
-        """Take nothing more of it; a later stream of the symbol goes on where it stopped."""
+    async def end_stream(self, stream: TickStream, cursor: TickCursor | None = None) -> None:
+        """Take nothing more of it; a later stream of the symbol goes on where it stopped.
+
+        A `cursor` is another place, as for `reopen_stream`.
+        """
         async with self._numbering:
-            stream.active = False
+            before = stream.cursor
+            stream.active, stream.cursor = False, cursor or before
             self._ended[stream.place] = stream.cursor
             while len(self._ended) > STREAMS_MAX:
                 self._ended.pop(next(iter(self._ended)))
             try:
                 await self.save()
             except BaseException:
-                stream.active = True
+                stream.active, stream.cursor = True, before
                 self._ended.pop(stream.place, None)
                 raise
 
@@ -405,9 +414,9 @@ class TickJournal:
             raise JOURNAL_STATE_UNREADABLE.error(path=str(self._state_path))
         return state
 
-    def _require_room(self) -> None:
-        if len(self._streams) >= STREAMS_MAX:
-            raise STREAMS_FULL.error(count=len(self._streams), limit=STREAMS_MAX)
+    def _require_room(self, limit: int) -> None:
+        if len(self._streams) >= limit:
+            raise STREAMS_FULL.error(count=len(self._streams), limit=limit)
 
     def _now_s(self) -> int:
         return self._clock.now_ns() // NS_PER_S

@@ -7,9 +7,13 @@ newest tick that the server has is looked up here: it must have the same number.
 behind is filled from the terminal's history first, which gives the same ticks again in the same
 order. What this run itself numbered and finds changed was sent by another client that lives beside
 it: whose terminal lacked what is not known.
+
+A symbol that is hidden, or that no longer trades, may wait for ever. It holds nothing back: the
+server has all that was taken of it, and no verdict needs what ends before the second of the server's
+newest tick. What lies in that second is kept, and then the verdict comes in time.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -21,9 +25,12 @@ from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.stream_state import TickStream
 from aitrading.core.domain.market import TickBatch
 from aitrading.core.domain.stream_days import mark_of
+from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.protocol.link.messages import StreamGrant
 
 READ_BYTES: Final = 1 << 20
+HELD_MAX_S: Final = 60.0
+"""So long may what follows the server's newest tick take, once its second is in the journal."""
 
 
 class Verdict(StrEnum):
@@ -49,7 +56,7 @@ class Standing:
     is_own: bool = False
     """This run gave the numbers: another tick under them is of a client that lives beside it."""
     begins_ms: int = 0
-    """UTC of the oldest row that is still here."""
+    """UTC of the oldest row since it waits."""
     behind: TickCursor | None = None
     """Right behind the server's newest tick, if it is here once."""
     _first: int = 0
@@ -76,7 +83,8 @@ class Standing:
         rows, grant = batch.array(), self.grant
         utc_ms = rows["event_ms"] - batch.broker_offset_s * 1_000
         if not self._first:
-            self._first, self.begins_ms = batch.first_sequence, int(utc_ms[0])
+            self._first = batch.first_sequence
+            self.begins_ms = self.begins_ms or int(utc_ms[0])
         if batch.first_sequence <= grant.durable_sequence <= batch.last_sequence:
             self._is_same = False
         for index in np.flatnonzero(utc_ms == grant.durable_ms).tolist():
@@ -100,15 +108,21 @@ class Standing:
 class Standings:
     """The streams of one connection that wait for their verdict."""
 
-    def __init__(self, journal: TickJournal) -> None:
+    def __init__(self, journal: TickJournal, clock: Clock) -> None:
         self._journal = journal
+        self._clock = clock
         self._waiting: dict[UUID, Standing] = {}
+        self._passed_ms: dict[UUID, int] = {}
+        """UTC of the oldest row of a stream that was let go before its verdict."""
+        self._held_ns: dict[UUID, int] = {}
+        """Since when a stream without a verdict holds back what the journal could forget."""
         self._certain: dict[UUID, int] = {}
         """Up to here, the numbers of a stream were found to mean the same ticks in this run."""
 
     def add(self, stream: TickStream, handle: int, grant: StreamGrant, *, is_ahead: bool) -> bool:
         """Let a stream wait; False when nothing can be doubtful about it."""
         if not is_ahead and grant.durable_sequence <= self._certain.get(stream.id, 0):
+            self._forget(stream.id)
             return False
         is_own = stream.id in self._certain
         self._waiting[stream.id] = Standing(stream, handle, grant, is_ahead, is_own)
@@ -132,9 +146,29 @@ class Standings:
         standing = self._waiting.get(stream)
         return standing.grant.durable_sequence if standing else 0
 
+    def passes(self, batch: TickBatch) -> bool:
+        """The journal may forget a batch of a stream that waits: no verdict needs it."""
+        one = self._waiting.get(batch.stream)
+        if one is None or not one.is_ahead:
+            return False
+        utc_ms = batch.array()["event_ms"] - batch.broker_offset_s * 1_000
+        if int(utc_ms.max()) // 1_000 >= one.grant.durable_ms // 1_000:
+            self._held_ns.setdefault(batch.stream, self._clock.monotonic_ns())
+            return False
+        oldest_ms = int(utc_ms.min())
+        self._passed_ms[batch.stream] = min(
+            oldest_ms, self._passed_ms.get(batch.stream, oldest_ms)
+        )
+        return True
+
     def settle(self, standing: Standing) -> None:
         """The verdict was carried out."""
         self._waiting.pop(standing.stream.id, None)
+        self._forget(standing.stream.id)
+
+    def _forget(self, stream: UUID) -> None:
+        self._passed_ms.pop(stream, None)
+        self._held_ns.pop(stream, None)
 
     def newest_ms(self, stream: TickStream) -> int:
         """UTC of the newest row that was taken from the terminal."""
@@ -146,9 +180,9 @@ class Standings:
     async def judge(self, position: int) -> list[tuple[Standing, Verdict]]:
         """The verdicts that can be given now, by the journal from a position on."""
         ready = {
-            key: Standing(one.stream, one.handle, one.grant, one.is_ahead, one.is_own)
+            key: replace(one, begins_ms=self._passed_ms.get(key, 0))
             for key, one in self._waiting.items()
-            if one.is_reached(self.newest_ms(one.stream))
+            if self._is_due(one)
         }
         while not all(one.is_decided for one in ready.values()):
             entries = await self._journal.read(position, READ_BYTES)
@@ -159,3 +193,9 @@ class Standings:
                     ready[entry.batch.stream].add(entry.batch)
             position = entries[-1].position + 1
         return [(one, one.verdict()) for key, one in ready.items() if key in self._waiting]
+
+    def _is_due(self, one: Standing) -> bool:
+        """What the verdict needs is here, or did not come in time."""
+        now_ns = self._clock.monotonic_ns()
+        held_ns = now_ns - self._held_ns.get(one.stream.id, now_ns)
+        return held_ns >= HELD_MAX_S * NS_PER_S or one.is_reached(self.newest_ms(one.stream))

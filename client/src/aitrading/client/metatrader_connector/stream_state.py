@@ -18,7 +18,8 @@ Place = tuple[str, int, str]
 """Broker, login and symbol: what stays the same over epochs."""
 STREAMS_MAX: Final = 1_000
 """Streams one client may hold, finished epochs with unsent ticks included."""
-
+EPOCHS_SPARE: Final = 24
+"""Later epochs of such streams beyond that: an old one ends as a later one begins. A link has room."""
 
 DAYS_KEPT: Final = 8
 """Newest days of a stream whose ticks are counted."""

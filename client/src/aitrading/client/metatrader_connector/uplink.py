@@ -8,6 +8,8 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from aitrading.client.metatrader_connector.cursor import TickCursor
+from aitrading.client.metatrader_connector.error_codes import STREAMS_FULL
 from aitrading.client.metatrader_connector.feed_truth import FeedTruth
 from aitrading.client.metatrader_connector.gap_ledger import GapRecord
 from aitrading.client.metatrader_connector.journal import TickJournal
@@ -89,7 +91,7 @@ class TickUplink(LinkUser):
         self._dropped: set[UUID] = set()
         self._acknowledged: dict[UUID, int] = {}
         self._waiting: deque[tuple[int, UUID, int]] = deque()
-        self._standings = Standings(journal)
+        self._standings = Standings(journal, clock)
         self._refusals: Counter[str] = Counter()
 
     @property
@@ -116,12 +118,16 @@ class TickUplink(LinkUser):
     @property
     def pending_ticks(self) -> int:
         """Ticks stored here that the server has not confirmed."""
-        return sum(self._behind(stream) for stream in self._journal.streams)
+        return sum(
+            self._behind(stream, self._standings.durable(stream.id))
+            for stream in self._journal.streams
+        )
 
-    def _behind(self, stream: TickStream) -> int:
+    def _behind(self, stream: TickStream, known: int = 0) -> int:
         if stream.id in self._dropped:
             return 0
-        return max(0, stream.next_sequence - 1 - self._acknowledged.get(stream.id, 0))
+        done = max(known, self._acknowledged.get(stream.id, 0))
+        return max(0, stream.next_sequence - 1 - done)
 
     async def start(self) -> None:
         """Send whatever the journal holds, from now on."""
@@ -294,7 +300,11 @@ class TickUplink(LinkUser):
             self.link.flush()
 
     def _note(self, entry: JournalEntry) -> None:
-        self._waiting.append((entry.position, entry.batch.stream, entry.batch.last_sequence))
+        """It was sent, or is not to be; it is over when the server has up to its last number."""
+        batch = entry.batch
+        is_over = self._journal.find(batch.stream) is None or self._standings.passes(batch)
+        needs = 0 if is_over else batch.last_sequence
+        self._waiting.append((entry.position, batch.stream, needs))
         self._advance()
 
     def _opened(
@@ -330,8 +340,8 @@ class TickUplink(LinkUser):
 
     def _advance(self) -> None:
         while self._waiting:
-            position, stream, last_sequence = self._waiting[0]
-            if not self._is_done(stream, last_sequence):
+            position, stream, needs = self._waiting[0]
+            if not self._is_done(stream, needs):
                 return
             self._waiting.popleft()
             self._released = position
@@ -371,8 +381,7 @@ class TickUplink(LinkUser):
         symbol = stream.key.symbol
         self._refusals[symbol] += 1
         await self._clock.sleep(again_after_s(self._refusals[symbol]))
-        if self._journal.active(*stream.place) is None:
-            await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits))
+        await self._reopen(stream)
 
     def _welcome(self, symbol: str) -> None:
         if self.refused.pop(symbol, None) is not None:
@@ -389,11 +398,25 @@ class TickUplink(LinkUser):
         )
         if stream.active:
             behind = standing.behind if verdict is Verdict.MOVED else None
-            await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits, behind))
+            await self._insist(lambda: self._begin_later(stream, behind))
         if verdict is Verdict.LOST:
             await self._insist(lambda: self._journal.gaps.add(self._doubt(standing)))
         self._dropped.add(stream.id)
         self._wake.set()
+
+    async def _begin_later(self, stream: TickStream, behind: TickCursor | None) -> None:
+        """A later epoch, now or when there is room: nothing may wait here for what sending frees."""
+        try:
+            await self._journal.reopen_stream(stream, stream.digits, behind)
+        except AitradingError as exc:
+            if exc.spec is not STREAMS_FULL:
+                raise
+            await self._journal.end_stream(stream, behind)
+            self._tasks.start(self._reopen(stream), name="reopen")
+
+    async def _reopen(self, stream: TickStream) -> None:
+        """Go on where an ended stream stopped, unless the terminal's side has done so already."""
+        await self._insist(lambda: self._journal.reopen_stream(stream, stream.digits))
 
     def _doubt(self, standing: Standing) -> GapRecord:
         """The time of which nobody can tell what the server has."""
@@ -415,9 +438,10 @@ class TickUplink(LinkUser):
     async def _lose(self, entry: JournalEntry) -> None:
         """A batch of a stream whose state is gone: nobody can tell what it belongs to."""
         batch = entry.batch
+        if batch.stream in self._dropped:  # forgotten, and what it lost was told
+            return
         missing = (batch.first_sequence, batch.count)
         await self._record(batch.stream, "unknown", missing, "the stream's state was lost")
-        self._dropped.add(batch.stream)
 
     async def _gap(self, stream: TickStream, first_present: int, missing: int) -> None:
         first = first_present - missing
