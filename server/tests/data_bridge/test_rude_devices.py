@@ -79,6 +79,8 @@ async def test_what_waits_for_a_device_that_does_not_read_is_bounded(
         await link.ended.wait()
         assert link.reason == "LINK_NOT_READ"
         await good.until_acknowledged(good.send(ticks(1)))
+        deaf.cut()
+        await deaf.ended.wait()
 
 
 @async_test
@@ -225,3 +227,5 @@ async def test_what_a_device_sent_before_it_broke_the_rules_is_committed_as_its_
         assert not link.ended.is_set()
         assert not ingest._collected
         await eventually(lambda: sum(map(len, bridge.store.rows().values())) == 20)
+        rude.cut()
+        await rude.ended.wait()

@@ -18,6 +18,7 @@ from aitrading.core.security.claims import Scope
 from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge import viewers as viewers_module
 from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.data_bridge.subscriber import (
     HEARD_MAX,
@@ -448,3 +449,26 @@ async def test_of_many_who_come_at_once_a_few_are_asked_about_at_a_time(
             asking = [group.create_task(viewers.held(one)) for one in people]
         assert {task.result() for task in asking} == {None}
         assert 1 < most <= ASKED_AT_ONCE
+
+
+@async_test
+async def test_prices_do_not_wait_for_who_cannot_tell(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question hangs: what was known last counts, and the next ones are not even asked."""
+    asked = 0
+
+    async def hanging(_tenant: TenantId, _user: UUID) -> SubscriptionAnswer:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(viewers_module, "ANSWER_S", 0.05)
+    async with running_bridge(world) as bridge:
+        monkeypatch.setattr(bridge.store, "of_user", hanging)
+        viewers = await bridge.get(Viewers)
+        for number in range(20):
+            person = SimpleNamespace(tenant=identity.tenant, user=UUID(int=number))
+            assert await viewers.held(person) is None
+        assert asked == 1

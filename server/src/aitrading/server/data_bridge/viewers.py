@@ -6,13 +6,23 @@ from typing import Final
 import msgspec
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE, SubscriptionState
 from aitrading.server.data_bridge.call_sites import VIEWER_PLAN
-from aitrading.server.kit.subscription_gate import Person, SubscriptionGate, counts
+from aitrading.server.kit.subscription_gate import (
+    SUBSCRIPTION_UNKNOWN,
+    Person,
+    SubscriptionGate,
+    counts,
+)
 
 HELD: Final = "held"
 """The source of quotes that are not shown."""
 ASKED_AT_ONCE: Final = 16
+ANSWER_S: Final = 1.0
+"""How long prices wait for an answer; without one, what was known last counts …"""
+ASK_AGAIN_NS: Final = 5 * NS_PER_S
+"""… and nobody is asked again for so long: quotes do not become slow because a database is away."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="held"):
@@ -33,9 +43,11 @@ class Viewers:
     service would answer late, and what the same breaker guards, ticks on their way, would wait for it.
     """
 
-    def __init__(self, gate: SubscriptionGate, errors: ErrorHandler) -> None:
+    def __init__(self, gate: SubscriptionGate, errors: ErrorHandler, clock: Clock) -> None:
         self._gate = gate
         self._errors = errors
+        self._clock = clock
+        self._ask_again_ns = 0
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def held(self, person: Person) -> Held | None:
@@ -46,9 +58,23 @@ class Viewers:
 
         async with self._asking:
             state = await self._errors.degrade(
-                VIEWER_PLAN, lambda: self._gate.state_of(person), last_known
+                VIEWER_PLAN, lambda: self._state_of(person), last_known
             )
         if counts(state):
             return None
         error = SUBSCRIPTION_INACTIVE.error(state=str(state))
         return Held(code=error.code, message=error.message, remedy=error.spec.remedy)
+
+    async def _state_of(self, person: Person) -> SubscriptionState:
+        """Raises `SUBSCRIPTION_UNKNOWN` when nobody tells in time, or did not a moment ago."""
+        known = self._gate.remembered(person)
+        if known is not None:
+            return known
+        if self._clock.monotonic_ns() < self._ask_again_ns:
+            raise SUBSCRIPTION_UNKNOWN.error(reason="nobody could tell a moment ago")
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._gate.state_of(person)
+        except TimeoutError as exc:
+            self._ask_again_ns = self._clock.monotonic_ns() + ASK_AGAIN_NS
+            raise SUBSCRIPTION_UNKNOWN.error(reason="no answer in time") from exc

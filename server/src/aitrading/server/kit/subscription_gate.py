@@ -133,6 +133,11 @@ class SubscriptionGate:
         """How it stands now; raises what the source raises."""
         return (await self._answer((person.tenant, person.user))).state
 
+    def remembered(self, person: Person) -> SubscriptionState | None:
+        """How it stands by an answer that still counts; None when somebody has to be asked."""
+        known = self._known.get((person.tenant, person.user))
+        return known.answer.state if known is not None and self._is_fresh(known) else None
+
     def last_known(self, person: Person) -> SubscriptionState:
         """How it stood when somebody could tell, however long ago; NONE when nobody ever could."""
         known = self._known.get((person.tenant, person.user))
