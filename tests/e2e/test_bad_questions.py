@@ -12,7 +12,7 @@ REFUSED: Final = (
     ({"symbol": ""}, 422),
     ({"symbol": "NOSUCH"}, 404),
     ({"symbol": "x" * 65}, 422),
-    ({"symbol": "EUR\x00USD"}, 422),
+    ({"symbol": "EUR\x00USD"}, 400),
     ({"symbol": "'; DROP TABLE market.ticks; --"}, 404),
     ({"symbol": "{tenant:UUID}"}, 404),
     ({"limit": "0"}, 400),

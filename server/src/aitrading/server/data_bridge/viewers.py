@@ -10,7 +10,6 @@ from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE, SubscriptionState
 from aitrading.server.data_bridge.call_sites import VIEWER_PLAN
 from aitrading.server.kit.subscription_gate import (
-    SUBSCRIPTION_UNKNOWN,
     Person,
     SubscriptionGate,
     counts,
@@ -66,15 +65,15 @@ class Viewers:
         return Held(code=error.code, message=error.message, remedy=error.spec.remedy)
 
     async def _state_of(self, person: Person) -> SubscriptionState:
-        """Raises `SUBSCRIPTION_UNKNOWN` when nobody tells in time, or did not a moment ago."""
+        """Raises `TimeoutError` when nobody tells in time, or did not a moment ago."""
         known = self._gate.remembered(person)
         if known is not None:
             return known
         if self._clock.monotonic_ns() < self._ask_again_ns:
-            raise SUBSCRIPTION_UNKNOWN.error(reason="nobody could tell a moment ago")
+            raise TimeoutError("nobody could tell a moment ago")
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await self._gate.state_of(person)
-        except TimeoutError as exc:
+        except TimeoutError:
             self._ask_again_ns = self._clock.monotonic_ns() + ASK_AGAIN_NS
-            raise SUBSCRIPTION_UNKNOWN.error(reason="no answer in time") from exc
+            raise
