@@ -26,6 +26,7 @@ from aitrading.server.data_bridge.subscriber import (
     Subscriber,
 )
 from aitrading.server.data_bridge.viewers import ASKED_AT_ONCE, Viewers
+from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
@@ -472,3 +473,17 @@ async def test_prices_do_not_wait_for_who_cannot_tell(
             person = SimpleNamespace(tenant=identity.tenant, user=UUID(int=number))
             assert await viewers.held(person) is None
         assert asked == 1
+
+
+@async_test
+async def test_that_plans_are_known_again_is_found_out_without_a_viewer(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        viewers = await bridge.get(Viewers)
+        bridge.store.failure = PEER_UNREACHABLE.error(peer="database-service", reason="test")
+        person = SimpleNamespace(tenant=identity.tenant, user=UUID(int=1))
+        assert await viewers.held(person) is None
+        assert bridge.errors.recovery_report()["bridge-viewer-plan"].active
+        bridge.store.failure = None
+        await eventually(lambda: not bridge.errors.recovery_report()["bridge-viewer-plan"].active)

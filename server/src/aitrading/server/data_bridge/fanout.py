@@ -52,6 +52,7 @@ from aitrading.server.kit.subscription_gate import REMEMBERED_S, SubscriptionGat
 
 STREAM_PATH: Final = "/api/v1/stream"
 EXPIRY_CHECK_S: Final = 1.0
+LOOK_AGAIN_S: Final = 1.0
 PLAN_CHECK_S: Final = REMEMBERED_S / 2
 _encoder: Final = msgspec.json.Encoder()
 
@@ -120,6 +121,7 @@ class FanOut(SubscriberHub):
         self._tasks.start(self._rounds(), name="rounds")
         self._tasks.start(self._expiry(), name="expiry")
         self._tasks.start(self._plans(), name="plans")
+        self._tasks.start(self._look_again(), name="look-again")
         self._tasks.start(self._heartbeat(), name="heartbeat")
         self._state = ComponentState.HEALTHY
 
@@ -362,6 +364,11 @@ class FanOut(SubscriberHub):
             for subscriber in self._everybody():
                 if self._is_over(subscriber.token):
                     subscriber.close(STREAM_TOKEN_EXPIRED)
+
+    async def _look_again(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_AGAIN_S)
+            await self._viewers.look_again()
 
     async def _heartbeat(self) -> None:
         while True:

@@ -47,12 +47,15 @@ class Viewers:
         self._errors = errors
         self._clock = clock
         self._ask_again_ns = 0
+        self._untold: Person | None = None
+        """Somebody of whom nobody could tell."""
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def held(self, person: Person) -> Held | None:
         """Why the person sees no market data; None when nothing is in the way."""
 
         async def last_known(_: Exception) -> SubscriptionState:
+            self._untold = person
             return self._gate.last_known(person)
 
         async with self._asking:
@@ -63,6 +66,12 @@ class Viewers:
             return None
         error = SUBSCRIPTION_INACTIVE.error(state=str(state))
         return Held(code=error.code, message=error.message, remedy=error.spec.remedy)
+
+    async def look_again(self) -> None:
+        """Find out that answers come again, also when nobody looks at quotes any more."""
+        if self._untold is not None:
+            person, self._untold = self._untold, None
+            await self.held(person)
 
     async def _state_of(self, person: Person) -> SubscriptionState:
         """Raises `TimeoutError` when nobody tells in time, or did not a moment ago."""
