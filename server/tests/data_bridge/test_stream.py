@@ -28,7 +28,7 @@ from aitrading.server.data_bridge.subscriber import (
 from aitrading.server.data_bridge.viewers import ASKED_AT_ONCE, Viewers
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.revoked_tokens import RevokedTokens
-from aitrading.server.kit.user_subscriptions import SubscriptionAnswer
+from aitrading.server.kit.user_subscriptions import SUBSCRIBER_UNKNOWN, SubscriptionAnswer
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
 from aitrading.server.testing.probe_person import (
@@ -487,3 +487,18 @@ async def test_that_plans_are_known_again_is_found_out_without_a_viewer(
         assert bridge.errors.recovery_report()["bridge-viewer-plan"].active
         bridge.store.failure = None
         await eventually(lambda: not bridge.errors.recovery_report()["bridge-viewer-plan"].active)
+
+
+@async_test
+async def test_who_was_removed_meanwhile_does_not_end_the_looking(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def removed(_tenant: TenantId, user: UUID) -> SubscriptionAnswer:
+        raise SUBSCRIBER_UNKNOWN.error(user=str(user))
+
+    async with running_bridge(world) as bridge:
+        viewers = await bridge.get(Viewers)
+        viewers._untold = SimpleNamespace(tenant=identity.tenant, user=UUID(int=1))
+        monkeypatch.setattr(bridge.store, "of_user", removed)
+        await viewers.look_again()
+        assert viewers._untold is None

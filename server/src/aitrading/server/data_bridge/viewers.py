@@ -1,12 +1,14 @@
 """Who may see market data: quotes stop with a subscription that does not count, and nothing else."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.subscription import SUBSCRIPTION_INACTIVE, SubscriptionState
 from aitrading.server.data_bridge.call_sites import VIEWER_PLAN
 from aitrading.server.kit.subscription_gate import (
@@ -71,7 +73,10 @@ class Viewers:
         """Find out that answers come again, also when nobody looks at quotes any more."""
         if self._untold is not None:
             person, self._untold = self._untold, None
-            await self.held(person)
+            with suppress(
+                AitradingError
+            ):  # who was removed meanwhile is refused, and was answered
+                await self.held(person)
 
     async def _state_of(self, person: Person) -> SubscriptionState:
         """Raises `TimeoutError` when nobody tells in time, or did not a moment ago."""
