@@ -80,6 +80,7 @@ SETTINGS = {
 }
 GUEST = "guest"
 ORDERS = "/api/v1/orders"
+NO_SESSION = f"/api/v1/auth/sessions/{UUID(int=404)}"
 NOBODY = DeviceIdentity(tenant=TenantId(UUID(int=404)), device=DeviceId(UUID(int=404)))
 BABBLER = DeviceIdentity(tenant=TenantId(UUID(int=405)), device=DeviceId(UUID(int=405)))
 """Has attempts to connect of its own: who has none left is refused before it can send nonsense."""
@@ -152,7 +153,7 @@ def postgres_lost(hurt: Platform) -> Episode:
         hurt,
         (
             Place("database-service", database.POSTGRES_BREAKER),
-            Place("database-service", POSTGRES_REPLAY),
+            Place("api-gateway", POSTGRES_REPLAY),
             Place("database-service", database.VECTORS_BREAKER),
             Place("database-service", database.GRAPH_BREAKER),
             Place("trading-engine", engine.DATABASE_HALT),
@@ -161,6 +162,7 @@ def postgres_lost(hurt: Platform) -> Episode:
     questions = ("/api/v1/errors/similar?to=full", "/api/v1/chain-graph/impact?of=postgres")
     with outage(hurt, "postgres"):
         told.facts["lookups"] = [hurt.request("GET", q)[0] for q in questions for _ in range(4)]
+        told.facts["a change"], _ = hurt.request("DELETE", NO_SESSION)
         told.while_it_lasts()
         told.facts["quotes move"] = quotes_move(hurt)
         told.facts["engine ready"] = probe(hurt, "trading-engine", "/health/ready").status

@@ -21,3 +21,4 @@ def test_bridge_segment_handover_is_repeated_until_the_ticks_are_stored(
 
 def test_postgres_replay_is_tried_while_postgresql_restarts(postgres_lost: Episode) -> None:
     postgres_lost.require(POSTGRES_REPLAY)
+    assert postgres_lost.facts["a change"] == 503, "told, once it was tried for long enough"
