@@ -55,19 +55,23 @@ class Viewers:
 
     async def held(self, person: Person) -> Held | None:
         """Why the person sees no market data; None when nothing is in the way."""
+        state = self._gate.remembered(person) if self._untold is None else None
+        if state is None:
+            state = await self._asked(person)
+        if counts(state):
+            return None
+        error = SUBSCRIPTION_INACTIVE.error(state=str(state))
+        return Held(code=error.code, message=error.message, remedy=error.spec.remedy)
 
+    async def _asked(self, person: Person) -> SubscriptionState:
         async def last_known(_: Exception) -> SubscriptionState:
             self._untold = person
             return self._gate.last_known(person)
 
         async with self._asking:
-            state = await self._errors.degrade(
+            return await self._errors.degrade(
                 VIEWER_PLAN, lambda: self._state_of(person), last_known
             )
-        if counts(state):
-            return None
-        error = SUBSCRIPTION_INACTIVE.error(state=str(state))
-        return Held(code=error.code, message=error.message, remedy=error.spec.remedy)
 
     async def look_again(self) -> None:
         """Find out that answers come again, also when nobody looks at quotes any more."""

@@ -6,7 +6,7 @@ handshake: a connection counts only when the peer has answered.
 
 import asyncio
 import ssl
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.certificates import ServiceIdentity, parse_service
 from aitrading.server.kit.bundle import TlsFiles
+from aitrading.server.kit.one_write import OneWrite
 from aitrading.server.policy import tls_policy
 
 PEER_IDENTITY: Final = "aitrading.peer"
@@ -75,7 +76,7 @@ def peer_identity(transport: asyncio.BaseTransport) -> ServiceIdentity | None:
 
 
 class MtlsHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol that also tells the application who is connected.
+    """uvicorn's protocol that also tells the application who is connected; answers leave whole.
 
     On a listener without TLS the state holds nothing, so routes for peers stay closed there.
     """
@@ -83,6 +84,7 @@ class MtlsHttpProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", OneWrite(transport, self.loop))
         identity = peer_identity(transport)
         if identity is not None:
             self.app_state = {**self.app_state, PEER_IDENTITY: identity}
