@@ -424,7 +424,11 @@ async def test_a_flood_of_logins_waits_outside_and_the_rest_goes_on(
         matches = hasher._matches
         monkeypatch.setattr(hasher, "_matches", lambda *given: go_on.wait(30) and matches(*given))
         async with asyncio.TaskGroup() as tasks:
-            logins = [tasks.create_task(gate.login(tenant)) for _ in range(40)]
+            body = {"tenant": tenant, "username": "trader", "password": PASSWORD}
+            networks = [{"x_forwarded_for": f"198.51.{number}.1"} for number in range(40)]
+            logins = [
+                tasks.create_task(gate.post("/auth/login", body, **each)) for each in networks
+            ]
             try:
                 await eventually(lambda: sum(login.done() for login in logins) == 6)
                 refused = [login.result() for login in logins if login.done()]

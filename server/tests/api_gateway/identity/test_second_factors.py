@@ -181,6 +181,32 @@ async def test_wrong_codes_cost_time_over_networks_and_say_nothing(gateway: Runn
 
 @pytest.mark.integration
 @async_test
+async def test_codes_sent_at_once_are_checked_no_more_than_of_a_sequence(
+    gateway: Running,
+) -> None:
+    """Codes of an app and of the recovery kind are counted together, over logins and sessions."""
+    async with gateway() as gate:
+        person = await person_at(gate)
+        challenges = [await person.challenge() for _ in range(16)]
+        async with asyncio.TaskGroup() as tasks:
+            tries = [
+                tasks.create_task(person.second(("000000", "AAAA-BBBB-CCCC-DDDD")[n % 2], each))
+                for n, each in enumerate(challenges)
+            ]
+            proofs = [
+                tasks.create_task(gate.post("/auth/step-up", {"code": "000000"}, **person.bearer))
+                for _ in range(16)
+            ]
+        told = [each.result().code for each in tries + proofs]
+        looked_at = {"SECOND_FACTOR_REFUSED", "PROOF_REFUSED"}
+        assert sum(code in looked_at for code in told) == 5
+        assert set(told) - looked_at <= {"SECOND_FACTOR_THROTTLED", "TOKEN_REFUSED"}
+        (row,) = gate.sql(f"SELECT code_failures FROM identity.users WHERE id = '{person.user}'")  # noqa: S608
+        assert row["code_failures"] == 5
+
+
+@pytest.mark.integration
+@async_test
 async def test_a_challenge_ends_after_five_tries_and_five_minutes(gateway: Running) -> None:
     async with gateway() as gate:
         person = await person_at(gate)

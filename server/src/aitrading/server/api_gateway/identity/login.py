@@ -22,6 +22,7 @@ from aitrading.server.api_gateway.identity.errors import (
     IDENTITY_INVALID,
     IDENTITY_UNKNOWN,
     LOGIN_REFUSED,
+    LOGIN_THROTTLED,
 )
 from aitrading.server.api_gateway.identity.factors.second_step import Challenge, SecondStep
 from aitrading.server.api_gateway.identity.login_rules import (
@@ -116,12 +117,18 @@ class Login:
         """A session or a challenge; raises `LOGIN_REFUSED` or `LOGIN_THROTTLED`, nothing more telling."""
         key = name.key()
         try:
-            self._throttle.check(key, network)
-        except AitradingError:
-            account = await self._account(name)
-            await self._note(AuditAction.LOGIN_THROTTLED, account, key, network)
+            async with self._throttle.guess(key, network):
+                return await self._checked(name, password, network)
+        except AitradingError as exc:
+            if exc.spec is LOGIN_THROTTLED:
+                account = await self._account(name)
+                await self._note(AuditAction.LOGIN_THROTTLED, account, key, network)
             raise
-        account = await self._account(name)
+
+    async def _checked(
+        self, name: LoginName, password: Secret[str], network: str
+    ) -> SessionTickets | Challenge:
+        key, account = name.key(), await self._account(name)
         matches = await self._hasher.verify(password, account.password_hash)
         try:
             tickets = await self._decide(account, matches=matches, network=network)

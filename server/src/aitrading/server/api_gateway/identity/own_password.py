@@ -59,15 +59,15 @@ class OwnPassword:
         Raises `PASSWORD_TOO_WEAK` before the old one is looked at, so that nobody learns whether it
         was right without changing it; `PROOF_REFUSED` or `LOGIN_THROTTLED` for a wrong one.
         """
-        self._throttle.check(token.user.bytes, network)
-        stored = await self._judged(token, old, new)
-        matches = await self._hasher.verify(old, stored)
-        ended = await self._replaced(token, stored, new) if matches else None
-        if ended is None:
-            self._throttle.failed(token.user.bytes, network)
-            await self._refuse(token, network)
-            raise PROOF_REFUSED.error()
-        self._throttle.succeeded(token.user.bytes, network)
+        async with self._throttle.guess(token.user.bytes, network):
+            stored = await self._judged(token, old, new)
+            matches = await self._hasher.verify(old, stored)
+            ended = await self._replaced(token, stored, new) if matches else None
+            if ended is None:
+                self._throttle.failed(token.user.bytes, network)
+                await self._refuse(token, network)
+                raise PROOF_REFUSED.error()
+            self._throttle.succeeded(token.user.bytes, network)
         await self._sessions.refuse_tokens(ended)
         return len(ended.sessions)
 

@@ -119,7 +119,15 @@ class StepUp:
         self, token: VerifiedToken, password: Secret[str], *, network: str
     ) -> None:
         """For who has no second factor; raises `PROOF_REFUSED` or `LOGIN_THROTTLED`."""
-        self._throttle.check(token.user.bytes, network)
+        async with self._throttle.guess(token.user.bytes, network):
+            if await self._password_proves(token, password):
+                self._throttle.succeeded(token.user.bytes, network)
+                return
+            self._throttle.failed(token.user.bytes, network)
+            await self._refuse(token, PASSWORD, network)
+        raise PROOF_REFUSED.error()
+
+    async def _password_proves(self, token: VerifiedToken, password: Secret[str]) -> bool:
         async with self._replay.pool.tenant_read(token.tenant) as tx:
             stored = await tx.fetch_value(SQL["password_of"], token.user)
         matches = await self._hasher.verify(password, stored)
@@ -132,12 +140,7 @@ class StepUp:
             await self._proved(tx, token, Authentication.PASSWORD)
             return True
 
-        if matches and await self._replay.once(token.tenant, apply):
-            self._throttle.succeeded(token.user.bytes, network)
-            return
-        self._throttle.failed(token.user.bytes, network)
-        await self._refuse(token, PASSWORD, network)
-        raise PROOF_REFUSED.error()
+        return matches and await self._replay.once(token.tenant, apply)
 
     async def _proved(
         self, tx: TenantTransaction, token: VerifiedToken, how: Authentication
