@@ -33,6 +33,7 @@ def test_whatever_the_load_no_limit_falls_below_its_floor_and_trading_keeps_the_
         assert abs(governor.step - before) <= 1, "in steps"
         for kind in SHRINKING:
             assert 0 < POLICY.floors[kind] <= governor.share(kind) <= WHOLE
+            assert governor.share(kind) <= governor.share(kind, is_quiet=True) <= WHOLE
         assert {governor.share(kind) for kind in WHOLE_ALWAYS} == {WHOLE}
 
 
@@ -43,7 +44,12 @@ def test_more_load_never_leaves_more(pairs: list[tuple[float, float]]) -> None:
         less.observe(min(one, other))
         more.observe(max(one, other))
         assert less.step <= more.step
-        assert all(less.share(kind) >= more.share(kind) for kind in LimitKind)
+        for quiet in (False, True):
+            left = [
+                (less.share(kind, is_quiet=quiet), more.share(kind, is_quiet=quiet))
+                for kind in LimitKind
+            ]
+            assert all(one >= other for one, other in left)
 
 
 @given(st.lists(WAITS, max_size=60), st.lists(st.floats(0, POLICY.relaxed_ms), min_size=1))
@@ -51,7 +57,19 @@ def test_calm_brings_back_the_whole_and_keeps_it(waits: list[float], calm: list[
     governor = after(waits)
     for second in range(POLICY.lower_after_s * governor.step):
         governor.observe(calm[second % len(calm)])
-    assert governor.step == 0
+    assert (governor.step, governor.quiet_step) == (0, 0)
+
+
+def test_the_quiet_keep_the_whole_until_all_else_was_tried_and_not_for_longer() -> None:
+    governor = LoadGovernor(POLICY)
+    seen = list[tuple[int, int]]()
+    for _second in range(2 * LAST * POLICY.raise_after_s):
+        governor.observe(POLICY.overloaded_ms)
+        seen.append((governor.share("general"), governor.share("general", is_quiet=True)))
+    first, then = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert {quiet for _, quiet in first} == {WHOLE}
+    assert {loud for loud, _ in then} == {POLICY.floors["general"]} == {first[-1][0]}
+    assert then[-1][1] == POLICY.floors["general"], "what is too much is shared in the end"
 
 
 def test_a_load_between_both_marks_moves_nothing() -> None:

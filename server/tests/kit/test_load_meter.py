@@ -117,6 +117,52 @@ async def test_an_answer_tells_the_number_that_holds_now() -> None:
     assert await told(LimitKind.GENERAL) == reading
 
 
+class Neighbour(Caller):
+    tenant = TenantId(UUID(int=8))
+
+
+@async_test
+async def test_a_noisy_organisation_shrinks_before_its_neighbours() -> None:
+    room = Room()
+    noisy, quiet = Caller(), Neighbour()
+
+    async def told(caller: Caller) -> int:
+        standing = await room.limits.admit(caller, LimitKind.GENERAL, address="192.0.2.1")
+        assert standing is not None
+        return standing.per_minute
+
+    async def second(loop_s: float) -> tuple[int, int]:
+        """Of much work and of little; whoever is refused goes on asking all the same."""
+        for _ in range(50):
+            room.levels.note(room.levels.of_person(noisy, LimitKind.GENERAL, "")[1])
+        room.seconds(1, loop_s=loop_s)
+        return await told(noisy), await told(quiet)
+
+    whole = await told(noisy)
+    assert await told(quiet) == whole
+    last = (len(POLICY.shares) - 1) * POLICY.raise_after_s
+    shrinking = [await second(LATE_S) for _ in range(last)]
+    floor = whole * POLICY.floors[LimitKind.GENERAL] // 100
+    assert shrinking[-1] == (floor, whole)
+    assert {number for _, number in shrinking} == {whole}
+    helpless = [await second(LATE_S) for _ in range(last)]
+    assert helpless[-1] == (floor, floor), "it was not the noisy one, or not alone"
+    for _ in range(len(POLICY.shares) * POLICY.lower_after_s):
+        back = await second(0)
+    assert back == (whole, whole)
+
+
+@async_test
+async def test_orders_and_links_make_nobody_loud() -> None:
+    room = Room()
+    await room.limits.admit(Neighbour(), LimitKind.GENERAL)
+    for _ in range(50):
+        await room.limits.admit(Caller(), LimitKind.TRADING)
+    room.seconds(POLICY.raise_after_s, loop_s=LATE_S)
+    assert room.meter.share(LimitKind.GENERAL, TENANT) == 100
+    assert room.meter.share(LimitKind.GENERAL, Neighbour.tenant) == POLICY.shares[1]
+
+
 @async_test
 async def test_it_measures_by_itself_how_long_transactions_wait() -> None:
     room = Room()

@@ -118,6 +118,9 @@ class Level:
     whose: str
     """Which address, person, device; empty where there is one only."""
     per_minute: int
+    """How many there are now."""
+    whole: int
+    """How many there are without load."""
 
     @property
     def key(self) -> str:
@@ -129,12 +132,16 @@ class Load(Protocol):
     """How much of the limits the load of this process leaves."""
 
     @property
-    def step(self) -> int:
+    def version(self) -> int:
         """Changes whenever a share does."""
         ...
 
-    def share(self, kind: str) -> int:
-        """In per cent, for one kind of request."""
+    def note(self, tenant: TenantId, kind: str, per_minute: int) -> None:
+        """An organisation asked, whose whole limit this is."""
+        ...
+
+    def share(self, kind: str, tenant: TenantId | None = None) -> int:
+        """In per cent, for one kind of request; None for what is nobody's."""
         ...
 
 
@@ -143,18 +150,23 @@ class NoLoad(Load):
 
     @property
     @override
-    def step(self) -> int:
+    def version(self) -> int:
         return 0
 
     @override
-    def share(self, kind: str) -> int:
+    def note(self, tenant: TenantId, kind: str, per_minute: int) -> None:
+        pass
+
+    @override
+    def share(self, kind: str, tenant: TenantId | None = None) -> int:
         return WHOLE
 
 
 class LimitLevels:
     """Reads the table; the levels of a request come from the widest to the narrowest.
 
-    While this process is overloaded each number is a share of what the table says. The counters are
+    While this process is overloaded each number is a share of what the table says; of those who ask
+    for most of theirs first. The counters are
     the same: what is asked here then costs more of them, so that all processes together never grant
     more than the whole.
     """
@@ -175,9 +187,14 @@ class LimitLevels:
         return self._settings()
 
     @property
-    def load_step(self) -> int:
-        """Numbers that were read at another step are others now."""
-        return self._load.step
+    def load_version(self) -> int:
+        """Numbers that were read at another one are others now."""
+        return self._load.version
+
+    def note(self, level: Level) -> None:
+        """A request counts at this level, whatever becomes of it."""
+        if level.name is LevelName.TENANT and level.tenant is not None:
+            self._load.note(level.tenant, level.kind, level.whole)
 
     def held(self, what: Held, rates: RateClaims) -> int:
         """How much of it an organisation may hold at once, by what is known of its plan."""
@@ -252,8 +269,8 @@ class LimitLevels:
         per_minute: int,
     ) -> Iterator[Level]:
         if per_minute > 0:
-            left = max(1, per_minute * self._load.share(kind) // WHOLE)
-            yield Level(name, kind, tenant, whose, left)
+            left = max(1, per_minute * self._load.share(kind, tenant) // WHOLE)
+            yield Level(name, kind, tenant, whose, left, per_minute)
 
     def _tier(self, plan: str) -> TierLimits:
         return self._policy.tiers.get(plan) or self._policy.tiers[STANDARD]

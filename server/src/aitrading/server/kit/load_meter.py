@@ -4,7 +4,7 @@ Two waits are measured, and the longer one counts. *The loop's delay*: how late 
 what is due, be it that others have the processor or that too much was asked of this one; it is what
 each request waits before anybody looks at it. *The stores' queue*: how long transactions waited for
 a connection. Neither needs a guess about how much a request costs, and neither knows or tells who
-asked. Processor time is none of them: a machine that works at full capacity and answers at once is
+asked; who did decides whose limits shrink first. Processor time is none of them: a machine that works at full capacity and answers at once is
 no reason to refuse anybody.
 """
 
@@ -17,7 +17,9 @@ from aitrading.core.infrastructure.lifecycle import Component, ComponentState, T
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
 from aitrading.core.infrastructure.resilience.registry import PartStatistics, ResiliencePart
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock
+from aitrading.core.kit.ids import TenantId
 from aitrading.core.logging.optimized_log_router import get_logger
+from aitrading.server.kit.load_demand import LoadDemand
 from aitrading.server.kit.load_governor import WHOLE, LoadGovernor
 from aitrading.server.policy import LoadPolicy, limits_policy
 
@@ -33,7 +35,8 @@ LOAD_WAIT: Final = Metric(
 LIMIT_SHARE: Final = Metric(
     name="aitrading_limit_share",
     kind=MetricKind.GAUGE,
-    help="How much of the limits of a kind there is now, from its floor to 1.",
+    help="How much of the limits of a kind there is now for whoever asks for most, from its floor "
+    "to 1.",
     labels=("kind",),
 )
 
@@ -45,7 +48,7 @@ class LoadStatistics(PartStatistics, frozen=True, kw_only=True):
 
     step: int
     percent: int
-    """Of the limits of `general` requests."""
+    """Of the limits of `general` requests, for whoever asks for most."""
     wait_ms: float
     since_ns: int | None
     """Of the present overload."""
@@ -104,6 +107,9 @@ class LoadMeter(Component, ResiliencePart):
     ) -> None:
         self._policy = policy or limits_policy().load
         self._governor = LoadGovernor(self._policy)
+        self._demand = LoadDemand()
+        self._loud: frozenset[TenantId] = frozenset()
+        self._version = 0
         self._stores = stores
         self._metrics = metrics
         self._clock = clock
@@ -126,12 +132,26 @@ class LoadMeter(Component, ResiliencePart):
 
     @property
     def step(self) -> int:
-        """Changes whenever a share does."""
+        """Of those who ask for most; 0 while limits are whole."""
         return self._governor.step
 
-    def share(self, kind: str) -> int:
-        """How much of a limit of this kind there is now, in per cent."""
-        return self._governor.share(kind)
+    @property
+    def version(self) -> int:
+        """Changes whenever anybody's share does."""
+        return self._version
+
+    def note(self, tenant: TenantId, kind: str, per_minute: int) -> None:
+        """An organisation asked, whose whole limit this is; of a kind that never shrinks it may."""
+        if self._policy.floors.get(kind, WHOLE) < WHOLE:
+            self._demand.note(tenant, per_minute)
+
+    def share(self, kind: str, tenant: TenantId | None = None) -> int:
+        """How much of a limit of this kind there is now, in per cent.
+
+        What belongs to no organisation shrinks with those who ask for most.
+        """
+        is_quiet = tenant is not None and tenant not in self._loud
+        return self._governor.share(kind, is_quiet=is_quiet)
 
     @override
     def statistics(self) -> LoadStatistics:
@@ -172,13 +192,19 @@ class LoadMeter(Component, ResiliencePart):
         """Take one second's waits."""
         self._metrics.set(LOAD_WAIT, loop_s, where="loop")
         self._metrics.set(LOAD_WAIT, stores_s, where="stores")
-        before = self.step
+        before, shares = self.step, self._shares()
         self._wait_ms = max(loop_s, stores_s) * NS_PER_S / NS_PER_MS
         self._governor.observe(self._wait_ms)
+        self._loud = self._demand.loud() if self.step else frozenset()
+        self._demand.fade()
+        self._version += self._shares() != shares
         if before or self.step:
             self._keep_episode(is_new=not before)
         if self.step != before:
             self._tell()
+
+    def _shares(self) -> tuple[int, int, frozenset[TenantId]]:
+        return self._governor.step, self._governor.quiet_step, self._loud
 
     def _keep_episode(self, *, is_new: bool) -> None:
         now_ns, percent, wait_ms = self._clock.now_ns(), self.share("general"), self._wait_ms
@@ -202,6 +228,7 @@ class LoadMeter(Component, ResiliencePart):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         _log.error("load is no longer measured", exc_info=exc)
-        self._governor.step = 0
+        self._governor.step = self._governor.quiet_step = 0
+        self._version += 1
         self._tell()
         self._state = ComponentState.FAILED

@@ -208,7 +208,7 @@ class RateLimits(Component):
     def _path(self, person: Person, kind: LimitKind, address: str) -> Sequence[_Counter]:
         """The counters of a request; remembered, because most requests are like the last one."""
         key = (person.tenant, person.user, kind, address)
-        basis = (person.rates, self._levels.settings, self._levels.load_step)
+        basis = (person.rates, self._levels.settings, self._levels.load_version)
         known = self._paths.get(key)
         if known is not None and _is_same(known[0], basis):
             self._paths.move_to_end(key)
@@ -227,6 +227,8 @@ class RateLimits(Component):
         if not counters:
             return None
         last = counters[-1][0]
+        for level, _ in counters:
+            self._levels.note(level)
         with span(SpanKind.LIMIT, f"{last.name} {last.kind}"):
             return await self._taken(counters)
 
