@@ -177,6 +177,21 @@ async def test_nobody_gives_a_program_more_than_they_have(gateway: Running) -> N
 
 
 @async_test
+async def test_a_program_whose_key_was_made_a_moment_ago_proved_nothing_either(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        key = (await made(gate, tenant, scopes=["read", "admin"]))["key"]
+        program = (await exchanged(gate, key)).json["access_token"]
+        own = {"authorization": f"Bearer {program}"}
+        assert (await gate.get("/auth/keys", **own)).status == 200
+        more = {"name": "second", "scopes": ["read"]}
+        assert (await gate.post("/auth/keys", more, **own)).code == "STEP_UP_NEEDED"
+        assert (await gate.post("/auth/factors/totp", {}, **own)).code == "STEP_UP_NEEDED"
+
+
+@async_test
 async def test_a_suspended_organisation_gives_programs_nothing(gateway: Running) -> None:
     async with gateway() as gate:
         tenant = await gate.tenant()

@@ -39,6 +39,9 @@ SECOND_FACTOR_NEEDED: Final = ErrorSpec(
 )
 _STRONG: Final = frozenset({Authentication.MFA, Authentication.HOST})
 
+_NO_PERSON: Final = frozenset({Authentication.KEY, Authentication.DEVICE})
+"""Whose time of proof says nothing: a program's is the making of its key, which may be a moment ago."""
+
 
 def require_second_factor(person: VerifiedToken, settings: StepUpSettings) -> None:
     """Raise `SECOND_FACTOR_NEEDED` where the installation asks for one and the person has none."""
@@ -47,8 +50,9 @@ def require_second_factor(person: VerifiedToken, settings: StepUpSettings) -> No
 
 
 def require_recent(person: VerifiedToken, settings: StepUpSettings, now_ns: int) -> None:
-    """Raise `STEP_UP_NEEDED` for a proof that is too old."""
+    """Raise `STEP_UP_NEEDED` for a proof that is too old, and for who is no person."""
     if not settings.enabled:
         return
-    if now_ns - person.authenticated_ns > settings.max_age_s * NS_PER_S:
+    is_old = now_ns - person.authenticated_ns > settings.max_age_s * NS_PER_S
+    if is_old or person.authentication in _NO_PERSON:
         raise STEP_UP_NEEDED.error(max_age_s=settings.max_age_s)

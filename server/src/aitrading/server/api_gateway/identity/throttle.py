@@ -122,10 +122,15 @@ def _key(account: bytes, address: str) -> Key:
 
 
 def network_of(address: str) -> str:
-    """The network that shares a fate: /24 or /48; empty for no address."""
+    """The network that shares a fate: /24 or /48; empty for no address.
+
+    An IPv4 address in the spelling of IPv6 is in its own network, not in one with all others.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return ""
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
     bits = IPV4_NETWORK_BITS if parsed.version == 4 else IPV6_NETWORK_BITS  # noqa: PLR2004
     return str(ipaddress.ip_network((parsed, bits), strict=False))
