@@ -116,6 +116,34 @@ async def test_a_renewal_from_outside_is_refused_and_the_session_waits_inside(
 
 
 @async_test
+async def test_the_trail_tells_of_a_network_only_where_all_else_was_right(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        await gate.user(tenant)
+        session = await log_in(gate, tenant, **INSIDE)
+        assert (await ruled(gate, await owner_of(gate, tenant), ("10.0.0.0/8",))).status == 200
+        made = await gate.command("api-keys", tenant=tenant, name="robot", scopes=["read"])
+        ours = (await gate.get("/auth/me", **bearer_of(session))).json["person"]["tenant"]
+
+        def told() -> int:
+            found = gate.audit("identity.network.refused")
+            return sum(str(row["tenant_id"]) == ours for row in found)
+
+        for path, field, right in (
+            ("/auth/refresh", "refresh_token", session.json["refresh_token"]),
+            ("/auth/key", "key", made["key"]),
+        ):
+            before = told()
+            forged = right[:-2] + ("AA" if right[-2:] != "AA" else "BA")
+            answers = [await gate.post(path, {field: each}, **OUTSIDE) for each in (forged, right)]
+            assert plain(answers[0]) == plain(answers[1])
+            assert told() == before + 1, path
+            assert (await gate.post(path, {field: right}, **INSIDE)).status == 200
+
+
+@async_test
 async def test_the_second_step_is_made_inside_too(gateway: Running) -> None:
     async with gateway() as gate:
         tenant = await gate.tenant()

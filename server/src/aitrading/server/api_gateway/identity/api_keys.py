@@ -201,9 +201,13 @@ class ApiKeys:
         async def apply(tx: TenantTransaction) -> TokenGrant:
             if not await hold_active(tx):
                 raise API_KEY_REFUSED.error()
-            (await self._rules.of(tx)).require_inside(network)
             moment = now_utc(self._clock)
             shown = (key, digest, registered, moment)
+            rules = await self._rules.of(tx)
+            if not rules.admit(network):
+                if await tx.fetch_row(_SQL["pace_of_api_key"], *shown) is None:
+                    raise API_KEY_REFUSED.error()  # the trail does not take a stranger's word
+                rules.require_inside(network)
             row = await tx.fetch_row(_SQL["use_api_key"], *shown, PACE, PACE * (BURST - 1))
             if row is None:
                 raise _held_back(await tx.fetch_value(_SQL["pace_of_api_key"], *shown), moment)

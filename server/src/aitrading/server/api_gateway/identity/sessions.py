@@ -322,7 +322,8 @@ class Sessions:
         if not await hold_active(tx):
             return _Refusal.UNKNOWN
         if not (await self._rules.of(tx)).admit(renewal.network):
-            return _Refusal.OUTSIDE
+            is_right = await self._would_count(tx, token, renewal)
+            return _Refusal.OUTSIDE if is_right else _Refusal.UNKNOWN
         moment, bound = now_utc(self._clock), _Binding.of(renewal.shown)
         salt = self._randomness.token(SECRET_BYTES)
         secret = _successor(
@@ -342,6 +343,16 @@ class Sessions:
             return await self._refuse(tx, token, renewal)
         await tx.execute(_SQL["insert_refresh_token"], token.session, sha256(secret))
         return await self._continued(tx, token.session, secret, renewal)
+
+    async def _would_count(
+        self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
+    ) -> bool:
+        """Whether it is right but for the network: the trail does not take a stranger's word."""
+        bound = _Binding.of(renewal.shown)
+        row = await tx.fetch_row(
+            _SQL["find_refresh_token"], token.session, token.hash, bound.kind, bound.value
+        )
+        return row is not None and bool(row["is_bound_so"]) and row["used_at"] is None
 
     async def _continued(
         self, tx: TenantTransaction, session: UUID, secret: bytes, renewal: Renewal
