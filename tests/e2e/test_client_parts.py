@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 OWNER, STRANGER = "demo/owner", "other/owner"
 THRESHOLDS = "market_monitor.thresholds"
-USED_WITHIN_S = 10.0
+BY_ITSELF_S = 300.0
+"""How often a client asks for its settings when nobody tells it that there are new ones."""
+PATIENCE_S = 90.0
+"""A question that was refused, for the many others of the tests beside it, waits up to 30 s."""
 CALENDAR = """time,title,currency,importance,forecast
 2026-11-27T13:30:00Z,Non-farm payrolls,USD,high,180K
 2026-11-27T15:00:00Z,Consumer sentiment,USD,low,
@@ -31,6 +34,7 @@ def test_settings_act_on_a_running_client_and_alerts_come_back(platform: Platfor
     wait_until(
         lambda: [one for one in settings(platform, "list")["devices"] if one["is_used"]],
         what="the client's first configuration",
+        timeout_s=PATIENCE_S,
     )
     began = time.monotonic()
     settings(platform, "set", THRESHOLDS, "EURUSD spread>0.5")
@@ -38,8 +42,8 @@ def test_settings_act_on_a_running_client_and_alerts_come_back(platform: Platfor
     def raised() -> Any:
         return [one for one in alerts(platform) if one["cleared_at"] is None]
 
-    [alert] = wait_until(raised, what="an alert about the spread")
-    assert time.monotonic() - began < USED_WITHIN_S
+    [alert] = wait_until(raised, what="an alert about the spread", timeout_s=PATIENCE_S)
+    assert time.monotonic() - began < BY_ITSELF_S / 2, "it was told"
     assert (alert["rule"], alert["what"]) == ("EURUSD spread>0.5", "spread")
     assert alerts(platform, STRANGER) == []
     assert platform.cli("alerts", "--for", OWNER).returncode == 1
@@ -48,6 +52,7 @@ def test_settings_act_on_a_running_client_and_alerts_come_back(platform: Platfor
     [device] = wait_until(
         lambda: [one for one in settings(platform, "list")["devices"] if one["is_used"]],
         what="the client saying that it uses what is signed",
+        timeout_s=PATIENCE_S,
     )
     assert (device["version"] == device["used_version"], device["problem"]) == (True, "")
     wrong = platform.cli(
@@ -67,7 +72,7 @@ def test_a_calendar_put_beside_the_client_is_stored_once(platform: Platform) -> 
         page = platform.get("/api/v1/news?kind=economic_calendar", person=person)
         return [each["title"] for each in page["items"]]
 
-    wait_until(lambda: len(stored()) == 2, what="the calendar's two entries")
+    wait_until(lambda: len(stored()) == 2, what="the calendar's two entries", timeout_s=PATIENCE_S)
     file.write_text(CALENDAR + "2026-11-28T10:00:00Z,Later,EUR,medium,\n")
     os.utime(file)
     wait_until(lambda: "Later" in stored(), what="the entry that was added")

@@ -24,7 +24,7 @@ from aitrading.core.infrastructure.events import ALL_EVENTS
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
-from aitrading.core.infrastructure.resilience import ResilienceRegistry
+from aitrading.core.infrastructure.resilience import ResilienceRegistry, RetryPolicy
 from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
@@ -62,6 +62,12 @@ class Kept(Event, frozen=True, kw_only=True):
     number: int
 
 
+AGAIN_SOON = RetryPolicy(
+    first_s=0.05, max_s=0.2, attempts=None, retryable=lambda exc: isinstance(exc, Exception)
+)
+"""A server that refuses may hang up before it is heard why: one of many attempts hears it."""
+
+
 class Node:
     """One service's side: connection, bus, errors and health."""
 
@@ -81,6 +87,7 @@ class Node:
             server.tls(service),
             clock=CLOCK,
             errors=self.errors,
+            policy=AGAIN_SOON,
         )
         self.bus = NatsBus(
             self.connection,
