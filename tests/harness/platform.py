@@ -80,7 +80,7 @@ def run_cli(
     )
 
 
-def wait_until(probe: Callable[[], Any], *, what: str, timeout_s: float = 30.0) -> Any:
+def wait_until(probe: Callable[[], Any], *, what: str, timeout_s: float = 60.0) -> Any:
     """Poll until the probe gives something true; exceptions count as not yet."""
     deadline = time.monotonic() + timeout_s
     last: Exception | None = None

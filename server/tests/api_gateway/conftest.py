@@ -300,7 +300,7 @@ def until_fixture() -> Any:
     return until
 
 
-def until(probe: Any, *, timeout_s: float = 8.0) -> Any:
+def until(probe: Any, *, timeout_s: float = 20.0) -> Any:
     """Poll a blocking probe with a deadline; an exception counts as not yet."""
     deadline = time.monotonic() + timeout_s
     while True:

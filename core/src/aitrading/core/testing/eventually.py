@@ -15,7 +15,7 @@ class NeverHappenedError(AssertionError):
 
 
 async def eventually(
-    probe: Callable[[], T | Awaitable[T]], *, timeout_s: float = 10.0, what: str = "condition"
+    probe: Callable[[], T | Awaitable[T]], *, timeout_s: float = 20.0, what: str = "condition"
 ) -> T:
     """Poll until the probe answers something true, and return it.
 
