@@ -6,6 +6,11 @@ from typing import Any
 
 from markdown_tables import table
 
+from aitrading.client.security.confinement import (
+    WorkerNeeds,
+    client_confinement,
+    worker_confinement,
+)
 from aitrading.client.security.linux_security import (
     linux_measures,
     worker_measures_of_linux,
@@ -84,8 +89,11 @@ def client_hardening() -> str:
     systems = (
         ("Windows", windows_measures()),
         ("Windows, a worker besides", job_measures("")),
-        ("Linux", linux_measures()),
-        ("Linux, a worker besides", worker_measures_of_linux()),
+        ("Linux", (*linux_measures(), *client_confinement(Path()))),
+        (
+            "Linux, a worker besides",
+            (*worker_measures_of_linux(), *worker_confinement(WorkerNeeds())),
+        ),
     )
     for system, measures in systems:
         rows = [

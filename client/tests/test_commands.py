@@ -14,7 +14,10 @@ from click.testing import CliRunner, Result
 from aitrading.client.cli import main
 from aitrading.client.findings import Finding
 from aitrading.client.held_back import held_finding, warning_finding
+from aitrading.client.security.confinement import NAMES, SWITCHED_OFF
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
+from aitrading.client.security.landlock import SIGNALS_SINCE, require
+from aitrading.client.security.measures import UnreadableError
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.crypto import TlsKey, Validity
 from aitrading.core.security.enrolment import EnrolmentCode
@@ -114,7 +117,8 @@ def test_the_doctor_tells_what_of_the_hardening_holds(
     assert findings["files"]["verdict"] == "unverified"
     assert "LD_AUDIT" in findings["surroundings"]["found"]
     if sys.platform == "linux":
-        for name in ("core-file", "dumpable", "no-new-privileges"):
+        names = ("core-file", "dumpable", "no-new-privileges", "ambient-capabilities")
+        for name in (*names, *(NAMES if has_landlock() else ())):
             assert findings[f"hardening: {name}"]["verdict"] == "ok"
         assert privileges() == before, "the doctor hardens a process of its own, not this one"
 
@@ -152,6 +156,26 @@ def test_the_doctor_tells_of_a_second_client_with_the_same_key() -> None:
     assert "one device's certificate" in finding.found
     assert "revoke" in finding.remedy
     assert found(warned_of=None) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_the_doctor_tells_that_confinement_is_switched_off(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AITRADING_CONFINEMENT_ENABLED", "false")
+    findings = {one["what"]: one for one in json.loads(run_doctor(home).stdout)}
+    for name in NAMES:
+        told = findings[f"hardening: {name}"]
+        assert told["verdict"] == "unverified"
+        assert has_landlock() is (SWITCHED_OFF in told["found"])
+
+
+def has_landlock() -> bool:
+    try:
+        require(SIGNALS_SINCE)
+    except UnreadableError:
+        return False
+    return True
 
 
 def privileges() -> list[str]:
@@ -197,6 +221,10 @@ async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
         assert terminal["broker link"]["found"] == "connected, ping 2.4 ms"
         assert terminal["trading"]["verdict"] == "ok"
         assert terminal["symbols"]["found"] == "4 are collected"
+        told = status(home)["components"]["security"]["fields"]
+        assert told["measures_refused"] == ""
+        if has_landlock():
+            assert told["unconfined"] == ""
         second = await asyncio.to_thread(start(home).wait, 20)
         assert second == 1, "one client per home"
         assert "CLIENT_HOME_IN_USE" in (home / "log").read_text()
@@ -212,8 +240,8 @@ def found(home: Path) -> dict[str, dict[str, str]]:
     return {one["what"]: one for one in json.loads(run_doctor(home).stdout)}
 
 
-def status(home: Path) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
-    result: dict[str, dict[str, dict[str, dict[str, int]]]] = json.loads(
+def status(home: Path) -> dict[str, dict[str, dict[str, dict[str, int | str]]]]:
+    result: dict[str, dict[str, dict[str, dict[str, int | str]]]] = json.loads(
         run("status", "--json", "--home", str(home)).stdout
     )
     assert "components" in result

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -102,10 +103,16 @@ def test_a_claim_without_a_reading_cannot_be_made(outcome: Outcome) -> None:
 
 
 @linux
-def test_a_linux_process_is_hardened_and_the_kernel_confirms_it() -> None:
-    rows = {row["name"]: row for row in harden_a_child()}
+def test_a_linux_process_is_hardened_and_the_kernel_confirms_it(tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in harden_a_child(tmp_path, confined=True)}
     # What depends on the machine (aslr, memory-lock) is told; what we set must hold.
-    for name in ("core-file", "dumpable", "no-new-privileges", "ends-with-client"):
+    for name in (
+        "core-file",
+        "dumpable",
+        "no-new-privileges",
+        "ambient-capabilities",
+        "ends-with-client",
+    ):
         assert rows[name]["outcome"] in {"enforced", "verified"}, rows[name]
     program = (
         "from aitrading.client.security.process_security import harden\n"

@@ -5,6 +5,7 @@ import ctypes
 import subprocess
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def claims_of(*held: bool) -> None:
 
 
 def test_the_doctor_tries_a_worker_too() -> None:
-    rows = {row["name"]: row["outcome"] for row in harden_a_child()}
+    rows = {row["name"]: row["outcome"] for row in harden_a_child(Path.cwd(), confined=True)}
     assert rows["in-job"] == "enforced"
     assert rows["privileges"] in {"enforced", "verified"}, "a child has no more than its parent"
     assert {"ends-with-client", "memory-limit", "desktop-limits"} <= set(rows)

@@ -94,6 +94,7 @@ terminal_option = click.option(
 @told
 def run(terminal: str, home: Path) -> None:
     """Run in the foreground until SIGTERM or Ctrl-C."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads that exist are not confined
     from aitrading.client.service import serve  # noqa: PLC0415 - the other commands start faster
     from aitrading.client.terminal.select import TerminalKind  # noqa: PLC0415 - see above
 

@@ -17,6 +17,7 @@ from aitrading.client.metatrader_connector.terminal_report import PATH as TERMIN
 from aitrading.client.metatrader_connector.terminal_report import TerminalReport
 from aitrading.client.security.certificate_keeper import due_ns
 from aitrading.client.security.clear_password import CONFIG_NAME, require_no_password
+from aitrading.client.security.confinement import ConfinementSettings
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.installation import Installation
 from aitrading.client.security.measures import Outcome
@@ -25,6 +26,7 @@ from aitrading.client.security.process_security import harden_a_child
 from aitrading.client.security.registration import registration
 from aitrading.client.security.server_api import ServerApi
 from aitrading.client.security.trust import client_context, ssl_reason
+from aitrading.client.service import load_config
 from aitrading.client.status import asked, client_status
 from aitrading.client.terminal.availability import FILE_NAME, read_availability
 from aitrading.client.terminal.errors import TERMINAL_REPLACED
@@ -57,7 +59,12 @@ def examine(
         record = files.load()
         certificate = _certificate(files, clock)
     except AitradingError as exc:
-        return [_broken("identity", exc), _disk(home), *_package(kind), *_security(files)]
+        return [
+            _broken("identity", exc),
+            _disk(home),
+            *_package(kind),
+            *_security(home, files, environ),
+        ]
     identity = Finding("identity", Verdict.OK, f"device {record.device}")
     return [
         identity,
@@ -68,7 +75,7 @@ def examine(
         _disk(home),
         *_terminal(home, record, clock, kind, environ),
         *availability_findings(home, clock),
-        *_security(files),
+        *_security(home, files, environ),
         *_running(home, record),
     ]
 
@@ -201,9 +208,17 @@ def availability_findings(home: Path, clock: Clock) -> list[Finding]:
     return findings
 
 
-def _security(files: DeviceFiles) -> list[Finding]:
+def _security(home: Path, files: DeviceFiles, environ: Mapping[str, str]) -> list[Finding]:
     """The ground the client stands on: its files, who watches, and each measure as read back."""
-    return [_released(files), *_registered(), _surroundings(), *_hardening()]
+    hardening = _hardening(home, confined=_is_confined(home, environ))
+    return [_released(files), *_registered(), _surroundings(), *hardening]
+
+
+def _is_confined(home: Path, environ: Mapping[str, str]) -> bool:
+    try:
+        return load_config(home, environ).get(ConfinementSettings).enabled
+    except AitradingError:  # told elsewhere; the client does not start with it
+        return True
 
 
 def _released(files: DeviceFiles) -> Finding:
@@ -245,10 +260,10 @@ def _surroundings() -> Finding:
                    "Start the client without them, unless you set them yourself.")  # fmt: skip
 
 
-def _hardening() -> list[Finding]:
+def _hardening(home: Path, *, confined: bool) -> list[Finding]:
     """As a fresh process of this installation stands; this one stays as it is."""
     try:
-        rows = harden_a_child()
+        rows = harden_a_child(home, confined=confined)
     except (OSError, subprocess.SubprocessError, ValueError) as exc:
         return [Finding("hardening", Verdict.UNVERIFIED, f"no process could be tried: {exc}")]
     return [

@@ -37,6 +37,7 @@ from aitrading.client.security.backend_settings import BackendSettings, require_
 from aitrading.client.security.certificate_keeper import CertificateKeeper
 from aitrading.client.security.checkpoints import WitnessedCheckpoint
 from aitrading.client.security.clear_password import CONFIG_NAME, require_no_password
+from aitrading.client.security.confinement import ConfinementSettings
 from aitrading.client.security.credential_keeper import CredentialKeeper
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.client.security.device_calls import DeviceCalls
@@ -45,7 +46,7 @@ from aitrading.client.security.file_keys import client_file_keys
 from aitrading.client.security.installation import Installation
 from aitrading.client.security.login_settings import OWNER_STORE, TerminalLoginSettings
 from aitrading.client.security.measures import Standing
-from aitrading.client.security.process_security import harden
+from aitrading.client.security.process_security import confine, harden
 from aitrading.client.security.protections import passphrase_in, protections
 from aitrading.client.security.secure_websocket_client import (
     LinkAddress,
@@ -90,6 +91,7 @@ SECTIONS: Final = (
     TerminalLoginSettings,
     TerminalPoolSettings,
     BackendSettings,
+    ConfinementSettings,
     *PART_SECTIONS,
 )
 
@@ -155,6 +157,7 @@ async def serve(home: Path, kind: TerminalKind, environ: Mapping[str, str]) -> N
     _end_with_signals(ended)
     config = load_config(home, environ)
     require_enrolled_at(config.get(BackendSettings), record)
+    standings += confine(home, enabled=config.get(ConfinementSettings).enabled)
     async with running_client(home, kind, config, surroundings, standings) as client:
         _log.info("client runs", port=client.probes.port, terminal=kind.value)
         await ended.wait()
@@ -285,7 +288,13 @@ def _terminal(
     settings = config.get(SimulatedTerminalSettings)
     require_terminal(kind, settings, surroundings.clock)
     return TerminalPool(
-        Opening.of(kind, settings, surroundings.clock, job=job),
+        Opening.of(
+            kind,
+            settings,
+            surroundings.clock,
+            job=job,
+            confined=config.get(ConfinementSettings).enabled,
+        ),
         config.get(TerminalPoolSettings),
         home=home,
         log_in=_log_in(config.get(TerminalLoginSettings), vault),

@@ -18,6 +18,7 @@ from aitrading.client.metatrader_connector.terminal_report import (
     look_at,
     trouble,
 )
+from aitrading.client.security.confinement import ConfinementSettings
 from aitrading.client.security.login_settings import TerminalLoginSettings
 from aitrading.client.service import load_config
 from aitrading.client.terminal.calls import Answer, Asks, Call, Lane, call
@@ -54,7 +55,8 @@ def try_terminal(
     Raises what is wrong with the settings.
     """
     config = load_config(home, environ)
-    opening = Opening.of(kind, config.get(SimulatedTerminalSettings), clock)
+    confined = config.get(ConfinementSettings).enabled
+    opening = Opening.of(kind, config.get(SimulatedTerminalSettings), clock, confined=confined)
     path = next(iter(config.get(TerminalPoolSettings).paths), "")
     wanted = config.get(ConnectorSettings).symbols
     account = account_wanted(config.get(TerminalLoginSettings))

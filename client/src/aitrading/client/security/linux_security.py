@@ -17,6 +17,8 @@ PR_GET_DUMPABLE: Final = 3
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NO_NEW_PRIVS: Final = 38
 PR_GET_NO_NEW_PRIVS: Final = 39
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 ADDR_NO_RANDOMIZE: Final = 0x0040000
 FULL_RANDOMISATION: Final = 2
 ELF_TYPE_AT: Final = 16
@@ -43,6 +45,11 @@ def linux_measures() -> tuple[Measure, ...]:
             name="no-new-privileges", against="a child that becomes another user",
             read=lambda: _prctl(PR_GET_NO_NEW_PRIVS), is_on=lambda flag: flag == 1,
             apply=_setter(PR_SET_NO_NEW_PRIVS, 1),
+        ),
+        Measure(
+            name="ambient-capabilities", against="a child that is given rights of the system",
+            read=_ambient_capabilities, is_on=lambda capabilities: capabilities == 0,
+            apply=_setter(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
         ),
         Measure(
             name="aslr", against="exploits that know where things lie", read=_randomisation,
@@ -80,10 +87,19 @@ def worker_measures_of_linux() -> tuple[Measure, ...]:
 
 def tracer() -> int:
     """The process that traces this one, or 0."""
-    for line in (_PROC / "self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("TracerPid:"):
-            return int(line.split()[1])
-    raise UnreadableError("/proc/self/status names no tracer")
+    return int(_status("TracerPid"))
+
+
+def _status(name: str) -> str:
+    for line in (_PROC / "thread-self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{name}:"):
+            return line.split()[1]
+    raise UnreadableError(f"/proc/thread-self/status names no {name}")
+
+
+def _ambient_capabilities() -> int:
+    """As bits."""
+    return int(_status("CapAmb"), 16)
 
 
 def _prctl(option: int, value: int = 0) -> int:

@@ -3,8 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Final
 
+from aitrading.client.security.confinement import (
+    SWITCHED_OFF,
+    WorkerNeeds,
+    client_confinement,
+    worker_confinement,
+)
 from aitrading.client.security.measures import Measure, Standing, enforce_all
 from aitrading.client.security.windows_security import windows_measures
 from aitrading.client.security.worker_job import job_measures, worker_job
@@ -26,34 +33,48 @@ def harden() -> tuple[Standing, ...]:
     return enforce_all(measures_here())
 
 
-def worker_measures(job: str) -> tuple[Measure, ...]:
-    """What ties a worker to the client that started it."""
+def confine(home: Path, *, enabled: bool) -> tuple[Standing, ...]:
+    """Shut the client in its home, where the system can; before it starts threads or children."""
+    if sys.platform != "linux":
+        return ()
+    return enforce_all(client_confinement(home, why_not="" if enabled else SWITCHED_OFF))
+
+
+def worker_measures(job: str, needs: WorkerNeeds) -> tuple[Measure, ...]:
+    """What ties a worker to the client that started it, and what it gives up besides."""
     if sys.platform == "linux":
         from aitrading.client.security.linux_security import (  # noqa: PLC0415 - its
             worker_measures_of_linux,
         )
 
-        return worker_measures_of_linux()
+        return (*worker_measures_of_linux(), *worker_confinement(needs))
     return job_measures(job)
 
 
-def harden_worker(job: str) -> tuple[Standing, ...]:
+def harden_worker(job: str, needs: WorkerNeeds) -> tuple[Standing, ...]:
     """Tie this worker to the client, over what `harden` does; `job` is the name of its job."""
-    return enforce_all(worker_measures(job))
+    return enforce_all(worker_measures(job, needs))
 
 
-def harden_a_child() -> list[dict[str, Any]]:
+def harden_a_child(home: Path, *, confined: bool) -> list[dict[str, Any]]:
     """How a fresh worker of this installation would stand; leaves this process as it is."""
     with worker_job() as job:
         done = subprocess.run(  # noqa: S603 - this very interpreter and module
-            [sys.executable, "-I", "-m", __name__, job],
+            [sys.executable, "-I", "-m", __name__, job, str(home), "confined" if confined else ""],
             capture_output=True, check=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     standings: list[dict[str, Any]] = json.loads(done.stdout)
     return standings
 
 
-if __name__ == "__main__":
-    given = sys.argv[1] if len(sys.argv) > 1 else ""
-    stand = (*harden(), *harden_worker(given))
+def _main(job: str, home: str, confined: str) -> None:
+    stand = (
+        *harden(),
+        *confine(Path(home), enabled=bool(confined)),
+        *harden_worker(job, WorkerNeeds(all="" if confined else SWITCHED_OFF)),
+    )
     json.dump([standing.as_dict() for standing in stand], sys.stdout)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from aitrading.client.security.confinement import is_unconfined
 from aitrading.client.security.device_calls import DeviceCalls
 from aitrading.client.security.installation import FilesReport, Installation
 from aitrading.client.security.measures import Outcome, Standing
@@ -101,6 +102,9 @@ class SecurityKeeper:
             "measures_hold": sum(each.holds for each in standings),
             "measures": len(standings),
             "measures_refused": " ".join(failed),
+            "unconfined": "; ".join(
+                f"{each.name}: {each.why}" for each in standings if is_unconfined(each)
+            ),
             "reports_told": self.told,
         }
 

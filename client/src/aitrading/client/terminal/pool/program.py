@@ -29,10 +29,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this worker
     harden()  # a stored login passes through its memory
     incoming, outgoing = _own_streams()
+    opening = _opening(incoming)
+    # Before there is a terminal that may not return, and a thread that would stay unconfined.
+    standings = harden_worker(opening.job, opening.needs)
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(incoming, asked), daemon=True).start()
-    opening: Opening = decoded(asked.get())
-    standings = harden_worker(opening.job)  # before there is a terminal that may not return
     terminal = open_terminal(opening.kind, opening.settings, SystemClock())
     _say(outgoing, [READY, msgspec.to_builtins(standings)])
     while True:
@@ -59,16 +60,31 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
     return incoming, outgoing
 
 
+def _opening(incoming: BinaryIO) -> Opening:
+    """What this worker is told first; ends the process if nobody does."""
+    first: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    if not take_one(incoming, first):
+        os._exit(0)
+    return decoded(first.get())
+
+
 def listen(incoming: BinaryIO, asked: "queue.SimpleQueue[Any]") -> None:
     """Put every question where it is taken, and keep none; ends the process with the input."""
-    while len(head := incoming.read(HEAD_BYTES)) == HEAD_BYTES:
-        body = incoming.read(body_bytes(head))
-        try:
-            asked.put(message_of(body))
-        except (ConnectionError, msgspec.MsgspecError):
-            break
-        del body  # not held until the next question comes
+    while take_one(incoming, asked):
+        pass
     os._exit(0)
+
+
+def take_one(incoming: BinaryIO, asked: "queue.SimpleQueue[Any]") -> bool:
+    """Put the next question where it is taken, and hold nothing of it; False at the end."""
+    head = incoming.read(HEAD_BYTES)
+    if len(head) != HEAD_BYTES:
+        return False
+    try:
+        asked.put(message_of(incoming.read(body_bytes(head))))
+    except (ConnectionError, msgspec.MsgspecError):
+        return False
+    return True
 
 
 def _say(outgoing: BinaryIO, message: object) -> None:
