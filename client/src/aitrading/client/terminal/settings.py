@@ -1,10 +1,15 @@
 """Settings of the simulated terminal."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from aitrading.core.infrastructure.config_manager import Setting
+
+AS_USUAL: Final = "usual"
+"""As the class of each instrument is."""
+POINTS_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,13 @@ class SimulatedTerminalSettings:
     suffix: Annotated[
         str, Setting(doc="What the broker adds to every symbol's name, for example `m`.")
     ] = ""
+    shown: Annotated[
+        tuple[str, ...],
+        Setting(
+            doc="Symbols in Market Watch from the start, by their catalogue names; without any, "
+            "all. The others have no prices until `symbol_select`."
+        ),
+    ] = ()
     keeps_hours: Annotated[
         bool,
         Setting(
@@ -37,6 +49,117 @@ class SimulatedTerminalSettings:
     netting: Annotated[
         bool, Setting(doc="One position per symbol; otherwise positions may oppose each other.")
     ] = False
+    leverage: Annotated[
+        int, Setting(doc="Leverage of the account.", minimum=1, maximum=10_000)
+    ] = 100
+    deposit: Annotated[
+        float, Setting(doc="Money on the account at first.", unit="USD", minimum=0, maximum=1e12)
+    ] = 10_000.0
+    margin_call_percent: Annotated[
+        float,
+        Setting(
+            doc="Margin level at which the account is in margin call.", minimum=0, maximum=1_000
+        ),
+    ] = 100.0
+    stop_out_percent: Annotated[
+        float,
+        Setting(
+            doc="Margin level at which the broker closes positions by itself.",
+            minimum=0,
+            maximum=1_000,
+        ),
+    ] = 50.0
+    execution: Annotated[
+        str,
+        Setting(
+            doc="How market orders of all symbols are executed; `usual` is as the class of each "
+            "instrument is: indices instantly, stocks and futures on an exchange, others at market.",
+            choices=(AS_USUAL, "request", "instant", "market", "exchange"),
+        ),
+    ] = AS_USUAL
+    filling: Annotated[
+        tuple[str, ...],
+        Setting(
+            doc="Filling modes in the mask of all symbols; without any, as the class of each "
+            "instrument has them.",
+            choices=("fok", "ioc", "boc"),
+        ),
+    ] = ()
+    offered_lots: Annotated[
+        float | None,
+        Setting(
+            doc="Volume that each tick offers at its price, so that larger orders are filled in "
+            "part or not; without it, any volume, and a depth for stocks and futures.",
+            unit="lots",
+            minimum=0.01,
+            maximum=1e6,
+        ),
+    ] = None
+    requotes_per_mille: Annotated[
+        int,
+        Setting(
+            doc="How many of 1,000 orders under instant execution are answered with a requote "
+            "although the price would do; which ones follows from the seed.",
+            minimum=0,
+            maximum=1_000,
+        ),
+    ] = 0
+    slippage_points: Annotated[
+        int,
+        Setting(
+            doc="How far market execution may miss the quote, either way; how far it does follows "
+            "from the seed.",
+            unit="points",
+            minimum=0,
+            maximum=POINTS_MAX,
+        ),
+    ] = 0
+    stops_level_points: Annotated[
+        int,
+        Setting(
+            doc="How near to the price stops and waiting orders may be.",
+            unit="points",
+            minimum=0,
+            maximum=POINTS_MAX,
+        ),
+    ] = 0
+    freeze_level_points: Annotated[
+        int,
+        Setting(
+            doc="How near to its price an order or a stop can no longer be changed.",
+            unit="points",
+            minimum=0,
+            maximum=POINTS_MAX,
+        ),
+    ] = 0
+    swap_long_points: Annotated[
+        float | None,
+        Setting(
+            doc="What a night costs (negative) or earns who holds a lot bought; without it, as the "
+            "class of each instrument has it.",
+            unit="points",
+            minimum=-POINTS_MAX,
+            maximum=POINTS_MAX,
+        ),
+    ] = None
+    swap_short_points: Annotated[
+        float | None,
+        Setting(
+            doc="The same for a lot sold. With one of both set, the other is 0.",
+            unit="points",
+            minimum=-POINTS_MAX,
+            maximum=POINTS_MAX,
+        ),
+    ] = None
+    history_delay_ms: Annotated[
+        int,
+        Setting(
+            doc="How long after it was made a deal appears in history.",
+            unit="ms",
+            minimum=0,
+            maximum=3_600_000,
+        ),
+    ] = 0
     replay: Annotated[
         Path | None,
         Setting(doc="A recorded day, or a folder of them, instead of made-up prices."),
@@ -87,3 +210,8 @@ class SimulatedTerminalSettings:
             "terminal even if the package MetaTrader5 is installed; otherwise that import is refused."
         ),
     ] = False
+
+    def problems(self) -> Iterable[str]:
+        """A stop-out comes after the margin call."""
+        if self.stop_out_percent > self.margin_call_percent:
+            yield "stop_out_percent must not be above margin_call_percent"

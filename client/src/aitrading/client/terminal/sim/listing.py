@@ -102,14 +102,53 @@ FOLDERS: Final = {
 }
 
 
-def spec_of(instrument: SimulatedInstrument, *, keeps_hours: bool) -> SymbolSpec:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a broker has otherwise than usual, for all its symbols; None is as usual."""
+
+    execution: Execution | None = None
+    filling_mode: FillingMask | None = None
+    offered: int | None = None
+    """Volume at the best price of each tick."""
+    stops_level_points: int = 0
+    freeze_level_points: int = 0
+    swap_long_points: Decimal | None = None
+    swap_short_points: Decimal | None = None
+
+    def applied(self, usual: SymbolSpec) -> SymbolSpec:
+        """A symbol's terms under this broker."""
+        spec = msgspec.structs.replace(
+            usual,
+            execution=usual.execution if self.execution is None else self.execution,
+            filling_mode=usual.filling_mode if self.filling_mode is None else self.filling_mode,
+            stops_level_points=self.stops_level_points,
+            freeze_level_points=self.freeze_level_points,
+        )
+        if self.offered is not None:
+            depth = (DepthLevel(offset_points=0, volume=self.offered),)
+            spec = msgspec.structs.replace(spec, depth=depth)
+        if self.swap_long_points is None and self.swap_short_points is None:
+            return spec
+        return msgspec.structs.replace(
+            spec,
+            swap_mode=SwapMode.POINTS,
+            swap_long=self.swap_long_points or Decimal(0),
+            swap_short=self.swap_short_points or Decimal(0),
+        )
+
+
+AS_USUAL: Final = Terms()
+
+
+def spec_of(
+    instrument: SimulatedInstrument, *, keeps_hours: bool, terms: Terms = AS_USUAL
+) -> SymbolSpec:
     """The terms of an instrument; without hours it trades around the clock."""
     kind = instrument.kind
     base, profit = instrument.currency, instrument.currency
     if kind in _PAIRS:
         base, profit = instrument.name[:3], instrument.name[3:6]
     return msgspec.structs.replace(
-        TERMS[kind],
+        terms.applied(TERMS[kind]),
         name=instrument.name,
         digits=instrument.digits,
         currency_base=base,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from aitrading.client.terminal.sim.arguments import COMMENT_CHARS, RequestReader
-from aitrading.client.terminal.sim.broker.specs import AccountSpec
+from aitrading.client.terminal.sim.broker.specs import AccountSpec, SymbolSpec
 from aitrading.client.terminal.sim.clock import TerminalClock
 from aitrading.client.terminal.sim.faults import FaultKind, FaultRule, Faults, Gate
-from aitrading.client.terminal.sim.listing import spec_of
+from aitrading.client.terminal.sim.listing import AS_USUAL, Terms, spec_of
 from aitrading.client.terminal.sim.market.bars import BarHistory
 from aitrading.client.terminal.sim.market.faulty import FaultyMarket, TickFault
 from aitrading.client.terminal.sim.market.generator import SimulatedMarket
@@ -18,6 +18,7 @@ from aitrading.client.terminal.sim.market.instruments import (
     CATALOGUE,
     FOUR_SYMBOLS,
     SimulatedInstrument,
+    with_suffix,
 )
 from aitrading.client.terminal.sim.market.recording import Recording, open_recordings
 from aitrading.client.terminal.sim.market.replay import Playback, ReplayMarket
@@ -47,10 +48,13 @@ class WorldOptions:
     seed: int = 0
     ticks_per_s: float = DEFAULT_TICKS_PER_S
     instruments: tuple[SimulatedInstrument, ...] = FOUR_SYMBOLS
+    suffix: str = ""
+    """What the broker adds to every symbol's name."""
     shown: tuple[str, ...] = ()
     """Symbols in Market Watch from the start; none given is all of them."""
     keeps_hours: bool = False
     """Closed at night and on weekends as the class of the instrument is, or always open."""
+    terms: Terms = AS_USUAL
     account: AccountSpec = DEFAULT_ACCOUNT
     owner: AccountOwner = DEFAULT_OWNER
     comment_chars: int = COMMENT_CHARS
@@ -111,7 +115,7 @@ class World:
                     dense_from_s=dense_from_s,
                 ),
             )
-            for instrument in options.instruments
+            for instrument in (with_suffix(one, options.suffix) for one in options.instruments)
         ]
 
     def _recorded(self) -> list[Listing]:
@@ -123,7 +127,10 @@ class World:
             from_us, self.clock.now_us() if starts_us is None else starts_us, options.speed
         )
         return [
-            self._listing(instrument_of(recording), ReplayMarket(recording, playback))
+            self._listing(
+                with_suffix(instrument_of(recording), options.suffix),
+                ReplayMarket(recording, playback),
+            )
             for recording in recordings
         ]
 
@@ -137,13 +144,17 @@ class World:
         )
         return Listing(
             instrument=instrument,
-            spec=spec_of(instrument, keeps_hours=self._options.keeps_hours),
+            spec=self._spec(instrument),
             history=history,
             bars=BarHistory(history, self.clock.now_us),
         )
 
     def _calendar(self, instrument: SimulatedInstrument) -> Calendar:
-        return Calendar(spec_of(instrument, keeps_hours=self._options.keeps_hours).sessions)
+        return Calendar(self._spec(instrument).sessions)
+
+    def _spec(self, instrument: SimulatedInstrument) -> SymbolSpec:
+        options = self._options
+        return spec_of(instrument, keeps_hours=options.keeps_hours, terms=options.terms)
 
 
 def instrument_of(recording: Recording) -> SimulatedInstrument:
