@@ -53,13 +53,21 @@ def test_limits_shrink_while_a_service_is_late_and_come_back(platform: Platform)
 
     assert guard()["state"] == "OK"
     reading = limit("GET", "/api/v1/positions")
+    neighbours = limit("GET", "/api/v1/positions", person="other/owner")
     ordering = limit("POST", "/api/v1/orders", body=ORDER)
+
+    def reduced() -> dict[str, Any] | None:
+        limit("GET", "/api/v1/positions")  # who asks for most is the first to have less
+        told = guard()
+        return told if told["state"] == "REDUCED" else None
+
     with without_processor(platform.pid_of(ENGINE)):
-        line = wait_until(
-            lambda: (told := guard())["state"] == "REDUCED" and told, what="a smaller share"
-        )
+        line = wait_until(reduced, what="a smaller share")
         assert "% of the limits since" in line["detail"]
-        assert 0 < limit("GET", "/api/v1/positions") < reading
+        left = limit("GET", "/api/v1/positions")
+        assert 0 < left < reading
+        left_to_others = limit("GET", "/api/v1/positions", person="other/owner")
+        assert left_to_others / neighbours >= left / reading
         assert limit("POST", "/api/v1/orders", body=ORDER) == ordering
         assert platform.request("POST", "/api/v1/kill", person="other/owner")[0] == 200
     wait_until(lambda: guard()["state"] == "OK", what="the whole limits", timeout_s=60)
