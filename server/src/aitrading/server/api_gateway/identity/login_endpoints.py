@@ -40,9 +40,9 @@ from aitrading.server.api_gateway.identity.factors.shapes import (
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
 from aitrading.server.api_gateway.identity.model import Person
+from aitrading.server.api_gateway.identity.refresh_tokens import SECRET_BYTES
 from aitrading.server.api_gateway.identity.sessions import (
     IDLE_LIMIT_S,
-    SECRET_BYTES,
     Renewal,
     Sessions,
     SessionTickets,

@@ -27,13 +27,14 @@ from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
 from aitrading.core.security.claims import Authentication, Confirmation, RateClaims, Scope
-from aitrading.core.security.crypto import hmac_sha256, same, sha256
-from aitrading.core.security.encoding import base64url_decode, base64url_encode
+from aitrading.core.security.crypto import same, sha256
 from aitrading.core.security.errors import TOKEN_REFUSED
+from aitrading.server.api_gateway.identity import refresh_tokens
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
 from aitrading.server.api_gateway.identity.login_rules import LoginRules
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.api_gateway.identity.networks import Seen, seen_from
+from aitrading.server.api_gateway.identity.refresh_tokens import SECRET_BYTES, RefreshToken
 from aitrading.server.api_gateway.identity.refusals import Refusals, Refused
 from aitrading.server.api_gateway.identity.tenants import hold_active
 from aitrading.server.authority.tokens import IssuedToken, TokenGrant, UserTokenIssuer
@@ -51,8 +52,6 @@ ABSOLUTE_LIMIT_S: Final = 30 * 24 * 3600
 RACE_WINDOW_S: Final = 10
 STALE_PROOF: Final = timedelta(days=1)
 """A proof so old is fresh enough for nothing, whatever `step_up.max_age_s` is."""
-SECRET_BYTES: Final = 32
-UUID_BYTES: Final = 16
 Announce = Callable[[Revocation], Awaitable[None]]
 """Tells every process to refuse tokens; never raises."""
 PACKAGE: Final = "aitrading.server.api_gateway.identity"
@@ -79,13 +78,6 @@ class Standing:
     user_epoch: int
     tenant_epoch: int
     rates: RateClaims
-
-
-@dataclass(frozen=True, kw_only=True)
-class _RefreshToken:
-    tenant: TenantId
-    session: UUID
-    hash: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +218,7 @@ class Sessions:
 
         Raises `REFRESH_RACED` for the others and `TOKEN_REFUSED` for everything else.
         """
-        parsed = _parse(token)
+        parsed = refresh_tokens.parsed(token)
         outcome = await self._replay.once(
             parsed.tenant, lambda tx: self._rotate(tx, parsed, renewal)
         )
@@ -267,7 +259,7 @@ class Sessions:
         What does not prove that session - an unknown token, another secret - ends nothing.
         """
         try:
-            parsed = _parse(token)
+            parsed = refresh_tokens.parsed(token)
         except AitradingError:
             return
         bound = _Binding.of(shown)
@@ -317,7 +309,7 @@ class Sessions:
         return person, standing
 
     async def _rotate(
-        self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
+        self, tx: TenantTransaction, token: RefreshToken, renewal: Renewal
     ) -> SessionTickets | _Refusal:
         if not await hold_active(tx):
             return _Refusal.UNKNOWN
@@ -326,7 +318,7 @@ class Sessions:
             return _Refusal.OUTSIDE if is_right else _Refusal.UNKNOWN
         moment, bound = now_utc(self._clock), _Binding.of(renewal.shown)
         salt = self._randomness.token(SECRET_BYTES)
-        secret = _successor(
+        secret = refresh_tokens.successor(
             salt, renewal.request_key or self._randomness.token(SECRET_BYTES).hex()
         )
         used = await tx.fetch_row(
@@ -345,7 +337,7 @@ class Sessions:
         return await self._continued(tx, token.session, secret, renewal)
 
     async def _would_count(
-        self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
+        self, tx: TenantTransaction, token: RefreshToken, renewal: Renewal
     ) -> bool:
         """Whether it is right but for the network: the trail does not take a stranger's word."""
         bound = _Binding.of(renewal.shown)
@@ -377,12 +369,12 @@ class Sessions:
         grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing, scopes)
         return self._tickets(
             person,
-            _refresh_token(tx.tenant, session, secret),
+            refresh_tokens.spelled(tx.tenant, session, secret),
             replace(grant, binding=renewal.shown),
         )
 
     async def _refuse(
-        self, tx: TenantTransaction, token: _RefreshToken, renewal: Renewal
+        self, tx: TenantTransaction, token: RefreshToken, renewal: Renewal
     ) -> SessionTickets | _Refusal:
         bound = _Binding.of(renewal.shown)
         row = await tx.fetch_row(
@@ -392,7 +384,7 @@ class Sessions:
             return _Refusal.UNKNOWN
         if now_utc(self._clock) - row["used_at"] <= timedelta(seconds=RACE_WINDOW_S):
             if renewal.request_key is not None and row["successor"] is not None:
-                secret = _successor(row["successor_salt"], renewal.request_key)
+                secret = refresh_tokens.successor(row["successor_salt"], renewal.request_key)
                 if same(sha256(secret), row["successor"]):
                     return await self._continued(tx, token.session, secret, renewal)
             return _Refusal.RACED
@@ -420,7 +412,7 @@ class Sessions:
     async def _new_refresh_token(self, tx: TenantTransaction, session: UUID) -> Secret[str]:
         secret = self._randomness.token(SECRET_BYTES)
         await tx.execute(_SQL["insert_refresh_token"], session, sha256(secret))
-        return _refresh_token(tx.tenant, session, secret)
+        return refresh_tokens.spelled(tx.tenant, session, secret)
 
 
 def person_of(row: dict[str, Any], tenant: TenantId) -> Person:
@@ -481,26 +473,3 @@ def _moved(user: UUID, session: UUID, seen: Seen) -> AuditEvent:
 def _rates(row: Row) -> RateClaims:
     granted = msgspec.json.decode(row["granted_limits"] or b"{}", type=dict[str, int])
     return RateClaims(plan=row["plan"] or "", tier=row["own_tier"] or "", granted=granted)
-
-
-def _successor(salt: bytes, request_key: str) -> bytes:
-    """The next secret: told again to who repeats the request, and to nobody who reads the rows."""
-    return hmac_sha256(salt, request_key.encode())
-
-
-def _refresh_token(tenant: TenantId, session: UUID, secret: bytes) -> Secret[str]:
-    return Secret(base64url_encode(tenant.bytes + session.bytes + secret))
-
-
-def _parse(token: Secret[str]) -> _RefreshToken:
-    try:
-        raw = base64url_decode(token.reveal())
-    except ValueError as exc:
-        raise TOKEN_REFUSED.error() from exc
-    if len(raw) != 2 * UUID_BYTES + SECRET_BYTES:
-        raise TOKEN_REFUSED.error()
-    return _RefreshToken(
-        tenant=TenantId(UUID(bytes=raw[:UUID_BYTES])),
-        session=UUID(bytes=raw[UUID_BYTES : 2 * UUID_BYTES]),
-        hash=sha256(raw[2 * UUID_BYTES :]),
-    )
