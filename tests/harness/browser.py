@@ -1,27 +1,39 @@
-"""The page of a running platform in a real browser."""
+"""Chromium without a window, and in it the page of a running platform."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ("--no-sandbox", "--disable-gpu")
 PATIENCE_MS = 30_000
+
+
+def chromium(bundled: str) -> Path:
+    """The driver's own browser, or the system's; skips the test without either."""
+    executable = next((path for path in (Path(bundled), CHROMIUM) if path.exists()), None)
+    if executable is None:
+        pytest.skip("no Chromium: run `playwright install chromium`")
+    return executable
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """A browser, closed in the end."""
+    with sync_playwright() as playwright:
+        executable = chromium(playwright.chromium.executable_path)
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @contextmanager
 def opened_page(url: str) -> Iterator[Page]:
     """A page; any script error, or anything that the page's policy forbids, fails the test."""
-    with sync_playwright() as playwright:
-        bundled = Path(playwright.chromium.executable_path)
-        executable = next((path for path in (bundled, CHROMIUM) if path.exists()), None)
-        if executable is None:
-            pytest.skip("no Chromium: run `playwright install chromium`")
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with running_browser() as browser:
         context = browser.new_context(ignore_https_errors=True, base_url=url)
         context.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
@@ -31,7 +43,6 @@ def opened_page(url: str) -> Iterator[Page]:
             "console", lambda line: problems.append(line.text) if "Policy" in line.text else None
         )
         yield page
-        browser.close()
         assert problems == []
 
 

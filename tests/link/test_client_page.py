@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
+from harness.browser import ARGUMENTS, chromium
 from playwright.async_api import Page, async_playwright, expect
 from tests.link.edge import Edge
 from tests.link.enrolled import enrolled_home
@@ -18,7 +18,6 @@ from aitrading.server.testing.bridge import running_bridge
 from aitrading.server.testing.services import ServiceWorld
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-CHROMIUM = Path("/usr/bin/chromium")
 WIDTHS_PX = (360, 800, 1400)
 
 
@@ -27,13 +26,8 @@ async def opened(port: int) -> AsyncGenerator[Page]:
     """The page in Chromium; an error of a script or of the policy fails the test."""
     problems: list[str] = []
     async with async_playwright() as playwright:
-        bundled = Path(playwright.chromium.executable_path)
-        executable = next((path for path in (bundled, CHROMIUM) if path.exists()), None)
-        if executable is None:
-            pytest.skip("no Chromium: run `playwright install chromium`")
-        browser = await playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
-        )
+        executable = chromium(playwright.chromium.executable_path)
+        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         page = await browser.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(

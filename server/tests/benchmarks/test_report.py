@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from aitrading.server.benchmarks import pool, store
+from aitrading.server.benchmarks.real_ticks import REAL_TICKS
 from aitrading.server.benchmarks.report import (
     BENCHMARKS,
     Baseline,
@@ -100,7 +101,7 @@ def test_the_stores_are_measured_and_told(monkeypatch: pytest.MonkeyPatch) -> No
     }
     for name, value in short.items():
         monkeypatch.setattr(store, name, value)
-    monkeypatch.delenv(store.REAL_TICKS, raising=False)
+    monkeypatch.delenv(REAL_TICKS, raising=False)
     figures = asyncio.run(importlib.import_module(store.__name__).run())
     baseline = msgspec.json.decode(FILE.read_bytes(), type=Baseline)
     wanted = {

@@ -7,13 +7,14 @@ a killed bridge or twice the peak of a day.
 import pytest
 
 from aitrading.server.benchmarks import load, ticks, ticks_seen
+from aitrading.server.benchmarks.real_ticks import REAL_TICKS
 from aitrading.server.benchmarks.report import run_benchmark
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 def test_every_figure_is_there_and_no_tick_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ticks.REAL_TICKS, raising=False)
+    monkeypatch.delenv(REAL_TICKS, raising=False)
     monkeypatch.setattr(ticks, "TICKS", 1_000)
     monkeypatch.setattr(ticks, "FAULTY_TICKS", 1_000)
     monkeypatch.setattr(ticks, "SYMBOLS", ("BENCH00", "BENCH01"))

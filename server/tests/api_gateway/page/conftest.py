@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from harness.browser import running_browser
+from playwright.sync_api import Browser, BrowserContext, Page
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,7 +33,6 @@ from aitrading.server.dashboard.report import (
 )
 from aitrading.server.kit.http_servers import KEEP_ALIVE_S
 
-CHROMIUM = Path("/usr/bin/chromium")
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 COOKIE = "__Host-aitrading"
 HALT_REASON = "Orders are refused with TRADING_NOT_AVAILABLE: this release has no order engine."
@@ -487,16 +487,8 @@ def site(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        bundled = Path(playwright.chromium.executable_path)
-        executable = next((path for path in (bundled, CHROMIUM) if path.exists()), None)
-        if executable is None:
-            pytest.skip("no Chromium: run `playwright install chromium`")
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

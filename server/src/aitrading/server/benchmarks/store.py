@@ -8,13 +8,9 @@
 """
 
 import asyncio
-import csv
-import io
-import os
 import statistics
 import tempfile
 import time
-import zipfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +29,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.segments import ingest_payload, sealed_segment
+from aitrading.server.benchmarks.real_ticks import BEGAN_MS, DAY_MS, NOT_GIVEN, GivenDay, given_day
 from aitrading.server.database_service.bars.periods import DAY_S, Period
 from aitrading.server.database_service.bars.port import BarsQuestion
 from aitrading.server.database_service.bars.store import ClickHouseBarStore
@@ -56,15 +53,11 @@ from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import running_postgres, running_valkey
 from aitrading.server.testing.personal_data import runner_for
 
-REAL_TICKS: Final = "AITRADING_REAL_TICKS"
 REASONS: Final = {
-    "store.bytes_per_tick": f"set {REAL_TICKS} to a zipped CSV of a day: ms,bid,ask",
+    "store.bytes_per_tick": NOT_GIVEN,
 }
 TENANT: Final = TenantId(UUID(int=0xBE7C))
 SPOOL: Final = UUID(int=0xBE7D)
-DAY_MS: Final = 86_400_000
-BEGAN_MS: Final = 1_700_006_400_000
-POINTS_PER_PRICE: Final = 1_000
 SEGMENT_ROWS: Final = 100_000
 LARGE_SEGMENT_ROWS: Final = 500_000
 ANALYSED_ROWS: Final = 10_000_000
@@ -137,12 +130,13 @@ class Bench:
 
 async def run(*, long: bool = False) -> dict[str, float | None]:
     """Measure; the figures' names begin with `store.`."""
+    day = await asyncio.to_thread(given_day)
     with tempfile.TemporaryDirectory(prefix="ait-b-") as folder:
         async with _bench(Path(folder), long=long) as bench:
             return {
                 **await _point_reads(bench),
                 **await _cache_reads(bench),
-                "store.bytes_per_tick": await _bytes_of_real_day(bench),
+                "store.bytes_per_tick": await _bytes_of(bench, day) if day else None,
                 **await _inserts(bench),
                 **await _analytics(bench),
             }
@@ -225,24 +219,27 @@ async def _cache_reads(bench: Bench) -> dict[str, float | None]:
 
 
 async def real_bytes_per_tick() -> float | None:
-    """Bytes on disk of a tick of the given day, in a store of its own; None without one."""
+    """Bytes on disk of a tick of the given day, in a store of its own; None without one.
+
+    Raises `BENCH_REAL_TICKS_INVALID`.
+    """
+    day = await asyncio.to_thread(given_day)
+    if day is None:
+        return None
     with tempfile.TemporaryDirectory(prefix="ait-b-") as folder:
         async with _bench(Path(folder), long=False) as bench:
-            return await _bytes_of_real_day(bench)
+            return await _bytes_of(bench, day)
 
 
-async def _bytes_of_real_day(bench: Bench) -> float | None:
+async def _bytes_of(bench: Bench, day: GivenDay) -> float:
     """Before anything else is in the table, so that its size is the size of these rows."""
-    given = os.environ.get(REAL_TICKS)
-    if given is None:
-        return None
-    rows = await asyncio.to_thread(real_day, Path(given))
+    rows = day.rows
     stream = await bench.stream("REAL")
     for begin in range(0, len(rows), SEGMENT_ROWS):
         await bench.writer.store(bench.segment(stream, rows[begin : begin + SEGMENT_ROWS]))
     await bench.clickhouse.execute("OPTIMIZE TABLE market.ticks FINAL")
     size = (await bench.clickhouse.select(_BYTES_SQL, _BYTES))[0]
-    return float(size["bytes"]) / len(rows)
+    return day.bytes_per_tick(float(size["bytes"]))
 
 
 async def _inserts(bench: Bench) -> dict[str, float | None]:
@@ -337,18 +334,5 @@ def generated(first: int, number: int) -> TickArray:
     rows["event_ms"] = BEGAN_MS + (first + np.arange(number)) * 1_000 // 7
     rows["bid"] = 1_284_000 + np.cumsum(chance.integers(-8, 9, number))
     rows["ask"] = rows["bid"] + 300 + chance.integers(0, 60, number)
-    rows["flags"] = 6
-    return rows
-
-
-def real_day(path: Path) -> TickArray:
-    """A zipped CSV of `milliseconds of the day, bid, ask` as ticks of three digits."""
-    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as raw:
-        lines = list(csv.reader(io.TextIOWrapper(raw, "ascii")))
-    table = np.array(lines, dtype=np.float64)
-    rows = np.zeros(len(table), TICK_DTYPE)
-    rows["event_ms"] = BEGAN_MS + table[:, 0].astype(np.int64)
-    rows["bid"] = np.rint(table[:, 1] * POINTS_PER_PRICE)
-    rows["ask"] = np.rint(table[:, 2] * POINTS_PER_PRICE)
     rows["flags"] = 6
     return rows

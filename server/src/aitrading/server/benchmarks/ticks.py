@@ -39,8 +39,9 @@ from aitrading.server.benchmarks.installation import (
     platform_state,
     running_installation,
 )
+from aitrading.server.benchmarks.real_ticks import NOT_GIVEN
 from aitrading.server.benchmarks.relay import relay_to
-from aitrading.server.benchmarks.store import REAL_TICKS, real_bytes_per_tick
+from aitrading.server.benchmarks.store import real_bytes_per_tick
 from aitrading.server.benchmarks.ticks_floor import END
 from aitrading.server.benchmarks.ticks_seen import seen_late_ns
 from aitrading.server.benchmarks.twin_client import (
@@ -72,7 +73,7 @@ SETTINGS: Final = {
     "stream.conflation_ms": "0",
 }
 REASONS: Final = {
-    "ticks.bytes_per_tick": f"set {REAL_TICKS} to a zipped CSV of a day: ms,bid,ask",
+    "ticks.bytes_per_tick": NOT_GIVEN,
 }
 logging.getLogger("picows").setLevel(logging.ERROR)
 """The floor's sender fills its buffer on purpose; each time would be a line."""
