@@ -52,6 +52,23 @@ def reads(*, as_json: bool) -> None:
         _print(figures)
 
 
+@bench.command()
+@json_option
+@told
+def buffers(*, as_json: bool) -> None:
+    """What a pool of arrays would save of a tick's way to the disk."""
+    from aitrading.client.benchmarks.buffers import measure_buffers  # noqa: PLC0415 - slow to import
+
+    clock = SystemClock()
+    began_ns = clock.monotonic_ns()
+    figures = asyncio.run(measure_buffers(clock))
+    if as_json:
+        took_s = round((clock.monotonic_ns() - began_ns) / NS_PER_S, 1)
+        _show_json("buffers", figures, took_s)
+    else:
+        _print(figures)
+
+
 def _print(figures: Mapping[str, float]) -> None:
     for name, figure in figures.items():
         click.echo(f"{name:<32} {figure:g}")
