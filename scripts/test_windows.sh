@@ -59,8 +59,9 @@ run "$python/python.exe" -X utf8 -B -m pytest -q -rs --basetemp "$(windows_path 
 
 echo "windows: how a process of the client, as a worker, stands here:" >&2
 run "$python/python.exe" -c 'import json, sys
+from pathlib import Path
 from aitrading.client.security.process_security import harden_a_child
-json.dump(harden_a_child(), sys.stdout)' |
+json.dump(harden_a_child(Path(), confined=True), sys.stdout)' |
   .venv/bin/python -c 'import json, sys; [print("  {name:<28} {outcome:<12} {why}".format(**each)) for each in json.load(sys.stdin)]'
 
 # The installer has minutes of its own; AITRADING_WINDOWS_INSTALLER=0 leaves it out.

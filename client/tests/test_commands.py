@@ -223,6 +223,7 @@ async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
         assert terminal["symbols"]["found"] == "4 are collected"
         told = status(home)["components"]["security"]["fields"]
         assert told["measures_refused"] == ""
+        assert told["foreign_code"] == ""
         if has_landlock():
             assert told["unconfined"] == ""
         second = await asyncio.to_thread(start(home).wait, 20)

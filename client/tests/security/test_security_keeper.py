@@ -93,6 +93,8 @@ async def test_an_altered_file_bars_new_exposure_and_the_server_is_told(
         "a": "enforced", "b": "refused"
     }  # fmt: skip
     assert kept.statistics()["measures_refused"] == "b"
+    assert Path(__file__).name in reported["foreign"], "this test is no part of a client"
+    assert __file__ in str(kept.statistics()["foreign_code"])
     (root / "aitrading/client/part.py").write_text("VALUE = 2\n")
     desk.server.is_down = True
     await desk.clock.advance(LOOK_S)

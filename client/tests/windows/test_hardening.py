@@ -1,11 +1,13 @@
 """What a process of Windows can do for itself, as Windows (or Wine) tells when it is asked again."""
 
 import ctypes
+import os
 import sys
 from typing import Any
 
 import pytest
 
+from aitrading.client.security.loaded_code import windows_libraries
 from aitrading.client.security.measures import IGNORED, Outcome
 from aitrading.client.security.observations import observe
 from aitrading.client.security.process_security import harden
@@ -96,3 +98,13 @@ def test_a_secret_lies_in_locked_memory() -> None:
         assert secret.is_locked
         assert secret.text() == "correct horse"
     assert secret.is_wiped
+
+
+def test_the_libraries_that_are_loaded_are_listed_and_none_is_foreign() -> None:
+    folder = os.path.normcase(sys.base_prefix)
+    libraries = [os.path.normcase(each) for each in windows_libraries()]
+    assert any(each.startswith(folder) for each in libraries), "the interpreter's own is one"
+    assert any(each.endswith("kernel32.dll") for each in libraries)
+    foreign = observe({}).foreign
+    assert foreign, "this test is"
+    assert all(each.endswith(".py") for each in foreign), "no library is, and all were listed"

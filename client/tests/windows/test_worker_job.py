@@ -25,8 +25,9 @@ END_TIMEOUT_MS = 20_000
 SYNCHRONIZE = 0x0010_0000
 WORKER = """
 import sys, time
+from aitrading.client.security.confinement import WorkerNeeds
 from aitrading.client.security.process_security import harden_worker
-print(harden_worker(sys.argv[1])[0].outcome, flush=True)
+print(harden_worker(sys.argv[1], WorkerNeeds())[0].outcome, flush=True)
 while True: time.sleep(1)  # as one that hangs in a call: its input is not looked at
 """
 CLIENT = """

@@ -31,7 +31,7 @@ def test_a_report_of_altered_files_is_short_enough_to_be_taken() -> None:
     whole = SecurityReport(
         software=LONG, system=LONG, files=FilesState.ALTERED, release=LONG,
         findings=(LONG,) * MAX_ITEMS, debugger=LONG, environment=(LONG,) * MAX_ITEMS,
-        measures=(measure,) * MAX_ITEMS,
+        measures=(measure,) * MAX_ITEMS, foreign=(LONG,) * MAX_ITEMS,
     )  # fmt: skip
     content = msgspec.json.encode(fitting(whole)).decode()
     key, who = TlsKey.generate(), UUID(int=1)

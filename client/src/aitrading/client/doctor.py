@@ -253,9 +253,14 @@ def _registered() -> list[Finding]:
 def _surroundings() -> Finding:
     seen = observe()
     if seen.is_quiet:
-        return Finding("surroundings", Verdict.OK, "no debugger, no suspicious variables")
+        return Finding(
+            "surroundings", Verdict.OK, "no debugger, no suspicious variables, no foreign code"
+        )
     told = [seen.debugger] if seen.debugger else []
     told += [f"the variable {name} is set" for name in seen.environment]
+    told += [
+        f"{path} is loaded and is neither the client's nor the system's" for path in seen.foreign
+    ]
     return Finding("surroundings", Verdict.WARNING, "; ".join(told),
                    "Start the client without them, unless you set them yourself.")  # fmt: skip
 

@@ -104,9 +104,7 @@ def some_ticks(count: int) -> TickRows:
     return ticks
 
 
-def _by_turns(
-    ways: dict[str, Callable[[], Any]], clock: Clock, turns: int
-) -> dict[str, float]:
+def _by_turns(ways: dict[str, Callable[[], Any]], clock: Clock, turns: int) -> dict[str, float]:
     """The median of each, one after the other, so that whatever else runs hurts both."""
     took: dict[str, list[int]] = {name: [] for name in ways}
     for _ in range(turns):

@@ -1,4 +1,4 @@
-"""What around a process is suspicious: a debugger, a preloaded library, a changed search path.
+"""What around a process is suspicious: a debugger, foreign code, a changed search path.
 
 It is reported and nothing is done against it: who owns the machine can hide all of it.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aitrading.client.security.loaded_code import foreign_code
 from aitrading.client.security.measures import UnreadableError
 
 SUSPICIOUS: Final = (
@@ -27,11 +28,13 @@ class Observations:
     debugger: str = ""
     """What watches the process; empty when nothing does."""
     environment: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    """Libraries and modules that were loaded from elsewhere."""
 
     @property
     def is_quiet(self) -> bool:
         """Nothing was seen."""
-        return not (self.debugger or self.environment)
+        return not (self.debugger or self.environment or self.foreign)
 
 
 def observe(environ: Mapping[str, str] = os.environ) -> Observations:
@@ -39,6 +42,7 @@ def observe(environ: Mapping[str, str] = os.environ) -> Observations:
     return Observations(
         debugger=_debugger(),
         environment=tuple(name for name in SUSPICIOUS if environ.get(name)),
+        foreign=foreign_code(),
     )
 
 

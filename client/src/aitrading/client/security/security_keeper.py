@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -99,6 +100,7 @@ class SecurityKeeper:
             "findings": "; ".join(self._files.findings),
             "debugger": self._seen.debugger,
             "environment": " ".join(self._seen.environment),
+            "foreign_code": "; ".join(self._seen.foreign[:MAX_ITEMS]),
             "measures_hold": sum(each.holds for each in standings),
             "measures": len(standings),
             "measures_refused": " ".join(failed),
@@ -134,6 +136,7 @@ class SecurityKeeper:
             findings=tuple(fitted(each) for each in self._files.findings[:MAX_ITEMS]),
             debugger=fitted(self._seen.debugger),
             environment=self._seen.environment,
+            foreign=tuple(fitted(Path(each).name) for each in self._seen.foreign[:MAX_ITEMS]),
             measures=tuple(
                 ReportedMeasure(
                     name=each.name, outcome=str(each.outcome), why=fitted(each.why)
@@ -146,7 +149,9 @@ class SecurityKeeper:
     def _look(self, *, whole: bool = False) -> None:
         before = self._files.state
         self._files = self._installation.check(whole=whole)
-        self._seen = observe()
+        before_seen, self._seen = self._seen, observe()
+        if set(self._seen.foreign) - set(before_seen.foreign):
+            _log.warning("foreign code is loaded", files="; ".join(self._seen.foreign[:MAX_ITEMS]))
         if self._files.bars_exposure and before is not FilesState.ALTERED:
             _log.critical("files altered", findings="; ".join(self._files.findings))
 

@@ -113,13 +113,22 @@ def security(*, tenant: str, as_json: bool, home: Path) -> None:
         show_json(found)
         return
     show_table(
-        ("device", "new exposure", "files", "debugger", "measures that hold", "reported"),
+        (
+            "device",
+            "new exposure",
+            "files",
+            "debugger",
+            "foreign code",
+            "measures that hold",
+            "reported",
+        ),
         [
             (
                 one.device,
                 f"barred: {one.exposure.reason}" if one.exposure.barred else "allowed",
                 one.report.files,
                 one.report.debugger or "none",
+                ", ".join(one.report.foreign) or "none",
                 f"{one.report.holding} of {len(one.report.measures)}",
                 one.reported_at,
             )
