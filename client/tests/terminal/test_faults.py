@@ -91,6 +91,25 @@ def test_trading_is_disabled_for_a_while() -> None:
     assert result.retcode == 10009
 
 
+def test_an_order_at_market_is_requoted_once_and_a_check_does_not_use_it_up() -> None:
+    terminal, _ = twin(rule(FaultKind.REQUOTE, call="order_check", on_call=1))
+    checked = terminal.order_check(OPEN)
+    assert checked is not None
+    assert checked.retcode == 0
+    tick = terminal.symbol_info_tick("EURUSD")
+    assert tick is not None
+    waits = terminal.order_send(OPEN | {"action": 5, "type": 2, "price": tick.ask - 0.01})
+    assert waits is not None
+    assert waits.retcode == c.TRADE_RETCODE_DONE, "only an order at market has a price to ask"
+    result = terminal.order_send(OPEN)
+    assert result is not None
+    assert (result.retcode, result.price, result.deal) == (c.TRADE_RETCODE_REQUOTE, tick.ask, 0)
+    assert terminal.positions_total() == 0
+    again = terminal.order_send(OPEN)
+    assert again is not None
+    assert again.retcode == c.TRADE_RETCODE_DONE
+
+
 def test_a_full_disk_stops_history_and_nothing_else() -> None:
     terminal, _ = twin(rule(FaultKind.DISK_FULL, at_s=0))
     assert terminal.symbol_info_tick("EURUSD")

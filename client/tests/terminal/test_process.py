@@ -122,7 +122,18 @@ async def test_control_reaches_a_wedged_twin(
     assert terminal.last_error() == (-10004, "No IPC connection")
     with pytest.raises(ValueError, match="exactly one"):
         terminal.control("inject", {"kind": "wedge"})
+    with pytest.raises(ValueError, match="start the twin with a script"):
+        terminal.control("inject", {"kind": "duplicate_tick", "probability": 0.5})
     assert server.terminal.world.is_running is False
+
+
+def test_a_running_twin_is_told_to_requote(server: TwinServer, file: Path, remote: Remote) -> None:
+    del server
+    terminal = remote(file)
+    assert terminal.initialize()
+    terminal.control("inject", {"kind": "requote", "call": "order_send", "on_call": 2})
+    comments = [terminal.order_send(ORDER).comment for _ in range(3)]  # type: ignore[union-attr]
+    assert comments == ["Request executed", "Requote", "Request executed"]
 
 
 def test_a_stranger_without_the_token_learns_nothing(server: TwinServer, file: Path) -> None:

@@ -39,6 +39,8 @@ class FaultKind(StrEnum):
     """The terminal is gone: -10004 until `initialize`."""
     TRADE_DISABLED = "trade_disabled"
     """Trade requests are refused with 10027, for `duration_s` or until it is lifted."""
+    REQUOTE = "requote"
+    """The next order at market, this call's if it is one, is answered with 10004 and a price."""
     DISK_FULL = "disk_full"
     """History cannot be written: calls for it fail with -1, for `duration_s` or until lifted."""
     CLOCK_STEP = "clock_step"

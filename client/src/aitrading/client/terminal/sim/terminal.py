@@ -266,4 +266,6 @@ class SimulatedTerminal(Terminal):
             self.world.session.is_connected = False
         if (step := met.get(FaultKind.CLOCK_STEP)) is not None:
             self.world.clock.step(step.step_s)
+        if FaultKind.REQUOTE in met:
+            self.world.server.broker.requote_next()
         return met

@@ -21,11 +21,13 @@ _PER_CENT: Final = 100
 
 
 class Counters(msgspec.Struct, kw_only=True):
-    """What counts up: tickets, draws, requests."""
+    """What counts up: tickets, draws, requests; and what happens at the next one."""
 
     order: int
     deal: int
     draws: int = 0
+    is_requote_due: bool = False
+    """Whether the next order at market is asked again, without chance."""
     requests: int = 0
     second: int = 0
     """The second of broker time whose requests are counted."""

@@ -79,6 +79,10 @@ class Broker:
         book.is_client_allowed = book.is_client_allowed if client is None else client
         book.is_server_allowed = book.is_server_allowed if server is None else server
 
+    def requote_next(self) -> None:
+        """Answer the next order at market with a requote, however it is executed."""
+        self._book.counters.is_requote_due = True
+
     def quote(self, symbol: str) -> Quote:
         """The newest prices; not to be changed."""
         return self._book.quotes[symbol]

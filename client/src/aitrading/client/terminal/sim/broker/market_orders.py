@@ -65,16 +65,26 @@ class MarketOrders:
         return answered(Retcode.REJECT, inquiry.quote, order=ticket)
 
     def _requote(self, inquiry: Inquiry) -> Result | None:
-        """Where a dealer names prices: the market moved further than the client accepts."""
+        """Where a dealer names prices: the market moved further than the client accepts.
+
+        And wherever somebody wanted the next one to be requoted.
+        """
         mode, quote, request = inquiry.spec.execution, inquiry.quote, inquiry.request
-        if mode not in _BY_DEALER:
-            return None
         price = quote.price(inquiry.side)
-        is_off = abs(price - request.price) > max(0, request.deviation)
-        if not is_off and not self._is_by_chance_requoted(mode):
-            return None
-        retcode = Retcode.REQUOTE if mode is Mode.INSTANT else Retcode.PRICE_CHANGED
+        if not self._is_requote_due():
+            if mode not in _BY_DEALER:
+                return None
+            is_off = abs(price - request.price) > max(0, request.deviation)
+            if not is_off and not self._is_by_chance_requoted(mode):
+                return None
+        retcode = Retcode.PRICE_CHANGED if mode is Mode.REQUEST else Retcode.REQUOTE
         return answered(retcode, quote, price=price, volume=request.volume)
+
+    def _is_requote_due(self) -> bool:
+        if not self._by_chance or not self._book.counters.is_requote_due:
+            return False
+        self._book.counters.is_requote_due = False
+        return True
 
     def _is_by_chance_requoted(self, mode: Mode) -> bool:
         share = self._book.account.requotes_per_mille

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from typing_extensions import override
 
-from aitrading.client.terminal.sim.faults import FaultKind, FaultRule, Gate
+from aitrading.client.terminal.sim.faults import TICK_FAULTS, FaultKind, FaultRule, Gate
 from aitrading.client.terminal.sim.module import FUNCTIONS
 from aitrading.client.terminal.sim.terminal import SimulatedTerminal
 from aitrading.client.terminal.wire import receive, send
@@ -144,7 +144,12 @@ class TwinServer:
             session.is_connected = was_connected and epoch == self._epoch
 
     def _inject(self, rule: Mapping[str, object]) -> None:
-        self.terminal.world.faults.add(msgspec.convert(dict(rule), FaultRule))
+        read = msgspec.convert(dict(rule), FaultRule)
+        if read.kind in TICK_FAULTS:
+            raise ValueError(
+                f"{read.kind} is in the market from its beginning: start the twin with a script of faults"
+            )
+        self.terminal.world.faults.add(read)
 
     def _lift(self, kind: str) -> None:
         self.terminal.world.faults.lift(FaultKind(kind))
