@@ -237,6 +237,24 @@ async def test_it_runs_without_a_server_and_stops_in_order(home: Path) -> None:
         process.wait()
 
 
+@pytest.mark.integration
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+@async_test
+async def test_a_client_whose_confinement_is_switched_off_says_so(home: Path) -> None:
+    enrolled(home)
+    process = start(home, AITRADING_CONFINEMENT_ENABLED="false")
+
+    def unconfined() -> str:
+        return str(status(home)["components"]["security"]["fields"]["unconfined"])
+
+    try:
+        await eventually(lambda: all(name in unconfined() for name in NAMES), timeout_s=20)
+        assert has_landlock() is (SWITCHED_OFF in unconfined())
+    finally:
+        process.kill()
+        process.wait()
+
+
 def found(home: Path) -> dict[str, dict[str, str]]:
     return {one["what"]: one for one in json.loads(run_doctor(home).stdout)}
 

@@ -27,6 +27,7 @@ KEY = SigningKey.generate()
 STANDINGS = (
     Standing(name="a", against="x", outcome=Outcome.ENFORCED, before=0, after=1),
     Standing(name="b", against="x", outcome=Outcome.REFUSED, why="no"),
+    Standing(name="reads-confined", against="x", outcome=Outcome.UNSUPPORTED, why="too old"),
 )
 
 
@@ -90,9 +91,10 @@ async def test_an_altered_file_bars_new_exposure_and_the_server_is_told(
     (reported,) = desk.server.reports
     assert (reported["files"], reported["release"]) == ("intact", "9")
     assert {each["name"]: each["outcome"] for each in reported["measures"]} == {
-        "a": "enforced", "b": "refused"
+        "a": "enforced", "b": "refused", "reads-confined": "unsupported"
     }  # fmt: skip
     assert kept.statistics()["measures_refused"] == "b"
+    assert kept.statistics()["unconfined"] == "reads-confined: too old"
     assert Path(__file__).name in reported["foreign"], "this test is no part of a client"
     assert __file__ in str(kept.statistics()["foreign_code"])
     (root / "aitrading/client/part.py").write_text("VALUE = 2\n")
