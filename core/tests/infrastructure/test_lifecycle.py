@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitrading.core.infrastructure.lifecycle import (
+    AGAIN_FIRST_S,
+    AILING_S,
     ComponentState,
     LifecycleManager,
     TaskSet,
@@ -17,7 +19,7 @@ from aitrading.core.infrastructure.lifecycle import (
 )
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.testing.async_test import async_test
-from aitrading.core.testing.manual_clock import settle
+from aitrading.core.testing.manual_clock import ManualClock, settle
 
 NAMES = st.sampled_from("abcdefgh")
 GRAPHS = st.dictionaries(NAMES, st.sets(NAMES, max_size=3), max_size=8)
@@ -226,6 +228,57 @@ async def test_a_failing_task_is_reported_and_touches_no_other() -> None:
         assert not other.done()
         assert (s.statistics().failed, s.statistics().started) == (1, 2)
     assert reported == [("failing", "broken")]
+
+
+@async_test
+async def test_work_that_is_kept_goes_on_after_a_failure_and_its_owner_says_so() -> None:
+    reported: list[tuple[str, str]] = []
+    clock, rounds = ManualClock(), 0
+
+    async def work() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            if rounds <= 2:
+                raise ValueError(f"round {rounds}")
+            await clock.sleep(1)
+
+    tasks = TaskSet("owner", on_error=lambda name, exc: reported.append((name, str(exc))))
+    async with tasks:
+        tasks.keep(work, name="work", clock=clock)
+        await settle()
+        assert (reported, rounds) == ([("work", "round 1")], 1)
+        assert tasks.judged(ComponentState.HEALTHY) is ComponentState.DEGRADED
+        assert tasks.judged(ComponentState.STOPPING) is ComponentState.STOPPING
+        await clock.advance(AGAIN_FIRST_S)
+        assert (reported[1:], rounds) == ([("work", "round 2")], 2)
+        await clock.advance(AGAIN_FIRST_S)
+        assert rounds == 2, "each failure in a row is followed by a longer pause"
+        await clock.advance(AGAIN_FIRST_S + 5)
+        assert rounds == 8
+        assert tasks.judged(ComponentState.HEALTHY) is ComponentState.DEGRADED
+        await clock.advance(AILING_S)
+        assert tasks.judged(ComponentState.HEALTHY) is ComponentState.HEALTHY
+        assert (len(reported), tasks.statistics().failed) == (2, 2)
+
+
+@async_test
+async def test_work_that_is_kept_ends_with_its_owner_and_when_it_is_done() -> None:
+    clock, done = ManualClock(), asyncio.Event()
+
+    async def work() -> None:
+        await done.wait()
+
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    async with TaskSet("owner") as tasks:
+        tasks.keep(work, name="ends", clock=clock)
+        tasks.keep(endless, name="endless", clock=clock)
+        done.set()
+        await settle()
+        assert tasks.statistics().running == 1
+    assert tasks.statistics().running == 0
 
 
 @async_test

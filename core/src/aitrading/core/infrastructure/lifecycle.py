@@ -19,10 +19,15 @@ from aitrading.core.infrastructure.error_codes import (
     TASK_SET_CLOSED,
     TASK_SET_FULL,
 )
+from aitrading.core.kit.clock import NS_PER_S, Clock
 
 T = TypeVar("T")
 STOP_TIMEOUT_S = 10.0
 TASKS_MAX = 10_000
+AGAIN_FIRST_S = 1.0
+AGAIN_MAX_S = 30.0
+AILING_S = 60.0
+"""How long after a failure work that went on counts as not well."""
 
 _log = logging.getLogger(__name__)
 
@@ -168,6 +173,7 @@ class TaskSet:
     """Owns background tasks: none is forgotten, none dies in silence, all end with their owner.
 
     A failing task is reported to `on_error` (by default: the log) and does not touch the others.
+    What has to be done as long as its owner lives is given to `keep`: it goes on after a failure.
     """
 
     def __init__(
@@ -184,6 +190,19 @@ class TaskSet:
         self._started = 0
         self._failed = 0
         self._closed = False
+        self._ailing: dict[str, tuple[Clock, int]] = {}
+
+    def keep(
+        self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str, clock: Clock
+    ) -> None:
+        """Run work that has no end: what ends it is reported, and after a pause it begins anew."""
+        self.start(self._kept(work, name, clock), name=name)
+
+    def judged(self, state: ComponentState) -> ComponentState:
+        """The owner's state: not HEALTHY within a minute after something that is kept failed."""
+        failures = self._ailing.values()
+        is_ailing = any(clock.monotonic_ns() - at < AILING_S * NS_PER_S for clock, at in failures)
+        return ComponentState.DEGRADED if is_ailing and state.is_serving else state
 
     def start(self, coro: Coroutine[Any, Any, T], *, name: str) -> "asyncio.Task[T | None]":
         """Run in the background; the task's result is None when it failed."""
@@ -230,6 +249,23 @@ class TaskSet:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _kept(
+        self, work: Callable[[], Coroutine[Any, Any, None]], name: str, clock: Clock
+    ) -> None:
+        pause_s = AGAIN_FIRST_S
+        while True:
+            began_ns = clock.monotonic_ns()
+            try:
+                return await work()
+            except Exception as exc:  # noqa: BLE001 - whatever it was, its work goes on
+                self._failed += 1
+                self._ailing[name] = clock, clock.monotonic_ns()
+                self._on_error(name, exc)
+            if clock.monotonic_ns() - began_ns >= AILING_S * NS_PER_S:
+                pause_s = AGAIN_FIRST_S
+            await clock.sleep(pause_s)
+            pause_s = min(AGAIN_MAX_S, 2 * pause_s)
 
     async def _guard(self, coro: Coroutine[Any, Any, T], name: str) -> T | None:
         try:
