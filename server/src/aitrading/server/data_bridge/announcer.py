@@ -51,7 +51,7 @@ class Announcer:
         self._interval_ns = settings.event_interval_ms * 1_000_000
         self._errors = errors
         self._clock = clock
-        self._tasks = TaskSet(self.name)
+        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
         self._state = ComponentState.NEW
         self._summaries: dict[UUID, _Summary] = {}
         self._told: dict[FeedKey, FeedState] = {}
@@ -61,11 +61,11 @@ class Announcer:
     @property
     def state(self) -> ComponentState:
         """DEGRADED while the bus takes nothing."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Publish from now on."""
-        self._tasks.start(self._run(), name="announce")
+        self._tasks.keep(self._run, name="announce", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -42,11 +42,11 @@ class Calendars:
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Follow the organisations' words from now on."""
-        self._tasks.start(self._follow(), name="follow")
+        self._tasks.keep(self._follow, name="follow", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

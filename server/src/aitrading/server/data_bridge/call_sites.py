@@ -19,7 +19,8 @@ DATABASE_BREAKER: Final = CallSite(
     strategy=Guard.BREAKER,
     service=SERVICE,
     fault="Calls to the database service fail one after the other.",
-    description="Calls are held back until the service had time to recover, then one probes.",
+    description="Calls are held back until the service had time to recover, then one probes. Ticks "
+    "are handed over past it: their repeats have pauses of their own, and wait for nothing else.",
 )
 IDENTITY_BREAKER: Final = CallSite(
     name="bridge-identity",

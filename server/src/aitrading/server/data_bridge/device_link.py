@@ -288,7 +288,7 @@ class DeviceLink(WSListener):
         self._controls = max(0, self._controls - 1)
         self._unread += self._is_paused
         if self._unread > UNREAD_POLLS:
-            self._cut_off()
+            self.cut_off(LINK_NOT_READ)
             return
         for event in self._session.poll():
             self._on_event(event)
@@ -301,11 +301,11 @@ class DeviceLink(WSListener):
             if transport is not None and not transport.is_disconnected:
                 transport.send(WSMsgType.BINARY, message)
                 if transport.underlying_transport.get_write_buffer_size() > WRITE_BYTES_MAX:
-                    self._cut_off()
+                    self.cut_off(LINK_NOT_READ)
 
-    def _cut_off(self) -> None:
-        """End at once: who does not read would not read why."""
-        self.reason = LINK_NOT_READ.code
+    def cut_off(self, spec: ErrorSpec) -> None:
+        """End at once, without a word: who does not read would not read why."""
+        self.reason = spec.code
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 

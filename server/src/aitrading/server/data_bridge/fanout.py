@@ -111,18 +111,18 @@ class FanOut(SubscriberHub):
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     def __len__(self) -> int:
         return self._count
 
     async def start(self) -> None:
         """Send rounds, end expired streams, keep silent ones alive."""
-        self._tasks.start(self._rounds(), name="rounds")
-        self._tasks.start(self._expiry(), name="expiry")
-        self._tasks.start(self._plans(), name="plans")
-        self._tasks.start(self._look_again(), name="look-again")
-        self._tasks.start(self._heartbeat(), name="heartbeat")
+        self._tasks.keep(self._rounds, name="rounds", clock=self._clock)
+        self._tasks.keep(self._expiry, name="expiry", clock=self._clock)
+        self._tasks.keep(self._plans, name="plans", clock=self._clock)
+        self._tasks.keep(self._look_again, name="look-again", clock=self._clock)
+        self._tasks.keep(self._heartbeat, name="heartbeat", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -62,11 +62,11 @@ class TickFlow:
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Judge the feeds from now on."""
-        self._tasks.start(self._judge(), name="judge")
+        self._tasks.keep(self._judge, name="judge", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -59,19 +59,19 @@ class SegmentHandover:
         self._metrics = metrics
         self._chains = chains
         self._clock = clock
-        self._tasks = TaskSet(self.name)
+        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
         self._state = ComponentState.NEW
 
     @property
     def state(self) -> ComponentState:
         """DEGRADED while the database service does not take segments: they wait here."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Seal by age and hand over whatever is sealed."""
         self._errors.declare(SEGMENT_HANDOVER, SEGMENT_QUARANTINE, DATABASE_BREAKER)
-        self._tasks.start(self._spool.maintain(), name="seal")
-        self._tasks.start(self._run(), name="hand-over")
+        self._tasks.keep(self._spool.maintain, name="seal", clock=self._clock)
+        self._tasks.keep(self._run, name="hand-over", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -127,7 +127,7 @@ class DeviceLinks:
         self._lives = Lives(clock, quiet_ns=round(settings.shared_quiet_s * NS_PER_S))
         self._changes = 0
         """How often a plan or a device's right changed; an answer from before that is asked for again."""
-        self._tasks = TaskSet(self.name)
+        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
         self._subscriptions: list[Subscription] = []
         self._state = ComponentState.NEW
         self._isolation = IsolationPolicy(
@@ -142,7 +142,7 @@ class DeviceLinks:
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     @property
     def limits(self) -> LinkLimits:
@@ -166,8 +166,8 @@ class DeviceLinks:
         ]
         if not self._settings.mt5_websocket_enabled:
             _log.warning("no device may connect", error=BRIDGE_LINKS_OFF.error())
-        self._tasks.start(self._keep_time(), name="time")
-        self._tasks.start(self._recheck(), name="recheck")
+        self._tasks.keep(self._keep_time, name="time", clock=self._clock)
+        self._tasks.keep(self._recheck, name="recheck", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -439,8 +439,15 @@ class DeviceLinks:
         while True:
             await self._clock.sleep(POLL_S)
             for link in tuple(self._all):
-                link.poll()
+                self._poll(link)
             self._hold_unchecked()
+
+    def _poll(self, link: DeviceLink) -> None:
+        try:
+            link.poll()
+        except Exception as exc:  # noqa: BLE001 - one link's trouble is nobody else's
+            self._errors.classify(exc)
+            link.cut_off(LINK_OVERLOADED)
 
     async def _recheck(self) -> None:
         while True:

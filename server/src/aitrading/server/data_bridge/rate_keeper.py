@@ -39,13 +39,13 @@ class RateKeeper:
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Know what was known before, and keep it from now on."""
         make_private_folder(self._path.parent)
         await self._read()
-        self._tasks.start(self._keep(), name="keep")
+        self._tasks.keep(self._keep, name="keep", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -58,7 +58,7 @@ class SpoolGuard:
         self._errors = errors
         self._metrics = metrics
         self._clock = clock
-        self._tasks = TaskSet(self.name)
+        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
         self._state = ComponentState.NEW
         self._refused_bytes = 0
         ingest.on_failure = self._on_failure
@@ -66,12 +66,14 @@ class SpoolGuard:
     @property
     def state(self) -> ComponentState:
         """FAILED after a disk error that only a restart can repair."""
-        return ComponentState.FAILED if self._spool.statistics().failed else self._state
+        if self._spool.statistics().failed:
+            return ComponentState.FAILED
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Watch the spool."""
         self._errors.declare(SPOOL_HALT)
-        self._tasks.start(self._watch(), name="watch")
+        self._tasks.keep(self._watch, name="watch", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

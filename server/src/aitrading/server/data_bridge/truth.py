@@ -100,7 +100,7 @@ class TruthKeeper:
     @property
     def state(self) -> ComponentState:
         """DEGRADED while the database service takes nothing."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     @property
     def waiting(self) -> int:
@@ -111,8 +111,8 @@ class TruthKeeper:
 
     async def start(self) -> None:
         """Pass on what comes."""
-        self._tasks.start(self._run(), name="pass-on")
-        self._tasks.start(self._ask_all(), name="repairs")
+        self._tasks.keep(self._run, name="pass-on", clock=self._clock)
+        self._tasks.keep(self._ask_all, name="repairs", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -243,6 +243,9 @@ class TruthKeeper:
                     device=str(device.device),
                     error=exc,
                 )
+            except BaseException:  # the bridge stops, or something unforeseen: it was not told
+                self._give_back(device, waiting)
+                raise
             self._state = ComponentState.HEALTHY
             if rest.days or rest.gaps or rest.repairs:
                 self._give_back(device, rest)
