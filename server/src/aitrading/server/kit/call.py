@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -19,6 +20,9 @@ from aitrading.server.kit.rate_limits import RateLimits
 T = TypeVar("T")
 _NOTHING: Final = re.compile(rb"\s*(\{\s*\})?\s*")
 _ZERO: Final = rb"\u0000"
+FIRST_DAY: Final = date(1970, 1, 1)
+LAST_DAY: Final = date(2199, 12, 31)
+"""Far enough for every question, and each day between has a day before and after it."""
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -97,6 +101,27 @@ class Call:
         if not (_NUMBER.fullmatch(text) and 1 <= int(text) <= most):
             raise REQUEST_INVALID.error(reason=f"`{name}` is not a number from 1 to {most}")
         return int(text)
+
+    def flag(self, name: str) -> bool:
+        """A query parameter that is `true`, or `false` as without it; raises `REQUEST_INVALID`."""
+        text = self.query_or(name, "false")
+        if text not in {"true", "false"}:
+            raise REQUEST_INVALID.error(reason=f"`{name}` is not true or false")
+        return text == "true"
+
+    def day(self, name: str) -> date | None:
+        """A query parameter that is a day, None without it; raises `REQUEST_INVALID`."""
+        text = self.query_or(name, None)
+        if text is None:
+            return None
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            raise REQUEST_INVALID.error(reason=f"`{name}` is no day like 2026-11-27") from None
+        if not FIRST_DAY <= day <= LAST_DAY:
+            reason = f"`{name}` is no day from {FIRST_DAY} to {LAST_DAY}"
+            raise REQUEST_INVALID.error(reason=reason)
+        return day
 
     def limit(self, default: int, most: int) -> int:
         """How many the caller wants at most."""

@@ -62,7 +62,7 @@ class DeviceNoteEndpoints:
         return await self._book.alerts(
             call.token.tenant,
             symbol=symbol,
-            only_open=call.query_or("open", "false") == "true",
+            only_open=call.flag("open"),
             after=place_of(call.query_or("cursor", None)),
             limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         )

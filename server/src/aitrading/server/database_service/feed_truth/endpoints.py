@@ -1,6 +1,5 @@
 """Gaps and certificates over HTTP: told by the bridge, asked for by people."""
 
-from datetime import date
 from typing import Final
 from uuid import UUID
 
@@ -95,7 +94,7 @@ class CertificateEndpoints:
         return await self._book.page(
             call.token.tenant,
             symbol=call.query_or("symbol", None),
-            only_open=call.query_or("open", "false") == "true",
+            only_open=call.flag("open"),
             after=place_of(call.query_or("cursor", None)),
             limit=call.limit(DEFAULT_LIMIT, MAX_LIMIT),
         )
@@ -118,18 +117,13 @@ class CertificateEndpoints:
         """COMPLETE, INCOMPLETE with what is wrong, or OPEN while the day runs."""
         symbol, device = call.query("symbol"), call.query_or("device", None)
         require_name("symbol", symbol, SYMBOL_BYTES_MAX)
-        day = _day(call.query("day"))
+        day = call.day("day")
+        if day is None:
+            raise REQUEST_INVALID.error(reason="the query parameter `day` is missing")
         await self._budget.spend(call.token.tenant)
         return await self._certificates.of(
             call.token.tenant, symbol, day, _uuid("device", device) if device else None
         )
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise REQUEST_INVALID.error(reason="`day` is no day like 2026-11-27") from None
 
 
 def _uuid(name: str, text: str) -> UUID:

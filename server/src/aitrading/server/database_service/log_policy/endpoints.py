@@ -174,10 +174,8 @@ class HostLogEndpoints:
     )
     async def lifecycle(self, call: Call) -> LifecycleRun:
         """Measure what logs take and remove the files that are over, now."""
-        dry_run = call.query("dry_run")
-        if dry_run not in {"true", "false"}:
-            raise REQUEST_INVALID.error(reason="`dry_run` is not true or false")
-        return await self._lifecycle.run(dry_run=dry_run == "true")
+        call.query("dry_run")  # said, not guessed
+        return await self._lifecycle.run(dry_run=call.flag("dry_run"))
 
 
 async def _costs(book: PolicyBook, call: Call) -> Costs:

@@ -58,17 +58,9 @@ class UsageEndpoints:
         return await self._book.of(tenant, *self._days(call))
 
     def _days(self, call: Call) -> tuple[date, date]:
-        last = _day(call, "to") or now_utc(self._clock).date()
-        first = _day(call, "from") or last.replace(day=1)
+        last = call.day("to") or now_utc(self._clock).date()
+        first = call.day("from") or last.replace(day=1)
         if not timedelta() <= last - first < timedelta(days=DAYS_MAX):
             reason = f"`from` is no day before `to`, or they are more than {DAYS_MAX} days"
             raise REQUEST_INVALID.error(reason=reason)
         return first, last
-
-
-def _day(call: Call, name: str) -> date | None:
-    text = call.query_or(name, None)
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise REQUEST_INVALID.error(reason=f"`{name}` is no day like 2026-11-27") from None
