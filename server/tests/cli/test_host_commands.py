@@ -330,6 +330,9 @@ def test_what_was_used_is_shown_by_day_and_together(run: Any, supervisor: Any) -
     assert (
         json.loads(run("usage", "--tenant", "demo", "--json").stdout)["total"]["ticks"] == 265_015
     )
+    usage["total"] = dict.fromkeys(used, 0) | {"is_final": False}
+    usage["days"] = []
+    assert "nothing counted" in run("usage", "--tenant", "demo").stdout
     assert run("usage").exit_code == 2
 
 

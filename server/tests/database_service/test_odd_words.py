@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from aitrading.core.infrastructure.resilience import BreakerState
+from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.protocol.link.messages import DAY_TICKS_MAX
@@ -113,6 +114,8 @@ async def test_counts_that_no_feed_can_have_leave_the_usage_readable(
         async with w.pool.tenant_tx(alpha) as tx:
             for number in range(3):
                 await tx.execute(DAY, stream, first + timedelta(number), LARGEST)
-        usage = await UsageBook(w.pool, w.guards).of(alpha, first, first + timedelta(5))
+        usage = await UsageBook(w.pool, w.guards, SystemClock()).of(
+            alpha, first, first + timedelta(5)
+        )
         assert usage.total.ticks == 3 * DAY_TICKS_MAX
         assert [day.ticks for day in usage.days] == [DAY_TICKS_MAX] * 3

@@ -11,10 +11,11 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from aitrading.core.kit.clock import SystemClock, now_utc
+from aitrading.core.kit.clock import NS_PER_S, SystemClock, now_utc
 from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.claims import Authentication, Scope
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.database_service.feed_truth.book import GapBook
 from aitrading.server.database_service.organisations import Organisations
@@ -79,7 +80,7 @@ async def test_each_day_and_the_whole_count_each_thing_once(world: Any, tenants:
         await tell(w, alpha, "two", counted(second, DAY, 1_000))
         await tell(w, beta, "one", counted(foreign, DAY, 7))
         await w.send(alpha, await w.open(alpha), 1, 250)
-        book = UsageBook(w.pool, w.guards)
+        book = UsageBook(w.pool, w.guards, SystemClock())
         usage = await book.of(alpha, DAY, tomorrow)
         assert figures(usage) == [
             ("2026-11-02", 1_123, 3, 2, 2, True),
@@ -92,6 +93,24 @@ async def test_each_day_and_the_whole_count_each_thing_once(world: Any, tenants:
         empty = await book.of(beta, tomorrow, tomorrow)
         assert (empty.days, empty.total.ticks, empty.total.devices) == ((), 0, 0)
         assert empty.ticks_stored == 0
+        assert not empty.total.is_final
+
+
+@async_test
+async def test_nothing_is_final_before_its_last_day_is_over(world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    today = DAY + timedelta(days=1)
+    clock = ManualClock((today - EPOCH).days * 86_400 * NS_PER_S)
+    async with world() as w:
+        (stream,) = await open_streams(w, alpha, "one", ("EURUSD", 1))
+        await tell(w, alpha, "one", counted(stream, DAY, 9), counted(stream, today, 1))
+        book = UsageBook(w.pool, w.guards, clock)
+        assert (await book.of(alpha, DAY, DAY)).total.is_final
+        running = await book.of(alpha, DAY, today)
+        assert [day.is_final for day in running.days] == [True, False]
+        assert not running.total.is_final
+        for first in (today, today + timedelta(days=1)):
+            assert not (await book.of(alpha, first, date(2199, 12, 31))).total.is_final
 
 
 @dataclass
@@ -118,7 +137,9 @@ class Desk:
 @asynccontextmanager
 async def desk_of(w: Any) -> AsyncIterator[Desk]:
     clock = SystemClock()
-    endpoints = UsageEndpoints(UsageBook(w.pool, w.guards), Organisations(w.pool), clock)
+    endpoints = UsageEndpoints(
+        UsageBook(w.pool, w.guards, SystemClock()), Organisations(w.pool), clock
+    )
     with socket_folder() as home:
         server = InProcessServer(Path(home), "database-service", clock)
         async with serving(server, (endpoints,), RevokedTokens(clock)):

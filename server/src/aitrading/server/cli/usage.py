@@ -66,5 +66,5 @@ def _figures(used: Used) -> tuple[object, ...]:
         used.streams,
         used.symbols,
         used.devices,
-        "" if used.is_final else "counting",
+        "" if used.is_final else "counting" if used.devices else "nothing counted",
     )

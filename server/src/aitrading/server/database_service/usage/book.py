@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.kit.postgres import PostgresPool
@@ -24,7 +25,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     """The same, whichever device delivered them."""
     devices: int
     is_final: bool
-    """Every device says that it counted to the end."""
+    """The days are over, and every device says that it counted to the end; false without a count."""
 
 
 class UsedOnDay(Used, frozen=True, kw_only=True):
@@ -47,15 +48,18 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class UsageBook:
     """Reads under the tenant's row security; nothing is kept for it."""
 
-    def __init__(self, pool: PostgresPool, guards: Guards) -> None:
+    def __init__(self, pool: PostgresPool, guards: Guards, clock: Clock) -> None:
         self._pool = pool
         self._guards = guards
+        self._clock = clock
 
     async def of(self, tenant: TenantId, first: date, last: date) -> Usage:
         """Both days are included; raises that PostgreSQL is away."""
         with self._guards.postgres.guard():
             async with self._pool.tenant_read(tenant) as tx:
-                *days, total = await tx.fetch(_SQL["of_days"], first, last)
+                *days, total = await tx.fetch(
+                    _SQL["of_days"], first, last, now_utc(self._clock).date()
+                )
                 stored = await tx.fetch_value(_SQL["stored"])
         return Usage(
             first_day=first.isoformat(),
