@@ -221,3 +221,37 @@ def test_a_first_start_tells_an_owner_to_set_up_a_second_factor(
     told = capsys.readouterr().out
     assert "https://h/login#link=CODE" in told
     assert "set up a second factor" in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("token", "--for", "demo/\udcff"),
+        ("user", "link", "demo/\udcff"),
+        ("trace", "\udcff"),
+        ("chains", "show", "\udcff"),
+    ],
+    ids=" ".join,
+)
+def test_bytes_that_are_no_text_are_wrong_usage_and_no_defect(
+    run: Any, supervisor: Any, command: tuple[str, ...]
+) -> None:
+    del supervisor
+    result = run(*command)
+    assert "ARGUMENT_NOT_TEXT" in result.stderr
+    assert command[-1].replace("\udcff", "?") in result.stderr
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command", [("doctor",), ("quarantine", "list"), ("status",)], ids=" ".join
+)
+def test_a_home_that_is_no_folder_is_refused_and_not_shown_as_empty(
+    run: Any, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    wrong = tmp_path / "passwd"
+    wrong.write_text("")
+    for home in (wrong, wrong / "below", tmp_path / ("n" * 300)):
+        result = run(*command, "--home", str(home))
+        assert "HOME_NOT_USABLE" in result.stderr, home
+        assert (result.exit_code, result.stdout) == (3, "")

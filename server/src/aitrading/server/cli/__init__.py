@@ -105,9 +105,11 @@ class _Commands(click.Group):
         except Exception as exc:
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
-            from aitrading.server.cli.output import end_with  # noqa: PLC0415 - rare
+            from aitrading.server.cli.output import end_with, refuse_odd_bytes  # noqa: PLC0415 - rare
 
             given = args[0] if args else extra.get("args") or sys.argv[1:]
+            if isinstance(exc, UnicodeEncodeError):
+                refuse_odd_bytes(given, as_json="--json" in given)
             end_with(exc, as_json="--json" in given)
 
 

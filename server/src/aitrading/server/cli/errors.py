@@ -114,6 +114,14 @@ SESSION_FILE_DAMAGED: Final = ErrorSpec(
     why="The file was edited, or written by another version.",
     remedy="Run `aitrading login` again.",
 )
+ARGUMENT_NOT_TEXT: Final = ErrorSpec(
+    code="ARGUMENT_NOT_TEXT",
+    category=Category.DENIED,
+    message="{given} is not a text: it has bytes that are not UTF-8.",
+    why="Names, codes and ids are sent as UTF-8; only the path of a file may have other bytes.",
+    remedy="Write it again in a UTF-8 terminal; nothing was changed.",
+    severity=Severity.INFO,
+)
 CLI_FAILED: Final = ErrorSpec(
     code="CLI_FAILED",
     category=Category.FATAL,

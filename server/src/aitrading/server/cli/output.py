@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from aitrading.core.kit.errors import AitradingError, Category
-from aitrading.server.cli.errors import CLI_FAILED
+from aitrading.server.cli.errors import ARGUMENT_NOT_TEXT, CLI_FAILED
 
 ANSWER_IS_NO: Final = 1
+USAGE: Final = 2
 UNAVAILABLE: Final = 3
 
 _GOOD: Final = frozenset({"HEALTHY", "LIVE", "CLOSED", "OK", "active", "ENABLED"})
@@ -98,6 +99,15 @@ def end_with(exc: Exception, *, as_json: bool) -> NoReturn:
     )
     show_error(error, as_json=as_json)
     sys.exit(exit_code_of(error))
+
+
+def refuse_odd_bytes(given: Sequence[str], *, as_json: bool) -> None:
+    """Say which of what was given is no text, and leave with the code of wrong usage."""
+    for argument in given:
+        shown = argument.encode(errors="replace").decode()
+        if shown != argument:
+            show_error(ARGUMENT_NOT_TEXT.error(given=shown), as_json=as_json)
+            sys.exit(USAGE)
 
 
 def exit_code_of(error: AitradingError) -> int:
