@@ -73,6 +73,7 @@ def test_the_doctor_tells_how_full_it_is(platform: Platform) -> None:
         findings = json.loads(platform.cli("doctor", "--json").stdout)["findings"]
         (found,) = [each for each in findings if each["check"] == "audit trail"]
         assert found["verdict"] == "ok", found
+        assert any(each["check"].startswith("chain") for each in findings), "ways of data too"
         return "the oldest 0 days old" in found["finding"]
 
     wait_until(told, what="the size of the trail, whatever other tests do to the platform")

@@ -21,10 +21,12 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.installation import initialise
 from aitrading.server.cli.doctor import doctor
+from aitrading.server.dashboard.report import ChainLine, HopLine
 from aitrading.server.engines import binaries
 from aitrading.server.engines.process import process_id
 from aitrading.server.supervisor import home as home_module
-from aitrading.server.supervisor.doctor import running
+from aitrading.server.supervisor.doctor import chains, running
+from aitrading.server.supervisor.doctor.finding import Verdict
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import remember_children
 from aitrading.server.supervisor.state import ChildState
@@ -168,6 +170,7 @@ def test_a_platform_that_runs_and_one_that_was_killed(
     findings = examine(ok=True)
     assert findings["platform"]["verdict"] == "ok"
     assert findings["a"]["verdict"] == findings["b"]["verdict"] == "ok"
+    assert findings["chains"]["verdict"] == "unverified"
 
     child = platform.children()["a"]
     os.kill(child.pid, signal.SIGKILL)
@@ -195,3 +198,19 @@ def test_one_end_is_told_as_one(short_folder: Path) -> None:
     ]
     assert "ended once since" in ended[0].finding
     assert "ended 2 times since" in ended[1].finding
+
+
+def test_a_chain_that_failed_is_a_problem_and_names_its_hop() -> None:
+    hop = HopLine(
+        name="bridge-database", service="data-bridge", kind="call", state="FAILED",
+        reason="data arrives before this hop and does not pass it", count=0, failed=0,
+        p50_ms=None, p99_ms=None, last_seen=None, last_trace_id=None,
+    )  # fmt: skip
+    failed = ChainLine(name="market-data", description="", state="FAILED", hops=(hop,))
+    well = ChainLine(name="orders", description="", state="HEALTHY")
+    [found] = chains.judge((failed, well))
+    assert found.verdict is Verdict.PROBLEM
+    assert (found.check, "bridge-database" in found.finding) == ("chain market-data", True)
+    assert "data-bridge: data arrives" in found.cause
+    assert "aitrading chains show market-data" in found.remedy
+    assert [each.verdict for each in chains.judge((well,))] == [Verdict.OK]

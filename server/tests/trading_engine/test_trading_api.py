@@ -236,6 +236,18 @@ def test_no_order_passes(engine: Running, method: str, path: str) -> None:
     asyncio.run(scenario())
 
 
+def test_a_volume_that_is_none_is_refused_before_anything_else(engine: Running) -> None:
+    async def scenario() -> None:
+        async with engine() as running:
+            for volume in ("NaN", "sNaN", "Infinity", "-Infinity", "1e400", "0", "-0.1", "1e-400"):
+                body = ORDER.replace(b"0.1", volume.encode())
+                answer = await running.ask("POST", "orders", body=body)
+                assert (answer.status, answer.code) == (400, "REQUEST_INVALID"), volume
+                assert "volume" in answer.json["error"]["message"]
+
+    asyncio.run(scenario())
+
+
 BARRED_SQL = """
     INSERT INTO identity.devices (tenant_id, id, name_sealed, name_index, created_at)
         VALUES ('{tenant}', '{device}', '', '\\x{device_hex}{device_hex}', now());

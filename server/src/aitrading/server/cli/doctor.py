@@ -12,6 +12,7 @@ from aitrading.server.cli.output import ANSWER_IS_NO, json_option, show_json, sh
 from aitrading.server.kit.examination_api import STEPS, StepTaken, StoreExamination
 from aitrading.server.supervisor.doctor.audit import check_audit
 from aitrading.server.supervisor.doctor.backups import check_backups
+from aitrading.server.supervisor.doctor.chains import check_chains
 from aitrading.server.supervisor.doctor.finding import Finding, Verdict
 from aitrading.server.supervisor.doctor.installation import check_installation
 from aitrading.server.supervisor.doctor.machine import check_machine
@@ -54,6 +55,7 @@ def _examine(place: Home, *, databases: bool) -> list[Finding]:
         *check_machine(place, clock),
         *check_installation(place, clock),
         *check_running(place),
+        *check_chains(place),
         *check_backups(place),
         *check_audit(place),
     ]

@@ -1,7 +1,7 @@
 """The trading API while there is no engine: what it says is true, and no order passes."""
 
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -96,6 +96,11 @@ class Nothing(msgspec.Struct, frozen=True, kw_only=True):
     items: list[str] = []
 
 
+VOLUME_MIN: Final = Decimal("0.00001")
+VOLUME_MAX: Final = 1_000_000
+"""Lots that no broker steps below or goes beyond; what an account takes is the risk's to say."""
+
+
 class AccountBook(Protocol):
     """Where accounts are looked up, under the tenant's row security."""
 
@@ -112,6 +117,10 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     volume: Decimal
     account: AccountId | None = None
     """Who has one account only need not name it."""
+
+    def __post_init__(self) -> None:
+        if not (self.volume.is_finite() and VOLUME_MIN <= self.volume <= VOLUME_MAX):
+            raise ValueError(f"`volume` is no number of lots from {VOLUME_MIN} to {VOLUME_MAX}")
 
 
 class TradingEndpoints:
