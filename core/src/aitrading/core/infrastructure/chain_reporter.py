@@ -31,7 +31,7 @@ class ChainReporter:
         self.name = "chain-reporter"
         self.depends_on = ("bus",)
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._bus = bus
         self._chains = chains
         self._clock = clock
@@ -40,21 +40,26 @@ class ChainReporter:
         self._subscription: Subscription | None = None
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Subscribe, then report for ever."""
         if self._merges:
             self._subscription = await self._bus.subscribe(ChainMeasured, self._on_measured)
-        self._tasks.start(self._report_for_ever(), name="report")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._report_for_ever, name="report", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Stop reporting; what was not published yet is lost to the others."""
-        self.state = ComponentState.STOPPING
+        self._state = ComponentState.STOPPING
         await self._tasks.close()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await subscription.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def _report_for_ever(self) -> None:
         while True:
@@ -73,4 +78,3 @@ class ChainReporter:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED

@@ -23,7 +23,7 @@ class Announcer(ABC, Generic[T]):
         self.name = name
         self.depends_on = ("bus",)
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self.told: T | None = None
         """What the platform knows."""
         self._bus = bus
@@ -43,15 +43,20 @@ class Announcer(ABC, Generic[T]):
         """Whether the platform has to be told."""
         return seen != self.told
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Look from now on."""
-        self._tasks.start(self._announce_for_ever(), name="announce")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._announce_for_ever, name="announce", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Look no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def _announce_for_ever(self) -> None:
         while True:
@@ -70,4 +75,3 @@ class Announcer(ABC, Generic[T]):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED

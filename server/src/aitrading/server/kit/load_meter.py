@@ -128,7 +128,7 @@ class LoadMeter(Component, ResiliencePart):
     @override
     def state(self) -> ComponentState:
         """Overload is not a fault of this part: it does what it is for."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     @property
     def step(self) -> int:
@@ -167,7 +167,7 @@ class LoadMeter(Component, ResiliencePart):
     @override
     async def start(self) -> None:
         self._tell()
-        self._tasks.start(self._measure(), name="measure")
+        self._tasks.keep(self._measure, name="measure", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     @override
@@ -231,4 +231,3 @@ class LoadMeter(Component, ResiliencePart):
         self._governor.step = self._governor.quiet_step = 0
         self._version += 1
         self._tell()
-        self._state = ComponentState.FAILED

@@ -8,6 +8,7 @@ administration are refused meanwhile (`REVOCATIONS_UNKNOWN`), reading and the ki
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -70,7 +71,7 @@ class RevocationFeed:
         """DEGRADED while it cannot be told whether something was missed."""
         if self._started is ComponentState.HEALTHY and not self._revoked.is_certain:
             return ComponentState.DEGRADED
-        return self._started
+        return self._tasks.judged(self._started)
 
     async def start(self) -> None:
         """Listen from now on, and ask for what was told before."""
@@ -79,7 +80,9 @@ class RevocationFeed:
         self._subscription = await self._bus.subscribe(TokensRevoked, self._note, scope=None)
         if self._source is not None:
             self._missed.set()
-            self._tasks.start(self._keep_up(self._source), name="keep-up")
+            self._tasks.keep(
+                partial(self._keep_up, self._source), name="keep-up", clock=self._clock
+            )
         self._started = ComponentState.HEALTHY
 
     async def stop(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, cast
 
@@ -132,8 +133,11 @@ class _Process:
                     on_error=errors.classify,
                 )
                 control.on_reload(reload.reload)
-                async with manager, TaskSet("service") as tasks:
-                    tasks.start(reload.watch(parts.clock), name="watch files")
+                work = TaskSet("service", on_error=lambda _, exc: errors.classify(exc) and None)
+                async with manager, work as tasks:
+                    tasks.keep(
+                        partial(reload.watch, parts.clock), name="watch files", clock=parts.clock
+                    )
                     await self._open(container, gate, parts)
                     _log.info("ready after %d ms", _since_ms(parts.clock, began_ns))
                     await self._stay(container, servers, control)

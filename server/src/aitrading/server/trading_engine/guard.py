@@ -44,7 +44,7 @@ class EngineGuard:
     ) -> None:
         self.name = "engine-guard"
         self.depends_on = ("bus", pool.name)
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._bus = bus
         self._pool = pool
         self._feeds = feeds
@@ -58,13 +58,18 @@ class EngineGuard:
         self._subscription: Subscription | None = None
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Follow the feeds and look from now on."""
         self._subscription = await self._bus.subscribe(
             FeedStateChanged, self._feeds.on_change, scope=EVERYWHERE
         )
-        self._tasks.start(self._look_for_ever(), name="look")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._look_for_ever, name="look", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Look no more; what was halted stays halted."""
@@ -72,7 +77,7 @@ class EngineGuard:
         if self._subscription is not None:
             await self._subscription.close()
             self._subscription = None
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def look(self) -> None:
         """Test every foundation once."""
@@ -87,6 +92,7 @@ class EngineGuard:
     async def _look_for_ever(self) -> None:
         while True:
             await self.look()
+            self._switch.clear(self.name)
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def _halt(self, foundation: Foundation, exc: AitradingError) -> None:
@@ -107,5 +113,6 @@ class EngineGuard:
             await tx.fetch_value("SELECT 1")
 
     def _failed(self, _task: str, exc: Exception) -> None:
+        """Who cannot look does not know that anything holds."""
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
+        self._switch.halt(self.name, "bus and database cannot be looked at; it is tried again")

@@ -31,7 +31,7 @@ class KillAudit:
     ) -> None:
         self.name = "kill-audit"
         self.depends_on = (pool.name,)
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._switches = switches
         self._pool = pool
         self._audit = audit
@@ -39,15 +39,20 @@ class KillAudit:
         self._clock = clock
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Look from now on; what an earlier life left is written first."""
-        self._tasks.start(self._look_for_ever(), name="look")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._look_for_ever, name="look", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """What was not written is written by the next life."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def look(self) -> None:
         """Write what is missing; raises the reason when the database does not take it."""
@@ -72,7 +77,6 @@ class KillAudit:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
 
 
 def _event(tenant: TenantId, engagement: Engagement) -> AuditEvent:

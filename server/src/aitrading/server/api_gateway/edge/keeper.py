@@ -59,11 +59,16 @@ class EdgeKeeper:
         self._unfollow: Callable[[], None] | None = None
         self._certificate_ends_ns = 0
         self._tasks = TaskSet(self.name, on_error=self._failed)
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
+
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Write everything; raises what keeps the edge from being configured."""
-        self.state = ComponentState.STARTING
+        self._state = ComponentState.STARTING
         loop = asyncio.get_running_loop()
 
         def changed(_: RegistryChange) -> None:
@@ -71,16 +76,16 @@ class EdgeKeeper:
 
         self._unfollow = self._follow_registry(changed)
         await asyncio.to_thread(self._refresh)
-        self._tasks.start(self._keep(), name="keep")
-        self._tasks.start(self._follow(), name="follow")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._keep, name="keep", clock=self._clock)
+        self._tasks.keep(self._follow, name="follow", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Leave the files: Envoy goes on serving what works."""
         if self._unfollow is not None:
             self._unfollow()
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def show_another_key(self) -> None:
         """The edge's key was changed: let it show the new one now; raises what keeps it from that."""
@@ -107,9 +112,9 @@ class EdgeKeeper:
                 await asyncio.to_thread(self._refresh)
             except Exception as exc:  # noqa: BLE001 - the last good files stay in force
                 self._errors.classify(exc)
-                self.state = ComponentState.DEGRADED
+                self._state = ComponentState.DEGRADED
             else:
-                self.state = ComponentState.HEALTHY
+                self._state = ComponentState.HEALTHY
 
     def _refresh(self) -> None:
         config = self._make_config()
@@ -129,7 +134,6 @@ class EdgeKeeper:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
 
 
 def certificate_names(config: EdgeConfig) -> tuple[str, ...]:

@@ -57,24 +57,29 @@ class RefusedAtEdge:
         on_error: Callable[[Exception], object],
     ) -> None:
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._tail = tail
         self._note = note
         self._clock = clock
         self._on_error = on_error
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """From now on; what happened before has been seen, or nobody was there to see it."""
         await asyncio.to_thread(self._tail.begin)
-        self._tasks.start(self._follow(), name="follow")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._follow, name="follow", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Read no more."""
         await self._tasks.close()
         self._tail.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def look(self) -> None:
         """Audit what was refused since the last look."""
@@ -90,13 +95,12 @@ class RefusedAtEdge:
                 await self.look()
             except Exception as exc:  # noqa: BLE001 - the next look may find the database again
                 self._on_error(exc)
-                self.state = ComponentState.DEGRADED
+                self._state = ComponentState.DEGRADED
             else:
-                self.state = ComponentState.HEALTHY
+                self._state = ComponentState.HEALTHY
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._on_error(exc)
-        self.state = ComponentState.FAILED
 
 
 def refusal_of(line: bytes) -> Refused | None:

@@ -46,18 +46,23 @@ class PlatformHealth:
         self._period_s = period_s
         self._known: dict[str, Known[PeerReport] | None] = {peer.name: None for peer in peers}
         self._tasks = TaskSet(self.name, on_error=self._failed)
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         errors.declare(PEER_BREAKER, HEALTH_LAST_KNOWN)
+
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Begin to ask; returns before anybody answered."""
-        self._tasks.start(self._keep_asking(), name="ask")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._keep_asking, name="ask", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Ask no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     def report(self) -> PlatformReport:
         """The whole house as it is known now."""
@@ -108,4 +113,3 @@ class PlatformHealth:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED

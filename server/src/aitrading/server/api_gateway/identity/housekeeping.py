@@ -28,21 +28,26 @@ class Housekeeping:
         self.name = "identity-housekeeping"
         self.depends_on = ("postgres",)
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._pool = pool
         self._clock = clock
         self._on_error = on_error
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Clean in an hour, and then every hour."""
-        self._tasks.start(self._clean_for_ever(), name="clean")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._clean_for_ever, name="clean", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Clean no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def clean(self) -> int:
         """Clean everything now and tell how many rows went."""
@@ -72,4 +77,3 @@ class Housekeeping:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._on_error(exc)
-        self.state = ComponentState.FAILED

@@ -52,7 +52,7 @@ class Revocations:
         self.name = "session-revocations"
         self.depends_on = ("postgres",)
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._pool = pool
         self._bus = bus
         self._revoked = revoked
@@ -63,9 +63,14 @@ class Revocations:
         self._is_said = True
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Remember what was revoked before this process began, then tell what is the newest."""
-        self.state = ComponentState.STARTING
+        self._state = ComponentState.STARTING
         since = now_utc(self._clock) - timedelta(seconds=REMEMBER_S)
         async with self._pool.platform_read() as tx:
             organisations = await tx.fetch(_SQL["recently_raised_tenants"], since)
@@ -77,13 +82,13 @@ class Revocations:
                 raised = await tx.fetch(_SQL["recently_raised_users"], since)
             sessions = tuple(row["id"] for row in (*ended, *devices))
             self._revoked.apply(Revocation(sessions=sessions, users=_raised(raised)))
-        self._tasks.start(self._repeat_for_ever(), name="repeat")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._repeat_for_ever, name="repeat", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Tell no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def announce(self, revoked: Revocation) -> None:
         """Refuse the tokens that a committed transaction revoked; never raises."""
@@ -133,7 +138,6 @@ class Revocations:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._on_error(exc)
-        self.state = ComponentState.FAILED
 
 
 def _raised(rows: Iterable[Any]) -> tuple[RaisedEpoch, ...]:

@@ -122,7 +122,7 @@ class TokenKeys:
         self.name = "token-keys"
         self.depends_on = ("postgres",)
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._authority = authority
         self._issuer = issuer
         self._edge = edge
@@ -131,17 +131,22 @@ class TokenKeys:
         self._clock = clock
         self._on_error = on_error
         self._rotating = asyncio.Lock()
-        self._tasks = TaskSet(self.name)
+        self._tasks = TaskSet(self.name, on_error=self._failed)
+
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Take keys whose last token is over from the published ones, from now on."""
-        self._tasks.start(self._retire_for_ever(), name="retire")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._retire_for_ever, name="retire", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Retire no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     @endpoint(
         "POST",
@@ -215,6 +220,9 @@ class TokenKeys:
             await self._audit.add(tx, event)
 
         await self._replay.once(PLATFORM, apply)
+
+    def _failed(self, _task: str, exc: Exception) -> None:
+        self._on_error(exc)
 
     async def _retire_for_ever(self) -> None:
         while True:

@@ -37,7 +37,7 @@ class BackupWatch:
     def __init__(
         self, book: BackupBook, metrics: Metrics, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._book = book
         self._clock = clock
         self._errors = errors
@@ -46,15 +46,20 @@ class BackupWatch:
         self._tasks = TaskSet(self.name, on_error=self._failed)
         metrics.add_source(self._readings)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Look from now on."""
-        self._tasks.start(self._look_for_ever(), name="look")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._look_for_ever, name="look", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Look no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def look(self) -> None:
         """Read the books now."""
@@ -77,4 +82,3 @@ class BackupWatch:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED

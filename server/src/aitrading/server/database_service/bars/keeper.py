@@ -47,7 +47,7 @@ class BarKeeper:
         errors: ErrorHandler,
         metrics: Metrics,
     ) -> None:
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._pool = pool
         self._store = store
         self._writer = writer
@@ -59,15 +59,20 @@ class BarKeeper:
         self._waiting: set[TenantId] = set()
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Keep bars from now on; what was noted before the start comes first."""
-        self._tasks.start(self._keep_for_ever(), name="keep")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._keep_for_ever, name="keep", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Make no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def keep(self, tenants: Iterable[TenantId] = ()) -> None:
         """One round over organisations whose ticks came since the last one, and over these.
@@ -122,7 +127,6 @@ class BarKeeper:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
 
 
 def days_of(notes: Iterable[Any]) -> list[tuple[list[UUID], Span]]:

@@ -56,11 +56,11 @@ class QuoteCache(Component):
     @property
     @override
     def state(self) -> ComponentState:
-        return self._state
+        return self._tasks.judged(self._state)
 
     @override
     async def start(self) -> None:
-        self._tasks.start(self._flush_for_ever(), name="flush")
+        self._tasks.keep(self._flush_for_ever, name="flush", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     @override
@@ -137,7 +137,6 @@ class QuoteCache(Component):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self._state = ComponentState.FAILED
 
 
 def _answer(source: str, quotes: Iterable[LastQuote]) -> LastQuotes:

@@ -81,12 +81,12 @@ class ChainKeeper(Component):
     @property
     @override
     def state(self) -> ComponentState:
-        return self._state
+        return self._tasks.judged(self._state)
 
     @override
     async def start(self) -> None:
         self._state = ComponentState.DEGRADED
-        self._tasks.start(self._fill_until_done(), name="fill")
+        self._tasks.keep(self._fill_until_done, name="fill", clock=self._clock)
 
     @override
     async def stop(self) -> None:
@@ -180,7 +180,6 @@ class ChainKeeper(Component):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self._state = ComponentState.FAILED
 
 
 def _problem(chain: ChainDefinition) -> str:

@@ -76,14 +76,14 @@ class ErrorRecorder(Component):
     @property
     @override
     def state(self) -> ComponentState:
-        return self._state
+        return self._tasks.judged(self._state)
 
     @override
     async def start(self) -> None:
         self._subscription = await self._bus.subscribe(
             ErrorsSeen, self._on_seen, durable=DURABLE_NAME
         )
-        self._tasks.start(self._flush_for_ever(), name="flush")
+        self._tasks.keep(self._flush_for_ever, name="flush", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     @override
@@ -158,7 +158,6 @@ class ErrorRecorder(Component):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self._state = ComponentState.FAILED
 
 
 async def _write(tx: TenantTransaction, service: str, seen: ErrorSeen) -> bool:

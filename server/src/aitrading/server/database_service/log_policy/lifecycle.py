@@ -72,7 +72,7 @@ class LogLifecycle:
         clock: Clock,
         errors: ErrorHandler,
     ) -> None:
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._cache = cache.platform
         self._pool = pool
         self._book = book
@@ -81,15 +81,20 @@ class LogLifecycle:
         self._errors = errors
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Begin a while after the start, when the machine has less to do."""
-        self._tasks.start(self._run_for_ever(), name="run")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._run_for_ever, name="run", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Run no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def run(self, *, dry_run: bool = False) -> LifecycleRun:
         """Measure, write the cost, and apply the policies unless it is a dry run.
@@ -184,7 +189,6 @@ class LogLifecycle:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
 
 
 def _usage(

@@ -62,7 +62,7 @@ class HistoryKeeper:
         errors: ErrorHandler,
         metrics: Metrics,
     ) -> None:
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._place = place
         self._catalogue = catalogue
         self._sources = sources
@@ -78,16 +78,21 @@ class HistoryKeeper:
         self._full: set[str] = set()
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Read from now on."""
-        self._tasks.start(self._read_for_ever(), name="read")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._read_for_ever, name="read", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Read no more."""
         await self._tasks.close()
         await self._sources.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def round(self, at_s: int) -> None:
         """Read everybody and store it as of this moment; never raises for a store that is away."""
@@ -204,7 +209,6 @@ class HistoryKeeper:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
 
 
 def _together(series: Series, one: Point | None, other: Point) -> Point:

@@ -27,22 +27,27 @@ class Tidier:
     def __init__(
         self, pool: PostgresPool, cache: Cache, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._pool = pool
         self._cache = cache.platform
         self._clock = clock
         self._errors = errors
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Tidy from now on."""
-        self._tasks.start(self._tidy_for_ever(), name="tidy")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._tidy_for_ever, name="tidy", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Tidy no more."""
         await self._tasks.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def tidy(self) -> int:
         """Tidy once, unless another instance does; gives how many names were forgotten.
@@ -69,4 +74,3 @@ class Tidier:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED

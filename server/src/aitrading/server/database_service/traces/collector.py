@@ -102,13 +102,13 @@ class TraceCollector(Component):
             since_ns = self._clock.monotonic_ns() - self._dropped_at_ns
             if since_ns < MINUTE_S * NS_PER_S:
                 return ComponentState.DEGRADED
-        return self._state
+        return self._tasks.judged(self._state)
 
     @override
     async def start(self) -> None:
         self._edge.begin()
         self._subscription = await self._bus.respond(CollectTraces, self._on_collect, scope=None)
-        self._tasks.start(self._work_for_ever(), name="work")
+        self._tasks.keep(self._work_for_ever, name="work", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     @override
@@ -310,7 +310,6 @@ class TraceCollector(Component):
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self._state = ComponentState.FAILED
 
 
 def _is_undecided(held: HeldTrace) -> bool:
