@@ -3,7 +3,7 @@
 import json
 import ssl
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,7 @@ from aitrading.client.security.device_files import DeviceFiles, ServerAddress
 from aitrading.client.security.enrolment import enrol, parse_server, renew
 from aitrading.client.terminal.select import TerminalKind
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.lifecycle import AILING_S, ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
@@ -37,6 +37,8 @@ from aitrading.core.security.enrolment import EnrolmentCode
 from aitrading.core.security.renewal import renewal_message, signed_by
 from aitrading.core.security.server_pins import ServerPins, pins_message, sealed_pins
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa, validity
 
 SECRET = b"s" * 32
@@ -298,6 +300,43 @@ def test_the_keeper_renews_when_it_is_due_and_says_when_it_cannot(
         assert (keeper.state, keeper.renewals) == (ComponentState.HEALTHY, 1)
         await keeper.check()
         assert keeper.renewals == 1
+        await keeper.stop()
+
+    scenario()
+
+
+def test_a_renewal_for_which_there_was_no_room_on_the_disk_happens_later(
+    gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @async_test
+    async def scenario() -> None:
+        files, clock = DeviceFiles(home), ManualClock(CLOCK.now_ns())
+        gateway.life = validity(-3_000, 600)
+        record = enrol(files, gateway.code(), gateway.address)
+        gateway.life = None
+        errors = ErrorHandler(
+            clock=clock, randomness=SystemRandomness(), metrics=Metrics(),
+            resilience=ResilienceRegistry(),
+        )  # fmt: skip
+        keeper = CertificateKeeper(files, record, clock=clock, errors=errors)
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        async def later(happened: Callable[[], bool]) -> bool:
+            await clock.advance(1)
+            return happened()
+
+        with monkeypatch.context() as disk:
+            disk.setattr(DeviceFiles, "store_pending", full)
+            await keeper.start()
+            assert keeper.state is ComponentState.DEGRADED
+        with monkeypatch.context() as disk:  # something that nobody has foreseen
+            disk.setattr(DeviceFiles, "certificate", full)
+            await eventually(lambda: later(lambda: keeper._tasks.statistics().failed == 1))
+        await eventually(lambda: later(lambda: keeper.renewals == 1), what="the renewal")
+        await clock.advance(AILING_S)
+        assert keeper.state is ComponentState.HEALTHY
         await keeper.stop()
 
     scenario()

@@ -13,6 +13,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 from typing_extensions import override
 
 from aitrading.client.security.checkpoints import WitnessedCheckpoint
+from aitrading.client.security.link_connection import LinkConnection
 from aitrading.client.security.secure_websocket_client import (
     LinkAddress,
     LinkState,
@@ -234,6 +235,28 @@ async def test_it_comes_back_after_every_loss(world: World) -> None:
             server.peers[-1].cut()
             await eventually(lambda count=count: user.losses >= count)
         await eventually(lambda: link.link_state is LinkState.CONNECTED)
+
+
+@async_test
+async def test_it_comes_back_after_something_unforeseen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, live, failed = Server(), LinkConnection.live, asyncio.Event()
+
+    async def fails_once(connection: LinkConnection, poll_s: float) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("unforeseen")
+        await live(connection, poll_s)
+
+    monkeypatch.setattr(LinkConnection, "live", fails_once)
+    async with (
+        serving(world, server),
+        linking(server.port, world.client_context) as (link, _),
+    ):
+        await eventually(failed.is_set)
+        await eventually(lambda: link.connections == 2 and link.link_state is LinkState.CONNECTED)
+        assert link.state is ComponentState.DEGRADED, "it says so for a while"
 
 
 @async_test

@@ -115,7 +115,7 @@ class TickPoller:
     @property
     def state(self) -> ComponentState:
         """HEALTHY while every symbol answers and its ticks are stored."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     @property
     def broker_clock(self) -> BrokerClock:
@@ -178,7 +178,9 @@ class TickPoller:
         self._state = ComponentState.STARTING
         self._errors.declare(TERMINAL_RECONNECT)
         self._tasks.start(self._run(), name="poll")
-        self._tasks.start(self._watch.run(lambda: self.account), name="market-watch")
+        self._tasks.keep(
+            lambda: self._watch.run(lambda: self.account), name="market-watch", clock=self._clock
+        )
 
     async def stop(self) -> None:
         """Ask nothing more."""

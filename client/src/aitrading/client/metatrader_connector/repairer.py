@@ -58,12 +58,12 @@ class Repairer:
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Repair what is asked for from now on."""
         self._uplink.on_repair = self._take
-        self._tasks.start(self._run(), name="repair")
+        self._tasks.keep(self._run, name="repair", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

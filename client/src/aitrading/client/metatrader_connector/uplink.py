@@ -99,7 +99,7 @@ class TickUplink(LinkUser):
         """What it is doing now; DEGRADED while the server takes no ticks of some symbol."""
         is_kept = self.held is not None or bool(self.refused)
         is_less = is_kept and self._state is ComponentState.HEALTHY
-        return ComponentState.DEGRADED if is_less else self._state
+        return self._tasks.judged(ComponentState.DEGRADED if is_less else self._state)
 
     @property
     def released(self) -> int:
@@ -133,9 +133,9 @@ class TickUplink(LinkUser):
         """Send whatever the journal holds, from now on."""
         self._journal.spool.on_durable = lambda _position: self._wake.set()
         self._tasks.start(self._run(), name="send")
-        self._tasks.start(self._release(), name="release")
-        self._tasks.start(self._tell_truth(), name="truth")
-        self._tasks.start(self._journal.spool.maintain(), name="seal")
+        self._tasks.keep(self._release, name="release", clock=self._clock)
+        self._tasks.keep(self._tell_truth, name="truth", clock=self._clock)
+        self._tasks.keep(self._journal.spool.maintain, name="seal", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

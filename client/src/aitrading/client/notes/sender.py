@@ -62,7 +62,7 @@ class NoteSender:
     @property
     def state(self) -> ComponentState:
         """DEGRADED while the server takes nothing, or something was given up."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
@@ -78,7 +78,7 @@ class NoteSender:
         """Deliver from now on."""
         self._state = ComponentState.HEALTHY
         self._tasks.start(self._run(), name="deliver")
-        self._tasks.start(self._queue.maintain(), name="seal")
+        self._tasks.keep(self._queue.maintain, name="seal", clock=self._clock)
 
     async def stop(self) -> None:
         """Stop delivering."""

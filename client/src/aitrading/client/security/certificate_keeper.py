@@ -40,13 +40,13 @@ class CertificateKeeper:
     @property
     def state(self) -> ComponentState:
         """DEGRADED while a renewal is overdue."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Renew now if it is due, even after the end, and check from now on."""
         self._state = ComponentState.HEALTHY
         await self.check()
-        self._tasks.start(self._run(), name="renew")
+        self._tasks.keep(self._run, name="renew", clock=self._clock)
 
     async def stop(self) -> None:
         """Stop checking."""
@@ -60,7 +60,7 @@ class CertificateKeeper:
             return
         try:
             await asyncio.to_thread(renew, self._files, self._record, self._clock)
-        except AitradingError as exc:
+        except (AitradingError, OSError) as exc:  # the server away, or a full disk: asked again
             self._errors.classify(exc)
             self._state = ComponentState.DEGRADED
             return

@@ -37,7 +37,7 @@ class CredentialKeeper:
     @property
     def state(self) -> ComponentState:
         """HEALTHY while there is a lease."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health: when the lease ends and how old the stored login is."""
@@ -55,7 +55,7 @@ class CredentialKeeper:
     async def start(self) -> None:
         """Ask for a lease now and again and again; a server that is away does not keep the rest back."""
         await self.check()
-        self._tasks.start(self._run(), name="lease")
+        self._tasks.keep(self._run, name="lease", clock=self._clock)
 
     async def stop(self) -> None:
         """Stop asking."""
@@ -66,9 +66,8 @@ class CredentialKeeper:
         """Renew the lease, and rotate if that is wanted."""
         try:
             await asyncio.to_thread(self._renew)
-        except AitradingError as exc:
-            self._errors.classify(exc)
-            self._refused_by = exc.code
+        except (AitradingError, OSError) as exc:  # the server away, or a full disk: asked again
+            self._refused_by = self._errors.classify(exc).code
             has_lease = self._manager.lease is not None
             self._state = ComponentState.DEGRADED if has_lease else ComponentState.FAILED
             return

@@ -156,7 +156,7 @@ class SecureWebSocketClient:
     @property
     def state(self) -> ComponentState:
         """STARTING until CONNECTED for the first time, DEGRADED after a loss: ticks wait on disk."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     @property
     def link_state(self) -> LinkState:
@@ -204,7 +204,7 @@ class SecureWebSocketClient:
         """Connect, and connect again, from now on; returns at once."""
         self._state = ComponentState.STARTING
         self._errors.declare(LINK_RECONNECT)
-        self._tasks.start(self._run(), name="link")
+        self._tasks.keep(self._run, name="link", clock=self._clock)
 
     async def stop(self) -> None:
         """Say goodbye and stay away."""

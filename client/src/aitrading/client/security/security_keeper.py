@@ -79,7 +79,7 @@ class SecurityKeeper:
         if not self._is_running:
             return ComponentState.STOPPED
         bad = self.barred_by or self._seen.debugger
-        return ComponentState.DEGRADED if bad else ComponentState.HEALTHY
+        return self._tasks.judged(ComponentState.DEGRADED if bad else ComponentState.HEALTHY)
 
     @property
     def barred_by(self) -> str:
@@ -114,7 +114,7 @@ class SecurityKeeper:
         """Hash every file before anything else runs; tell from now on."""
         self._is_running = True
         await asyncio.to_thread(self._look, whole=True)
-        self._tasks.start(self._run(), name="look")
+        self._tasks.keep(self._run, name="look", clock=self._clock)
 
     async def stop(self) -> None:
         """Look no more."""

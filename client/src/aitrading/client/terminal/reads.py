@@ -84,7 +84,7 @@ class RememberedReads(Asks):
     @property
     def state(self) -> ComponentState:
         """What it is doing now."""
-        return self._state
+        return self._tasks.judged(self._state)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
@@ -101,7 +101,9 @@ class RememberedReads(Asks):
     async def start(self) -> None:
         """Ask ahead from now on."""
         if self.look_ahead:
-            self._tasks.start(self._every(AHEAD_EVERY_S, self.ask_ahead), name="ahead")
+            self._tasks.keep(
+                lambda: self._every(AHEAD_EVERY_S, self.ask_ahead), name="ahead", clock=self.clock
+            )
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:

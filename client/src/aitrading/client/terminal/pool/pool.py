@@ -109,7 +109,7 @@ class TerminalPool(ConnectedTerminal):
         """HEALTHY while the first worker has its terminal."""
         if self._state is ComponentState.HEALTHY and self._slots[FIRST].account is None:
             return ComponentState.DEGRADED
-        return self._state
+        return self._tasks.judged(self._state)
 
     @property
     def workers(self) -> int:
@@ -149,10 +149,10 @@ class TerminalPool(ConnectedTerminal):
 
     async def start(self) -> None:
         """Watch over workers from now on; the first is opened by the first `connected`."""
-        self._tasks.start(self._every(LOOK_EVERY_S, self._look), name="look")
+        self._keep(LOOK_EVERY_S, self._look, "look")
         every_s = self._settings.health_every_s
-        self._tasks.start(self._every(every_s, self._check_health), name="health")
-        self._tasks.start(self._every(STORE_EVERY_S, self._witness.store), name="availability")
+        self._keep(every_s, self._check_health, "health")
+        self._keep(STORE_EVERY_S, self._witness.store, "availability")
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -388,6 +388,10 @@ class TerminalPool(ConnectedTerminal):
         finally:
             self._dispatcher.gone(slot.number)
             await slot.end()
+
+    def _keep(self, pause_s: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Do this again and again, also after it failed."""
+        self._tasks.keep(lambda: self._every(pause_s, work), name=name, clock=self._clock)
 
     async def _every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
