@@ -165,7 +165,12 @@ def test_what_is_wrong_is_told_until_it_is_read_well(tmp_path: Path, host: Host)
 
 
 @async_test
-async def test_a_source_that_takes_its_time_holds_up_no_other(tmp_path: Path, host: Host) -> None:
+async def test_a_source_that_takes_its_time_holds_up_no_other(
+    tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: KnownNotes) -> None:
+        raise OSError(28, "No space left on device")
+
     host.trickles = True
     toml = tmp_path / "aitrading.toml"
     toml.write_text(
@@ -195,8 +200,14 @@ async def test_a_source_that_takes_its_time_holds_up_no_other(tmp_path: Path, ho
     async with TaskSet("test") as tasks:
         tasks.start(collector.run(), name="collector")
         await eventually(lambda: collector.state is ComponentState.DEGRADED)
+        monkeypatch.setattr(KnownNotes, "save", full)
         file.write_bytes(GOOD)
-        await eventually(lambda: [note.title for note in got] == ["good"])
-        await eventually(lambda: collector.state is ComponentState.HEALTHY)
+        await eventually(
+            lambda: "No space left" in str(collector.statistics()["news"]), what="a full disk"
+        )
+        assert collector.state is ComponentState.DEGRADED
+        monkeypatch.undo()
+        await eventually(lambda: collector.state is ComponentState.HEALTHY, what="room again")
+        assert [note.title for note in got] == ["good"]
         assert len(host.heard) == 1, "the other one is still asked"
         host.ended.set()

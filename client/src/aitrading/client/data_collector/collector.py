@@ -132,31 +132,29 @@ class DataCollector:
     async def _look(self, looked: _Looked) -> None:
         try:
             await self._look_once(looked)
+        except Exception as exc:  # noqa: BLE001 - whatever it was: it is told, and looked at again
+            self._errors.classify(exc)
+            looked.failures += 1
+            looked.problem = exc.message if isinstance(exc, AitradingError) else str(exc)
+            looked.wait_s = RECONNECT_FOREVER.delay_s(looked.failures, self._randomness)
         finally:
             looked.is_looking = False
 
     async def _look_once(self, looked: _Looked) -> None:
         looked.looked_ns = self._clock.monotonic_ns()
-        try:
-            entries = await asyncio.to_thread(looked.source.look)
-        except AitradingError as exc:
-            self._errors.classify(exc)
-            looked.failures += 1
-            looked.problem = exc.message
-            looked.wait_s = RECONNECT_FOREVER.delay_s(looked.failures, self._randomness)
-        else:
-            await self._queue(looked, entries.notes)
-            looked.failures, looked.wait_s = 0, None
-            looked.problem = entries.first_problem
-            if entries.rejected:
-                self._metrics.increment(REJECTED, entries.rejected, source=looked.source.name)
-                looked.rejected += entries.rejected
-                _log.warning(
-                    "entries left out",
-                    source=looked.source.name,
-                    entries=entries.rejected,
-                    first=entries.first_problem,
-                )
+        entries = await asyncio.to_thread(looked.source.look)
+        await self._queue(looked, entries.notes)
+        looked.failures, looked.wait_s = 0, None
+        looked.problem = entries.first_problem
+        if entries.rejected:
+            self._metrics.increment(REJECTED, entries.rejected, source=looked.source.name)
+            looked.rejected += entries.rejected
+            _log.warning(
+                "entries left out",
+                source=looked.source.name,
+                entries=entries.rejected,
+                first=entries.first_problem,
+            )
 
     async def _queue(self, looked: _Looked, notes: list[NewsNote]) -> None:
         """Queue what is new; what the queue does not take is looked at again later."""

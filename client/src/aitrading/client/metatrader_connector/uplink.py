@@ -223,7 +223,7 @@ class TickUplink(LinkUser):
         while True:
             try:
                 await act()
-            except (AitradingError, OSError) as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it was, it is tried until it is done
                 await self._pause(exc)
             else:
                 return

@@ -1,6 +1,7 @@
 """Whether data takes every way it should: a service can be well while a way through it is not."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from aitrading.core.kit.errors import AitradingError
@@ -12,6 +13,8 @@ from aitrading.server.supervisor.home import Home
 
 CHECK: Final = "chains"
 FAILED: Final = "FAILED"
+PATIENCE_S: Final = 30
+"""Where data begins to flow, the last hops have seen none of it for a while: this long it may take."""
 _PLATFORM: Final = "/internal/v1/admin/platform"
 
 
@@ -19,15 +22,34 @@ def check_chains(home: Home) -> Iterator[Finding]:
     """What the api-gateway of the running platform measured in the last minute."""
     if home.holder() is None:
         return
-    try:
-        report = AdminClient(home).request(
-            "call", PlatformReport, peer="api-gateway", method="GET", path=_PLATFORM
+
+    def measured() -> tuple[ChainLine, ...]:
+        return (
+            AdminClient(home)
+            .request("call", PlatformReport, peer="api-gateway", method="GET", path=_PLATFORM)
+            .chains
         )
+
+    try:
+        chains = lasting(measured, pause=lambda: time.sleep(1))
     except AitradingError as exc:
         not_asked = exc.spec is NOT_RUNNING
         yield unverified(CHECK, "Nobody was asked.") if not_asked else wrong(CHECK, exc)
         return
-    yield from judge(report.chains)
+    yield from judge(chains)
+
+
+def lasting(
+    measured: Callable[[], tuple[ChainLine, ...]], *, pause: Callable[[], None]
+) -> tuple[ChainLine, ...]:
+    """How the chains are; while one has failed they are asked again, for `PATIENCE_S` pauses."""
+    chains = measured()
+    for _ in range(PATIENCE_S):
+        if all(chain.state != FAILED for chain in chains):
+            break
+        pause()
+        chains = measured()
+    return chains
 
 
 def judge(chains: tuple[ChainLine, ...]) -> Iterator[Finding]:
