@@ -301,6 +301,7 @@ async def a_server_that_comes_later_is_found(room: Room) -> Process:
         await eventually(lambda: attempts, what="the first attempt")
         async with somebody_listens(port) as came, asyncio.timeout(PROMISE_TIMEOUT_S):
             await came.wait()
+        assert not link._tasks.statistics().failed, "connecting again is no accident"
     finally:
         await link.stop()
     return process
