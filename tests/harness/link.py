@@ -9,6 +9,7 @@ from typing import Any
 from picows import WSHandshakeError
 
 from aitrading.core.infrastructure.segment_codecs import open_segment
+from aitrading.core.protocol.error_codes import LINK_OVERLOADED
 from aitrading.core.protocol.ingest import decode_record
 from aitrading.core.protocol.link.events import Established, PeerClosed
 from aitrading.core.protocol.segment import read_segment
@@ -16,11 +17,13 @@ from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.file_sealing import FileKeys
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.personal_data.file_keys import FILES_FOLDER, FileKeyFolder
-from aitrading.server.testing.probe_device import Device, declared, ticks
+from aitrading.server.testing.probe_device import Device, GreetingRefusedError, declared, ticks
 
 BATCH = 4_000
 NONSENSE = bytes(range(64))
 END_TIMEOUT_S = 15.0
+LET_IN_TIMEOUT_S = 60.0
+COME_AGAIN_S = 0.2
 
 
 async def malformed(socket: Path, identity: DeviceIdentity, *, times: int) -> None:
@@ -52,6 +55,21 @@ async def _greet(socket: Path, identity: DeviceIdentity) -> str:
     return device.of(PeerClosed)[0].notice.code if device.of(PeerClosed) else "accepted"
 
 
+async def _let_in(socket: Path, identity: DeviceIdentity, *, symbol: str) -> Device:
+    """Come as often as the server says that it cannot take anybody now, like every client."""
+    deadline = time.monotonic() + LET_IN_TIMEOUT_S
+    while True:
+        device = Device(identity)
+        try:
+            await device.open(socket, declared(symbol=symbol))
+        except GreetingRefusedError as exc:
+            if exc.code != LINK_OVERLOADED.code or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(COME_AGAIN_S)
+        else:
+            return device
+
+
 async def _hang_up(device: Device) -> None:
     device.cut()
     await asyncio.wait_for(device.ended.wait(), END_TIMEOUT_S)
@@ -61,8 +79,7 @@ async def fill(
     socket: Path, identity: DeviceIdentity, block: Callable[[], None]
 ) -> dict[str, Any]:
     """Send ticks, once the way on is blocked, until the server ends the link; tells how it did."""
-    device = Device(identity)
-    await device.open(socket, declared(symbol="FILL"))
+    device = await _let_in(socket, identity, symbol="FILL")
     block()
     sent = device.durable()
     deadline = time.monotonic() + END_TIMEOUT_S
@@ -82,8 +99,7 @@ async def fill_segments(
     socket: Path, identity: DeviceIdentity, block: Callable[[], None], folder: Path
 ) -> None:
     """Send small batches, once the way on is blocked, until two segments hold nothing else."""
-    device = Device(identity)
-    await device.open(socket, declared(symbol="SEGMENTS"))
+    device = await _let_in(socket, identity, symbol="SEGMENTS")
     block()
 
     async def another() -> bool:

@@ -24,6 +24,7 @@ from aitrading.core.protocol.link.events import (
     Acknowledged,
     ClientEvent,
     Established,
+    PeerClosed,
     StreamOpened,
 )
 from aitrading.core.protocol.link.messages import StreamDeclaration
@@ -40,6 +41,14 @@ _SIZE_FOLLOWS: Final = 126
 _MASKED: Final = 0x80
 _BINARY: Final = 0x82
 E = TypeVar("E")
+
+
+class GreetingRefusedError(Exception):
+    """The server answered the greeting by ending the link; `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the greeting was refused: {code}")
+        self.code = code
 
 
 def declared(handle: int = 1, symbol: str = "EURUSD", **changes: int) -> StreamDeclaration:
@@ -113,12 +122,21 @@ class Device(WSListener):
             use_aiofastnet=False,  # what is written raw must go through the loop's own TLS
         )
         self._greet(declarations)
-        await eventually(lambda: self.of(Established), what="greeting")
+        await self._until_established()
 
     async def open(self, socket: Path, *declarations: StreamDeclaration) -> None:
-        """Open the socket and wait for the answer to the greeting."""
+        """Open the socket and wait until it may send; raises `GreetingRefusedError`."""
         await self.connect(socket, *declarations)
-        await eventually(lambda: self.of(Established), what="greeting")
+        await self._until_established()
+
+    async def _until_established(self) -> None:
+        await eventually(
+            lambda: self.of(Established) or self.of(PeerClosed) or self.ended.is_set(),
+            what="an answer to the greeting",
+        )
+        if not self.of(Established):
+            told = self.of(PeerClosed)
+            raise GreetingRefusedError(told[0].notice.code if told else "cut off without a word")
 
     def _greet(self, declarations: Sequence[StreamDeclaration]) -> None:
         if self.session.state is SessionState.NEW:  # a refusal may come first
