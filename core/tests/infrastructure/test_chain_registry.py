@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aitrading.core.infrastructure import latency
 from aitrading.core.infrastructure.chain_metrics import publish_chains
 from aitrading.core.infrastructure.chain_registry import (
+    PATIENCE_S,
     ChainDefinition,
     ChainHealth,
     ChainRegistry,
@@ -129,12 +130,47 @@ def test_a_hop_over_its_budget_is_degraded_and_says_so() -> None:
     assert "budget of 10 ms" in first.reason
 
 
-def test_a_hop_that_swallows_data_is_failed() -> None:
-    registry = make(ManualClock())
-    registry.record("orders", "api-engine", NS_PER_MS)
+@async_test
+async def test_a_hop_that_swallows_data_is_failed_since_then() -> None:
+    clock = ManualClock()
+    registry = make(clock)
+    for _ in range(PATIENCE_S):
+        registry.record("orders", "api-engine", NS_PER_MS)
+        await clock.advance(1)
     health = registry.health("orders")
     assert states(health) == ["HEALTHY", "FAILED", "NEW"]
-    assert health.state is ComponentState.FAILED
+    assert (health.state, health.since_ns) == (ComponentState.FAILED, clock.now_ns())
+    await clock.advance(5)
+    assert registry.health("orders").since_ns == health.since_ns
+
+
+@async_test
+async def test_a_hop_has_time_while_data_has_just_begun_to_come_again() -> None:
+    clock = ManualClock()
+    registry = make(clock)
+    registry.record("orders", "api-engine", NS_PER_MS)
+    assert states(registry.health("orders")) == ["HEALTHY", "STARTING", "NEW"]
+    registry.record("orders", "engine-store", NS_PER_MS)
+    await clock.advance(2 * WINDOW_S)
+    assert registry.health("orders").state is ComponentState.STOPPED
+    registry.record("orders", "api-engine", NS_PER_MS)
+    assert registry.health("orders").state is ComponentState.STARTING
+    await clock.advance(PATIENCE_S - 1)
+    assert registry.health("orders").state is ComponentState.STARTING
+    await clock.advance(1)
+    assert registry.health("orders").state is ComponentState.FAILED
+
+
+@async_test
+async def test_a_hop_that_falls_silent_amid_the_flow_is_failed_at_once() -> None:
+    clock = ManualClock()
+    registry = make(clock)
+    registry.record("orders", "engine-store", NS_PER_MS)
+    for _ in range(WINDOW_S):
+        registry.record("orders", "api-engine", NS_PER_MS)
+        assert registry.health("orders").state is ComponentState.HEALTHY
+        await clock.advance(1)
+    assert states(registry.health("orders")) == ["HEALTHY", "FAILED", "NEW"]
 
 
 @async_test

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from aitrading.core.infrastructure.chains import (
     MARKET_DATA_CHAIN,
 )
 from aitrading.core.infrastructure.error_handler import ErrorHandler
+from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import Known, ResilienceRegistry
-from aitrading.core.kit.clock import NS_PER_S
+from aitrading.core.kit.clock import NS_PER_S, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
+from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.core.testing.seeded import SeededRandomness
 from aitrading.server.api_gateway.health.build import Knowledge, build_report
+from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.peer_report import (
     PeerComponent,
     PeerReport,
@@ -218,6 +222,61 @@ def test_chains_tell_latency_only_where_something_passed() -> None:
     assert hops[BRIDGE_SPOOL].p50_ms is None
     assert hops[BRIDGE_SPOOL].state == "FAILED"
     assert hops["connector-link"].last_seen is None
+
+
+def test_a_chain_that_failed_is_a_problem_of_the_whole_and_of_no_service() -> None:
+    chains = ChainRegistry(clock=ManualClock(), service="api-gateway", instance="i")
+    chains.define(MARKET_DATA_CHAIN)
+    chains.record(MARKET_DATA, LINK_BRIDGE, 2_000_000)
+    known = {
+        "peers": {"data-bridge": fresh(peer())},
+        "supervisor": supervised(data_bridge=SupervisedPart(state="HEALTHY", pid=42)),
+    }
+    starting = build_report(knowledge(chains=(chains.health(MARKET_DATA),), **known))
+    assert (starting.chains[0].state, starting.status) == ("STARTING", "HEALTHY")
+    chains.record(MARKET_DATA, BRIDGE_SPOOL, 0, ok=False)
+    report = build_report(knowledge(chains=(chains.health(MARKET_DATA),), **known))
+    assert (report.status, report.services[0].state) == ("DEGRADED", "HEALTHY")
+    [problem] = report.problems
+    assert problem.startswith("Chain market-data FAILED since ")
+    assert "bridge-spool in data-bridge: 100% of 1 failed" in problem
+
+
+@dataclass
+class Hub:
+    """As much of the hub as the health of the house asks."""
+
+    chains: ChainRegistry
+    stale_since_ns: int | None = None
+
+
+@async_test
+async def test_since_when_a_chain_failed_is_known_though_nobody_looked(tmp_path: Path) -> None:
+    clock = ManualClock()
+    chains = ChainRegistry(clock=clock, service="api-gateway", instance="i")
+    chains.define(MARKET_DATA_CHAIN)
+    hub: Any = Hub(chains)
+    errors = handler(clock)
+    own = HealthRegistry(
+        service="api-gateway", instance="i", version="1", clock=clock,
+        resilience=ResilienceRegistry(), errors=errors,
+    )  # fmt: skip
+    health = PlatformHealth(
+        (), SupervisorSource(tmp_path / "none"), own=own, hub=hub, clock=clock, errors=errors,
+        period_s=1,
+    )  # fmt: skip
+    await health.start()
+    try:
+        await clock.advance(1)
+        chains.record(MARKET_DATA, BRIDGE_SPOOL, 0, ok=False)
+        before_ns = clock.now_ns()
+        await clock.advance(20)
+        [chain] = health.report().chains
+        assert chain.state == "FAILED"
+        assert chain.since is not None
+        assert chain.since <= rfc3339_of_ns(before_ns + 2 * NS_PER_S)
+    finally:
+        await health.stop()
 
 
 class Peer:

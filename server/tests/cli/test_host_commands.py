@@ -8,7 +8,7 @@ import pytest
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.errors import Category, ErrorSpec
 from aitrading.server.kit.database_errors import DATABASE_CONNECTION_LOST
-from aitrading.server.supervisor.state import ChildState, PlatformState
+from aitrading.server.supervisor.state import ChainState, ChildState, PlatformState
 
 EXISTS = ErrorSpec(
     code="IDENTITY_EXISTS",
@@ -171,6 +171,26 @@ def test_the_status_is_good_only_while_everything_is(
     as_json = run("status", "--json")
     assert as_json.exit_code == code
     assert json.loads(as_json.stdout)["status"] == status
+
+
+def test_the_status_shows_each_chain_beside_the_parts(run: Any, supervisor: Any) -> None:
+    supervisor.health = PlatformState(
+        ready=True,
+        started_in_s=1.0,
+        services={"data-bridge": ChildState(state=ComponentState.HEALTHY)},
+        engines={},
+        chains={
+            "market-data": ChainState(
+                state="FAILED", since="2026-11-29T12:00:00Z", fault="bridge-spool in data-bridge"
+            )
+        },
+        status=ComponentState.DEGRADED,
+    )
+    done = run("status")
+    assert done.exit_code == 1
+    [line] = [line for line in done.stdout.splitlines() if "chain market-data" in line]
+    assert "FAILED" in line
+    assert "since 2026-11-29T12:00:00Z: bridge-spool in data-bridge" in line
 
 
 def test_a_chain_without_a_name_is_a_mistake_of_the_command_line(run: Any) -> None:

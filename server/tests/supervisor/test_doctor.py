@@ -214,14 +214,3 @@ def test_a_chain_that_failed_is_a_problem_and_names_its_hop() -> None:
     assert "data-bridge: data arrives" in found.cause
     assert "aitrading chains show market-data" in found.remedy
     assert [each.verdict for each in chains.judge((well,))] == [Verdict.OK]
-
-
-def test_a_chain_whose_data_has_just_begun_to_flow_is_given_time() -> None:
-    failed = (ChainLine(name="market-data", description="", state="FAILED"),)
-    well = (ChainLine(name="market-data", description="", state="HEALTHY"),)
-    asked, pauses = [failed, failed, well], list[int]()
-    found = chains.lasting(lambda: asked.pop(0), pause=lambda: pauses.append(1))
-    assert (found, len(pauses), asked) == (well, 2, [])
-    pauses.clear()
-    assert chains.lasting(lambda: failed, pause=lambda: pauses.append(1)) == failed
-    assert len(pauses) == chains.PATIENCE_S

@@ -1,8 +1,6 @@
 """What `aitrading status` says: the worst word of supervisor, part and gateway, with its reason."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,10 +10,15 @@ import msgspec
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.api_gateway.health.peer_report import PeerComponent, PeerReport
-from aitrading.server.dashboard.report import PartLine, PlatformReport, TradingLine
+from aitrading.server.dashboard.report import (
+    ChainLine,
+    HopLine,
+    PartLine,
+    PlatformReport,
+    TradingLine,
+)
 from aitrading.server.supervisor.errors import ADMIN_CALL_REFUSED
-from aitrading.server.supervisor.home import Home
-from aitrading.server.supervisor.overall_health import OverallHealth
+from aitrading.server.supervisor.overall_health import Call, OverallHealth
 from aitrading.server.supervisor.plan import ChildSpec, Kind
 from aitrading.server.supervisor.state import ChildState, PlatformState
 
@@ -59,29 +62,19 @@ def report(status: str, *services: PartLine) -> PlatformReport:
     return PlatformReport(now="", status=status, trading=trading, services=services)
 
 
-@asynccontextmanager
-async def gateway(folder: Path, status: str) -> AsyncGenerator[Home]:
-    """A home in which the api-gateway answers."""
-    home = Home(folder / "home")
-    home.run.mkdir(parents=True)
-    body = msgspec.json.encode(report(status))
+def gateway(said: PlatformReport | None) -> Call:
+    """An api-gateway that says this when it is asked in the administrator's name, or nothing."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + body)
-        writer.close()
+    async def answer(_: Mapping[str, Any]) -> msgspec.Raw:
+        if said is None:
+            raise ADMIN_CALL_REFUSED.error(reason="it is away")
+        return msgspec.Raw(msgspec.json.encode(said))
 
-    socket = str(home.run / "api-gateway.sock")
-    async with await asyncio.start_unix_server(answer, socket):
-        yield home
-
-
-async def nobody_asks(_: Mapping[str, Any]) -> msgspec.Raw:
-    raise AssertionError("there was no need to ask the gateway for its reasons")
+    return answer
 
 
 @async_test
-async def test_a_part_is_as_ill_as_it_says_itself(toys: ModuleType, short_folder: Path) -> None:
+async def test_a_part_is_as_ill_as_it_says_itself(toys: ModuleType) -> None:
     full = PeerComponent(state="FAILED", detail="the disk is full")
     specs = {
         "api-gateway": part(toys, "api-gateway", told=says("HEALTHY")),
@@ -89,8 +82,7 @@ async def test_a_part_is_as_ill_as_it_says_itself(toys: ModuleType, short_folder
         "trading-engine": part(toys, "trading-engine", told=says_nothing),
     }
     known = supervised(api_gateway=HEALTHY, data_bridge=HEALTHY, trading_engine=HEALTHY)
-    async with gateway(short_folder, "HEALTHY") as home:
-        state = await OverallHealth(home, lambda: known, specs, nobody_asks).look()
+    state = await OverallHealth(lambda: known, specs, gateway(report("HEALTHY"))).look()
     assert (state.status, state.ready) == (FAILED, False)
     assert state.services["api-gateway"] == ChildState(state=HEALTHY)
     bridge, engine = state.services["data-bridge"], state.services["trading-engine"]
@@ -101,56 +93,66 @@ async def test_a_part_is_as_ill_as_it_says_itself(toys: ModuleType, short_folder
 
 @async_test
 async def test_an_engine_is_asked_now_and_not_when_the_supervisor_looks_next(
-    toys: ModuleType, short_folder: Path
+    toys: ModuleType,
 ) -> None:
     specs = {"postgres": part(toys, "postgres", Kind.ENGINE)}
     known = supervised(postgres=HEALTHY)
-    state = await OverallHealth(Home(short_folder), lambda: known, specs, nobody_asks).look()
+    state = await OverallHealth(lambda: known, specs, gateway(None)).look()
     assert (state.status, state.ready) == (DEGRADED, True)
     assert "did not do its work" in state.engines["postgres"].message
 
 
 @async_test
-async def test_what_only_the_gateway_knows_counts_with_its_reason(
-    toys: ModuleType, short_folder: Path
-) -> None:
+async def test_what_only_the_gateway_knows_counts_with_its_reason(toys: ModuleType) -> None:
     specs = {
         name: part(toys, name, told=says("HEALTHY")) for name in ("api-gateway", "data-bridge")
     }
     known = supervised(api_gateway=HEALTHY, data_bridge=HEALTHY)
     line = PartLine(name="data-bridge", state="UNKNOWN", detail="does not answer")
-
-    async def answer(_: Mapping[str, Any]) -> msgspec.Raw:
-        return msgspec.Raw(msgspec.json.encode(report("FAILED", line)))
-
-    async def refuse(_: Mapping[str, Any]) -> msgspec.Raw:
-        raise ADMIN_CALL_REFUSED.error(reason="it is away")
-
-    async with gateway(short_folder, "FAILED") as home:
-        reasoned = await OverallHealth(home, lambda: known, specs, answer).look()
-        bare = await OverallHealth(home, lambda: known, specs, refuse).look()
-    bridge = reasoned.services["data-bridge"]
+    state = await OverallHealth(lambda: known, specs, gateway(report("FAILED", line))).look()
+    bridge = state.services["data-bridge"]
     assert bridge.state is DEGRADED
     assert bridge.message == "does not answer (as the api-gateway sees it)"
-    for state in (reasoned, bare):
-        assert (state.status, state.ready) == (FAILED, False)
-        assert "calls the platform FAILED" in state.problems[0]
+    assert (state.status, state.ready) == (FAILED, False)
+    assert "calls the platform FAILED" in state.problems[0]
 
 
 @async_test
-async def test_a_gateway_that_does_not_answer_is_no_good_news(
-    toys: ModuleType, short_folder: Path
-) -> None:
+async def test_a_gateway_that_does_not_answer_is_no_good_news(toys: ModuleType) -> None:
     specs = {"api-gateway": part(toys, "api-gateway", told=says("HEALTHY"))}
     known = supervised(api_gateway=HEALTHY)
-    state = await OverallHealth(Home(short_folder), lambda: known, specs, nobody_asks).look()
+    state = await OverallHealth(lambda: known, specs, gateway(None)).look()
     assert (state.status, state.ready) == (DEGRADED, True)
     assert "does not tell how the platform is" in state.problems[0]
 
 
 @async_test
-async def test_all_is_well_when_everybody_says_so(toys: ModuleType, short_folder: Path) -> None:
+async def test_all_is_well_when_everybody_says_so(toys: ModuleType) -> None:
     specs = {"api-gateway": part(toys, "api-gateway", told=says("HEALTHY"))}
     known = supervised(api_gateway=HEALTHY)
-    async with gateway(short_folder, "HEALTHY") as home:
-        assert await OverallHealth(home, lambda: known, specs, nobody_asks).look() == known
+    assert await OverallHealth(lambda: known, specs, gateway(report("HEALTHY"))).look() == known
+
+
+@async_test
+async def test_a_chain_that_failed_is_told_and_makes_no_part_ill(toys: ModuleType) -> None:
+    specs = {"api-gateway": part(toys, "api-gateway", told=says("HEALTHY"))}
+    known = supervised(api_gateway=HEALTHY)
+    hop = HopLine(
+        name="bridge-spool", service="data-bridge", kind="disk", state="FAILED",
+        reason="nothing passes", count=0, failed=0, p50_ms=None, p99_ms=None, last_seen=None,
+        last_trace_id=None,
+    )  # fmt: skip
+    failed = ChainLine(
+        name="market-data",
+        description="",
+        state="FAILED",
+        since="2026-11-29T12:00:00Z",
+        hops=(hop,),
+    )
+    told = msgspec.structs.replace(report("DEGRADED"), chains=(failed,))
+    state = await OverallHealth(lambda: known, specs, gateway(told)).look()
+    assert (state.status, state.ready, state.problems) == (DEGRADED, True, ())
+    assert state.services == known.services
+    [(name, chain)] = state.chains.items()
+    assert (name, chain.state, chain.since) == ("market-data", "FAILED", "2026-11-29T12:00:00Z")
+    assert chain.fault == "bridge-spool in data-bridge: nothing passes"

@@ -20,10 +20,12 @@ from aitrading.core.infrastructure.error_codes import (
 )
 from aitrading.core.infrastructure.events import ChainMeasured, HopMeasured
 from aitrading.core.infrastructure.lifecycle import ComponentState
-from aitrading.core.kit.clock import NS_PER_MS, Clock
+from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock
 
 FAILED_SHARE: Final = 0.5
 DEGRADED_SHARE: Final = 0.01
+PATIENCE_S: Final = 30
+"""Data that begins to flow has this long to come to the last hop; until then a hop is STARTING."""
 
 
 class HopKind(StrEnum):
@@ -64,7 +66,10 @@ class ChainDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class HopHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A hop in the last window; NEW was never seen, STOPPED is silent now."""
+    """A hop in the last window; NEW was never seen, STOPPED is silent now.
+
+    STARTING is silent too, and data began to come before it a moment ago.
+    """
 
     name: str
     service: str
@@ -80,11 +85,15 @@ class HopHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChainHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A chain: as healthy as its worst hop that must work."""
+    """A chain: as healthy as its worst hop that must work.
+
+    `since_ns` is when it was first seen in this state.
+    """
 
     name: str
     description: str
     state: ComponentState
+    since_ns: int
     hops: tuple[HopHealth, ...]
 
 
@@ -107,6 +116,7 @@ class ChainRegistry:
         self._chains: dict[str, ChainDefinition] = {}
         self._windows: dict[tuple[str, str], HopWindow] = {}
         self._fresh: dict[tuple[str, str], HopMeasured] = {}
+        self._since: dict[str, tuple[ComponentState, int]] = {}
 
     def define(self, *chains: ChainDefinition) -> None:
         """Add chains; defining the same again is harmless, another one of that name is not."""
@@ -175,20 +185,27 @@ class ChainRegistry:
         with self._lock:
             definition = self._definition(chain)
             hops: list[HopHealth] = []
-            data_flows = False
+            flowing_ns: list[int] = []
             for hop in definition.hops:
-                health = self._hop_health(chain, hop, data_flows=data_flows)
+                health = self._hop_health(chain, hop, min(flowing_ns, default=None))
                 hops.append(health)
-                data_flows = data_flows or health.count > 0
-        must_work = {
-            health.state
-            for hop, health in zip(definition.hops, hops, strict=True)
-            if not (hop.optional and not health.count)
-        }
+                if health.count:
+                    flowing_ns.append(self._windows[chain, hop.name].busy_for_ns())
+            must_work = {
+                health.state
+                for hop, health in zip(definition.hops, hops, strict=True)
+                if not (hop.optional and not health.count)
+            }
+            state = next((s for s in _WORST_FIRST if s in must_work), ComponentState.NEW)
+            known, since_ns = self._since.get(chain, (None, 0))
+            if state is not known:
+                since_ns = self._clock.now_ns()
+            self._since[chain] = state, since_ns
         return ChainHealth(
             name=chain,
             description=definition.description,
-            state=next((s for s in _WORST_FIRST if s in must_work), ComponentState.NEW),
+            state=state,
+            since_ns=since_ns,
             hops=tuple(hops),
         )
 
@@ -202,14 +219,14 @@ class ChainRegistry:
                 impacts.append(ChainImpact(chain=chain.name, broken=broken, starved=starved))
         return impacts
 
-    def _hop_health(self, chain: str, hop: Hop, *, data_flows: bool) -> HopHealth:
+    def _hop_health(self, chain: str, hop: Hop, flows_for_ns: int | None) -> HopHealth:
         window = self._windows[chain, hop.name]
         sums = window.sums()
         p99_ns = latency.quantile(sums.latency_buckets, 0.99)
         if sums.count:
             state, reason = _judge_busy(hop, sums, p99_ns)
         else:
-            state, reason = _judge_silent(hop, window.last_seen_ns, data_flows=data_flows)
+            state, reason = _judge_silent(hop, window.last_seen_ns, flows_for_ns)
         return HopHealth(
             name=hop.name,
             service=hop.service,
@@ -265,15 +282,19 @@ def _starved(chain: ChainDefinition, broken: tuple[str, ...]) -> tuple[str, ...]
 _WORST_FIRST: Final = (
     ComponentState.FAILED,
     ComponentState.DEGRADED,
+    ComponentState.STARTING,
     ComponentState.HEALTHY,
     ComponentState.STOPPED,
 )
 
 
 def _judge_silent(
-    hop: Hop, last_seen_ns: int | None, *, data_flows: bool
+    hop: Hop, last_seen_ns: int | None, flows_for_ns: int | None
 ) -> tuple[ComponentState, str]:
-    if data_flows and not hop.optional:
+    """What a silent hop is, beside what came before it without a break for so long, if it does."""
+    if flows_for_ns is not None and not hop.optional:
+        if flows_for_ns < PATIENCE_S * NS_PER_S:
+            return ComponentState.STARTING, "data has just begun to come before this hop"
         return ComponentState.FAILED, "data arrives before this hop and does not pass it"
     if last_seen_ns is None:
         return ComponentState.NEW, "nothing has passed yet"

@@ -26,11 +26,14 @@ class HopWindow:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._slots: list[_Slot] = []
+        self._began_ns = 0
         self.last_seen_ns: int | None = None
         self.last_trace_id: str | None = None
 
     def add(self, measured: HopMeasured) -> None:
         """Count into the present slot."""
+        if not self._live():
+            self._began_ns = self._clock.monotonic_ns()
         slot = self._present()
         slot.count += measured.count
         slot.failed += measured.failed
@@ -40,8 +43,7 @@ class HopWindow:
 
     def sums(self) -> HopMeasured:
         """Everything in the window."""
-        oldest = self._slot_number() - _SLOTS
-        live = [slot for slot in self._slots if slot.number > oldest]
+        live = self._live()
         buckets: latency.Buckets = {}
         for slot in live:
             latency.add(buckets, slot.buckets)
@@ -53,6 +55,14 @@ class HopWindow:
             last_seen_ns=self.last_seen_ns or 0,
             last_trace_id=self.last_trace_id,
         )
+
+    def busy_for_ns(self) -> int:
+        """How long something has passed without a silence of a whole window; 0 when none does."""
+        return self._clock.monotonic_ns() - self._began_ns if self._live() else 0
+
+    def _live(self) -> list[_Slot]:
+        oldest = self._slot_number() - _SLOTS
+        return [slot for slot in self._slots if slot.number > oldest]
 
     def _present(self) -> _Slot:
         number = self._slot_number()

@@ -82,3 +82,7 @@ def _rows(state: PlatformState) -> Iterator[tuple[object, ...]]:
                 child.restarts or "",
                 note,
             )
+    for name, chain in state.chains.items():
+        since = f"since {chain.since}" if chain.since else ""
+        note = ": ".join(part for part in (since, chain.fault) if part)
+        yield (f"chain {name}", chain.state, "", "", "", "", note)

@@ -7,6 +7,7 @@ and is UNKNOWN, unless the supervisor knows better.
 import msgspec
 
 UNKNOWN = "UNKNOWN"
+ILL = frozenset({"FAILED", "DEGRADED"})
 
 
 class PartLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +57,20 @@ class ChainLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str
     state: str
+    since: str | None = None
+    """When it was first seen in this state."""
     hops: tuple[HopLine, ...] = ()
+
+
+def fault_of(chain: ChainLine) -> str:
+    """Which hops of a chain are as ill as the whole, and why; nothing for one that is well."""
+    if chain.state not in ILL:
+        return ""
+    return "; ".join(
+        f"{hop.name} in {hop.service}: {hop.reason}"
+        for hop in chain.hops
+        if hop.state == chain.state
+    )
 
 
 class TradingLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +85,7 @@ class PlatformReport(msgspec.Struct, frozen=True, kw_only=True):
 
     now: str
     status: str
+    """HEALTHY only while every service and engine is, and data takes every way it should."""
     trading: TradingLine
     services: tuple[PartLine, ...] = ()
     engines: tuple[PartLine, ...] = ()
@@ -78,7 +93,7 @@ class PlatformReport(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[GuardLine, ...] = ()
     chains: tuple[ChainLine, ...] = ()
     problems: tuple[str, ...] = ()
-    """Sentences for a person: what of this report is old or missing, and why."""
+    """Sentences for a person: which chain failed, and what of this report is old or missing."""
 
 
 class TerminalView(PlatformReport, frozen=True, kw_only=True):

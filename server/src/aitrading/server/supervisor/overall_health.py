@@ -12,16 +12,18 @@ import msgspec
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.errors import AitradingError
-from aitrading.server.dashboard.report import PartLine, PlatformReport
-from aitrading.server.engines.http_probe import HttpTarget, http_body
-from aitrading.server.supervisor.bundles import service_socket
+from aitrading.server.dashboard.report import ChainLine, PartLine, PlatformReport, fault_of
 from aitrading.server.supervisor.children import NO_REPORT
-from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.plan import ChildSpec
-from aitrading.server.supervisor.state import ChildState, PlatformState, overall, worse
+from aitrading.server.supervisor.state import (
+    ChainState,
+    ChildState,
+    PlatformState,
+    overall,
+    worse,
+)
 
 GATEWAY: Final = "api-gateway"
-PUBLIC_HEALTH: Final = "/api/v1/health"
 ASK_TIMEOUT_S: Final = 2.5
 """Whoever asks for the status waits for no part longer than this."""
 NOT_WORKING_NOW: Final = "asked just now, it did not do its work"
@@ -39,12 +41,10 @@ class OverallHealth:
 
     def __init__(
         self,
-        home: Home,
         supervised: Callable[[], PlatformState],
         specs: Mapping[str, ChildSpec],
         call: Call,
     ) -> None:
-        self._gateway = HttpTarget(socket=service_socket(home, GATEWAY))
         self._supervised = supervised
         self._specs = specs
         self._call = call
@@ -54,12 +54,13 @@ class OverallHealth:
         state = self._supervised()
         parts = {**state.engines, **state.services, **state.clients}
         async with asyncio.TaskGroup() as group:
-            gateway = group.create_task(self._gateway_status())
+            gateway = group.create_task(self._gateway_report())
             asked = {
                 name: group.create_task(self._asked(name, part)) for name, part in parts.items()
             }
         known = {name: task.result() for name, task in asked.items()}
-        return await self._with_gateway(_with_parts(state, known), gateway.result())
+        state = _with_parts(state, known)
+        return _with_gateway(state, gateway.result()) if GATEWAY in state.services else state
 
     async def _asked(self, name: str, part: ChildState) -> ChildState:
         """One that runs is asked; one that does not is known already."""
@@ -78,39 +79,44 @@ class OverallHealth:
             return _lowered(part, "DEGRADED", NO_REPORT)
         return _lowered(part, report.state, report.detail())
 
-    async def _gateway_status(self) -> str | None:
-        body = await http_body(self._gateway, PUBLIC_HEALTH)
-        try:
-            return msgspec.json.decode(body or b"", type=PlatformReport).status
-        except msgspec.MsgspecError:
-            return None
-
-    async def _with_gateway(self, state: PlatformState, status: str | None) -> PlatformState:
-        if GATEWAY not in state.services:
-            return state
-        if status is None:
-            return _lowered_all(state, "DEGRADED", GATEWAY_SILENT)
-        if not worse(status, state.status):
-            return state
-        report = await self._gateway_report()
-        known = {line.name: line for line in (*report.services, *report.engines)} if report else {}
-        seen = {
-            name: _as_seen(part, known[name])
-            for name, part in {**state.engines, **state.services}.items()
-            if name in known
-        }
-        state = _with_parts(state, seen)
-        if worse(status, state.status) or not seen:
-            return _lowered_all(state, status, GATEWAY_WORSE.format(status=status))
-        return state
-
     async def _gateway_report(self) -> PlatformReport | None:
-        """With every part; asked for only when the gateway knows something that we do not."""
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 return msgspec.json.decode(await self._call(_ADMIN_CALL), type=PlatformReport)
         except (AitradingError, OSError, TimeoutError, msgspec.MsgspecError):
             return None
+
+
+def _with_gateway(state: PlatformState, report: PlatformReport | None) -> PlatformState:
+    if report is None:
+        return _lowered_all(state, "DEGRADED", GATEWAY_SILENT)
+    state = _with_chains(state, report.chains)
+    if not worse(report.status, state.status):
+        return state
+    known = {line.name: line for line in (*report.services, *report.engines)}
+    seen = {
+        name: _as_seen(part, known[name])
+        for name, part in {**state.engines, **state.services}.items()
+        if name in known
+    }
+    state = _with_chains(_with_parts(state, seen), report.chains)
+    if worse(report.status, state.status):
+        return _lowered_all(state, report.status, GATEWAY_WORSE.format(status=report.status))
+    return state
+
+
+def _with_chains(state: PlatformState, chains: tuple[ChainLine, ...]) -> PlatformState:
+    """A chain that failed makes no part ill, and the platform not HEALTHY."""
+    failed = any(chain.state == ComponentState.FAILED for chain in chains)
+    lowered = failed and worse(ComponentState.DEGRADED, state.status)
+    return msgspec.structs.replace(
+        state,
+        chains={
+            chain.name: ChainState(state=chain.state, since=chain.since, fault=fault_of(chain))
+            for chain in chains
+        },
+        status=ComponentState.DEGRADED if lowered else state.status,
+    )
 
 
 def _as_seen(part: ChildState, line: PartLine) -> ChildState:

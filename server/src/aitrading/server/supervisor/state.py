@@ -47,6 +47,14 @@ class ChildState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False)
     message: str = ""
 
 
+class ChainState(msgspec.Struct, frozen=True, kw_only=True):
+    """One way that data takes through the parts, as the api-gateway measured it."""
+
+    state: str
+    since: str | None = None
+    fault: str = ""
+
+
 class PlatformState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `aitrading status` shows."""
 
@@ -56,6 +64,8 @@ class PlatformState(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, ChildState]
     engines: dict[str, ChildState]
     clients: dict[str, ChildState] = {}
+    chains: dict[str, ChainState] = {}
+    """Known only when the api-gateway was asked."""
     home: str = ""
     url: str | None = None
     version: str = ""
@@ -65,7 +75,7 @@ class PlatformState(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     ca_fingerprint: str | None = None
     status: ComponentState = ComponentState.HEALTHY
-    """HEALTHY only while every engine and service is."""
+    """HEALTHY only while every engine and service is, and no chain has failed."""
     problems: tuple[str, ...] = ()
     """What is wrong with the platform as a whole."""
     warnings: tuple[str, ...] = ()

@@ -141,7 +141,7 @@ class Platform:
             renew=assembly.renew_identities,
         )
         calls = AdminCalls(choices.home, self._kit)
-        health = OverallHealth(choices.home, supervisor.state, assembly.plan.specs, calls.handle)
+        health = OverallHealth(supervisor.state, assembly.plan.specs, calls.handle)
         admin = AdminServer(
             choices.home.admin_socket,
             {

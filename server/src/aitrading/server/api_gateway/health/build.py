@@ -1,10 +1,11 @@
 """From what is known to the platform report: pure, so every combination can be tested."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from aitrading.core.infrastructure.chain_registry import ChainHealth, HopHealth
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.infrastructure.resilience import Known
 from aitrading.core.kit.clock import NS_PER_MS, rfc3339_of_ns
 from aitrading.server.api_gateway.health.guards import MAX_LINES, guard_lines, worst_first
@@ -20,6 +21,7 @@ from aitrading.server.dashboard.report import (
     PartLine,
     PlatformReport,
     TradingLine,
+    fault_of,
 )
 
 HEALTHY: Final = "HEALTHY"
@@ -54,7 +56,7 @@ def build_report(known: Knowledge) -> PlatformReport:
     guards = [line for peer in answered for line in guard_lines(peer.value)]
     return PlatformReport(
         now=rfc3339_of_ns(known.now_ns),
-        status=_status([*services, *engines]),
+        status=_status([*services, *engines], known.chains),
         trading=_trading(known.peers.get(TRADING_ENGINE)),
         services=services,
         engines=engines,
@@ -123,11 +125,17 @@ def _written_ns(known: Knowledge) -> int | None:
     return known.supervisor.known_at_ns if known.supervisor else None
 
 
-def _status(parts: list[PartLine]) -> str:
+def _status(parts: list[PartLine], chains: Iterable[ChainHealth]) -> str:
+    """A way that data does not take is no part's fault for certain: the whole is DEGRADED."""
     states = {part.state for part in parts}
     if states & _DOWN:
         return FAILED
-    return HEALTHY if states <= {HEALTHY} else DEGRADED
+    is_well = states <= {HEALTHY} and not any(map(_is_failed, chains))
+    return HEALTHY if is_well else DEGRADED
+
+
+def _is_failed(chain: ChainHealth) -> bool:
+    return chain.state is ComponentState.FAILED
 
 
 def _trading(engine: Known[PeerReport] | None) -> TradingLine:
@@ -148,6 +156,7 @@ def chain_line(chain: ChainHealth) -> ChainLine:
         name=chain.name,
         description=chain.description,
         state=chain.state.value,
+        since=rfc3339_of_ns(chain.since_ns),
         hops=tuple(_hop(hop) for hop in chain.hops),
     )
 
@@ -174,7 +183,7 @@ def _ms(latency_ns: int) -> float:
 
 
 def _problems(known: Knowledge) -> list[str]:
-    problems: list[str] = []
+    problems = [_failure(chain) for chain in known.chains if _is_failed(chain)]
     if known.supervisor is None:
         problems.append("No supervisor is running here: engines and processes are not known.")
     if known.registry_stale_since_ns is not None:
@@ -187,6 +196,11 @@ def _problems(known: Knowledge) -> list[str]:
             since = _clock(peer.stale_since_ns)
             problems.append(f"{name} has not answered since {since}; shown is what it said last.")
     return problems
+
+
+def _failure(chain: ChainHealth) -> str:
+    fault = fault_of(chain_line(chain))
+    return f"Chain {chain.name} FAILED since {_clock(chain.since_ns)}: {fault}."
 
 
 def _clock(moment_ns: int) -> str:

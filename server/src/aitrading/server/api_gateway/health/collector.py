@@ -7,17 +7,21 @@ from typing import ClassVar
 import msgspec
 
 from aitrading.core.infrastructure.central_hub import CentralHub
+from aitrading.core.infrastructure.chain_registry import ChainHealth
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.health import HealthRegistry
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.resilience import Known
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.server.api_gateway.call_sites import HEALTH_LAST_KNOWN, PEER_BREAKER
 from aitrading.server.api_gateway.health.build import Knowledge, build_report, chain_line
 from aitrading.server.api_gateway.health.peer_report import PeerReport
 from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
-from aitrading.server.dashboard.report import ChainLine, PlatformReport
+from aitrading.server.dashboard.report import ChainLine, PlatformReport, fault_of
+
+_log = get_logger(__name__)
 
 
 class PlatformHealth:
@@ -45,6 +49,7 @@ class PlatformHealth:
         self._errors = errors
         self._period_s = period_s
         self._known: dict[str, Known[PeerReport] | None] = {peer.name: None for peer in peers}
+        self._failed_chains: set[str] = set()
         self._tasks = TaskSet(self.name, on_error=self._failed)
         self._state = ComponentState.NEW
         errors.declare(PEER_BREAKER, HEALTH_LAST_KNOWN)
@@ -71,9 +76,7 @@ class PlatformHealth:
                 now_ns=self._clock.now_ns(),
                 peers={**self._known, self._own.service: self._ourselves()},
                 supervisor=self._supervisor.look(),
-                chains=tuple(
-                    self._hub.chains.health(chain.name) for chain in self._hub.chains.definitions()
-                ),
+                chains=self._chains(),
                 registry_stale_since_ns=self._hub.stale_since_ns,
             )
         )
@@ -97,6 +100,7 @@ class PlatformHealth:
         while True:
             began_ns = self._clock.monotonic_ns()
             await self.ask_once()
+            self._tell_failures()
             spent_s = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
             await self._clock.sleep(max(0.05, self._period_s - spent_s))
 
@@ -106,6 +110,19 @@ class PlatformHealth:
         except AitradingError:
             # Nothing was ever known: the report says so, and the breaker counts the failure.
             return
+
+    def _chains(self) -> tuple[ChainHealth, ...]:
+        chains = self._hub.chains
+        return tuple(chains.health(chain.name) for chain in chains.definitions())
+
+    def _tell_failures(self) -> None:
+        """Each round, so that the log and `since` tell of a chain at which nobody looked."""
+        failed = {chain.name for chain in self._chains() if chain.state is ComponentState.FAILED}
+        for name in sorted(failed - self._failed_chains):
+            _log.error("chain failed", chain=name, fault=fault_of(self.chain(name)))
+        for name in sorted(self._failed_chains - failed):
+            _log.info("chain has not failed any more", chain=name)
+        self._failed_chains = failed
 
     def _ourselves(self) -> Known[PeerReport]:
         report = msgspec.convert(self._own.report(), PeerReport)
