@@ -23,6 +23,7 @@ def chromium(bundled: str) -> Path:
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """A browser, closed in the end."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         executable = chromium(playwright.chromium.executable_path)
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
@@ -36,7 +37,6 @@ def opened_page(url: str) -> Iterator[Page]:
     with running_browser() as browser:
         context = browser.new_context(ignore_https_errors=True, base_url=url)
         context.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
         page, problems = context.new_page(), []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(

@@ -12,6 +12,7 @@ from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.status import client_status
 from harness.platform import Platform, clean_environment, die_with_the_test_run, wait_until
 
+END_TIMEOUT_S: Final = 60.0
 CLIENT: Final = str(Path(sys.executable).parent / "aitrading-client")
 
 
@@ -69,7 +70,7 @@ class InstalledClient:
         assert self.process is not None
         self.process.send_signal(number)
         try:
-            return self.process.wait(20)
+            return self.process.wait(END_TIMEOUT_S)
         finally:
             self.process.kill()
 

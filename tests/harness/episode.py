@@ -1,12 +1,14 @@
 """A fault and its story: what some call sites told before, during and after it."""
 
 import http.client
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aitrading.core.infrastructure.call_sites import CallSite
 from harness.platform import Platform, wait_until
 from harness.probes import (
+    PROBE_TIMEOUT_S,
     Answer,
     SiteView,
     UnixConnection,
@@ -20,6 +22,8 @@ from harness.probes import (
 CLIENT = "demo-client"
 ACT_TIMEOUT_S = 60.0
 REST_TIMEOUT_S = 90.0
+GO_ON_TIMEOUT_S = 60.0
+"""For what must go on; somebody who repeats a call may have to wait ten seconds for the next one."""
 
 
 def probe(platform: Platform, process: str, path: str) -> Answer:
@@ -27,7 +31,7 @@ def probe(platform: Platform, process: str, path: str) -> Answer:
     if process == CLIENT:
         process = str(platform.told()["clients"][CLIENT]["port"])
     if process.isdigit():
-        connection = http.client.HTTPConnection("127.0.0.1", int(process), timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", int(process), timeout=PROBE_TIMEOUT_S)
     else:
         connection = UnixConnection(platform.home / "run" / f"{process}.sock")
     return ask(connection, path)
@@ -53,7 +57,10 @@ class Place:
 
 @dataclass
 class Episode:
-    """Made before the fault; `while_it_lasts` inside of it, `afterwards` when it is over."""
+    """Made before the fault; `while_it_lasts` inside of it, `afterwards` when it is over.
+
+    It begins once no site of its own acts any more on what an earlier episode did.
+    """
 
     platform: Platform
     places: tuple[Place, ...]
@@ -64,13 +71,25 @@ class Episode:
     after: dict[Place, SiteView] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.before = self._look()
+        def at_rest() -> dict[Place, SiteView] | None:
+            views = self._look()
+            return views if all(map(is_at_rest, views.values())) else None
 
-    def while_it_lasts(self, timeout_s: float = ACT_TIMEOUT_S) -> None:
-        """Wait until every site has acted; the tests judge what was seen."""
+        self.before = wait_until(
+            at_rest, what=f"rest before {self.places}", timeout_s=REST_TIMEOUT_S
+        )
+
+    def while_it_lasts(
+        self, timeout_s: float = ACT_TIMEOUT_S, *, ask: Callable[[], object] = lambda: None
+    ) -> None:
+        """Wait until every site has acted; the tests judge what was seen.
+
+        `ask` comes before each look, for sites that act only when somebody asks for something.
+        """
         seen: dict[Place, SiteView] = {}
 
         def all_acted() -> bool:
+            ask()
             for place in self.places:
                 if place not in seen or not has_acted(self.before[place], seen[place]):
                     seen[place] = look(self.platform, place)
@@ -79,11 +98,14 @@ class Episode:
         patiently(all_acted, timeout_s)
         self.during = seen
 
-    def afterwards(self, timeout_s: float = REST_TIMEOUT_S) -> None:
-        """Wait until no site acts any more; the tests judge what was seen."""
+    def afterwards(
+        self, timeout_s: float = REST_TIMEOUT_S, *, ask: Callable[[], object] = lambda: None
+    ) -> None:
+        """Wait until no site acts any more; the tests judge what was seen. `ask` as above."""
         seen: dict[Place, SiteView] = {}
 
         def all_at_rest() -> bool:
+            ask()
             seen.update(self._look())
             return all(is_at_rest(view) for view in seen.values())
 
@@ -118,13 +140,18 @@ def quotes(platform: Platform, person: str = "demo/trader") -> dict[str, Any]:
     return {quote["symbol"]: quote for quote in found}
 
 
-def quotes_move(platform: Platform, timeout_s: float = 10.0) -> bool:
+def quotes_move(platform: Platform, timeout_s: float = GO_ON_TIMEOUT_S) -> bool:
     """Whether live quotes of the demo still arrive."""
-    began = quotes(platform).get("EURUSD", {}).get("time", "")
-    return patiently(lambda: quotes(platform)["EURUSD"]["time"] > began, timeout_s)
+    seen: set[str] = set()
+
+    def moved() -> bool:
+        seen.add(quotes(platform)["EURUSD"]["time"])
+        return len(seen) > 1
+
+    return patiently(moved, timeout_s)
 
 
-def ticks_are_stored(platform: Platform, timeout_s: float = 20.0) -> bool:
+def ticks_are_stored(platform: Platform, timeout_s: float = GO_ON_TIMEOUT_S) -> bool:
     """Whether ticks of the demo still become history."""
     began = wait_until(lambda: platform.history("EURUSD"), what="the history")[-1]
     return patiently(lambda: platform.history("EURUSD")[-1] > began, timeout_s)

@@ -15,6 +15,7 @@ def outage(platform: Platform, *names: str) -> Iterator[None]:
 
     On return all of them have been started again and the platform is ready.
     """
+    platform.renew_tokens()
     pids = {name: platform.pid_of(name) for name in names}
     with held(platform.process.pid):
         for pid in pids.values():
@@ -28,8 +29,12 @@ def outage(platform: Platform, *names: str) -> Iterator[None]:
 
 @contextmanager
 def frozen(platform: Platform, *names: str) -> Iterator[None]:
-    """Processes, and the processes they started, do nothing for the time of the block."""
-    with ExitStack() as stack:
+    """Processes, and the processes they started, do nothing for the time of the block.
+
+    Their supervisor is held meanwhile: it would end them after half a minute without an answer.
+    """
+    platform.renew_tokens()
+    with held(platform.process.pid), ExitStack() as stack:
         for name in names:
             pid = platform.pid_of(name)
             for one in (pid, *children_of(pid)):

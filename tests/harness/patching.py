@@ -26,8 +26,9 @@ from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.manual_clock import ManualClock
 from harness.probes import SiteView, site_view
 
-PROMISE_TIMEOUT_S = 3.0
-"""How long a promise may take; a site that is patched out takes all of it."""
+PROMISE_TIMEOUT_S = 30.0
+BROKEN_PROMISE_S = 3.0
+"""How long is waited for what a site that is patched out does not do: all of it, each time."""
 
 
 class QuickRandomness(SystemRandomness):
@@ -71,6 +72,8 @@ class Room:
     """Where a scenario happens: a short folder of its own, and its own process."""
 
     folder: Path
+    patience_s: float = PROMISE_TIMEOUT_S
+    """How long a promise may take."""
     manual: ManualClock = field(default_factory=ManualClock)
     clock: SystemClock = field(default_factory=SystemClock)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aitrading.server.supervisor.ports import free_port
@@ -39,6 +39,8 @@ SETTINGS_OF_TESTS = {
     "AITRADING_GATEWAY_REQUESTS_PER_MINUTE": "1000000",
 }
 ORDER = {"symbol": "EURUSD", "side": "buy", "volume": "0.10"}
+REFUSED_FOR_NOW = frozenset({429, 503})
+NOW_S = 60.0
 _PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -92,6 +94,26 @@ def wait_until(probe: Callable[[], Any], *, what: str, timeout_s: float = 60.0) 
             last = exc
         time.sleep(POLL_S)
     raise AssertionError(f"{what} did not happen within {timeout_s} s") from last
+
+
+T = TypeVar("T")
+
+
+def until_taken(ask: Callable[[], T], is_refused: Callable[[T], bool]) -> T:
+    """Ask again while the platform says that it cannot now, as every client does; what is not
+    answered, or refused for good, is not asked again."""
+    deadline = time.monotonic() + NOW_S
+    while is_refused(answer := ask()) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return answer
+
+
+def is_refused_for_now(done: "subprocess.CompletedProcess[str]") -> bool:
+    """Whether a command with `--json` ended with an error that may be over soon."""
+    try:
+        return bool(json.loads(done.stderr)["error"]["category"] == "retryable")
+    except (ValueError, LookupError):
+        return False
 
 
 @dataclass
@@ -150,9 +172,20 @@ class Platform:
     def token(self, person: str = "demo/trader") -> str:
         token, asked_s = self._tokens.get(person, ("", -TOKEN_USED_S))
         if time.monotonic() - asked_s >= TOKEN_USED_S:
-            token = self.cli_json("token", "--for", person)["token"]
+            done = until_taken(
+                lambda: self.cli("token", "--for", person, "--json"), is_refused_for_now
+            )
+            assert done.returncode == 0, done.stderr
+            token = json.loads(done.stdout)["token"]
             self._tokens[person] = token, time.monotonic()
         return token
+
+    def renew_tokens(self) -> None:
+        """Before something is hurt: while that lasts nobody may be able to get a new one."""
+        for person, (_, asked_s) in list(self._tokens.items()):
+            if time.monotonic() - asked_s >= TOKEN_USED_S / 2:
+                del self._tokens[person]
+                self.token(person)
 
     def forget_tokens(self) -> None:
         """Ask for new ones: sessions were ended."""

@@ -48,6 +48,7 @@ def rows(platform: Platform, query: str, *arguments: object) -> list[Any]:
 @contextmanager
 def locked(platform: Platform, *tables: str) -> Iterator[None]:
     """Somebody holds tables and does not let go for the time of the block."""
+    platform.renew_tokens()
     held, release = Event(), Event()
 
     async def hold() -> None:

@@ -14,7 +14,7 @@ from aitrading.core.infrastructure.call_sites import CallSite
 
 ACTS = "aitrading_recovery_acts_total"
 ACTIVE = "aitrading_recovery_active"
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S = 20.0
 
 
 class UnixConnection(http.client.HTTPConnection):

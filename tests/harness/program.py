@@ -8,7 +8,7 @@ from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.possession import ProofMaker
-from harness.platform import Platform
+from harness.platform import REFUSED_FOR_NOW, Platform, until_taken
 
 LOGIN = "/api/v1/auth/login"
 
@@ -30,7 +30,10 @@ class Program:
             "password": platform.password(user),
             "deliver": "token",
         }
-        status, answer = self.send("POST", LOGIN, self.proven("POST", LOGIN), body)
+        status, answer = until_taken(
+            lambda: self.send("POST", LOGIN, self.proven("POST", LOGIN), body),
+            lambda answered: answered[0] in REFUSED_FOR_NOW,
+        )
         assert (status, answer["token_type"]) == (200, "DPoP"), answer
         self._token = answer["access_token"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from harness.link import fill, malformed, refused_greetings
-from harness.patching import PROMISE_TIMEOUT_S, Process, Room, promised_by
+from harness.patching import Process, Room, promised_by
 
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.errors import AitradingError
@@ -77,7 +77,7 @@ async def ticks_are_handed_over_when_the_database_is_back(room: Room) -> Process
         await eventually(lambda: here.bridge.store.offered, what="the first attempt")
         here.bridge.store.failure = None
         await eventually(
-            lambda: here.stored() == 10, timeout_s=PROMISE_TIMEOUT_S, what="ten stored ticks"
+            lambda: here.stored() == 10, timeout_s=room.patience_s, what="ten stored ticks"
         )
         return here.process
 
@@ -101,7 +101,7 @@ async def a_bridge_with_a_full_spool_is_not_ready(room: Room) -> Process:
         await fill(here.bridge.socket, IDENTITY, block)
         await eventually(
             lambda: not here.bridge.health.ready(),
-            timeout_s=PROMISE_TIMEOUT_S,
+            timeout_s=room.patience_s,
             what="not being ready",
         )
         return here.process
@@ -119,7 +119,7 @@ async def a_refused_segment_is_named_while_the_next_ones_pass(room: Room) -> Pro
             report = here.bridge.health.report()["resilience"]["isolation"]
             return report[sites.SEGMENT_QUARANTINE.name]["isolated_keys"]
 
-        await eventually(isolated, timeout_s=PROMISE_TIMEOUT_S, what="the segment being named")
+        await eventually(isolated, timeout_s=room.patience_s, what="the segment being named")
         here.bridge.store.failure = None
         await device.until_acknowledged(device.send(ticks(10, first=11)))
         await eventually(lambda: here.stored() == 10, what="the next ticks being stored")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from harness.patching import PROMISE_TIMEOUT_S, Process, Room, promised_by
+from harness.patching import Process, Room, promised_by
 from typing_extensions import override
 
 from aitrading.core.kit.errors import AitradingError
@@ -183,7 +183,7 @@ async def a_dead_replica_is_not_asked_any_more(room: Room) -> Process:
     )
     pool = ConnectionPool(connect, least=0, limit=1)
     replica = Replica(server, pool, reports.breaker("database", "replica:1"))
-    answers = [await replica.begin("", "0/0", PROMISE_TIMEOUT_S) for _ in range(5)]
+    answers = [await replica.begin("", "0/0", room.patience_s) for _ in range(5)]
     assert answers == [None] * 5
     assert attempts == REPLICA_FAILURES
     return process

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from harness.patching import PROMISE_TIMEOUT_S, Process, QuickRandomness, Room, promised_by
+from harness.patching import Process, QuickRandomness, Room, promised_by
 
 from aitrading.client.metatrader_connector.journal import JournalIdentity, TickJournal
 from aitrading.client.metatrader_connector.poller import TERMINAL_RECONNECT, TickPoller
@@ -236,10 +236,10 @@ async def somebody_listens(port: int) -> AsyncIterator[asyncio.Event]:
         yield came
 
 
-async def comes_back(process: Process, port: int) -> None:
+async def comes_back(room: Room, process: Process, port: int) -> None:
     """Nobody listened at first; somebody who does later is found."""
     await eventually(process.errors.latest, what="the first failure")
-    async with somebody_listens(port) as came, asyncio.timeout(PROMISE_TIMEOUT_S):
+    async with somebody_listens(port) as came, asyncio.timeout(room.patience_s):
         await came.wait()
 
 
@@ -256,7 +256,7 @@ async def a_bus_that_comes_later_is_found(room: Room) -> Process:
     )
     async with asyncio.TaskGroup() as group:
         starting = group.create_task(connection.start())
-        await comes_back(process, port)
+        await comes_back(room, process, port)
         starting.cancel()
     await connection.stop()
     return process
@@ -299,7 +299,7 @@ async def a_server_that_comes_later_is_found(room: Room) -> Process:
     await link.start()
     try:
         await eventually(lambda: attempts, what="the first attempt")
-        async with somebody_listens(port) as came, asyncio.timeout(PROMISE_TIMEOUT_S):
+        async with somebody_listens(port) as came, asyncio.timeout(room.patience_s):
             await came.wait()
         assert not link._tasks.statistics().failed, "connecting again is no accident"
     finally:
@@ -345,7 +345,7 @@ async def a_terminal_that_opens_later_is_found(room: Room) -> Process:
     try:
         await eventually(
             lambda: poller.state is ComponentState.HEALTHY,
-            timeout_s=PROMISE_TIMEOUT_S,
+            timeout_s=room.patience_s,
             what="the terminal being connected",
         )
     finally:

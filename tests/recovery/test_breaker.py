@@ -14,7 +14,7 @@ from aitrading.server.database_service.call_sites import (
     VECTORS_BREAKER,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_bridge_database_opens_while_the_database_service_is_away(

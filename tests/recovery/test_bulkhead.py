@@ -6,7 +6,7 @@ from harness.episode import Episode
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.database_service.call_sites import READ_BULKHEAD, WRITE_BULKHEAD
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_database_reads_refuses_more_questions_than_have_room(many_questions: Episode) -> None:

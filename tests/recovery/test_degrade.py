@@ -9,7 +9,7 @@ from aitrading.server.database_service.call_sites import CACHE_DEGRADE, READ_BUD
 from aitrading.server.kit.rate_limits import BLOCKS_PER_LIMIT, RATE_LIMITS_DEGRADE, SHARES
 from aitrading.server.kit.used_proofs import USED_PROOFS_DEGRADE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_bridge_last_known_quotes_are_called_unavailable(database_service_lost: Episode) -> None:

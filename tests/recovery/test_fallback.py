@@ -6,7 +6,7 @@ from harness.episode import Episode
 from aitrading.server.api_gateway.call_sites import HEALTH_LAST_KNOWN
 from aitrading.server.data_bridge.call_sites import QUOTE_FALLBACK
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_bridge_quotes_are_the_last_known_and_unknown_after_a_restart(

@@ -6,7 +6,7 @@ from harness.episode import Episode
 from aitrading.server.data_bridge.call_sites import SPOOL_HALT
 from aitrading.server.trading_engine.call_sites import BUS_HALT, DATABASE_HALT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_bridge_spool_that_is_full_acknowledges_nothing(spool_filled: Episode) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.patching import SCENARIOS, Process, Room, patched_out
+from harness.patching import BROKEN_PROMISE_S, SCENARIOS, Process, Room, patched_out
 from harness.probes import SiteView, require_acted
 from recovery import scenarios_bridge, scenarios_database, scenarios_elsewhere
 
@@ -46,6 +46,7 @@ def test_the_site_keeps_its_promise_and_says_so(site: CallSite, room: Room) -> N
 
 @every_site
 def test_patched_out_the_promise_is_broken(site: CallSite, room: Room) -> None:
+    room.patience_s = BROKEN_PROMISE_S
     with patched_out(site), pytest.raises(AssertionError):
         keep_promise(site, room)
 

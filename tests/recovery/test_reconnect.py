@@ -8,7 +8,7 @@ from aitrading.client.metatrader_connector.poller import TERMINAL_RECONNECT
 from aitrading.client.security.secure_websocket_client import LINK_RECONNECT
 from aitrading.server.kit.nats_connection import BUS_RECONNECT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_bus_reconnect_happens_in_every_service(nats_lost: Episode) -> None:

@@ -27,7 +27,7 @@ from aitrading.server.testing.engines import ThrowawayAuthority, socket_folder
 from aitrading.server.testing.postgres_cluster import ClusterNode, RunningCluster, running_cluster
 from aitrading.server.testing.postgres_tls_front import PostgresTlsFront, url_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 OWNER = "demo/owner"
 DEVICES = "/api/v1/store/devices"
 DATABASE = "database-service"

@@ -7,7 +7,7 @@ from harness.platform import Platform
 from aitrading.server.data_bridge.call_sites import SEGMENT_HANDOVER
 from aitrading.server.kit.replay import POSTGRES_REPLAY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_bridge_segment_handover_is_repeated_until_the_ticks_are_stored(
