@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from harness.platform import Platform, running_platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 VICTIMS = (
     "data-bridge",
     "database-service",

@@ -27,7 +27,7 @@ def test_the_reference_says_what_the_code_says() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_the_running_platform_tells_the_documented_endpoints(platform: Platform) -> None:
     page = (REFERENCE / "endpoints.md").read_text(encoding="utf-8")
     documented = {(row["method"], row["path"]) for row in ROW.finditer(page)}
@@ -37,7 +37,7 @@ def test_the_running_platform_tells_the_documented_endpoints(platform: Platform)
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_running_service_tells_documented_metrics_only(platform: Platform, service: str) -> None:
     page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")

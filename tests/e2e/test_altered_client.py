@@ -13,7 +13,7 @@ from harness.platform import Platform, wait_until
 
 from aitrading.client.security.installation import installation_root
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 ROOT: Final = Path(__file__).parents[2]
 TENANT: Final = "altered"
 PERSON: Final = f"{TENANT}/owner"

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 AUDITOR: Final = "demo/auditor"
 EVENTS: Final = "/api/v1/security-events"
 TRAIL: Final = "/api/v1/audit"

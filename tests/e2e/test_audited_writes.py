@@ -14,7 +14,7 @@ from aitrading.server.kit.endpoints import endpoints_of_class
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 NOT_AUDITED: Final = {
     "PUT /internal/v1/streams": "what a device sends, under its own certificate",
     "POST /internal/v1/segments/{segment}": "what a device sends, under its own certificate",

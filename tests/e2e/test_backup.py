@@ -13,7 +13,7 @@ from harness.platform import wait_until as wait_briefly
 
 from aitrading.server.backup.parts import DERIVED, FOLDERS, PRIVATE_FOLDERS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SYMBOL = "EURUSD"
 OFTEN = "--set=metrics_history.sample_s=1"
 WORDS = "correct horse battery staple"

@@ -29,7 +29,7 @@ from aitrading.server.kit.backup_api import BackupRecord
 from aitrading.server.supervisor.errors import HOME_NOT_USABLE
 from aitrading.server.supervisor.home import Home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DYING: Final = Path(__file__).with_name("dying_command.py")
 HALF_MADE: Final = (
     "in the books",

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 WHERE: Final = ("/api/v1/ticks", "/api/v1/bars")
 REFUSED: Final = (
     ({"symbol": ""}, 422),

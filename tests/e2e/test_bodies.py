@@ -12,7 +12,7 @@ from harness.positions import operations
 
 from aitrading.server.kit.limit_levels import LimitKind
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 BODILESS: Final = [
     each
     for _, each in operations()

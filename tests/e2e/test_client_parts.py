@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(800)]
 OWNER, STRANGER = "demo/owner", "other/owner"
 THRESHOLDS = "market_monitor.thresholds"
 BY_ITSELF_S = 300.0
@@ -87,7 +87,7 @@ def test_each_part_answers_for_itself_on_loopback(platform: Platform) -> None:
     assert sorted(run["parts"]) == ["config-manager", "data-collector", "market-monitor"]
 
     def report(port: int) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             connection.request("GET", "/health")
             return json.loads(connection.getresponse().read())

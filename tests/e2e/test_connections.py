@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 OWNER, TRADER, STRANGER = "demo/owner", "demo/trader", "other/owner"
 
 

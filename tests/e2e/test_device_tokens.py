@@ -15,7 +15,7 @@ from aitrading.core.kit.clock import SystemClock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.device_requests import DevicePurpose
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 FORGET: Final = "/api/v1/devices/credentials/forget"
 TENANT: Final = "other"
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 
 
 def test_a_forged_token_becomes_a_security_event(platform: Platform) -> None:

@@ -7,7 +7,7 @@ import pytest
 from harness.platform import Platform, wait_until
 from harness.postgres import locked
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 CODE: Final = "DATABASE_LOCK_TIMEOUT"
 OWNER, STRANGER = "demo/owner", "other/owner"
 

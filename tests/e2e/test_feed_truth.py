@@ -22,7 +22,7 @@ from aitrading.core.protocol.link.messages import Repair
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.testing.probe_device import Device, declared, ticks
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(360)]
 OWNER, STRANGER = "demo/owner", "other/owner"
 SYMBOL = "EURUSD"
 

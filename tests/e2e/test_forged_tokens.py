@@ -13,7 +13,7 @@ from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
 from aitrading.server.authority.installation import initialise
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 PATHS = ("/api/v1/auth/me", "/api/v1/quotes", "/api/v1/risk", "/api/v1/ticks?symbol=EURUSD")
 STRANGER = SigningKey.generate()
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from harness.platform import Platform, clean_environment, die_with_the_test_run, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 PROGRAM: Final = Path(__file__).with_name("guest_service.py")
 HELLO: Final = "/api/v1/greeter/hello"
 STOP_S: Final = 20

@@ -15,7 +15,7 @@ from harness.program import Program
 from aitrading.core.security.crypto import TlsKey, create_csr, inspect_certificate
 from aitrading.core.security.enrolment import parse_enrolment_code, require_pinned_ca
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 ACCESS, REFRESH = "__Host-aitrading", "__Secure-aitrading-refresh"
 SESSION = "__Host-aitrading-session"
 EVERY_SERVICE = (

@@ -12,7 +12,7 @@ from harness.platform import Platform
 
 from aitrading.server.policy import tls_policy
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 LISTENING: Final = "0A"
 MUTUAL: Final = ("api-gateway", "data-bridge", "trading-engine", "database-service")
 

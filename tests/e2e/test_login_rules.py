@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from harness.platform import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 TENANT: Final = "walled"
 
 

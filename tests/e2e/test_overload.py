@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from harness.platform import ORDER, Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 ENGINE: Final = "trading-engine"
 STOPPED_S: Final = 0.4
 """Of each half second, roughly: four times what counts as an overload."""

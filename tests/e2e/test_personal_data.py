@@ -10,7 +10,7 @@ import pytest
 from harness.platform import Platform
 from harness.software_key import SoftwareKey
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 USER: Final = "canary.person@example.org"
 SHOWN: Final = "Canary van Persoon"
 DEVICE: Final = "Canary's laptop"

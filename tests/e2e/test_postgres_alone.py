@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.platform import FREE_PORTS, Platform, run_cli, running_platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ALONE = "--set=stores.postgres_alone=true"
 SMALL_BYTES = 20 << 20
 OFTEN = "--set=metrics_history.sample_s=1"

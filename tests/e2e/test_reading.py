@@ -12,7 +12,7 @@ from aitrading.server.kit.endpoints import INTERNAL_PREFIX, Endpoint
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 READER: Final = "reader"
 FIXED: Final = {"tenant": READER, "symbol": "EURUSD", "day": "2026-01-02", "user": "owner"}
 GETS: Final = [(service, each) for service, each in operations() if each.method == "GET"]

@@ -144,7 +144,7 @@ def settled(
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(240 + 2 * LONG_S * points(QUICK_FAULTS))
+@pytest.mark.timeout(480 + 2 * LONG_S * points(QUICK_FAULTS))
 @async_test
 async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
     tmp_path: Path,
@@ -157,7 +157,7 @@ async def test_a_replayed_day_is_stored_bit_for_bit_whatever_is_cut_and_killed(
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(180 + 4 * 60 * points(0))
+@pytest.mark.timeout(360 + 4 * 60 * points(0))
 @pytest.mark.skipif(
     points(0) == 0, reason="lasts as long as it lasted: make prove ONLY=replayed-minutes"
 )

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 GATEWAY = "/api/v1/auth/me"
 OTHERS = ("/api/v1/quotes", "/api/v1/risk", "/api/v1/ticks?symbol=EURUSD")
 ROUNDS = 3

@@ -14,7 +14,7 @@ import pytest
 from harness.client import InstalledClient, environment_of, files_with, memory_of
 from harness.platform import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 CANARY: Final = "canary-Q7f2-in-a-coal-mine"
 LOGIN: Final = 1_000_001
 """The twin's; under another number the client would refuse it (`CREDENTIALS_OTHER_ACCOUNT`)."""

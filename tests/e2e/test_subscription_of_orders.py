@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from harness.platform import ORDER, Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 TENANT: Final = "lapsed"
 PERSON: Final = f"{TENANT}/owner"
 

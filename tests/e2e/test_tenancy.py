@@ -19,7 +19,7 @@ from aitrading.server.kit.endpoints import INTERNAL_PREFIX
 from aitrading.server.supervisor.admin_client import AdminClient
 from aitrading.server.supervisor.home import Home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 VICTIM: Final = "demo"
 THIEF: Final = "thief"
 PERSON: Final = f"{THIEF}/owner"

@@ -23,7 +23,7 @@ from aitrading.core.security.server_pins import open_pins
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.session import GivenToken
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 PATHS = ("/api/v1/auth/me", "/api/v1/quotes", "/api/v1/risk", "/api/v1/ticks?symbol=EURUSD")
 PING = b'{"type":"ping"}'
 

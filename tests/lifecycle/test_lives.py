@@ -30,7 +30,7 @@ EARLY_ENDS = {"Ctrl-C while starting": signal.SIGINT, "kill -9 while starting": 
 END_TIMEOUT_S = 30
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(120 + SECONDS_PER_LIFE * points(QUICK_LIVES)),
+    pytest.mark.timeout(240 + SECONDS_PER_LIFE * points(QUICK_LIVES)),
 ]
 
 

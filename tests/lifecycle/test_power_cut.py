@@ -19,13 +19,13 @@ REASON = why_no_power_cut()
 
 @pytest.mark.e2e
 @pytest.mark.skipif(bool(REASON), reason=REASON or "it can")
-@pytest.mark.timeout(120 + SECONDS_PER_CUT * points(QUICK_CUTS))
+@pytest.mark.timeout(240 + SECONDS_PER_CUT * points(QUICK_CUTS))
 def test_the_platform_survives_power_cuts(tmp_path: Path) -> None:
     cuts = points(QUICK_CUTS)
     tally = in_own_mounts(
         PROGRAM,
         *(str(tmp_path), str(cuts), str(first_seed())),
-        timeout_s=100 + SECONDS_PER_CUT * cuts,
+        timeout_s=200 + SECONDS_PER_CUT * cuts,
         modules=MODULES,
     )
     report(tally)

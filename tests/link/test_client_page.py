@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 import pytest
-from harness.browser import ARGUMENTS, chromium
+from harness.browser import ARGUMENTS, PATIENCE_MS, chromium
 from playwright.async_api import Page, async_playwright, expect
 from tests.link.edge import Edge
 from tests.link.enrolled import enrolled_home
@@ -17,7 +17,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.server.testing.bridge import running_bridge
 from aitrading.server.testing.services import ServiceWorld
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 WIDTHS_PX = (360, 800, 1400)
 
 
@@ -25,6 +25,7 @@ WIDTHS_PX = (360, 800, 1400)
 async def opened(port: int) -> AsyncGenerator[Page]:
     """The page in Chromium; an error of a script or of the policy fails the test."""
     problems: list[str] = []
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         executable = chromium(playwright.chromium.executable_path)
         browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
@@ -89,5 +90,5 @@ async def test_a_client_that_hangs_is_as_lost_as_one_that_is_gone(world: Service
         await told(page, "connection", "last trouble", "LINK_")
         await expect(page.locator('#feeds .state[data-state="LIVE"]')).to_have_count(4)
         await page.route("**/page.json", lambda _route: None)
-        await expect(page.locator("#lost")).to_be_visible(timeout=20_000)
+        await expect(page.locator("#lost")).to_be_visible()
         await expect(page.locator('#feeds .state[data-state="UNKNOWN"]')).to_have_count(4)

@@ -88,7 +88,7 @@ def symbol_of(terminal: SimulatedTerminal, stored: TickArray) -> str:
     raise AssertionError("the stored rows are of no symbol's history")
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @async_test
 async def test_wire_cut_at_random_bytes(world: ServiceWorld) -> None:
     chance = SeededRandomness(7)
@@ -114,7 +114,7 @@ async def until_stored(store: FolderTickStore, last: dict[UUID, int]) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))
+@pytest.mark.timeout(240 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_bridge_killed_again_and_again(world: ServiceWorld) -> None:
     async with (
@@ -143,7 +143,7 @@ async def test_bridge_killed_again_and_again(world: ServiceWorld) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))
+@pytest.mark.timeout(240 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_client_killed_again_and_again(world: ServiceWorld) -> None:
     async with (

@@ -25,7 +25,7 @@ from aitrading.server.testing.bridge import running_bridge
 from aitrading.server.testing.bridge_twins import FolderTickStore
 from aitrading.server.testing.services import ServiceWorld
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(400)
 REFUSED = ErrorSpec(
     code="STREAM_NOT_WANTED", category=Category.DENIED, message="no", why="", remedy="",
     http_status=403,

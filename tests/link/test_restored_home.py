@@ -30,7 +30,7 @@ from aitrading.server.testing.bridge import RunningBridge, running_bridge
 from aitrading.server.testing.bridge_twins import FolderTickStore
 from aitrading.server.testing.services import ServiceWorld
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @asynccontextmanager

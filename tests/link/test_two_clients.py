@@ -41,7 +41,7 @@ from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, runn
 from aitrading.server.testing.probe_device import Device, declared, forwarded, ticks
 from aitrading.server.testing.services import ServiceWorld
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 IDENTITY = DeviceIdentity(tenant=TenantId(UUID(int=1)), device=DeviceId(UUID(int=11)))
 CLOCK = SystemClock()
 IDS = SystemIdFactory(CLOCK, SystemRandomness())

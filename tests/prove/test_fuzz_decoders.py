@@ -29,7 +29,7 @@ pytestmark = [
         importlib.util.find_spec("atheris") is None,
         reason="atheris is not installed; `make prove` installs it where it can",
     ),
-    pytest.mark.timeout(120 + len(DECODERS) * 2 * points(USUAL_S)),
+    pytest.mark.timeout(240 + len(DECODERS) * 2 * points(USUAL_S)),
 ]
 
 

@@ -608,7 +608,7 @@ def test_any_history_reads_like_its_model(
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(60 + 2 * points(QUICK_KILLS))
+@pytest.mark.timeout(120 + 2 * points(QUICK_KILLS))
 def test_kill_9_in_the_middle_of_appends_keeps_every_acknowledged_record(tmp_path: Path) -> None:
     acknowledged = 0
     choose = random.Random(first_seed(7))  # noqa: S311 - replayable

@@ -26,7 +26,7 @@ def campaign(folder: Path, cuts: int, mode: str) -> dict[str, int]:
     return in_own_mounts(POWER_LOSS, *arguments, timeout_s=60 + cuts * SECONDS_PER_POINT)
 
 
-@pytest.mark.timeout(60 + points(QUICK_POINTS) * SECONDS_PER_POINT)
+@pytest.mark.timeout(120 + points(QUICK_POINTS) * SECONDS_PER_POINT)
 def test_a_power_cut_loses_doubles_and_changes_nothing_acknowledged(tmp_path: Path) -> None:
     cuts = points(QUICK_POINTS)
     tally = campaign(tmp_path, cuts, "sync")

@@ -362,7 +362,7 @@ def test_one_kind_of_fault_again_and_again(seed: int, fault: str) -> None:
     survive(seed, walk.choices([*USUAL, fault], weights=[6, 6, 6, 6, 2, 1], k=1_500))
 
 
-@pytest.mark.timeout(60 + points(QUICK_SEEDS))
+@pytest.mark.timeout(120 + points(QUICK_SEEDS))
 def test_a_range_of_seeds_each_with_its_own_mixture_of_faults() -> None:
     """`make simulate SEEDS=n FIRST=k` runs any range; a seed always does the same."""
     tally = Counter({"ticks": 0, "connections": 0, "ticks_reported_lost": 0})

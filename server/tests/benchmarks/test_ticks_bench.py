@@ -10,7 +10,7 @@ from aitrading.server.benchmarks import load, ticks, ticks_seen
 from aitrading.server.benchmarks.real_ticks import REAL_TICKS
 from aitrading.server.benchmarks.report import run_benchmark
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_every_figure_is_there_and_no_tick_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ class Client:
         return not device.ended.is_set()
 
 
-@pytest.mark.timeout(60 + DEVICES // 5)
+@pytest.mark.timeout(120 + DEVICES // 5)
 @async_test
 async def test_all_come_back_at_once_and_all_get_in(world: ServiceWorld) -> None:
     settings = {

@@ -181,7 +181,7 @@ async def test_a_stream_ends_with_its_token_unless_it_gets_a_new_one(
 ) -> None:
     async with running_bridge(world) as bridge:
         bridge.devices.add(identity)
-        almost = token(world, identity.tenant, age_s=LIFETIME_S - 2)
+        almost = token(world, identity.tenant, age_s=LIFETIME_S - 5)
         ends = await Listener().open(bridge, authorization=f"Bearer {almost}")
         lives = await Listener().open(bridge, authorization=f"Bearer {almost}")
         thief = await Listener().open(bridge, authorization=f"Bearer {almost}")

@@ -140,7 +140,7 @@ MOVES = st.lists(
 )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @async_test
 async def test_bars_are_what_plain_python_makes_of_the_ticks(
     every_world: Any, tenants: Tenants

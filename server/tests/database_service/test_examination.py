@@ -29,7 +29,7 @@ from aitrading.server.testing.engines import running_valkey
 from aitrading.server.testing.services import ServiceWorld
 from aitrading.server.testing.weaviate import RunningWeaviate, weaviate_missing
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 FIVE = ["relational", "time series", "cache", "error vectors", "chains' graph"]
 
 

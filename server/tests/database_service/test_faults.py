@@ -34,7 +34,7 @@ from aitrading.server.kit.store_settings import StoreSettings
 from aitrading.server.kit.valkey import ValkeyClient
 from aitrading.server.testing.engines import running, running_valkey, socket_folder
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 Tenants = tuple[TenantId, TenantId]
 Payload = Callable[..., bytes]
 QUESTION = TicksQuestion(

@@ -16,7 +16,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.campaign import first_seed, points, report
 from aitrading.server.engines.shared import PostgresServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(360)]
 CHILD = Path(__file__).with_name("kill_child.py")
 Tenants = tuple[TenantId, TenantId]
 END_OF_NOVEMBER_NS = 1_701_388_799_000_000_000
@@ -145,7 +145,7 @@ async def test_one_kill_after_the_other_where_postgresql_keeps_ticks(
             assert (mark.last_sequence, mark.missing) == (total, 0)
 
 
-@pytest.mark.timeout(120 + 10 * points(QUICK_KILLS))
+@pytest.mark.timeout(240 + 10 * points(QUICK_KILLS))
 @async_test
 async def test_kills_at_any_moment(
     world: Any,

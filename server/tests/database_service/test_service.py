@@ -41,7 +41,7 @@ from aitrading.server.personal_data.file_keys import file_keys_of
 from aitrading.server.testing.engines import running_valkey
 from aitrading.server.testing.services import RunningService, ServiceWorld
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 Tenants = tuple[TenantId, TenantId]
 Payload = Callable[..., bytes]
 SPACE = UUID(int=0xABCD)

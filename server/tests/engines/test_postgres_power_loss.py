@@ -15,7 +15,7 @@ CUTS = 2
 REASON = why_no_power_cut()
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.skipif(bool(REASON), reason=REASON or "it can"),
 ]
 

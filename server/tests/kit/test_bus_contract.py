@@ -392,7 +392,7 @@ async def test_responders_share_the_requests(world: Enter) -> None:
 @async_test
 async def test_a_request_nobody_answers_fails_at_once(world: Enter) -> None:
     async with world() as server, server.connect("api-gateway") as bus:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             with pytest.raises(AitradingError, match="BUS_NO_RESPONDER"):
                 await bus.request(Ask(number=1), Answer, timeout_s=30)
 

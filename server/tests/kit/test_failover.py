@@ -27,7 +27,7 @@ from aitrading.server.testing.engines import ThrowawayAuthority
 from aitrading.server.testing.personal_data import runner_for
 from aitrading.server.testing.postgres_cluster import RunningCluster, running_cluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 SPACE = UUID(int=31)
 TENANT = TenantId(uuid5(SPACE, "tenant"))
 OTHER = TenantId(uuid5(SPACE, "other"))

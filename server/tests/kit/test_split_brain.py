@@ -23,7 +23,7 @@ from aitrading.server.testing.postgres_cluster import RunningCluster, running_cl
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.xdist_group("split-brain"),
 ]
 SPACE = UUID(int=33)

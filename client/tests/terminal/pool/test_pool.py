@@ -256,7 +256,7 @@ async def test_ticks_of_a_worker_that_is_gone_are_answered_at_once(
         os.kill(pid, signal.SIGKILL)
         await buried(pid)
         with pytest.raises(AitradingError) as told:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(30.0):
                 await at.pool.ask(HISTORY, lane=Lane.TICKS)
         assert told.value.code == "TERMINAL_UNAVAILABLE"
 

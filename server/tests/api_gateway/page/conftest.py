@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvicorn
-from harness.browser import running_browser
+from harness.browser import PATIENCE_MS, running_browser
 from playwright.sync_api import Browser, BrowserContext, Page
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -277,7 +277,7 @@ class Backend:
         ready = threading.Event()
         thread = threading.Thread(target=lambda: asyncio.run(self._bridge(path, ready)))
         thread.start()
-        ready.wait(10)
+        assert ready.wait(60), "the stream of the backend did not start"
         try:
             yield
         finally:
@@ -499,7 +499,7 @@ def context(browser: Browser, site: Any, backend: Backend) -> Iterator[BrowserCo
         base_url=address_of(site),
         reduced_motion="reduce",
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     backend.reset()
     yield context
     context.close()

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 GAPS = "#gaps tbody tr"
 STREAM = "5f0c6c1e-9a55-4f5e-8f7a-0d1f5f3d8a01"
 DAYS = "#quarantine tbody tr"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 ROWS = "#traces-list button"
 STEPS = "#trace-steps li"
 TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SOON = {"delayed_after_s": 1, "stale_after_s": 2, "dead_after_s": 3, "heartbeat_s": 20}
 LONG = {"delayed_after_s": 300, "stale_after_s": 600, "dead_after_s": 900, "heartbeat_s": 6}

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from aitrading.server.dashboard.report import GuardLine
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 WIDTHS_PX = (320, 360, 480, 501, 581, 641, 768, 800, 1101, 1280)
 HEIGHT_PX = 900
