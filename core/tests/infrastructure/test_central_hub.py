@@ -30,7 +30,7 @@ from aitrading.core.infrastructure.chains import ALL_CHAINS, BRIDGE_SPOOL, MARKE
 from aitrading.core.infrastructure.config_manager import ConfigManager, Setting
 from aitrading.core.infrastructure.error_codes import HUB_NOT_CREATED, REGISTRY_UNAVAILABLE
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.lifecycle import AILING_S, ComponentState
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.infrastructure.service_registry import RegistryStore
@@ -389,23 +389,34 @@ async def test_a_store_that_stops_telling_changes_is_asked_again() -> None:
         assert store.watches == 4
 
 
-class BrokenClock(ManualClock):
+class OnceBrokenClock(ManualClock):
+    broken = False
+
     @override
     async def sleep(self, seconds: float) -> None:
-        raise OverflowError("no such time")
+        if self.broken:
+            self.broken = False
+            raise OverflowError("no such time")
+        await super().sleep(seconds)
 
 
 @async_test
-async def test_a_hub_that_cannot_follow_says_so_and_keeps_what_it_knows() -> None:
-    store = FragileStore()
-    async with running(make_hub(store, BrokenClock())) as hub:
+async def test_a_hub_that_failed_to_follow_says_so_keeps_what_it_knows_and_follows_again() -> None:
+    store, clock = FragileStore(), OnceBrokenClock()
+    async with running(make_hub(store, clock)) as hub:
         await hub.register(record())
+        clock.broken = True
         store.lose()
         await settle()
-        assert hub.state is ComponentState.FAILED
+        assert hub.state is ComponentState.DEGRADED
         assert hub.stale_since_ns is not None
         assert names(hub) == ["1"]
         store.regain()
+        await clock.advance(5)
+        assert hub.stale_since_ns is None
+        assert hub.state is ComponentState.DEGRADED
+        await clock.advance(AILING_S)
+        assert hub.state is ComponentState.HEALTHY
 
 
 @async_test

@@ -5,17 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from secrets import token_hex
+from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
 import pytest
 
+from aitrading.core.infrastructure.error_backlog import MAX_WAITING
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.error_reporter import ErrorReporter
-from aitrading.core.infrastructure.events import ErrorsSeen
+from aitrading.core.infrastructure.events import ErrorSeen, ErrorsSeen
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.resilience import ResilienceRegistry
 from aitrading.core.kit.clock import SystemClock
-from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.errors import AitradingError, Impact, Severity
 from aitrading.core.kit.ids import SystemIdFactory, TenantId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.testing.async_test import async_test
@@ -50,6 +53,7 @@ class Desk:
     lookup: ErrorLookup
     broker: MemoryBroker
     bus: MemoryBus
+    replay: Replay
 
     async def happen(self, exc: Exception, tenant: TenantId | None, times: int = 1) -> str:
         """Let an error happen and reach the store; gives its fingerprint."""
@@ -86,7 +90,7 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
     lookup = ErrorLookup(pool, PostgresErrorIndex(pool), guards)
     reporter = ErrorReporter(bus, errors, clock=clock, service="data-bridge", instance="1")
     replay = Replay(pool, errors, ids)
-    recorder = ErrorRecorder(bus, replay, lookup, guards, clock, ids, errors)
+    recorder = ErrorRecorder(bus, replay, lookup, guards, clock, ids, errors, Metrics())
     await recorder.start()
     await reporter.start()
     try:
@@ -99,7 +103,7 @@ async def a_desk(postgres: PostgresServer) -> AsyncIterator[Desk]:
             IdempotentWrites(replay),
             AuditTrail(clock=clock, ids=ids),
         )
-        yield Desk(errors, reporter, recorder, catalogue, lookup, broker, bus)
+        yield Desk(errors, reporter, recorder, catalogue, lookup, broker, bus, replay)
     finally:
         await reporter.stop()
         await recorder.stop()
@@ -155,7 +159,11 @@ async def test_repeats_fold_and_no_tenant_sees_anothers(
 
 async def counted(desk: Desk, tenant: TenantId, times: int) -> bool:
     await desk.recorder.flush()
-    return (await desk.catalogue.page(tenant, 1, None)).items[0].occurrences == times
+    return await kept(desk, tenant) == times
+
+
+async def kept(desk: Desk, tenant: TenantId) -> int:
+    return (await desk.catalogue.page(tenant, 1, None)).items[0].occurrences
 
 
 @async_test
@@ -252,6 +260,94 @@ async def test_errors_wait_while_the_bus_is_lost(
         desk.broker.start()
         await desk.happen(ZeroDivisionError("x"), two[0])
         await eventually(lambda: counted(desk, two[0], 3), what="all three")
+
+
+@async_test
+async def test_what_nobody_foresaw_loses_no_error_and_hinders_no_other_organisation(
+    postgres: PostgresServer,
+    two: tuple[TenantId, TenantId],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_desk(postgres) as desk:
+        ill, well = two
+        write = desk.replay.run
+
+        async def odd(owner: TenantId, *args: Any, **more: Any) -> Any:
+            if owner == ill:
+                raise OSError(5, "Input/output error")
+            return await write(owner, *args, **more)
+
+        monkeypatch.setattr(desk.replay, "run", odd)
+        for tenant in (ill, well, ill):
+            desk.errors.classify(ZeroDivisionError("x"), tenant=str(tenant))
+        await desk.reporter.report()
+        await settle()
+        with pytest.raises(OSError, match="Input/output"):
+            await desk.recorder.flush()
+        assert await kept(desk, well) == 1
+        monkeypatch.undo()
+        await desk.recorder.flush()
+        assert await counted(desk, ill, 2)
+        assert desk.recorder.not_kept == 0
+
+
+@async_test
+async def test_an_error_is_counted_once_although_it_could_not_be_compared(
+    postgres: PostgresServer,
+    two: tuple[TenantId, TenantId],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_desk(postgres) as desk:
+
+        async def odd(*_: Any, **__: Any) -> Any:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(desk.lookup, "similar", odd)
+        desk.errors.classify(ZeroDivisionError("x"), tenant=str(two[0]))
+        await desk.reporter.report()
+        await settle()
+        with pytest.raises(OSError, match="Input/output"):
+            await desk.recorder.flush()
+        await desk.recorder.flush()
+        assert await counted(desk, two[0], 1)
+
+
+@async_test
+async def test_errors_without_room_are_counted(postgres: PostgresServer) -> None:
+    async with a_desk(postgres) as desk:
+        seen = ErrorSeen(
+            code="X", fingerprint="f", severity=Severity.ERROR, impact=Impact.NONE, kind="k",
+            frames=(), message="", count=3, first_seen_ns=1, last_seen_ns=1, trace_id=None,
+        )  # fmt: skip
+        many = [msgspec.structs.replace(seen, fingerprint=str(n)) for n in range(MAX_WAITING + 2)]
+        await desk.recorder._tasks.close()
+        await desk.bus.publish(
+            ErrorsSeen(service="one", instance="1", errors=tuple(many)), tenant=None
+        )
+        await eventually(lambda: desk.recorder.not_kept == 6, what="the two kinds")
+        desk.recorder._waiting.clear()
+
+
+@async_test
+async def test_errors_are_reported_after_a_report_that_nobody_foresaw_to_fail(
+    postgres: PostgresServer,
+    two: tuple[TenantId, TenantId],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_desk(postgres) as desk:
+
+        async def odd(*_: Any, **__: Any) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(desk.bus, "publish", odd)
+            for tenant in two:
+                desk.errors.classify(ZeroDivisionError("x"), tenant=str(tenant))
+            with pytest.raises(OSError, match="Input/output"):
+                await desk.reporter.report()
+        await desk.reporter.report()
+        for tenant in two:
+            await eventually(lambda tenant=tenant: counted(desk, tenant, 1), what="both")
 
 
 @async_test

@@ -163,10 +163,10 @@ class CentralHub:
 
     @property
     def state(self) -> ComponentState:
-        """DEGRADED while the store is lost."""
+        """DEGRADED while the store is lost, and for a minute after following it failed."""
         if self._phase is ComponentState.HEALTHY and self._view.stale_since_ns is not None:
             return ComponentState.DEGRADED
-        return self._phase
+        return self._tasks.judged(self._phase)
 
     @property
     def stale_since_ns(self) -> int | None:
@@ -177,8 +177,8 @@ class CentralHub:
         """Follow the store from now on; a store that is down is asked again for ever."""
         self._phase = ComponentState.STARTING
         self._loop = asyncio.get_running_loop()
-        connected = await self._synchronise_or_degrade()
-        self._tasks.start(self._follow(connected=connected), name="follow")
+        await self._synchronise_or_degrade()
+        self._tasks.keep(self._follow, name="follow", clock=self._clock)
         self._phase = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -248,13 +248,13 @@ class CentralHub:
             store_losses=self._losses,
         )
 
-    async def _follow(self, *, connected: bool) -> None:
+    async def _follow(self) -> None:
         while True:
-            if connected:
+            if self._view.stale_since_ns is None:
                 await self._session()
                 await self._synchronise_or_degrade()
             await self._clock.sleep(self._settings.retry_s)
-            connected = await self._synchronise_or_degrade()
+            await self._synchronise_or_degrade()
 
     async def _synchronise_or_degrade(self) -> bool:
         return await self.errors.degrade(REGISTRY_LOST, self._synchronise, self._keep_last_known)
@@ -293,7 +293,6 @@ class CentralHub:
     def _following_failed(self, _task: str, exc: Exception) -> None:
         self.errors.classify(exc)
         self._view.freeze()
-        self._phase = ComponentState.FAILED
 
     async def _watch(self) -> None:
         async for change in self._store.watch():

@@ -10,7 +10,7 @@ from aitrading.core.infrastructure.error_dna import ErrorDna
 from aitrading.core.infrastructure.events import ErrorSeen
 
 MAX_WAITING: Final = 1_000
-"""Kinds of errors that may wait; beyond it the one that waited longest is forgotten."""
+"""Kinds of errors that may wait; beyond it the one that waited longest is forgotten, and counted."""
 
 Key = tuple[str | None, str]
 """(tenant, fingerprint): what happened to one organisation is not told to another."""
@@ -22,6 +22,7 @@ class ErrorBacklog:
     def __init__(self) -> None:
         self._waiting: OrderedDict[Key, ErrorSeen] = OrderedDict()
         self.forgotten = 0
+        """How often something happened that nobody will be told of."""
 
     def note(
         self, dna: ErrorDna, *, tenant: str | None, trace_id: str | None, now_ns: int
@@ -63,8 +64,8 @@ class ErrorBacklog:
         known = self._waiting.get(key)
         self._waiting[key] = seen if known is None else folded(known, seen)
         if len(self._waiting) > MAX_WAITING:
-            self._waiting.popitem(last=False)
-            self.forgotten += 1
+            _, oldest = self._waiting.popitem(last=False)
+            self.forgotten += oldest.count
 
 
 def folded(first: ErrorSeen, second: ErrorSeen) -> ErrorSeen:

@@ -19,7 +19,7 @@ from aitrading.core.infrastructure.error_dna import (
     message_of,
 )
 from aitrading.core.infrastructure.error_table import ErrorTable
-from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
+from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics, Reading
 from aitrading.core.infrastructure.recovery import Halt, RecoveryLedger, RecoveryStatistics
 from aitrading.core.infrastructure.resilience import (
     Fallback,
@@ -63,6 +63,11 @@ ERRORS_TOTAL: Final = Metric(
     help="Errors by stable code; repeats included.",
     labels=("code", "severity"),
 )
+ERRORS_FORGOTTEN: Final = Metric(
+    name="aitrading_errors_forgotten_total",
+    kind=MetricKind.COUNTER,
+    help="Errors that were not kept, because too many kinds of them waited to be.",
+)
 
 _log = get_logger(__name__)
 
@@ -100,6 +105,7 @@ class ErrorHandler:
         self._context = context
         self._table = ErrorTable()
         self.backlog = ErrorBacklog()
+        metrics.add_source(lambda: [Reading(ERRORS_FORGOTTEN, self.backlog.forgotten)])
         self._ledger = RecoveryLedger(clock=clock, metrics=metrics)
         self._retries: dict[str, Retry] = {}
         self._fallbacks: dict[str, Fallback] = {}

@@ -31,7 +31,7 @@ class ErrorReporter:
         self.name = "error-reporter"
         self.depends_on = ("bus",)
         self.critical = False
-        self.state = ComponentState.NEW
+        self._state = ComponentState.NEW
         self._bus = bus
         self._errors = errors
         self._clock = clock
@@ -40,27 +40,46 @@ class ErrorReporter:
         self._subscription: Subscription | None = None
         self._tasks = TaskSet(self.name, on_error=self._failed)
 
+    @property
+    def state(self) -> ComponentState:
+        """DEGRADED for a minute after its work failed; it goes on."""
+        return self._tasks.judged(self._state)
+
     async def start(self) -> None:
         """Subscribe, then report for ever."""
         self._subscription = await self._bus.subscribe(ErrorRecognised, self._on_recognised)
-        self._tasks.start(self._report_for_ever(), name="report")
-        self.state = ComponentState.HEALTHY
+        self._tasks.keep(self._report_for_ever, name="report", clock=self._clock)
+        self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
         """Report a last time; a lost bus loses what still waits."""
-        self.state = ComponentState.STOPPING
+        self._state = ComponentState.STOPPING
         await self._tasks.close()
         await self.report()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await subscription.close()
-        self.state = ComponentState.STOPPED
+        self._state = ComponentState.STOPPED
 
     async def report(self) -> None:
         """Publish what waits; what the bus does not take waits on."""
-        for tenant, seen in self._errors.backlog.drain().items():
-            for at in range(0, len(seen), MAX_PER_EVENT):
-                await self._publish(tenant, seen[at : at + MAX_PER_EVENT])
+        parts = [
+            (tenant, seen[at : at + MAX_PER_EVENT])
+            for tenant, seen in self._errors.backlog.drain().items()
+            for at in range(0, len(seen), MAX_PER_EVENT)
+        ]
+        while parts:
+            try:
+                await self._publish(*parts[0])
+            except AitradingError as exc:
+                # Not classified: an error about reporting errors would be reported for ever.
+                self._errors.backlog.put_back(*parts[0])
+                _log.debug("errors wait for the bus: %s", exc.message)
+            except BaseException:
+                for each in parts:
+                    self._errors.backlog.put_back(*each)
+                raise
+            parts.pop(0)
 
     async def _report_for_ever(self) -> None:
         while True:
@@ -69,19 +88,13 @@ class ErrorReporter:
 
     async def _publish(self, tenant: str | None, seen: list[ErrorSeen]) -> None:
         event = ErrorsSeen(service=self._service, instance=self._instance, errors=tuple(seen))
-        try:
-            await self._bus.publish(event, tenant=_owner(tenant))
-        except AitradingError as exc:
-            # Not classified: an error about reporting errors would be reported for ever.
-            self._errors.backlog.put_back(tenant, seen)
-            _log.debug("errors wait for the bus: %s", exc.message)
+        await self._bus.publish(event, tenant=_owner(tenant))
 
     async def _on_recognised(self, event: ErrorRecognised, _: EventEnvelope) -> None:
         self._errors.recognise(event.fingerprint, event.similar)
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self.state = ComponentState.FAILED
 
 
 def _owner(tenant: str | None) -> TenantId | None:

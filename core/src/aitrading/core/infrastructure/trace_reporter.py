@@ -64,16 +64,16 @@ class TraceReporter:
 
     @property
     def state(self) -> ComponentState:
-        """DEGRADED while traces are incomplete for want of room."""
+        """DEGRADED while traces are incomplete for want of room, or after its work failed."""
         if self._state is ComponentState.HEALTHY and self._dropped_at_ns is not None:
             since_ns = self._clock.monotonic_ns() - self._dropped_at_ns
             if since_ns < DEGRADED_FOR_S * NS_PER_S:
                 return ComponentState.DEGRADED
-        return self._state
+        return self._tasks.judged(self._state)
 
     async def start(self) -> None:
         """Report for ever."""
-        self._tasks.start(self._report_for_ever(), name="report")
+        self._tasks.keep(self._report_for_ever, name="report", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -130,4 +130,3 @@ class TraceReporter:
 
     def _failed(self, _task: str, exc: Exception) -> None:
         self._errors.classify(exc)
-        self._state = ComponentState.FAILED

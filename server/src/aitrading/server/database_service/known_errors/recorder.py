@@ -1,7 +1,8 @@
 """Keeps what every process reports: folded in memory for a second, then one transaction each.
 
 A durable subscription: reports wait on the bus while this service is away. While PostgreSQL is
-away they wait here, folded and bounded. A crash loses what was not written yet, at most what
+away, or something fails that nobody foresaw, they wait here, folded and bounded; what finds no
+room is counted. A crash loses what was not written yet, at most what
 arrived in one second; a repeated delivery after a crash may count twice. A connection lost while
 a report was committed counts it once: the receipt tells.
 """
@@ -18,6 +19,7 @@ from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
 from aitrading.core.infrastructure.events import ErrorRecognised, ErrorSeen, ErrorsSeen
 from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics, Reading
 from aitrading.core.kit.clock import Clock, datetime_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory, TenantId
@@ -36,6 +38,11 @@ MAX_NEW_COMPARED: Final = 20
 MAX_SERVICES: Final = 32
 SIMILAR_TOLD: Final = 3
 DURABLE_NAME: Final = "known-errors"
+NOT_KEPT: Final = Metric(
+    name="aitrading_reported_errors_not_kept_total",
+    kind=MetricKind.COUNTER,
+    help="Errors that services reported and that found no room to wait to be written.",
+)
 _SQL: Final = Queries.load(__package__ or "", "known_errors.sql")
 _log = get_logger(__name__)
 
@@ -55,6 +62,7 @@ class ErrorRecorder(Component):
         clock: Clock,
         ids: IdFactory,
         errors: ErrorHandler,
+        metrics: Metrics,
     ) -> None:
         self._bus = bus
         self._replay = replay
@@ -64,6 +72,8 @@ class ErrorRecorder(Component):
         self._clock = clock
         self._errors = errors
         self._waiting: dict[str, ErrorBacklog] = {}
+        self._refused = 0
+        metrics.add_source(lambda: [Reading(NOT_KEPT, self.not_kept)])
         self._subscription: Subscription | None = None
         self._tasks = TaskSet("error-recorder", on_error=self._failed)
         self._state = ComponentState.NEW
@@ -77,6 +87,11 @@ class ErrorRecorder(Component):
     @override
     def state(self) -> ComponentState:
         return self._tasks.judged(self._state)
+
+    @property
+    def not_kept(self) -> int:
+        """Reported errors for which there was no room."""
+        return self._refused + sum(each.forgotten for each in self._waiting.values())
 
     @override
     async def start(self) -> None:
@@ -93,31 +108,51 @@ class ErrorRecorder(Component):
         if subscription is not None:
             await subscription.close()
         await self._tasks.close()
-        await self.flush()
-        self._state = ComponentState.STOPPED
+        try:
+            await self.flush()
+        finally:
+            self._state = ComponentState.STOPPED
 
     async def flush(self) -> None:
-        """Write what waits; what cannot be written waits on."""
+        """Write what waits; what cannot be written waits on.
+
+        What nobody foresaw hinders nothing else from being written, and is raised at the end.
+        """
+        unforeseen: Exception | None = None
         for service, backlog in list(self._waiting.items()):  # reports arrive meanwhile
-            for tenant, seen in backlog.drain().items():
-                try:
-                    await self._record(service, tenant, seen)
-                except AitradingError as exc:
-                    # Not classified: an error about keeping errors would be kept for ever.
+            waiting = backlog.drain()
+            try:
+                for tenant in list(waiting):
+                    try:
+                        await self._record(service, tenant, waiting)
+                    except AitradingError as exc:
+                        # Not classified: an error about keeping errors would be kept for ever.
+                        _log.debug("errors wait to be written: %s", exc.message)
+                    except Exception as exc:  # noqa: BLE001 - raised when the others are written
+                        unforeseen = exc
+            finally:
+                for tenant, seen in waiting.items():
                     backlog.put_back(tenant, seen)
-                    _log.debug("errors wait to be written: %s", exc.message)
+        if unforeseen is not None:
+            raise unforeseen
 
     async def _on_seen(self, event: ErrorsSeen, envelope: EventEnvelope) -> None:
         tenant = str(envelope.tenant) if envelope.tenant else None
         if event.service in self._waiting or len(self._waiting) < MAX_SERVICES:
             self._waiting.setdefault(event.service, ErrorBacklog()).put_back(tenant, event.errors)
+        else:
+            self._refused += sum(each.count for each in event.errors)
 
     async def _flush_for_ever(self) -> None:
         while True:
             await self._clock.sleep(FLUSH_EVERY_S)
             await self.flush()
 
-    async def _record(self, service: str, tenant: str | None, seen: list[ErrorSeen]) -> None:
+    async def _record(
+        self, service: str, tenant: str | None, waiting: dict[str | None, list[ErrorSeen]]
+    ) -> None:
+        """Write what waits of one organisation; once it is written it waits no more."""
+        seen = waiting[tenant]
         owner = PLATFORM if tenant is None else TenantId(UUID(tenant))
 
         async def write(tx: TenantTransaction) -> tuple[list[ErrorSeen], list[str]]:
@@ -127,6 +162,7 @@ class ErrorRecorder(Component):
 
         with self._guards.postgres.guard():
             new, old = await self._replay.run(owner, write, receipt=self._ids.new())
+        del waiting[tenant]
         if old:
             await self._forget(owner, old)
         for each in new[:MAX_NEW_COMPARED]:
