@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aitrading.server.supervisor.ports import free_port
+from aitrading.server.testing.engines import release_shared_memory
 
 BIN = Path(sys.executable).parent
 START_TIMEOUT_S = 90.0
@@ -312,6 +313,7 @@ def running_platform(
                 process.wait()
         assert process.stdout is not None
         process.stdout.close()
+        release_shared_memory(home)
 
 
 def _read_report(process: "subprocess.Popen[str]", said: Path) -> dict[str, Any]:

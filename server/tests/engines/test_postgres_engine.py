@@ -80,8 +80,14 @@ async def test_data_survives_a_kill_and_a_second_start(tmp_path: Path) -> None:
         connection = await connect(engine.access("migrator"))
         await connection.execute("create schema s; create table s.t as select 7 as seven")
         postmaster = int(_pid_file(tmp_path).read_text().split()[0])
+        shared = _mapped(postmaster)
+        assert "/pg_dynshmem/" in shared
+        assert "/dev/shm/" not in shared  # noqa: S108 - where a killed server would leave it
+        segment = _pid_file(tmp_path).read_text().splitlines()[6].split()[1]
+        assert segment in _segments()
         os.kill(postmaster, signal.SIGKILL)
         connection.terminate()
+    await eventually(lambda: segment not in _segments(), what="the end of its last process")
     # The old server's children need a moment to notice that it was killed.
     assert await eventually(lambda: _read_seven(tmp_path), timeout_s=20) == 7
 
@@ -123,6 +129,17 @@ async def _read_seven(folder: Path) -> int:
 async def _start_and_stop(folder: Path) -> None:
     async with running_postgres(folder):
         pass
+
+
+def _mapped(pid: int) -> str:
+    """Which files a process has in its memory."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+def _segments() -> set[str]:
+    """Numbers of the segments of System V shared memory there are."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return {line.split()[1] for line in lines}
 
 
 def _pid_file(folder: Path) -> Path:

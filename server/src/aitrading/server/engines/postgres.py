@@ -237,6 +237,9 @@ class PostgresEngine:
             "superuser_reserved_connections": 3,
             "shared_buffers": f"{SHARED_BUFFERS_MB}MB",
             "huge_pages": "off",
+            # In the data folder, with which it goes: a killed server leaves nothing in /dev/shm,
+            # and a logout that clears /dev/shm (RemoveIPC of systemd) takes nothing away.
+            "dynamic_shared_memory_type": "mmap",
             "io_method": "sync",
             "max_logical_replication_workers": 0,
             "jit": "off",

@@ -9,6 +9,7 @@ Works as root and as an ordinary user. Each manager yields how to reach its engi
         access, files = nats.access("data-bridge"), nats.tls("data-bridge")
 """
 
+import ctypes
 import signal
 import ssl
 import tempfile
@@ -35,7 +36,8 @@ from aitrading.server.engines.base import Engine, wait_until_ready
 from aitrading.server.engines.files import write_private
 from aitrading.server.engines.nats import NatsEngine, NatsSetup, SubjectRights
 from aitrading.server.engines.passwords import PasswordStore
-from aitrading.server.engines.postgres import PostgresEngine, PostgresFolders
+from aitrading.server.engines.postgres import MAJOR, PostgresEngine, PostgresFolders
+from aitrading.server.engines.postgres import NAME as POSTGRES
 from aitrading.server.engines.process import Process, start_process
 from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
@@ -43,6 +45,9 @@ from aitrading.server.supervisor.ports import free_port
 
 START_TIMEOUT_S = 30.0
 CERTIFICATE_LIFE_S = 3_600
+_IPC_RMID = 0
+_SEGMENT_LINE = 6
+"""Of `postmaster.pid`: key and number of the segment."""
 SERVICES = ("api-gateway", "data-bridge", "database-service", "trading-engine")
 
 
@@ -68,8 +73,25 @@ async def running_postgres(folder: Path) -> AsyncGenerator[PostgresEngine]:
             PostgresFolders(data_root=folder / "postgres", socket_folder=sockets / "pg"),
             _passwords(folder),
         )
-        async with running(engine, folder):
-            yield engine
+        try:
+            async with running(engine, folder):
+                yield engine
+        finally:
+            release_shared_memory(folder)
+
+
+def release_shared_memory(root: Path) -> None:
+    """Give back the segment of a killed PostgreSQL, which is started no more, below this folder.
+
+    It is the lock on the data folder, 56 bytes until the machine restarts; Linux has 4096 of them,
+    and the next server in the same folder would take it over.
+    """
+    try:
+        told = (root / POSTGRES / str(MAJOR) / "data" / "postmaster.pid").read_text()
+    except OSError:
+        return  # it stopped in order, or never ran
+    _, segment = told.splitlines()[_SEGMENT_LINE].split()
+    ctypes.CDLL(None).shmctl(int(segment), _IPC_RMID, None)
 
 
 @asynccontextmanager
