@@ -106,8 +106,7 @@ async def test_a_refused_stream_costs_itself_is_written_down_and_offered_again(
         record = enrolled_home(home, world.authority, edge.port)
         bridge.devices.add(record.identity)
         async with running_client(home, TerminalKind.SIM, config(home), surroundings()) as client:
-            await eventually(lambda: stored_total(store) > 1_000)
-            assert len(store.rows()) == 3
+            await eventually(lambda: stored_total(store) > 1_000 and len(store.rows()) == 3)
             assert client.uplink.refused == {"XAUUSD": "STREAM_NOT_WANTED"}
             assert client.uplink.state is ComponentState.DEGRADED
             await eventually(lambda: client.uplink.pending_ticks < 500)

@@ -37,7 +37,7 @@ from aitrading.server.testing.probe_device import OFFSET_S, forwarded, ticks
 KEYS = some_file_keys()
 CHUNK = 64 * 1024
 POLL_S = 0.05
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass

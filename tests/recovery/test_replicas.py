@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from harness.episode import Episode, Place, patiently, probe, quotes_move
+from harness.episode import REST_TIMEOUT_S, Episode, Place, patiently, probe, quotes_move
 from harness.platform import ORDER, Platform, running_platform, wait_until
 from harness.probes import sample
 
@@ -109,11 +109,11 @@ def replica_lost(replicated: Replicated) -> Episode:
     dead = replicated.node("standby")
     replicated.loop.run(dead.kill())
     told.facts["answers"] = [replicated.read() for _ in range(8)]
-    told.while_it_lasts()
+    told.while_it_lasts(ask=replicated.read)
     served = replicated.served_by(dead)
     replicated.loop.run(dead.start())
     told.facts["serves again"] = patiently(
-        lambda: replicated.read() == 200 and replicated.served_by(dead) > served, 30
+        lambda: replicated.read() == 200 and replicated.served_by(dead) > served, REST_TIMEOUT_S
     )
     told.afterwards()
     return told
@@ -185,7 +185,7 @@ def test_a_platform_that_loses_its_primary_says_so_and_loses_nothing_else(
         before = len(admin.made)
         wait_until(lambda: len(admin.made) > before + 3, what="organisations", timeout_s=60)
     wait_until(lambda: replicated.status() == "HEALTHY", what="health", timeout_s=60)
-    kept = {tenant["name"] for tenant in Host(platform.home).get("tenants", list[dict[str, Any]])}
+    kept = organisations(platform)
     assert set(admin.made) <= kept
     assert not kept & set(admin.refused)
     stored = platform.history("EURUSD")
@@ -198,14 +198,24 @@ def test_a_platform_that_loses_its_primary_says_so_and_loses_nothing_else(
     known = PrimaryRecord(Home(platform.home).primary_record).known()
     assert known is not None
     assert known.timeline == 2
-    stores = json.loads(platform.cli("doctor", "--databases", "--json").stdout)["stores"]
-    steps = [step for each in stores if each["store"] == "relational" for step in each["steps"]]
-    assert {step["state"] for step in steps} == {"ok"}
+    wait_until(lambda: states_of_relational(platform) == {"ok"}, what="a whole examination")
     loop.run(old.start())
     pid = platform.kill("api-gateway")
     platform.wait_back("api-gateway", pid)
-    names = {tenant["name"] for tenant in Host(platform.home).get("tenants", list[dict[str, Any]])}
+    names = wait_until(lambda: organisations(platform), what="an answer of the new process")
     assert set(admin.made) <= names, "who starts beside the old primary takes the new one"
+
+
+def organisations(platform: Platform) -> set[str]:
+    return {tenant["name"] for tenant in Host(platform.home).get("tenants", list[dict[str, Any]])}
+
+
+def states_of_relational(platform: Platform) -> set[str]:
+    """How the doctor's steps through PostgreSQL went."""
+    stores = json.loads(platform.cli("doctor", "--databases", "--json").stdout)["stores"]
+    return {
+        step["state"] for each in stores if each["store"] == "relational" for step in each["steps"]
+    }
 
 
 def test_the_doctor_calls_nobody_safe_who_only_hangs_up(replicated: Replicated) -> None:

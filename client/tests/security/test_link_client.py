@@ -255,7 +255,7 @@ async def test_it_comes_back_after_something_unforeseen(
         linking(server.port, world.client_context) as (link, _),
     ):
         await eventually(failed.is_set)
-        await eventually(lambda: link.connections == 2 and link.link_state is LinkState.CONNECTED)
+        await eventually(lambda: link.connections >= 2 and link.link_state is LinkState.CONNECTED)
         assert link.state is ComponentState.DEGRADED, "it says so for a while"
 
 
@@ -272,7 +272,7 @@ async def test_the_newest_checkpoint_is_kept_and_said_again(world: World, home: 
                 kept = said or "tree 6"
                 await eventually(lambda kept=kept: WitnessedCheckpoint(home).newest == kept)
                 server.peers[-1].cut()
-                await eventually(lambda: link.connections == 2)
+                await eventually(lambda: link.connections >= 2)
                 assert server.witnessed[-1] == kept
     (home / "identity" / "checkpoint").write_bytes(b"\xff" * 9)
     assert WitnessedCheckpoint(home).newest == ""
@@ -302,7 +302,7 @@ async def test_a_lost_link_and_an_order_to_wait_have_jitter_too(world: World) ->
         await eventually(lambda: link.connections == 1)
         assert randomness.ceilings == []
         server.peers[-1].cut()
-        await eventually(lambda: link.connections == 2)
+        await eventually(lambda: link.connections >= 2)
         assert randomness.ceilings == [1]
         server.greet = send_away
         server.peers[-1].cut()
@@ -350,7 +350,7 @@ async def test_a_heartbeat_measures_and_a_silent_server_is_left(world: World) ->
         await eventually(lambda: link.round_trip_ns is not None)
         assert server.peers[0].transport is not None
         server.peers[0].transport.underlying_transport.pause_reading()
-        await eventually(lambda: link.connections == 2)
+        await eventually(lambda: link.connections >= 2)
 
 
 @async_test
@@ -367,7 +367,7 @@ async def test_a_server_that_never_greets_is_left(world: World) -> None:
 @async_test
 async def test_the_server_says_when_to_come_back(world: World) -> None:
     def send_away(peer: Peer) -> None:
-        peer.session.close(LINK_OVERLOADED, retry_after_ms=700)
+        peer.session.close(LINK_OVERLOADED, retry_after_ms=2_000)
 
     server = Server(greet=send_away)
     async with (

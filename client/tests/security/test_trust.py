@@ -11,6 +11,7 @@ import pytest
 from aitrading.client.security.trust import ServerTrust, client_context
 from aitrading.core.security.crypto import TlsKey, sha256
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.throwaway_ca import ThrowawayCa, validity
 
 
@@ -65,11 +66,7 @@ async def test_the_right_server_is_believed(tmp_path: Path) -> None:
     async with serving(authority.server(tmp_path, key=key)) as server:
         await talk(server, client_context(trust(authority, key, TlsKey.generate())))
         await talk(server, client_context(trust(authority)), "link.localhost")
-        for _ in range(100):
-            await asyncio.sleep(0.01)
-            if server.heard == b"secretsecret":
-                break
-        assert server.heard == b"secretsecret"
+        await eventually(lambda: server.heard == b"secretsecret", what="what both said")
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_a_stranger_without_the_token_learns_nothing(server: TwinServer, file: P
 def test_a_silent_twin_is_given_up_after_the_timeout(
     server: TwinServer, file: Path, remote: Remote
 ) -> None:
-    terminal = remote(file, timeout_s=0.2)
+    terminal = remote(file, timeout_s=1.0)
     assert terminal.initialize()
     terminal.control("inject", {"kind": "wedge", "call": "symbol_info", "on_call": 1})
     assert terminal.symbol_info("EURUSD") is None

@@ -338,7 +338,7 @@ async def test_cancelling_close_returns_although_a_task_refuses_to_end() -> None
 @async_test
 async def test_a_task_may_close_its_own_set() -> None:
     tasks = TaskSet("owner")
-    await asyncio.wait_for(tasks.start(tasks.close(), name="last"), 1)
+    await asyncio.wait_for(tasks.start(tasks.close(), name="last"), 60)
 
 
 def refusal(tasks: TaskSet, coro: Coroutine[Any, Any, Any]) -> str:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -648,14 +649,17 @@ async def check_numbered(folder: Path, acknowledged: int) -> None:
 
 def test_the_loop_is_free_while_the_disk_works(tmp_path: Path) -> None:
     async def go() -> None:
+        turned = threading.Event()
         async with await open_spool(
-            tmp_path, sync=lambda descriptor: (time.sleep(0.2), sync_data(descriptor))
+            tmp_path, sync=lambda descriptor: (turned.wait(20), sync_data(descriptor))
         ) as spool:
             spool.append_nowait([b"x"])
             turns = 0
             while spool.durable_position < 1:
                 await asyncio.sleep(0.005)
                 turns += 1
-            assert turns > 5
+                if turns > 5:
+                    turned.set()
+            assert turned.is_set()
 
     run(go())

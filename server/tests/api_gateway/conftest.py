@@ -250,7 +250,7 @@ class Edge:
         return context
 
     def connect(self, sni: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-        raw = socket.create_connection(("127.0.0.1", self.config.port), timeout=15)
+        raw = socket.create_connection(("127.0.0.1", self.config.port), timeout=60)
         return context.wrap_socket(raw, server_hostname=sni)
 
     def request(
@@ -286,7 +286,7 @@ class Edge:
         def lines() -> list[str]:
             return [text for text in self.output.read_text().splitlines() if told in text]
 
-        return [json.loads(line) for line in until(lines, timeout_s=15)]
+        return [json.loads(line) for line in until(lines)]
 
     def serve(self, path: Path) -> AbstractContextManager[_UnixServer]:
         return _serving(path)
@@ -300,7 +300,7 @@ def until_fixture() -> Any:
     return until
 
 
-def until(probe: Any, *, timeout_s: float = 20.0) -> Any:
+def until(probe: Any, *, timeout_s: float = 60.0) -> Any:
     """Poll a blocking probe with a deadline; an exception counts as not yet."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -432,4 +432,4 @@ def _envoy(edge: Edge) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -298,9 +298,10 @@ def test_a_websocket_without_a_token_or_off_its_route_is_refused(edge: Any) -> N
 
 
 def test_authentication_is_limited_per_address(edge: Any) -> None:
-    statuses = [edge.request("/api/v1/auth/login", method="POST").status for _ in range(8)]
-    assert statuses.count(200) == 5
-    refused = edge.request("/api/v1/auth/login", method="POST")
+    """A minute may begin meanwhile, and lets one more in."""
+    answers = [edge.request("/api/v1/auth/login", method="POST") for _ in range(8)]
+    assert [answer.status for answer in answers].count(200) in {5, 6}
+    refused = [answer for answer in answers if answer.status != 200][-1]
     assert refused.status == 429
     assert refused.json["error"]["code"] == "EDGE_RATE_LIMITED"
     assert refused.headers["retry-after"] == "60"
@@ -367,7 +368,7 @@ def test_the_access_log_is_json_without_secrets(edge: Any, until: Any) -> None:
         lines = [text for text in edge.output.read_text().splitlines() if request_id in text]
         return json.loads(lines[0]) if lines else None
 
-    found = until(line, timeout_s=15)
+    found = until(line)
     assert found["fields"]["path"] == "/api/v1/quotes"
     assert found["fields"]["status"] == 200
     assert found["fields"]["tls"] == "TLSv1.3"

@@ -98,13 +98,13 @@ def _in_thread(start: Callable[[], Any]) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
     try:
         yield
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -157,4 +157,4 @@ def api(home: Path, supervisor: Supervisor) -> Iterator[Api]:
         thread.start()
         yield server.api  # type: ignore[attr-defined]
         server.shutdown()
-        thread.join(10)
+        thread.join(60)

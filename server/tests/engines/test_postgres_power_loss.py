@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def lost_rows(folder: Path, commit: str) -> int:
-    told = in_own_mounts(SCRIPT, str(folder), str(CUTS), commit, timeout_s=100, modules=(DISK,))
+    told = in_own_mounts(SCRIPT, str(folder), str(CUTS), commit, timeout_s=200, modules=(DISK,))
     return int(told["lost"])
 
 

@@ -43,7 +43,7 @@ def launch(code: str, **changes: object) -> Launch:
 @async_test
 async def test_output_and_exit_code_reach_us() -> None:
     code, said = await run_to_end(
-        launch("print(input()[::-1]); raise SystemExit(3)"), stdin=b"abc\n", timeout_s=10
+        launch("print(input()[::-1]); raise SystemExit(3)"), stdin=b"abc\n", timeout_s=60
     )
     assert (code, said) == (3, "cba\n")
 

@@ -43,7 +43,7 @@ class ToyPlatform:
         self.process.send_signal(number)
 
     def finish(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
 
 

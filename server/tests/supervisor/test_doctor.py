@@ -174,7 +174,7 @@ def test_a_platform_that_runs_and_one_that_was_killed(
 
     child = platform.children()["a"]
     os.kill(child.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while platform.children().get("a") in (child, None):
         assert time.monotonic() < deadline
         time.sleep(0.01)

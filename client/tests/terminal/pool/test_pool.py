@@ -48,7 +48,7 @@ def is_alive(pid: int) -> bool:
 async def test_a_call_that_wedges_costs_the_worker_and_not_the_caller(
     desk: Open, tmp_path: Path
 ) -> None:
-    async with desk(call_timeout_s=0.5) as at:
+    async with desk(call_timeout_s=1.5) as at:
         [before] = at.pool.pids
         at.inject(kind="wedge", call="symbol_info", on_call=1)
         asked = asyncio.ensure_future(at.pool.ask(call("symbol_info", "EURUSD")))
@@ -62,7 +62,7 @@ async def test_a_call_that_wedges_costs_the_worker_and_not_the_caller(
     [months] = read_availability(tmp_path / FILE_NAME).values()
     [month] = months.values()
     assert month.failures == 1
-    assert month.wedged_s >= 0.5, "from the question on that had no answer"
+    assert month.wedged_s >= 1.5, "from the question on that had no answer"
     assert month.up_s > 0
 
 
@@ -83,13 +83,14 @@ async def test_an_order_that_wedges_has_an_unknown_outcome_and_is_not_repeated(d
 async def test_a_worker_killed_after_the_broker_executed_leaves_one_position(desk: Open) -> None:
     async with desk() as at:
         [pid] = at.pool.pids
-        at.inject(kind="slow_call", call="order_send", on_call=1, duration_s=0.4)
+        at.inject(kind="slow_call", call="order_send", on_call=1, duration_s=60.0)
         sent = asyncio.ensure_future(at.pool.ask(SEND, lane=Lane.ORDERS))
         await eventually(lambda: len(at.twin.world.faults.happened) == 1)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(AitradingError) as told:
             await sent
         assert told.value.code == "TERMINAL_OUTCOME_UNKNOWN"
+        at.release()
         await at.pool.connected()
         await eventually(lambda: at.twin.positions_total() == 1)
         [total] = await at.pool.ask(call("positions_total"))

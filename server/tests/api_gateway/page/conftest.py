@@ -270,7 +270,7 @@ class Backend:
             yield
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(60)
 
     @contextmanager
     def serve_stream(self, path: Path) -> Iterator[None]:
@@ -282,7 +282,7 @@ class Backend:
             yield
         finally:
             self._call(self._stop.set)
-            thread.join(10)
+            thread.join(60)
 
     async def _bridge(self, path: Path, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()

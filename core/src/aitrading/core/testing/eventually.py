@@ -8,6 +8,8 @@ from typing import TypeVar, cast
 
 T = TypeVar("T")
 POLL_S = 0.01
+WAIT_S = 60.0
+"""Of no interest to who succeeds: long enough for a machine with much else to do."""
 
 
 class NeverHappenedError(AssertionError):
@@ -15,12 +17,16 @@ class NeverHappenedError(AssertionError):
 
 
 async def eventually(
-    probe: Callable[[], T | Awaitable[T]], *, timeout_s: float = 20.0, what: str = "condition"
+    probe: Callable[[], T | Awaitable[T]],
+    *,
+    timeout_s: float | None = None,
+    what: str = "condition",
 ) -> T:
-    """Poll until the probe answers something true, and return it.
+    """Poll until the probe answers something true, and return it; for `WAIT_S` unless told.
 
     An exception of the probe counts as "not yet"; the last one is the cause of the failure.
     """
+    timeout_s = WAIT_S if timeout_s is None else timeout_s
     deadline = time.monotonic() + timeout_s
     last: BaseException | None = None
     while True:
