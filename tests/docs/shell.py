@@ -19,7 +19,7 @@ IN_PLACE_OF = {
     "make run": "aitrading up --demo --detach",
     "python3": sys.executable,
 }
-UNTIL_S = 90.0
+UNTIL_S = 150.0
 POLL_S = 0.5
 
 
@@ -98,7 +98,7 @@ class Shell:
         if (self._folder / "var" / "run" / "admin.sock").exists():
             self.execute("aitrading down")
         self._bash.stdin.close()
-        self._bash.wait(10)
+        self._bash.wait(60)
         assert self._bash.stdout is not None
         self._bash.stdout.close()
 

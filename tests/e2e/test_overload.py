@@ -51,7 +51,7 @@ def test_limits_shrink_while_a_service_is_late_and_come_back(platform: Platform)
         found = platform.cli_json("audit", "security", "--limit", "200")
         return [x for x in found["items"] if x["action"] == action and x["subject"] == ENGINE]
 
-    assert guard()["state"] == "OK"
+    wait_until(lambda: guard()["state"] == "OK", what="an engine that is not late already")
     reading = limit("GET", "/api/v1/positions")
     neighbours = limit("GET", "/api/v1/positions", person="other/owner")
     ordering = limit("POST", "/api/v1/orders", body=ORDER)
@@ -70,8 +70,8 @@ def test_limits_shrink_while_a_service_is_late_and_come_back(platform: Platform)
         assert left_to_others / neighbours >= left / reading
         assert limit("POST", "/api/v1/orders", body=ORDER) == ordering
         assert platform.request("POST", "/api/v1/kill", person="other/owner")[0] == 200
-    wait_until(lambda: guard()["state"] == "OK", what="the whole limits", timeout_s=60)
-    assert limit("GET", "/api/v1/positions") == reading
+    wait_until(lambda: guard()["state"] == "OK", what="the end of it", timeout_s=120)
+    wait_until(lambda: limit("GET", "/api/v1/positions") == reading, what="the whole limits")
     wait_until(lambda: events("limits.restored"), what="the end in the trail")
     assert events("limits.reduced")
     assert events("limits.restored")[0]["details"]["wait_ms"] >= 100

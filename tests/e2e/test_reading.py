@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import pytest
-from harness.platform import Platform
+from harness.platform import Platform, wait_until
 from harness.positions import Attempt, attempt, operations, with_query
 from harness.postgres import rows
 
@@ -39,6 +39,12 @@ def state(platform: Platform, tenant: str) -> dict[str, tuple[int, str]]:
     return {row["name"]: (row["count"], row["digest"]) for row in found}
 
 
+def at_rest(platform: Platform, tenant: str) -> dict[str, tuple[int, str]] | None:
+    """Its state, when nothing of it moves by itself."""
+    now = state(platform, tenant)
+    return now if state(platform, tenant) == now else None
+
+
 def is_read(platform: Platform, service: str, operation: Endpoint) -> bool:
     """Ask in the name of who may; whether there was an answer."""
     tried = attempt(operation, ("none",), "", FIXED)
@@ -62,7 +68,7 @@ def test_no_get_changes_a_row(platform: Platform) -> None:
     platform.cli_json("tenant", "create", READER)
     platform.cli_json("user", "create", "owner", "--tenant", READER, "--role", "owner")
     tenant = platform.get("/api/v1/auth/me", person=f"{READER}/owner")["person"]["tenant"]
-    before = state(platform, tenant)
+    before = wait_until(lambda: at_rest(platform, tenant), what="the end of what was begun")
     answered = [each.path for service, each in GETS if is_read(platform, service, each)]
     assert state(platform, tenant) == before
     assert len(answered) >= ASKED_MIN, answered

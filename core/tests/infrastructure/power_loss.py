@@ -31,7 +31,7 @@ from aitrading.core.testing.file_keys import some_file_keys
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = struct.pack("I", 2)
 IMAGE_BYTES = 64 << 20
-UNMOUNT_TRIES = 500
+UNMOUNT_TRIES = 3_000
 KEPT_POSITIONS = 300
 LIMITS = [
     SpoolLimits(segment_bytes=60_000, segment_age_ms=20, preallocate=preallocate)

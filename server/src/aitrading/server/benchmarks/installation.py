@@ -50,7 +50,7 @@ PEOPLE: Final = 32
 """Different persons; tokens of more are theirs again."""
 CALL_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 60.0
-CONNECT_TIMEOUT_S: Final = 15.0
+CONNECT_TIMEOUT_S: Final = 60.0
 CONNECT_AGAIN_S: Final = 0.1
 T = TypeVar("T")
 

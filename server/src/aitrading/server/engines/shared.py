@@ -14,7 +14,7 @@ from aitrading.server.engines.postgres import DATABASE, SUPERUSER, PostgresEngin
 from aitrading.server.kit.bundle import PostgresAccess
 
 T = TypeVar("T")
-STEP_TIMEOUT_S: Final = 60.0
+STEP_TIMEOUT_S: Final = 240.0
 
 
 class EngineLoop:

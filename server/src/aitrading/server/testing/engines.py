@@ -43,8 +43,9 @@ from aitrading.server.engines.valkey import ValkeyEngine, ValkeyFolders
 from aitrading.server.kit.bundle import NatsAccess, TlsFiles
 from aitrading.server.supervisor.ports import free_port
 
-START_TIMEOUT_S = 30.0
-CERTIFICATE_LIFE_S = 3_600
+START_TIMEOUT_S = 120.0
+"""An engine that many tests share fails all of them when it does not start."""
+CERTIFICATE_LIFE_S = 86_400
 _IPC_RMID = 0
 _SEGMENT_LINE = 6
 """Of `postmaster.pid`: key and number of the segment."""

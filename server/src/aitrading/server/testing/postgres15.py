@@ -26,7 +26,7 @@ PASSWORD: Final = "of-this-test-only"  # noqa: S105  # pragma: allowlist secret
 REACHABLE: Final = Path(os.sep, "tmp")
 """A tests' folder is closed to the user whom root runs the server as."""
 _HBA: Final = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
-_START_TIMEOUT_S: Final = 30.0
+_START_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True)

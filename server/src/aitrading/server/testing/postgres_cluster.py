@@ -45,7 +45,7 @@ NOT_RECEIVING: Final = (
 )
 """Whether a standby took in the last byte of its dead primary."""
 RECEIVED: Final = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
-COPY_TIMEOUT_S: Final = 30.0
+COPY_TIMEOUT_S: Final = 120.0
 _HBA: Final = """\
 local   all           all                      scram-sha-256
 host    replication   postgres   127.0.0.1/32  scram-sha-256

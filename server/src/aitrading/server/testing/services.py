@@ -39,7 +39,7 @@ from aitrading.server.kit.service_control import GO
 from aitrading.server.kit.service_runner import BUNDLE_VARIABLE
 from aitrading.server.testing.personal_data import write_file_keys, write_masters
 
-END_TIMEOUT_S: Final = 20.0
+END_TIMEOUT_S: Final = 90.0
 HTTP_OK: Final = 200
 
 
