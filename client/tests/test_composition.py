@@ -63,7 +63,7 @@ def fields(client: RunningClient, component: str) -> dict[str, Any]:
 async def test_nothing_is_remembered_of_an_account_that_was_left(home: Path) -> None:
     twin = SimulatedTerminal(SystemClock())
     async with client_of(home, twin) as (client, _, record):
-        await eventually(lambda: fields(client, "terminal-poller")["last_tick_ms"], timeout_s=20)
+        await eventually(lambda: fields(client, "terminal-poller")["last_tick_ms"])
         listed = await asyncio.to_thread(client_symbols, home, record)
         assert listed
         assert fields(client, "terminal-reads")["answers"] > 1
@@ -90,7 +90,7 @@ async def test_a_bundle_of_the_server_chooses_the_symbols_while_the_client_runs(
 ) -> None:
     twin = SimulatedTerminal(SystemClock(), ticks_per_s=50)
     async with client_of(home, twin) as (client, config, _):
-        await eventually(lambda: len(client.journal.streams) == 4, timeout_s=20)
+        await eventually(lambda: len(client.journal.streams) == 4)
         config.apply_bundle({"connector.symbols": ["XAUUSD"]}, "bundle 1")
         await eventually(lambda: client.poller.symbols == ("XAUUSD",))
         streams = {one.key.symbol: one for one in client.journal.streams}

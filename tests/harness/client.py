@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from aitrading.client.security.device_files import DeviceFiles
 from aitrading.client.status import client_status
-from harness.platform import Platform, clean_environment, die_with_the_test_run, wait_until
+from harness.platform import (
+    COMMAND_TIMEOUT_S,
+    Platform,
+    clean_environment,
+    die_with_the_test_run,
+    wait_until,
+)
 
 END_TIMEOUT_S: Final = 60.0
 CLIENT: Final = str(Path(sys.executable).parent / "aitrading-client")
@@ -49,7 +55,7 @@ class InstalledClient:
         """Run a command to its end."""
         return subprocess.run(
             [CLIENT, *arguments, "--home", str(self.home)],
-            input=stdin, capture_output=True, text=True, check=False, timeout=60,
+            input=stdin, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S,
             env={**clean_environment(), **self.environ},
         )  # fmt: skip
 

@@ -21,8 +21,9 @@ from aitrading.server.supervisor.ports import free_port
 from aitrading.server.testing.engines import release_shared_memory
 
 BIN = Path(sys.executable).parent
-START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 30.0
+WAIT_S = 120.0
+STOP_TIMEOUT_S = 90.0
+COMMAND_TIMEOUT_S = 180.0
 POLL_S = 0.05
 TOKEN_USED_S = 240.0
 """A token ends after 15 minutes; a shared platform may live longer."""
@@ -69,7 +70,7 @@ def ports_of(home: Path) -> tuple[str, ...]:
 
 
 def run_cli(
-    *arguments: str, home: Path, timeout_s: float = 60.0
+    *arguments: str, home: Path, timeout_s: float = COMMAND_TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
@@ -83,7 +84,7 @@ def run_cli(
     )
 
 
-def wait_until(probe: Callable[[], Any], *, what: str, timeout_s: float = 60.0) -> Any:
+def wait_until(probe: Callable[[], Any], *, what: str, timeout_s: float = WAIT_S) -> Any:
     """Poll until the probe gives something true; exceptions count as not yet."""
     deadline = time.monotonic() + timeout_s
     last: Exception | None = None
@@ -261,7 +262,7 @@ class Platform:
         os.kill(pid, number)
         return pid
 
-    def wait_back(self, name: str, old_pid: int, *, timeout_s: float = 60.0) -> None:
+    def wait_back(self, name: str, old_pid: int, *, timeout_s: float = WAIT_S) -> None:
         """Wait until a new process has taken over and everything is ready again."""
 
         def back() -> bool:

@@ -27,7 +27,7 @@ SECONDS_PER_LIFE = 60
 PARTS = 9
 COMPLETE_ENDS = ("Ctrl-C", "SIGTERM", "down", "kill -9")
 EARLY_ENDS = {"Ctrl-C while starting": signal.SIGINT, "kill -9 while starting": signal.SIGKILL}
-END_TIMEOUT_S = 30
+END_TIMEOUT_S = 90
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(240 + SECONDS_PER_LIFE * points(QUICK_LIVES)),

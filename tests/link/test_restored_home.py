@@ -41,7 +41,7 @@ async def client_of(home: Path) -> AsyncGenerator[RunningClient]:
 
 async def until_more_is_stored(bridge: RunningBridge, ticks: int = 1_500) -> None:
     before = stored_total(bridge.store)
-    await eventually(lambda: stored_total(bridge.store) > before + ticks, timeout_s=30)
+    await eventually(lambda: stored_total(bridge.store) > before + ticks)
 
 
 def require_each_tick_once(store: FolderTickStore) -> int:
@@ -82,7 +82,7 @@ async def test_what_the_life_after_the_backup_sent_is_not_stored_again(
         await asyncio.to_thread(put_back, backup, home)
         async with client_of(home) as client:  # alone for long enough to be ahead of the server
             sent = stored_total(bridge.store)
-            await eventually(lambda: numbered(client) > sent + 500, timeout_s=30)
+            await eventually(lambda: numbered(client) > sent + 500)
             async with edge:
                 await until_more_is_stored(bridge)
         assert require_each_tick_once(bridge.store) == len(DIGITS)

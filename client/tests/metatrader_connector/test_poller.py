@@ -72,7 +72,7 @@ async def test_a_full_spool_pauses_and_costs_no_tick(home: Path) -> None:
         kept: dict[UUID, bytes] = defaultdict(bytes)
         position = 0
         while sum(map(len, kept.values())) < 2 * limits.limit_bytes:
-            await eventually(lambda: poller.paused_by == "SPOOL_FULL", timeout_s=40)
+            await eventually(lambda: poller.paused_by == "SPOOL_FULL")
             assert poller.state is ComponentState.DEGRADED
             while entries := await journal.read(position, 1 << 20):
                 for one in entries:
@@ -80,7 +80,7 @@ async def test_a_full_spool_pauses_and_costs_no_tick(home: Path) -> None:
                 position = entries[-1].position + 1
             before = taken(journal)
             await journal.release(journal.spool.durable_position)
-            await eventually(lambda before=before: taken(journal) > before, timeout_s=40)
+            await eventually(lambda before=before: taken(journal) > before)
         for stream in journal.streams:
             data = kept[stream.id]
             assert remembered(terminal, stream, data).find(data) % 24 == 0

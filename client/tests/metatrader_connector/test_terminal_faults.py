@@ -82,7 +82,7 @@ class Feed:
 
     async def goes_on(self, ticks: int = 400) -> None:
         before = self.taken
-        await eventually(lambda: self.taken > before + ticks, timeout_s=40)
+        await eventually(lambda: self.taken > before + ticks)
         await eventually(lambda: self.poller.state is ComponentState.HEALTHY)
 
     async def kept(self) -> dict[UUID, bytes]:
@@ -228,7 +228,7 @@ async def test_a_script_of_faults_from_the_start_costs_no_tick(home: Path, scrip
         await at.goes_on()
         faults = at.desk.twin.world.faults
         if not TICK_FAULTS.intersection(one.kind for one in rules):
-            await eventually(lambda: bool(faults.happened), timeout_s=20)
+            await eventually(lambda: bool(faults.happened))
         await at.goes_on()
         assert not at.journal.gaps.added
         lasting = [one for one in rules if one.kind in TICK_FAULTS]
@@ -245,7 +245,7 @@ async def test_a_terminal_that_stays_wedged_is_degraded_until_it_answers(home: P
         attempts = at.attempts
         at.desk.inject(kind="wedge", call="copy_ticks_from", on_call=1, times=WEDGED_CALLS)
         await eventually(lambda: at.poller.state is ComponentState.DEGRADED)
-        await eventually(lambda: at.attempts >= attempts + WEDGED_CALLS, timeout_s=30)
+        await eventually(lambda: at.attempts >= attempts + WEDGED_CALLS)
         await at.goes_on()
         assert not at.journal.gaps.added
         await at.require_history()
@@ -338,7 +338,7 @@ async def test_ticks_after_the_user_switched_the_account_are_the_new_ones(home: 
         old = at.poller.account
         assert old is not None
         at.desk.switch_account(old.login + 1)
-        await eventually(lambda: at.poller.account is not old, timeout_s=20)
+        await eventually(lambda: at.poller.account is not old)
         kept = {one.id: one.next_sequence for one in at.journal.streams}
         await at.goes_on()
         for stream in at.journal.streams:

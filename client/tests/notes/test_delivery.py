@@ -133,7 +133,7 @@ async def test_what_does_not_fit_is_given_up_and_told(home: Path, ids: SystemIdF
         await queue.tell(news("lost", "x" * 2_000))
         assert (before, queue.shed) == (0, 1)
         async with delivering(queue, store):
-            await eventually(lambda: queue.pending == 0, timeout_s=20)
+            await eventually(lambda: queue.pending == 0)
         await queue.tell(news("after"))
         async with delivering(queue, store):
             await eventually(lambda: queue.pending == 0)

@@ -106,7 +106,7 @@ async def comes_back(bridge: RunningBridge, identity: DeviceIdentity) -> Device:
         await eventually(lambda: device.of(PeerClosed) or device.of(Established))
         return None if device.of(PeerClosed) else device
 
-    return await eventually(attempt, timeout_s=15)
+    return await eventually(attempt)
 
 
 @async_test

@@ -166,7 +166,7 @@ async def test_a_full_spool_stops_acknowledging_and_goes_on_when_there_is_room(
         await require_halted(bridge)
         acknowledged = device.acknowledged.get(1, 0)
         bridge.store.failure = None
-        await eventually(bridge.health.ready, timeout_s=15)
+        await eventually(bridge.health.ready)
         again = Device(identity)
         await again.open(bridge.socket, declared())
         assert again.durable() >= acknowledged
@@ -215,7 +215,7 @@ def test_a_full_disk_is_survived(
             acknowledged = device.acknowledged.get(1, 0)
             ballast.unlink()
             bridge.store.failure = None
-            await eventually(bridge.health.ready, timeout_s=15)
+            await eventually(bridge.health.ready)
             again = Device(identity)
             await again.open(bridge.socket, declared())
             assert again.durable() >= acknowledged

@@ -269,7 +269,7 @@ async def test_a_device_is_asked_for_what_is_missing_and_history_is_no_news(
         device = Device(identity)
         await device.open(bridge.socket, declared())
         device.send(ticks(2))
-        await eventually(lambda: device.of(RepairAsked), timeout_s=15)
+        await eventually(lambda: device.of(RepairAsked))
         assert {one.repair.gap for one in device.of(RepairAsked)} == {order.gap}
         asked = device.of(RepairAsked)[0].repair
         assert (asked.handle, asked.expected, asked.has_last) == (1, 3, 2)

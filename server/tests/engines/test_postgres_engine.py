@@ -89,7 +89,7 @@ async def test_data_survives_a_kill_and_a_second_start(tmp_path: Path) -> None:
         connection.terminate()
     await eventually(lambda: segment not in _segments(), what="the end of its last process")
     # The old server's children need a moment to notice that it was killed.
-    assert await eventually(lambda: _read_seven(tmp_path), timeout_s=20) == 7
+    assert await eventually(lambda: _read_seven(tmp_path)) == 7
 
 
 @async_test

@@ -281,7 +281,7 @@ async def test_inf_06_services_find_each_other_over_nats_and_outlive_it(
             for service in (one, two):
                 nats.tls(service.bundle.service)
             for service in (one, two):
-                await eventually(partial(hub_state, service, "HEALTHY"), timeout_s=20)
+                await eventually(partial(hub_state, service, "HEALTHY"))
             one.signal(signal.SIGTERM)
             assert await one.ended() == 0
             await eventually(lambda: sees(two, "trading-engine"))

@@ -53,7 +53,7 @@ async def split(cluster: RunningCluster) -> None:
         await third.ask("CHECKPOINT")
         return bool(await third.ask(TIMELINE) == 2)
 
-    await eventually(third_knows, what="the standby of the new primary", timeout_s=30)
+    await eventually(third_knows, what="the standby of the new primary")
     await first.start()
 
 

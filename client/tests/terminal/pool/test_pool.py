@@ -153,7 +153,7 @@ async def test_history_never_goes_in_front_of_ticks_and_orders(desk: Open) -> No
 @async_test
 async def test_orders_of_one_key_keep_their_order_over_five_workers(desk: Open) -> None:
     async with desk(workers_min=5) as at:
-        await eventually(lambda: at.pool.workers == 5, timeout_s=30)
+        await eventually(lambda: at.pool.workers == 5)
         sends = [
             at.pool.ask(call("order_send", ORDER | {"magic": number}), lane=Lane.ORDERS, key="A")
             for number in range(1, 31)
@@ -169,18 +169,18 @@ async def test_orders_of_one_key_keep_their_order_over_five_workers(desk: Open) 
 @async_test
 async def test_each_connection_is_tried_and_a_dead_one_replaced(desk: Open) -> None:
     async with desk(workers_min=2, health_every_s=0.1) as at:
-        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        await eventually(lambda: at.pool.workers == 2)
         await eventually(lambda: at.pool.health_checks >= 4)
         first, second = at.pool.pids
         os.kill(second, signal.SIGKILL)
-        await eventually(lambda: at.pool.workers == 2 and second not in at.pool.pids, timeout_s=20)
+        await eventually(lambda: at.pool.workers == 2 and second not in at.pool.pids)
         assert at.pool.pids[0] == first, "the other one was not touched"
 
 
 @async_test
 async def test_a_clean_stop_leaves_no_process(desk: Open) -> None:
     async with desk(workers_min=3) as at:
-        await eventually(lambda: at.pool.workers == 3, timeout_s=20)
+        await eventually(lambda: at.pool.workers == 3)
         at.inject(kind="wedge", call="symbol_info", on_call=1)
         wedged = asyncio.ensure_future(at.pool.ask(call("symbol_info", "EURUSD")))
         pids = at.pool.pids
@@ -269,7 +269,7 @@ async def test_an_order_whose_caller_has_gone_is_never_executed(
 ) -> None:
     monkeypatch.setattr(WorkerProcess, "wait", forever)
     async with desk(workers_min=2) as at:
-        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        await eventually(lambda: at.pool.workers == 2)
         if is_killed:
             last = at.pool.pids[-1]
             os.kill(last, signal.SIGKILL)
@@ -326,7 +326,7 @@ async def test_a_stop_during_the_log_in_leaves_no_process(desk: Open) -> None:
 @async_test
 async def test_nothing_of_another_account_is_taken_for_the_old_one(desk: Open, lane: Lane) -> None:
     async with desk(workers_min=2) as at:
-        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        await eventually(lambda: at.pool.workers == 2)
         reads = RememberedReads(at.pool, SystemClock())
         at.pool.forget_with(reads.forget)
         await reads.ask(call("symbol_info", "EURUSD"))
@@ -348,7 +348,7 @@ async def test_nothing_of_another_account_is_taken_for_the_old_one(desk: Open, l
 @async_test
 async def test_an_account_that_was_switched_is_noticed_without_any_question(desk: Open) -> None:
     async with desk(workers_min=2, health_every_s=0.1) as at:
-        await eventually(lambda: at.pool.workers == 2, timeout_s=20)
+        await eventually(lambda: at.pool.workers == 2)
         before = await at.pool.connected()
         at.switch_account(before.login + 1)
         await eventually(lambda: at.pool.state is ComponentState.DEGRADED)
