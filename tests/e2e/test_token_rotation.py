@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 from harness.platform import Platform, wait_until
-from harness.streams import open_stream
+from harness.streams import answers, open_stream
 
 from aitrading.client.config_manager.keeper import PATH as CONFIGURATION_PATH
 from aitrading.client.security.device_calls import DeviceCalls
@@ -25,7 +25,6 @@ from aitrading.server.cli.session import GivenToken
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 PATHS = ("/api/v1/auth/me", "/api/v1/quotes", "/api/v1/risk", "/api/v1/ticks?symbol=EURUSD")
-PING = b'{"type":"ping"}'
 
 
 def fresh_token(platform: Platform) -> str:
@@ -65,17 +64,6 @@ def asking(platform: Platform, old: str, refused: list[tuple[str, str]]) -> Iter
     finally:
         done.set()
         thread.join()
-
-
-def answers(stream: ssl.SSLSocket) -> bool:
-    stream.sendall(bytes([0x81, 0x80 | len(PING)]) + bytes(4) + PING)
-    seen = b""
-    while b'"pong"' not in seen:
-        data = stream.recv(65536)
-        if not data:
-            return False
-        seen = seen[-64:] + data
-    return True
 
 
 def published(platform: Platform) -> set[str]:

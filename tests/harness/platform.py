@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from aitrading.core.security.own_authority import ask_for_own_certificate
 from aitrading.server.supervisor.ports import free_port
 from aitrading.server.testing.engines import release_shared_memory
 
@@ -128,8 +129,10 @@ class Platform:
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.home / "trust" / "edge-ca.pem")
+    def trust(self) -> ssl.SSLContext:
+        """Knows the installation by its own authority, as the platform's programs do."""
+        context = ssl.create_default_context(cafile=self.home / "trust" / "edge-ca.pem")
+        return ask_for_own_certificate(context)
 
     @property
     def url(self) -> str:
@@ -218,7 +221,7 @@ class Platform:
         """The same with the answer's headers, by lower-case name."""
         place = urlsplit(self.url)
         connection = http.client.HTTPSConnection(
-            place.hostname or "", place.port, timeout=30, context=self._trust
+            place.hostname or "", place.port, timeout=30, context=self.trust
         )
         sent = dict(headers or {})
         if person is not None:

@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 
 from harness.platform import Platform
 
+PING = b'{"type":"ping"}'
+
 
 @contextmanager
-def open_stream(platform: Platform, token: str, *headers: str) -> Iterator[ssl.SSLSocket]:
+def open_stream(
+    platform: Platform, token: str, *headers: str, context: ssl.SSLContext | None = None
+) -> Iterator[ssl.SSLSocket]:
     """A quote stream that is open, through the edge."""
     place = urlsplit(platform.url)
-    context = ssl.create_default_context(cafile=platform.home / "trust/edge-ca.pem")
+    context = context or platform.trust
     raw = socket.create_connection((place.hostname, place.port), timeout=30)
     with context.wrap_socket(raw, server_hostname=place.hostname) as tls:
         key = base64.b64encode(os.urandom(16)).decode()
@@ -32,3 +36,15 @@ def open_stream(platform: Platform, token: str, *headers: str) -> Iterator[ssl.S
         tls.sendall("\r\n".join([*lines, "", ""]).encode())
         assert tls.recv(4096).startswith(b"HTTP/1.1 101")
         yield tls
+
+
+def answers(stream: ssl.SSLSocket) -> bool:
+    """Whether an open stream answers a ping."""
+    stream.sendall(bytes([0x81, 0x80 | len(PING)]) + bytes(4) + PING)
+    seen = b""
+    while b'"pong"' not in seen:
+        data = stream.recv(65536)
+        if not data:
+            return False
+        seen = seen[-64:] + data
+    return True

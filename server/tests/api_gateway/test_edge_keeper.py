@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.public_authority import DAY, PublicAuthority
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.lifecycle import ComponentState
@@ -20,8 +21,10 @@ from aitrading.core.infrastructure.service_registry import (
     RouteAccess,
     ServiceRecord,
 )
+from aitrading.core.kit.clock import NS_PER_S, datetime_of_ns
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
+from aitrading.core.kit.secret import Secret
 from aitrading.core.testing.eventually import eventually
 from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.api_gateway.edge.assembly import RegisteredEdge
@@ -32,6 +35,7 @@ from aitrading.server.api_gateway.edge.keeper import (
     EdgeKeeper,
     certificate_names,
 )
+from aitrading.server.api_gateway.edge.site_endpoints import site_health
 from aitrading.server.api_gateway.settings import GatewaySettings
 from aitrading.server.authority.installation import Authority, initialise
 from aitrading.server.kit.admitted_services import ADMITTED_FILE, Guest
@@ -57,7 +61,9 @@ class Installation:
         )
         self.registered: list[ServiceRecord] = []
         self.settings = GatewaySettings(hosts=("localhost", "[::1]", "trading.example"))
-        self.config = RegisteredEdge(self.bundle(), self.settings, lambda: self.registered)
+        self.config = RegisteredEdge(
+            self.bundle(), self.settings, lambda: self.registered, self.authority.site.current
+        )
         self.keeper = EdgeKeeper(
             self.config,
             self.authority.issue_edge,
@@ -188,6 +194,57 @@ def test_the_certificate_is_renewed_before_it_ends_with_the_same_key(
         await installation.keeper.stop()
 
     asyncio.run(scenario())
+
+
+def test_an_installed_certificate_is_shown_under_its_names_and_its_key_goes_with_it(
+    installation: Installation,
+) -> None:
+    authority = PublicAuthority()
+    file = installation.home / "envoy" / "site" / "site.pem"
+
+    def chains() -> list[str]:
+        return [each["name"] for each in installation.resource("lds")[0]["filter_chains"]]
+
+    def install(name: str) -> bytes:
+        site = authority.site(name)
+        installation.authority.site.install(authority.chain(site), Secret(site.key_pem()))
+        return authority.chain(site) + site.key_pem()
+
+    async def scenario() -> None:
+        await installation.keeper.start()
+        assert (chains(), file.exists()) == (["link"], False)
+        before = (installation.home / "envoy" / "xds" / "lds.json").read_bytes()
+        pem = install("*.example")
+        await installation.keeper.look_again()
+        assert chains() == ["link", "site", "own"]
+        assert (file.read_bytes(), file.stat().st_mode & 0o777) == (pem, 0o600)
+        site, own = installation.resource("lds")[0]["filter_chains"][1:]
+        assert site["filter_chain_match"] == {"server_names": ["trading.example"]}
+        assert own["filter_chain_match"]["application_protocols"] == ["aitrading"]
+        install("elsewhere.example")  # no name of ours any more
+        await installation.keeper.look_again()
+        assert (chains(), file.exists()) == (["link"], False)
+        assert (installation.home / "envoy" / "xds" / "lds.json").read_bytes() == before
+        await installation.keeper.stop()
+
+    asyncio.run(scenario())
+
+
+def test_health_tells_when_a_renewal_is_missing(installation: Installation) -> None:
+    authority = PublicAuthority(moment=datetime_of_ns(installation.clock.now_ns()))
+    site = authority.site("trading.example", ends=30 * DAY, begins=-60 * DAY)
+    assert site_health(None, 0).state is ComponentState.HEALTHY
+    installation.authority.site.install(authority.chain(site), Secret(site.key_pem()))
+
+    def told(days: int) -> tuple[ComponentState, str]:
+        now_ns = installation.clock.now_ns() + days * 24 * 3600 * NS_PER_S
+        health = site_health(installation.authority.site.current(), now_ns)
+        assert not health.critical
+        return health.state, (health.detail or "").partition("shown ")[2].partition(" ")[0]
+
+    assert told(8) == (ComponentState.HEALTHY, "")
+    assert told(10) == (ComponentState.DEGRADED, "ends")
+    assert told(31) == (ComponentState.DEGRADED, "ended")
 
 
 def test_a_failure_leaves_the_last_good_files_and_shows(installation: Installation) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from harness.public_authority import DAY, PublicAuthority
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
@@ -144,6 +145,23 @@ def test_an_expired_certificate(examine: Examine, home: Home) -> None:
     authority.write_service("data-bridge", home.bundles)
     finding = examine(ok=False)["certificate data-bridge.crt.pem"]
     assert "expired" in finding["finding"]
+
+
+def test_a_certificate_for_browsers_that_nobody_renewed(examine: Examine, home: Home) -> None:
+    authority = PublicAuthority()
+    path = home.envoy / "site" / "site.pem"
+    path.parent.mkdir(parents=True)
+
+    def told(days: float, *, ok: bool) -> str:
+        site = authority.site("trading.example", begins=-89 * DAY, ends=days * DAY)
+        path.write_bytes(authority.chain(site) + site.key_pem())
+        return str(examine(ok=ok)["certificate for browsers"]["finding"])
+
+    assert "Valid until" in told(22, ok=True)
+    assert " ends " in told(20, ok=False)
+    assert " ended " in told(-1, ok=False)
+    path.write_bytes(b"nothing")
+    assert "cannot be read" in examine(ok=False)["certificate for browsers"]["finding"]
 
 
 def test_processes_left_by_a_killed_supervisor(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from aitrading.core.security.crypto import inspect_certificate
+from aitrading.core.security.own_authority import ask_for_own_certificate
 
 LINK_PREFIX: Final = "link."
 
@@ -50,6 +51,7 @@ def client_context(
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.options |= ssl.OP_NO_TICKET
     context.load_verify_locations(cadata=trust.ca_pem)
+    ask_for_own_certificate(context)
     if certificate is not None:
         context.load_cert_chain(certificate.certificate, certificate.private_key)
     if trust.spki_pins:

@@ -39,6 +39,8 @@ else:
 MAX_CSR_BYTES: Final = 8 * 1024
 MAX_CERTIFICATE_BYTES: Final = 16 * 1024
 ED25519_KEY_BYTES: Final = 32
+FOREIGN_INPUT: Final = (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature)
+"""What the library raises for a key or certificate that is not what it should be."""
 
 
 def sha256(data: bytes) -> bytes:

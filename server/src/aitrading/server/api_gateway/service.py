@@ -23,6 +23,7 @@ from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, Register
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
 from aitrading.server.api_gateway.edge.key_rotation import EdgeKeyEndpoints
 from aitrading.server.api_gateway.edge.refused import RefusedAtEdge
+from aitrading.server.api_gateway.edge.site_endpoints import SiteEndpoints, site_health
 from aitrading.server.api_gateway.health.collector import PlatformHealth
 from aitrading.server.api_gateway.health.endpoints import HealthEndpoints
 from aitrading.server.api_gateway.health.sources import PeerSource, SupervisorSource
@@ -112,6 +113,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_tenant_endpoints)
     manager.provide(_token_keys)
     manager.provide(EdgeKeyEndpoints)
+    manager.provide(_site_endpoints)
     manager.provide(_edge)
     manager.provide(_refused_at_edge)
     manager.provide(_overloads)
@@ -296,14 +298,27 @@ def _edge(
     hub: CentralHub,
     clock: Clock,
     errors: ErrorHandler,
+    health: HealthRegistry,
 ) -> EdgeKeeper:
+    health.probe("site-certificate", lambda: site_health(authority.site.current(), clock.now_ns()))
     return EdgeKeeper(
-        RegisteredEdge(bundle, settings, hub.services),
+        RegisteredEdge(bundle, settings, hub.services, authority.site.current),
         authority.issue_edge,
         follow=hub.subscribe,
         clock=clock,
         errors=errors,
     )
+
+
+def _site_endpoints(
+    authority: Authority,
+    settings: GatewaySettings,
+    keeper: EdgeKeeper,
+    replay: Replay,
+    audit: AuditTrail,
+    clock: Clock,
+) -> SiteEndpoints:
+    return SiteEndpoints(authority.site, settings, keeper, replay, audit, clock)
 
 
 def _refused_at_edge(
@@ -377,6 +392,7 @@ SPEC: Final = ServiceSpec(
         Revocations,
         TokenKeys,
         EdgeKeyEndpoints,
+        SiteEndpoints,
         DeviceEndpoints,
         VaultEndpoints,
         VaultAdminEndpoints,

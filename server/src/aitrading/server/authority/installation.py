@@ -21,6 +21,7 @@ from aitrading.server.authority.ca import (
 )
 from aitrading.server.authority.edge_keys import EdgeKeys
 from aitrading.server.authority.key_provider import KeyProvider, LocalKeyProvider, load_or_create
+from aitrading.server.authority.site_certificates import SiteCertificates
 from aitrading.server.authority.token_keys import PREFIX, STATE_FILE, TokenKeyLife, next_name
 from aitrading.server.authority.tokens import UserTokenIssuer
 
@@ -63,6 +64,7 @@ class Authority:
         self.internal: Final = self._authority(AuthorityName.INTERNAL)
         self.device: Final = self._authority(AuthorityName.DEVICE)
         self.edge_keys: Final = EdgeKeys(provider, self.edge.vouch)
+        self.site: Final = SiteCertificates(provider)
 
     def publish(self) -> None:
         """Write the public halves into `trust/`; doing it again changes nothing."""

@@ -42,6 +42,10 @@ class KeyProvider(Protocol):
         """Keep a new secret durably; raises `KEY_EXISTS` instead of overwriting."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Forget a secret durably; nothing happens when it is not there."""
+        ...
+
 
 class LocalKeyProvider(KeyProvider):
     """Secrets as files of mode 0600 in a folder of mode 0700; refuses AITRADING_ENV=production."""
@@ -86,6 +90,11 @@ class LocalKeyProvider(KeyProvider):
             raise KEY_NOT_STORED.error(name=name, folder=str(self._folder), reason=reason) from exc
         finally:
             fresh.unlink(missing_ok=True)
+        _sync_folder(self._folder)
+
+    @override
+    def remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
         _sync_folder(self._folder)
 
 

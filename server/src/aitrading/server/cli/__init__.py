@@ -22,6 +22,10 @@ COMMANDS: Final = {
     "backup": ("backup:backup", "Make, examine and list backups."),
     "bench": ("bench:bench", "Run one benchmark."),
     "ca": ("ca:ca", "The certificate authority: show, install."),
+    "certificate": (
+        "certificate:certificate",
+        "A certificate of a public authority for browsers: install, show, remove.",
+    ),
     "chains": ("chains:chains", "Latency and health of the ways data takes."),
     "config": ("config:config", "Settings: values, origins, reference."),
     "connections": ("connections:connections", "Who is connected; end a connection."),

@@ -15,6 +15,7 @@ from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.own_authority import ask_for_own_certificate
 from aitrading.core.security.possession import ProofMaker
 from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
 from aitrading.server.kit.peer_errors import TRACE_ID
@@ -114,7 +115,7 @@ class Web:
     ) -> T:
         place = urlsplit(self.url)
         try:
-            context = ssl.create_default_context(cafile=str(self._ca))
+            context = ask_for_own_certificate(ssl.create_default_context(cafile=str(self._ca)))
             context.minimum_version = ssl.TLSVersion.TLSv1_3
             connection = http.client.HTTPSConnection(
                 place.hostname or "", place.port or 443, timeout=TIMEOUT_S, context=context

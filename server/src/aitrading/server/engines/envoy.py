@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
+from aitrading.core.security.own_authority import ask_for_own_certificate
 from aitrading.server.engines.binaries import envoy_binary
 from aitrading.server.engines.files import write_private
 from aitrading.server.engines.http_probe import HttpTarget, http_status
@@ -106,7 +107,7 @@ class EnvoyEngine:
         door = HttpTarget(
             host=setup.host,
             port=setup.port,
-            tls=ssl.create_default_context(cafile=str(setup.edge_ca)),
+            tls=ask_for_own_certificate(ssl.create_default_context(cafile=str(setup.edge_ca))),
             server_name=setup.server_name,
         )
         return await http_status(door, setup.probe_path) in range(HTTP_OK, SERVER_ERROR)

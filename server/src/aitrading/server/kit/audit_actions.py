@@ -105,6 +105,16 @@ class AuditAction(StrEnum):
         True,
         "The edge shows its backup key, and devices are told of the next one.",
     )
+    SITE_CERTIFICATE_INSTALLED = (
+        "edge.certificate.installed",
+        True,
+        "Browsers are shown another certificate of a public authority.",
+    )
+    SITE_CERTIFICATE_REMOVED = (
+        "edge.certificate.removed",
+        True,
+        "Browsers are shown the installation's own certificate again.",
+    )
     DEVICE_INVITED = "identity.device.invited", True, "A one-time code for a device was made."
     DEVICE_ENROLLED = "identity.device.enrolled", True, "A device got its first certificate."
     DEVICE_RENEWED = "identity.device.renewed", True, "A device got its next certificate."

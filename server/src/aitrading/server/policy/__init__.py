@@ -65,6 +65,7 @@ class EdgeLimits(Strict, frozen=True, kw_only=True):
     max_streams_per_connection: int
     max_connections: int
     max_public_connections: int
+    max_own_connections: int
     max_link_connections: int
     connection_buffer_bytes: int
     max_heap_mb: int

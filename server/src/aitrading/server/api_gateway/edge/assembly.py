@@ -18,11 +18,15 @@ from aitrading.server.api_gateway.edge.config import (
     EdgeConfig,
     RateLimit,
     Route,
+    Site,
     TimeoutClass,
     TokenRules,
     Upstream,
+    is_address,
 )
 from aitrading.server.api_gateway.settings import GatewaySettings
+from aitrading.server.authority.site_certificates import SiteCertificate
+from aitrading.server.authority.site_chain import covered
 from aitrading.server.kit.admitted_services import ADMITTED_FILE, read_admitted
 from aitrading.server.kit.authentication import ACCESS_COOKIE
 from aitrading.server.kit.bundle import ServiceBundle
@@ -50,15 +54,20 @@ class RegisteredEdge:
         bundle: ServiceBundle,
         settings: GatewaySettings,
         registered: Callable[[], Iterable[ServiceRecord]],
+        installed: Callable[[], SiteCertificate | None],
     ) -> None:
         self._bundle = bundle
         self._settings = settings
         self._registered = registered
+        self._installed = installed
         self._book = RouteBook(edge_policy(), declared_routes())
         self._refused: frozenset[Refusal] = frozenset()
 
     def __call__(self) -> EdgeConfig:
-        """The edge as it is to be now; raises EDGE_CONFIG_INVALID or SERVICES_FILE_DAMAGED."""
+        """The edge as it is to be now.
+
+        Raises EDGE_CONFIG_INVALID, SERVICES_FILE_DAMAGED, or what a damaged certificate raises.
+        """
         guests = read_admitted(self._bundle.home / ADMITTED_FILE)
         admission = self._book.take(self._registered(), {guest.name for guest in guests})
         refused = frozenset(admission.refused)
@@ -67,11 +76,24 @@ class RegisteredEdge:
                 "the edge opens nothing for %s at %s: %s", each.service, each.path, each.reason
             )
         self._refused = refused
-        return edge_of(self._bundle, self._settings, admission.services)
+        site = site_of(self._settings, self._installed())
+        return edge_of(self._bundle, self._settings, admission.services, site)
+
+
+def site_of(settings: GatewaySettings, installed: SiteCertificate | None) -> Site | None:
+    """What is shown of an installed certificate: it, under those names of ours that it is for."""
+    if installed is None:
+        return None
+    named = [host for host in settings.hosts if not is_address(host)]
+    names = covered(named, installed.info.dns_names)
+    return Site(names=names, pem=installed.pem) if names else None
 
 
 def edge_of(
-    bundle: ServiceBundle, settings: GatewaySettings, services: Mapping[str, Routes]
+    bundle: ServiceBundle,
+    settings: GatewaySettings,
+    services: Mapping[str, Routes],
+    site: Site | None = None,
 ) -> EdgeConfig:
     """The edge of this installation; raises EDGE_CONFIG_INVALID."""
     folder = bundle.home / "envoy"
@@ -103,6 +125,7 @@ def edge_of(
         ),
         cors_origins=settings.cors_origins,
         silent_stream_s=settings.silent_stream_s,
+        site=site,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aitrading.core.infrastructure.service_registry import RouteAccess
 from aitrading.core.kit.errors import Category, ErrorSpec
+from aitrading.core.kit.secret import Secret
 from aitrading.server.policy import EdgeLimits, edge_policy
 
 LINK_PREFIX = "link."
@@ -87,6 +88,15 @@ class TokenRules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Site:
+    """A certificate of a public authority, and the names under which browsers are shown it."""
+
+    names: tuple[str, ...]
+    pem: Secret[bytes]
+    """The chain and its key, as `EdgeConfig.site_file` is to hold them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeConfig:
     """Everything the edge's resources are made of."""
 
@@ -114,6 +124,8 @@ class EdgeConfig:
     cors_origins: tuple[str, ...] = ()
     """Other sites whose scripts may call with a token of their own; never with our cookie."""
     silent_stream_s: int = 90
+    site: Site | None = None
+    """None shows everybody the installation's own certificate."""
     limits: EdgeLimits = field(default_factory=lambda: edge_policy().limits)
 
     def __post_init__(self) -> None:
@@ -132,9 +144,19 @@ class EdgeConfig:
                 )
 
     @property
+    def site_file(self) -> Path:
+        """Where Envoy finds the site's chain and key, replaced as one."""
+        return self.xds_folder.parent / "site" / "site.pem"
+
+    @property
+    def named_hosts(self) -> tuple[str, ...]:
+        """Hosts that are names: a greeting carries no address."""
+        return tuple(host for host in self.hosts if not is_address(host))
+
+    @property
     def link_hosts(self) -> tuple[str, ...]:
         """Names that demand a device certificate: `link.` before each host that is a name."""
-        return tuple(LINK_PREFIX + host for host in self.hosts if not _is_address(host))
+        return tuple(LINK_PREFIX + host for host in self.named_hosts)
 
     @property
     def public_hosts(self) -> tuple[str, ...]:
@@ -147,5 +169,6 @@ class EdgeConfig:
         return tuple(host for host in self.hosts if host in LOOPBACK_NAMES)
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Tell whether a host is an address and no name."""
     return host.startswith("[") or host.replace(".", "").isdigit()

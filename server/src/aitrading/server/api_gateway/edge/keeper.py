@@ -87,6 +87,11 @@ class EdgeKeeper:
         await self._tasks.close()
         self._state = ComponentState.STOPPED
 
+    async def look_again(self) -> None:
+        """Do now what is done every few seconds; raises what keeps it from that."""
+        async with self._refreshing:
+            await asyncio.to_thread(self._refresh)
+
     async def show_another_key(self) -> None:
         """The edge's key was changed: let it show the new one now; raises what keeps it from that."""
         async with self._refreshing:
@@ -119,8 +124,13 @@ class EdgeKeeper:
     def _refresh(self) -> None:
         config = self._make_config()
         self._renew_certificate(config)
+        if config.site is not None:
+            make_private_folder(config.site_file.parent)
+            _replace(config.site_file, config.site.pem.reveal())
         if written := write_resources(config):
             _log.info("the edge's configuration changed", files=", ".join(written))
+        if config.site is None:
+            config.site_file.unlink(missing_ok=True)  # what Envoy serves, it has in memory
 
     def _renew_certificate(self, config: EdgeConfig) -> None:
         rest_ns = self._certificate_ends_ns - self._clock.now_ns()

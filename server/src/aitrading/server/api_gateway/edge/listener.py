@@ -1,6 +1,7 @@
 """The one listener: TLS 1.3 only, devices and people told apart by the name they ask for."""
 
 from aitrading.core.infrastructure.service_registry import RouteAccess
+from aitrading.core.security.own_authority import OWN_AUTHORITY
 from aitrading.server.api_gateway.edge.config import EdgeConfig, Route
 from aitrading.server.api_gateway.edge.errors import local_replies
 from aitrading.server.api_gateway.edge.json_types import (
@@ -26,6 +27,9 @@ from aitrading.server.policy import tls_policy
 LISTENER = "edge"
 TOKEN_FILTER = "aitrading.token"  # noqa: S105 - a filter's name
 SERVER_SECRET = "edge-certificate"  # noqa: S105 - a resource's name
+SITE_SECRET = "site-certificate"  # noqa: S105 - a resource's name
+OWN_FILE = "sds"
+SITE_FILE = "sds-site"
 TOKEN_PROVIDER = "user"  # noqa: S105 - a provider's name
 API_PREFIX = "/api/"
 DEVICE_URI_PREFIX = "spiffe://aitrading/tenant/"
@@ -52,9 +56,31 @@ def listener(config: EdgeConfig) -> Resource:
             )
         ],
         listener_filters_timeout=f"{config.limits.first_bytes_s}s",
-        filter_chains=[_link_chain(config)],
+        filter_chains=[_link_chain(config), *_site_chains(config)],
         default_filter_chain=_public_chain(config),
     )
+
+
+def _site_chains(config: EdgeConfig) -> list[Json]:
+    """Under the names of the site its certificate is shown, except to who asks for our own.
+
+    Chains are added and the others stay as they are, byte for byte: Envoy drains what changes.
+    """
+    if config.site is None:
+        return []
+    limits = config.limits
+    names = list(config.site.names)
+    return [
+        _public_chain(config, name="site", cap=limits.max_public_connections, secret=SITE_SECRET)
+        | {"filter_chain_match": {"server_names": names}},
+        _public_chain(config, name="own", cap=limits.max_own_connections)
+        | {
+            "filter_chain_match": {
+                "server_names": names,
+                "application_protocols": [OWN_AUTHORITY],
+            }
+        },
+    ]
 
 
 def token_filter(config: EdgeConfig) -> Resource:
@@ -102,6 +128,19 @@ def server_secret(config: EdgeConfig) -> Resource:
     )
 
 
+def site_secret(config: EdgeConfig) -> Resource:
+    """The site's chain and key, in one file: they change together."""
+    return typed(
+        "extensions.transport_sockets.tls.v3.Secret",
+        name=SITE_SECRET,
+        tls_certificate={
+            "certificate_chain": {"filename": str(config.site_file)},
+            "private_key": {"filename": str(config.site_file)},
+            "watched_directory": {"path": str(config.site_file.parent)},
+        },
+    )
+
+
 def file_source(config: EdgeConfig, name: str) -> Resource:
     """A resource file beside the others, watched for an atomic rename."""
     return {
@@ -143,7 +182,13 @@ def _link_chain(config: EdgeConfig) -> Resource:
     }
 
 
-def _public_chain(config: EdgeConfig) -> Resource:
+def _public_chain(
+    config: EdgeConfig,
+    *,
+    name: str = PUBLIC_ROUTES,
+    cap: int | None = None,
+    secret: str = SERVER_SECRET,
+) -> Resource:
     token: Json = {
         "name": TOKEN_FILTER,
         "config_discovery": {
@@ -163,11 +208,11 @@ def _public_chain(config: EdgeConfig) -> Resource:
         max_request_bytes=config.limits.connection_buffer_bytes,
     )
     return {
-        "name": PUBLIC_ROUTES,
-        "transport_socket": _tls(config, alpn=["h2", "http/1.1"]),
+        "name": name,
+        "transport_socket": _tls(config, alpn=["h2", "http/1.1"], secret=secret),
         "transport_socket_connect_timeout": f"{config.limits.handshake_s}s",
         "filters": [
-            _connection_cap(PUBLIC_ROUTES, config.limits.max_public_connections),
+            _connection_cap(name, cap or config.limits.max_public_connections),
             _http(
                 config,
                 PUBLIC_ROUTES,
@@ -197,10 +242,12 @@ def _tls(
     config: EdgeConfig,
     *,
     alpn: list[str],
+    secret: str = SERVER_SECRET,
     require_client_certificate: bool = False,
     validation: Resource | None = None,
 ) -> Resource:
     tls = tls_policy()
+    file = SITE_FILE if secret == SITE_SECRET else OWN_FILE
     common: Resource = {
         "alpn_protocols": alpn,
         "tls_params": {
@@ -209,7 +256,7 @@ def _tls(
             "ecdh_curves": tls.edge_groups,
         },
         "tls_certificate_sds_secret_configs": [
-            {"name": SERVER_SECRET, "sds_config": file_source(config, "sds")}
+            {"name": secret, "sds_config": file_source(config, file)}
         ],
     }
     if validation is not None:

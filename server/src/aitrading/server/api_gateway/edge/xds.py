@@ -8,7 +8,14 @@ from aitrading.core.infrastructure.files import write_atomically
 from aitrading.server.api_gateway.edge.clusters import clusters
 from aitrading.server.api_gateway.edge.config import EdgeConfig
 from aitrading.server.api_gateway.edge.json_types import Resource
-from aitrading.server.api_gateway.edge.listener import listener, server_secret, token_filter
+from aitrading.server.api_gateway.edge.listener import (
+    OWN_FILE,
+    SITE_FILE,
+    listener,
+    server_secret,
+    site_secret,
+    token_filter,
+)
 from aitrading.server.api_gateway.edge.routes import route_file, route_tables
 
 
@@ -16,7 +23,8 @@ def resources(config: EdgeConfig) -> dict[str, list[Resource]]:
     """Every file of the edge by its stem, in the order in which Envoy should learn them."""
     return {
         "cds": clusters(config),
-        "sds": [server_secret(config)],
+        OWN_FILE: [server_secret(config)],
+        **({SITE_FILE: [site_secret(config)]} if config.site else {}),
         "ecds": [token_filter(config)],
         **{route_file(name): [table] for name, table in route_tables(config).items()},
         "lds": [listener(config)],

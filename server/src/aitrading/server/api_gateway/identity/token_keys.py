@@ -16,6 +16,7 @@ from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.claims import Authentication
 from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.own_authority import ask_for_own_certificate
 from aitrading.server.api_gateway.identity.admin_endpoints import ADMIN, ADMIN_PATH
 from aitrading.server.authority.installation import Authority
 from aitrading.server.authority.tokens import TokenGrant, UserTokenIssuer
@@ -81,7 +82,7 @@ class EdgeProbe:
             return False
 
     async def _ask(self, token: str) -> bool:
-        context = ssl.create_default_context(cafile=str(self._ca))
+        context = ask_for_own_certificate(ssl.create_default_context(cafile=str(self._ca)))
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self._port, ssl=context, server_hostname=self._host
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 from aitrading.core.kit.clock import NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.security.crypto import inspect_certificate
+from aitrading.core.security.crypto_chains import read_chain
+from aitrading.server.authority.site_certificates import warns_from_ns
 from aitrading.server.engines.data_folder import check_data_folder
 from aitrading.server.engines.nats import MAJOR as NATS_MAJOR
 from aitrading.server.engines.postgres import MAJOR as POSTGRES_MAJOR
@@ -34,6 +36,7 @@ def check_installation(home: Home, clock: Clock) -> Iterator[Finding]:
         yield _keys(home)
         yield from _data(home)
         yield from _certificates(home, clock)
+        yield from _site_certificate(home, clock)
     running = home.holder() is not None
     if not running:
         yield from _leftovers(home)
@@ -116,6 +119,36 @@ def _certificate(path: Path, clock: Clock) -> Finding:
         f"{path.name} {word}: {rfc3339_of_ns(validity.not_before_ns)} to {end}.",
         cause="The platform did not run to renew it, or the clock is wrong.",
         remedy="Correct the clock if it is wrong, then restart: `aitrading down`, `aitrading up`.",
+    )
+
+
+def _site_certificate(home: Home, clock: Clock) -> Iterator[Finding]:
+    """The one of a public authority, which the platform cannot renew."""
+    path = home.envoy / "site" / "site.pem"
+    if not path.exists():
+        return
+    check = "certificate for browsers"
+    try:
+        validity = read_chain(path.read_bytes())[0].info.validity
+    except (AitradingError, OSError) as exc:
+        yield problem(
+            check,
+            f"{path} cannot be read: {exc}",
+            cause="The file is damaged or belongs to another user.",
+            remedy="Install it again: `aitrading certificate install`.",
+        )
+        return
+    now_ns, end = clock.now_ns(), rfc3339_of_ns(validity.not_after_ns)
+    if now_ns < warns_from_ns(validity):
+        yield fine(check, f"Valid until {end}.")
+        return
+    word = "ends" if now_ns < validity.not_after_ns else "ended"
+    yield problem(
+        check,
+        f"The certificate of a public authority {word} {end}.",
+        cause="Nobody installed a renewed one, or the clock is wrong.",
+        remedy="Renew it at its authority, then `aitrading certificate install`; or show the own "
+        "one: `aitrading certificate remove`.",
     )
 
 
