@@ -1,14 +1,16 @@
 """A firm's certificate is shown to browsers, renewed and taken back; streams and devices go on."""
 
 import json
+import os
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.platform import Platform, wait_until
+from harness.platform import BIN, Platform, wait_until
 from harness.public_authority import DAY, Certified, PublicAuthority
 from harness.streams import answers, open_stream
 
@@ -21,6 +23,7 @@ from aitrading.server.cli.web import Web
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 NAME = "localhost"
 AUTHORITY = PublicAuthority()
+PAGE = Path(__file__).parents[2] / "docs/how-to/public-certificate.md"
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_it_is_shown_renewed_and_taken_back_and_nothing_is_cut(
     platform: Platform, tmp_path: Path
 ) -> None:
     own, token = shown(platform, platform.trust), platform.token()
-    links = linked_since(platform)
+    links = wait_until(lambda: linked_since(platform), what="the demo's link")
     with pytest.raises(ssl.SSLCertVerificationError):
         shown(platform, browser())
     with open_stream(platform, token) as before:
@@ -86,8 +89,7 @@ def test_it_is_shown_renewed_and_taken_back_and_nothing_is_cut(
             assert answers(by_it)
             who_knows_the_own_authority_goes_on(platform, own)
             gone = platform.cli_json("certificate", "remove")
-            with_browsers = f"{NAME} is shown its own again"
-            wait_until(lambda: shown_to_all(platform) == own, what=with_browsers)
+            wait_until(lambda: shown_to_all(platform) == own, what="the own one for everybody")
             assert answers(before)
             assert answers(by_it)
     assert linked_since(platform) == links, "the device's link was not touched"
@@ -122,6 +124,27 @@ def shown_to_all(platform: Platform) -> bytes:
 
 
 @pytest.mark.usefixtures("undone")
+def test_the_hook_of_the_page_installs_what_an_acme_client_renewed(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """As certbot runs it, but for the account and the place of the home."""
+    hook = PAGE.read_text(encoding="utf-8").partition("```sh\n")[2].partition("```")[0]
+    for there, here in (
+        ("chown -R aitrading", f"chown -R {os.getuid()}"),
+        ("runuser -u aitrading -- aitrading", str(BIN / "aitrading")),
+        ("/srv/aitrading", str(platform.home)),
+    ):
+        assert there in hook
+        hook = hook.replace(there, here)
+    site = AUTHORITY.site(NAME)
+    AUTHORITY.write(tmp_path, site)
+    environment = {"RENEWED_LINEAGE": str(tmp_path), "PATH": os.defpath, "TMPDIR": str(tmp_path)}
+    subprocess.run(["sh", "-c", hook], env=environment, check=True, capture_output=True)
+    wait_until(lambda: shown(platform, browser()) == site.der, what="the renewed certificate")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fullchain.pem", "privkey.pem"]
+
+
+@pytest.mark.usefixtures("undone")
 def test_its_end_is_told_before_and_a_bad_one_changes_nothing(
     platform: Platform, tmp_path: Path
 ) -> None:
@@ -132,7 +155,7 @@ def test_its_end_is_told_before_and_a_bad_one_changes_nothing(
         *("certificate", "install", "--chain", str(chain), "--key", str(key), "--json")
     )
     assert done.returncode == 1
-    assert json.loads(done.stdout)["error"]["code"] == "SITE_CHAIN_BROKEN"
+    assert json.loads(done.stderr)["error"]["code"] == "SITE_CHAIN_BROKEN"
     assert shown(platform, browser()) == soon.der
     notes = [each["message"] for each in platform.status()["services"].values()]
     assert [note for note in notes if "aitrading certificate install" in note]

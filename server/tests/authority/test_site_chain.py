@@ -167,6 +167,13 @@ def test_one_is_kept_with_its_key_and_replaced_wholly(tmp_path: Path) -> None:
     assert kept.remove()
     assert kept.current() is None
     assert provider.names() == []
+    for site in (SITE, second):
+        kept.install(AUTHORITY.chain(site), Secret(site.key_pem()))
+        again = kept.current()
+        assert again is not None
+        assert again.info.fingerprint == sha256(site.der).hex()
+        assert provider.names() == ["site-1.pem"]
+        kept.remove()
 
 
 class Killed(LocalKeyProvider):

@@ -37,17 +37,14 @@ class SiteCertificates:
 
     def __init__(self, provider: KeyProvider) -> None:
         self._provider = provider
-        self._read: tuple[str, SiteCertificate] | None = None
 
     def current(self) -> SiteCertificate | None:
         """The one to show; raises `CERTIFICATE_INVALID` or what the provider raises."""
         names = self._names()
         if not names:
             return None
-        if self._read is None or self._read[0] != names[-1]:
-            pem = self._provider.load(names[-1])
-            self._read = names[-1], SiteCertificate(info=read_chain(pem.reveal())[0].info, pem=pem)
-        return self._read[1]
+        pem = self._provider.load(names[-1])
+        return SiteCertificate(info=read_chain(pem.reveal())[0].info, pem=pem)
 
     def install(self, chain_pem: bytes, key_pem: Secret[bytes]) -> None:
         """Keep what was found showable, and forget the one before."""

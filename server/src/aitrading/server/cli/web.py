@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -117,15 +118,19 @@ class Web:
         try:
             context = ask_for_own_certificate(ssl.create_default_context(cafile=str(self._ca)))
             context.minimum_version = ssl.TLSVersion.TLSv1_3
-            connection = http.client.HTTPSConnection(
+            opened = http.client.HTTPSConnection(
                 place.hostname or "", place.port or 443, timeout=TIMEOUT_S, context=context
             )
             content = json.dumps(body).encode() if body is not None else None
-            connection.request(
-                method, target, body=content, headers=self._headers(method, target, request_key)
-            )
-            response = connection.getresponse()
-            raw = response.read(ANSWER_LIMIT_BYTES)
+            with closing(opened) as connection:
+                connection.request(
+                    method,
+                    target,
+                    body=content,
+                    headers=self._headers(method, target, request_key),
+                )
+                response = connection.getresponse()
+                raw = response.read(ANSWER_LIMIT_BYTES)
         except ssl.SSLCertVerificationError as exc:
             raise CLI_SERVER_NOT_TRUSTED.error(
                 url=self.url, reason=exc.verify_message, ca=str(self._ca)
