@@ -27,7 +27,7 @@ from aitrading.server.policy import tls_policy
 LISTENER = "edge"
 TOKEN_FILTER = "aitrading.token"  # noqa: S105 - a filter's name
 SERVER_SECRET = "edge-certificate"  # noqa: S105 - a resource's name
-SITE_SECRET = "site-certificate"  # noqa: S105 - a resource's name
+SITE_CERTIFICATE = "site-certificate"
 OWN_FILE = "sds"
 SITE_FILE = "sds-site"
 TOKEN_PROVIDER = "user"  # noqa: S105 - a provider's name
@@ -71,7 +71,9 @@ def _site_chains(config: EdgeConfig) -> list[Json]:
     limits = config.limits
     names = list(config.site.names)
     return [
-        _public_chain(config, name="site", cap=limits.max_public_connections, secret=SITE_SECRET)
+        _public_chain(
+            config, name="site", cap=limits.max_public_connections, secret=SITE_CERTIFICATE
+        )
         | {"filter_chain_match": {"server_names": names}},
         _public_chain(config, name="own", cap=limits.max_own_connections)
         | {
@@ -132,7 +134,7 @@ def site_secret(config: EdgeConfig) -> Resource:
     """The site's chain and key, in one file: they change together."""
     return typed(
         "extensions.transport_sockets.tls.v3.Secret",
-        name=SITE_SECRET,
+        name=SITE_CERTIFICATE,
         tls_certificate={
             "certificate_chain": {"filename": str(config.site_file)},
             "private_key": {"filename": str(config.site_file)},
@@ -247,7 +249,7 @@ def _tls(
     validation: Resource | None = None,
 ) -> Resource:
     tls = tls_policy()
-    file = SITE_FILE if secret == SITE_SECRET else OWN_FILE
+    file = SITE_FILE if secret == SITE_CERTIFICATE else OWN_FILE
     common: Resource = {
         "alpn_protocols": alpn,
         "tls_params": {
