@@ -82,7 +82,7 @@ async def test_data_survives_a_kill_and_a_second_start(tmp_path: Path) -> None:
         postmaster = int(_pid_file(tmp_path).read_text().split()[0])
         shared = _mapped(postmaster)
         assert "/pg_dynshmem/" in shared
-        assert "/dev/shm/" not in shared  # noqa: S108 - where a killed server would leave it
+        assert "/dev/shm/PostgreSQL" not in shared  # noqa: S108 - where a killed server would leave it
         segment = _pid_file(tmp_path).read_text().splitlines()[6].split()[1]
         assert segment in _segments()
         os.kill(postmaster, signal.SIGKILL)
