@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -90,7 +91,32 @@ def test_a_device_is_invited_and_revoked(run: Any, supervisor: Any) -> None:
     assert run("device", "invite", "mt5-1", "--tenant", "demo").stdout == "ait1.x.y\n"
     assert run("device", "revoke", ID, "--tenant", "demo").exit_code == 0
     assert supervisor.calls[1]["body"] == {"tenant": "demo", "device": ID}
-    assert run("device", "revoke", "no-uuid", "--tenant", "demo").exit_code == 2
+
+
+def test_a_device_is_named_by_its_name_where_that_says_which(run: Any, supervisor: Any) -> None:
+    def known(number: int, name: str, state: str = "active") -> dict[str, str]:
+        return {"device": str(UUID(int=number)), "name": name, "state": state}
+
+    supervisor.answers = {
+        f"GET {ADMIN}/devices": [
+            known(1, "mt5-1"), known(2, "mt5-1", "revoked"), known(3, "old", "revoked"),
+            known(4, "old", "revoked"), known(5, "mt5-2"),
+        ],
+        f"POST {ADMIN}/devices/revoke": {"done": True},
+        f"POST {ADMIN}/devices/settings": {"done": True},
+        f"GET {ADMIN}/devices/settings": {},
+    }  # fmt: skip
+    assert run("device", "revoke", "mt5-1", "--tenant", "demo").exit_code == 0
+    assert supervisor.calls[-1]["body"] == {"tenant": "demo", "device": str(UUID(int=1))}
+    unknown = run("device", "revoke", "mt5-9", "--tenant", "demo")
+    assert unknown.exit_code == 1
+    assert "DEVICE_NOT_KNOWN" in unknown.stderr
+    assert "device list" in unknown.stderr
+    several = run("device", "revoke", "old", "--tenant", "demo")
+    assert str(UUID(int=4)) in several.stderr
+    given = ("link.heartbeat_s", "9", "--tenant", "demo", "--device", "mt5-2")
+    assert run("device", "settings", "set", *given).exit_code == 0
+    assert supervisor.calls[-2]["body"]["device"] == str(UUID(int=5))
 
 
 KEY = {

@@ -10,20 +10,13 @@ import msgspec
 
 from aitrading.core.security.device_reports import AVAILABILITY_WANTED, SecurityReport
 from aitrading.server.cli.administration import tenant_option
+from aitrading.server.cli.device_names import device_of, devices_of
 from aitrading.server.cli.device_settings import device_settings
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, show_json, show_table
 
 SECONDS_PER_HOUR: Final = 3_600
-
-
-class Device(msgspec.Struct, kw_only=True):
-    """One installed client."""
-
-    device: UUID
-    name: str
-    state: str
 
 
 class Invitation(msgspec.Struct, kw_only=True):
@@ -63,7 +56,7 @@ def invite(*, name: str, tenant: str, as_json: bool, home: Path) -> None:
 @home_option
 def list_devices(*, tenant: str, as_json: bool, home: Path) -> None:
     """List the devices of an organisation."""
-    found = Host(home).get("devices", list[Device], tenant=tenant)
+    found = devices_of(Host(home), tenant)
     if as_json:
         show_json(found)
     else:
@@ -71,15 +64,17 @@ def list_devices(*, tenant: str, as_json: bool, home: Path) -> None:
 
 
 @device.command("revoke")
-@click.argument("device_id", metavar="DEVICE", type=UUID)
+@click.argument("name", metavar="DEVICE")
 @tenant_option
 @click.option("--reason", help="Why, for the record.")
 @json_option
 @home_option
-def revoke(*, device_id: UUID, tenant: str, reason: str | None, as_json: bool, home: Path) -> None:
-    """End a device's right to connect; its open link is closed at once."""
+def revoke(*, name: str, tenant: str, reason: str | None, as_json: bool, home: Path) -> None:
+    """End the right to connect of DEVICE (name or id); its open link is closed at once."""
+    host = Host(home)
+    device_id = device_of(host, tenant, name)
     wanted = {"tenant": tenant, "device": str(device_id), "reason": reason}
-    Host(home).post("devices/revoke", wanted, msgspec.Raw)
+    host.post("devices/revoke", wanted, msgspec.Raw)
     if as_json:
         show_json({"device": device_id, "state": "revoked"})
     else:
@@ -168,17 +163,17 @@ def availability(*, tenant: str, as_json: bool, home: Path) -> None:
 
 
 @device.command("allow-exposure")
-@click.argument("device_id", metavar="DEVICE", type=UUID)
+@click.argument("name", metavar="DEVICE")
 @tenant_option
 @click.option("--reason", required=True, help="What was found and done, for the record.")
 @json_option
 @home_option
-def allow_exposure(
-    *, device_id: UUID, tenant: str, reason: str, as_json: bool, home: Path
-) -> None:
-    """Let a device that reported altered files open positions again."""
+def allow_exposure(*, name: str, tenant: str, reason: str, as_json: bool, home: Path) -> None:
+    """Let DEVICE (name or id), which reported altered files, open positions again."""
+    host = Host(home)
+    device_id = device_of(host, tenant, name)
     wanted = {"tenant": tenant, "device": str(device_id), "reason": reason}
-    Host(home).post("devices/allow-exposure", wanted, msgspec.Raw)
+    host.post("devices/allow-exposure", wanted, msgspec.Raw)
     if as_json:
         show_json({"device": device_id, "new_exposure": "allowed"})
     else:
@@ -186,14 +181,16 @@ def allow_exposure(
 
 
 @device.command("rotate-credentials")
-@click.argument("device_id", metavar="DEVICE", type=UUID)
+@click.argument("name", metavar="DEVICE")
 @tenant_option
 @json_option
 @home_option
-def rotate_credentials(*, device_id: UUID, tenant: str, as_json: bool, home: Path) -> None:
-    """Let a device seal its stored broker login anew, at its next lease (within the hour)."""
+def rotate_credentials(*, name: str, tenant: str, as_json: bool, home: Path) -> None:
+    """Let DEVICE (name or id) seal its stored broker login anew, within the hour."""
+    host = Host(home)
+    device_id = device_of(host, tenant, name)
     wanted = {"tenant": tenant, "device": str(device_id)}
-    Host(home).post("devices/rotate-credentials", wanted, msgspec.Raw)
+    host.post("devices/rotate-credentials", wanted, msgspec.Raw)
     if as_json:
         show_json({"device": device_id, "rotation": "wanted"})
     else:

@@ -9,12 +9,13 @@ import click
 import msgspec
 
 from aitrading.server.cli.administration import tenant_option
+from aitrading.server.cli.device_names import device_of
 from aitrading.server.cli.home_option import home_option
 from aitrading.server.cli.host import Host
 from aitrading.server.cli.output import json_option, printable, show_json, show_table
 
 PATH: Final = "devices/settings"
-_device = click.option("--device", type=UUID, help="Only this device; otherwise every one.")
+_device = click.option("--device", help="Only this device, by name or id; otherwise every one.")
 
 
 class Setting(msgspec.Struct, kw_only=True):
@@ -68,7 +69,7 @@ def list_settings(*, tenant: str, as_json: bool, home: Path) -> None:
 @json_option
 @home_option
 def set_one(
-    *, setting: str, value: str, tenant: str, device: UUID | None, as_json: bool, home: Path
+    *, setting: str, value: str, tenant: str, device: str | None, as_json: bool, home: Path
 ) -> None:
     """Set SETTING to VALUE on every device, or on one; lists are separated by commas."""
     _change(home, tenant, device, setting, value=_typed(value))
@@ -81,24 +82,23 @@ def set_one(
 @_device
 @json_option
 @home_option
-def unset_one(
-    *, setting: str, tenant: str, device: UUID | None, as_json: bool, home: Path
-) -> None:
+def unset_one(*, setting: str, tenant: str, device: str | None, as_json: bool, home: Path) -> None:
     """Let devices use their own value of SETTING again."""
     _change(home, tenant, device, setting)
     _show(Host(home).get(PATH, View, tenant=tenant), as_json=as_json)
 
 
 def _change(
-    home: Path, tenant: str, device: UUID | None, setting: str, *, value: Any = None
+    home: Path, tenant: str, device: str | None, setting: str, *, value: Any = None
 ) -> None:
+    host = Host(home)
     body = {
         "tenant": tenant,
         "setting": setting,
         "value": value,
-        "device": str(device) if device else None,
+        "device": str(device_of(host, tenant, device)) if device else None,
     }
-    Host(home).post(PATH, body, msgspec.Raw)
+    host.post(PATH, body, msgspec.Raw)
 
 
 def _typed(text: str) -> bool | int | float | str:

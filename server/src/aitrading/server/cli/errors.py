@@ -146,3 +146,21 @@ CLI_NAME_UNKNOWN: Final = ErrorSpec(
     http_status=404,
     severity=Severity.INFO,
 )
+DEVICE_NOT_KNOWN: Final = ErrorSpec(
+    code="DEVICE_NOT_KNOWN",
+    category=Category.DENIED,
+    message="`{tenant}` has no device called `{name}`.",
+    why="The name is misspelt, or the device belongs to another organisation.",
+    remedy="Give a name or an id that `aitrading device list --tenant NAME` shows.",
+    http_status=404,
+    severity=Severity.INFO,
+)
+DEVICE_AMBIGUOUS: Final = ErrorSpec(
+    code="DEVICE_AMBIGUOUS",
+    category=Category.DENIED,
+    message="`{name}` is the name of several revoked devices: {devices}.",
+    why="A name is free again when its device is revoked.",
+    remedy="Give the id of the one you mean.",
+    http_status=409,
+    severity=Severity.INFO,
+)
