@@ -11,13 +11,14 @@ import pytest
 from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport
 from typing_extensions import override
 
-from aitrading.core.infrastructure.events import SubscriptionChanged
+from aitrading.core.infrastructure.events import RaisedEpoch, SubscriptionChanged
 from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.server.data_bridge import fanout
 from aitrading.server.data_bridge import viewers as viewers_module
 from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.data_bridge.subscriber import (
@@ -27,7 +28,7 @@ from aitrading.server.data_bridge.subscriber import (
 )
 from aitrading.server.data_bridge.viewers import ASKED_AT_ONCE, Viewers
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
-from aitrading.server.kit.revoked_tokens import RevokedTokens
+from aitrading.server.kit.revoked_tokens import Revocation, RevokedTokens
 from aitrading.server.kit.user_subscriptions import SUBSCRIBER_UNKNOWN, SubscriptionAnswer
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
@@ -207,6 +208,29 @@ async def test_a_logout_ends_an_open_stream(world: ServiceWorld, identity: Devic
         assert listener.close_code == 4401
         with pytest.raises(WSHandshakeError):
             await Listener().open(bridge, **bearer)
+
+
+@async_test
+async def test_the_word_of_a_revocation_ends_a_stream_and_no_look_at_the_clock(
+    world: ServiceWorld,
+    identity: DeviceIdentity,
+    stranger: DeviceIdentity,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fanout, "EXPIRY_CHECK_S", 3_600.0)
+    async with running_bridge(world) as bridge:
+        by_epoch, by_session = [
+            await Listener().open(bridge, authorization=f"Bearer {token(world, each.tenant)}")
+            for each in (identity, stranger)
+        ]
+        ended = await bridge.container.get(RevokedTokens)
+        raised = RaisedEpoch(id=identity.tenant, epoch=1)
+        ended.apply(Revocation(organisations=(raised,)))
+        await eventually(by_epoch.ended.is_set)
+        assert not by_session.ended.is_set()
+        ended.add([SESSION])
+        await eventually(by_session.ended.is_set)
+        assert (by_epoch.close_code, by_session.close_code) == (4401, 4401)
 
 
 @async_test

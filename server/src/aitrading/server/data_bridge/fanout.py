@@ -48,6 +48,7 @@ from aitrading.server.kit.authentication import Authenticator, RequestHead
 from aitrading.server.kit.call import address_of
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.kit.subscription_gate import REMEMBERED_S, SubscriptionGate
 
 STREAM_PATH: Final = "/api/v1/stream"
@@ -71,6 +72,7 @@ class FanOut(SubscriberHub):
         board: QuoteBoard,
         feeds: FeedWatch,
         authenticator: Authenticator,
+        revoked: RevokedTokens,
         rates: RateLimits,
         shares: Shares,
         viewers: Viewers,
@@ -86,6 +88,8 @@ class FanOut(SubscriberHub):
         self._board = board
         self._feeds = feeds
         self._authenticator = authenticator
+        self._look = asyncio.Event()
+        revoked.on_change = self._look.set
         self._rates = rates
         self._shares = shares
         self._viewers = viewers
@@ -117,9 +121,10 @@ class FanOut(SubscriberHub):
         return self._count
 
     async def start(self) -> None:
-        """Send rounds, end expired streams, keep silent ones alive."""
+        """Send rounds, end expired and revoked streams, keep silent ones alive."""
         self._tasks.keep(self._rounds, name="rounds", clock=self._clock)
         self._tasks.keep(self._expiry, name="expiry", clock=self._clock)
+        self._tasks.keep(self._revocations, name="revocations", clock=self._clock)
         self._tasks.keep(self._plans, name="plans", clock=self._clock)
         self._tasks.keep(self._look_again, name="look-again", clock=self._clock)
         self._tasks.keep(self._heartbeat, name="heartbeat", clock=self._clock)
@@ -361,6 +366,13 @@ class FanOut(SubscriberHub):
     async def _expiry(self) -> None:
         while True:
             await self._clock.sleep(EXPIRY_CHECK_S)
+            self._look.set()
+
+    async def _revocations(self) -> None:
+        """End at once what was just revoked, however many revocations came together."""
+        while True:
+            await self._look.wait()
+            self._look.clear()
             for subscriber in self._everybody():
                 if self._is_over(subscriber.token):
                     subscriber.close(STREAM_TOKEN_EXPIRED)

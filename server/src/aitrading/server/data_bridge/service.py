@@ -58,6 +58,7 @@ from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.limit_levels import LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
 from aitrading.server.kit.rate_limits import RateLimits
+from aitrading.server.kit.revoked_tokens import RevokedTokens
 from aitrading.server.kit.service_spec import ServiceSpec
 from aitrading.server.kit.subscription_gate import SubscriptionGate
 from aitrading.server.personal_data.file_keys import file_keys_of
@@ -174,6 +175,7 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
     board: QuoteBoard,
     feeds: FeedWatch,
     authenticator: Authenticator,
+    revoked: RevokedTokens,
     rates: RateLimits,
     shares: Shares,
     viewers: Viewers,
@@ -189,6 +191,7 @@ def _fan_out(  # noqa: PLR0913, PLR0917 - the meeting point of the streams' part
         board=board,
         feeds=feeds,
         authenticator=authenticator,
+        revoked=revoked,
         rates=rates,
         shares=shares,
         viewers=viewers,

@@ -61,6 +61,8 @@ class RevokedTokens(RevocationView):
         self._ended: dict[UUID, int] = {}
         self._raised: dict[UUID, tuple[int, int]] = {}
         self._certain_until_ns: int | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Told at once, in this process, that something more is refused."""
 
     def add(self, sessions: Iterable[UUID]) -> None:
         """Refuse the tokens of these sessions from now on; a repeat changes nothing."""
@@ -68,6 +70,7 @@ class RevokedTokens(RevocationView):
         for session in sessions:
             self._drop_old(now_ns)
             self._ended.setdefault(session, now_ns)
+            self.on_change()
 
     def apply(self, revoked: Revocation) -> None:
         """Refuse all that it revokes from now on; a repeat, or an older one, changes nothing."""
@@ -76,6 +79,7 @@ class RevokedTokens(RevocationView):
         for raised in (*revoked.users, *revoked.organisations):
             known, _ = self._raised.pop(raised.id, (0, 0))
             self._raised[raised.id] = (max(known, raised.epoch), now_ns)
+            self.on_change()
         self._drop_old_epochs(now_ns)
 
     def recent(self, limit: int) -> tuple[UUID, ...]:
