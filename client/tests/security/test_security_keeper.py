@@ -121,10 +121,25 @@ async def test_what_the_server_bars_stays_barred_here(desk: Any, root: Path) -> 
     await kept.start()
     await eventually(lambda: kept.told == 1)
     assert kept.barred_by == "somebody said so"
+    await kept.check()
+    assert (kept.told, kept.barred_by) == (2, "somebody said so")
+    await kept.stop()
+
+
+@async_test
+async def test_an_administrator_who_allows_it_again_is_heard_with_the_next_look(
+    desk: Any, root: Path
+) -> None:
+    kept = keeper(desk, root)
+    desk.server.exposure = Exposure(barred=True, reason="somebody said so")
+    await kept.start()
+    await eventually(lambda: kept.told == 1)
     desk.server.exposure = Exposure(barred=False)
     await kept.check()
-    assert (kept.told, kept.barred_by) == (1, "somebody said so"), "asked again within the hour"
+    assert (kept.told, kept.barred_by) == (2, "")
+    await kept.check()
+    assert kept.told == 2, "who is not barred tells what changed, and else once an hour"
     desk.clock.step_wall(-86_400)
     await desk.clock.advance(TELL_S)
-    await eventually(lambda: not kept.barred_by)
+    await eventually(lambda: kept.told == 3)
     await kept.stop()

@@ -40,6 +40,8 @@ _log = get_logger(__name__)
 class SecurityKeeper:
     """Looks every minute; tells the server what changed, and once an hour in any case.
 
+    While the server bars this device it is told each time: its answer says when that is over.
+
     DEGRADED while files are altered, a debugger is attached, or the server bars this device. The
     client goes on: closing and reducing positions must stay possible. What it bars is new exposure.
     """
@@ -158,7 +160,7 @@ class SecurityKeeper:
     async def _tell(self) -> None:
         """What grows by itself is told with the rest, and once an hour."""
         report, now_ns = self.report(), self._clock.monotonic_ns()
-        is_due = now_ns - self._told_ns >= TELL_S * NS_PER_S
+        is_due = self._exposure.barred or now_ns - self._told_ns >= TELL_S * NS_PER_S
         if report == self._last and not is_due:
             return
         try:
