@@ -284,6 +284,22 @@ async def test_a_gap_that_was_half_written_is_not_in_the_ledger(
 
 
 @async_test
+async def test_a_gap_behind_a_line_that_a_power_cut_tore_is_in_the_ledger(home: Path) -> None:
+    ledger = GapLedger(home)
+    await ledger.add(lost(1))
+    await ledger.add(lost(2))
+    file = home / gap_ledger.LEDGER_NAME
+    file.write_bytes(file.read_bytes()[:-30])
+    ledger = GapLedger(home)
+    await ledger.add(lost(3))
+    assert list(ledger.newest) == [lost(1), lost(3)]
+    assert list(GapLedger(home).newest) == [lost(1), lost(3)]
+    file.write_bytes(file.read_bytes()[:-1])
+    await GapLedger(home).add(lost(4))
+    assert list(GapLedger(home).newest) == [lost(1), lost(3), lost(4)]
+
+
+@async_test
 async def test_a_day_that_no_calendar_has_is_not_told(home: Path) -> None:
     journal = await opened(home)
     stream = await stream_of(journal)

@@ -85,3 +85,14 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
     again = files.try_lock(tmp_path / "lock")
     assert again is not None
     os.close(again)
+
+
+def test_a_file_of_lines_is_opened_behind_a_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    for had, has in ((b"", b""), (b"one\n", b"one\n"), (b"one\ntw", b"one\ntw\n")):
+        path.write_bytes(had)
+        os.close(files.open_lines(path))
+        assert path.read_bytes() == has
+    path.unlink()
+    os.close(files.open_lines(path))
+    assert mode_of(path) == 0o600

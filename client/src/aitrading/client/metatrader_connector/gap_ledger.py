@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from aitrading.core.infrastructure.files import BINARY, PRIVATE_FILE_MODE, write_all
+from aitrading.core.infrastructure.files import open_lines, write_all
 
 LEDGER_NAME: Final = "gaps.jsonl"
 TOLD_AGAIN_MAX: Final = 1_024
@@ -56,8 +56,7 @@ class GapLedger:
         self.newest.append(gap)
 
     def _append(self, line: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY
-        descriptor = os.open(self._path, flags, PRIVATE_FILE_MODE)
+        descriptor = open_lines(self._path)
         try:
             size = os.fstat(descriptor).st_size
             try:

@@ -84,6 +84,24 @@ def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def open_lines(path: Path) -> int:
+    """Open a file of lines to append to, and make it where it is missing.
+
+    A last line that a crash tore is ended first, or the next one would be lost with it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY
+    descriptor = os.open(path, flags, PRIVATE_FILE_MODE)
+    try:
+        if os.lseek(descriptor, 0, os.SEEK_END):
+            os.lseek(descriptor, -1, os.SEEK_END)
+            if os.read(descriptor, 1) != b"\n":
+                write_all(descriptor, b"\n")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def sync_data(descriptor: int) -> None:
     """Make a file's bytes, and the length needed to read them, survive a power cut."""
     if sys.platform in ("win32", "darwin"):

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 from typing_extensions import override
 
+from aitrading.core.infrastructure.files import open_lines
+
 LOG_FILE_LIMIT_BYTES = 16 << 20
 LOG_FILES_KEPT = 3
 TAIL_LINES = 8
@@ -31,18 +33,23 @@ class RotatingLog:
         self._limit_bytes = limit_bytes
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._partial = b""
-        self._file = _open_append(path)
+        self._is_torn = False
+        self._file = open_lines(path)
         self._size_bytes = path.stat().st_size
 
     def write(self, chunk: bytes) -> None:
         """Append as it came; rotates between chunks."""
         self._remember(chunk)
-        try:
+        if self._is_torn:  # what comes now begins a line, or the torn one takes it along
+            chunk = b"\n" + chunk
+        written = 0
+        with suppress(OSError):
             if self._size_bytes + len(chunk) > self._limit_bytes:
                 self._rotate()
-            self._size_bytes += os.write(self._file, chunk)
-        except OSError:
-            self.lost_bytes += len(chunk)
+            written = os.write(self._file, chunk)
+        self._size_bytes += written
+        self.lost_bytes += len(chunk) - written
+        self._is_torn = written < len(chunk)
 
     def tail(self) -> str:
         """The last words for a person: errors alone where there are any, else every line."""
@@ -67,7 +74,7 @@ class RotatingLog:
             with suppress(FileNotFoundError):  # not there yet, or removed by a log policy
                 older.replace(self._numbered(number + 1))
         self.path.replace(self._numbered(1))
-        self._file = _open_append(self.path)
+        self._file = open_lines(self.path)
         self._size_bytes = 0
 
     def _numbered(self, number: int) -> Path:
@@ -90,10 +97,6 @@ def _readable(line: bytes) -> tuple[str, str]:
         return "", line.decode(errors="replace")[:TAIL_LINE_LIMIT]
     code = f" ({record.error_code})" if record.error_code else ""
     return record.level, record.msg[:TAIL_LINE_LIMIT] + code
-
-
-def _open_append(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 class LogStream(io.StringIO):
