@@ -205,6 +205,9 @@ async def test_settings_change_when_the_file_changes_or_at_sighup(world: Service
     async def greeting() -> Any:
         return (await running.get("/api/v1/greeting"))[1]["greeting"]
 
+    async def state() -> Any:
+        return (await running.get("/health"))[1]["state"]
+
     with world.start(world.bundle("probe", config_file=config), PROGRAM) as running:
         await running.until_ready()
         assert await greeting() == "one"
@@ -217,10 +220,19 @@ async def test_settings_change_when_the_file_changes_or_at_sighup(world: Service
             lambda: "probe.size" in running.messages() and "'x'" in running.messages()
         )
         assert await greeting() == "two"
+        health = (await running.get("/health"))[1]
+        assert health["state"] == "DEGRADED"
+        assert "the old settings are in effect" in health["components"]["reload"]["detail"]
 
         config.write_text('[probe]\ngreeting = "four"\n')
         running.signal(signal.SIGHUP)
         await eventually(lambda: says(greeting, "four"))
+        assert (await running.get("/health"))[1]["state"] == "HEALTHY"
+
+        config.write_bytes(b"\xff")
+        await eventually(lambda: says(state, "DEGRADED"), what="the word on what is no text")
+        config.write_text('[probe]\ngreeting = "five"\n')
+        await eventually(lambda: says(greeting, "five"))
 
 
 async def says(ask: Any, expected: str) -> bool:

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from aitrading.core.infrastructure.config_manager import ConfigInvalidError, ConfigManager
+from aitrading.core.infrastructure.health import ComponentHealth
+from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import get_logger
 
 LOOK_EVERY_S: Final = 1.0
+SETTINGS: Final = "settings"
+CERTIFICATE: Final = "certificate"
 
 _log = get_logger(__name__)
 
@@ -30,6 +34,13 @@ class HotReload:
         self._renew_certificate = renew_certificate
         self._on_error = on_error
         self._version = _version_of(certificate)
+        self._troubles: dict[str, str] = {}
+
+    def health(self) -> ComponentHealth:
+        """DEGRADED while the service works with other settings or another certificate than told."""
+        trouble = next(iter(self._troubles.values()), None)
+        state = ComponentState.HEALTHY if trouble is None else ComponentState.DEGRADED
+        return ComponentHealth(state=state, critical=False, detail=trouble)
 
     async def watch(self, clock: Clock) -> None:
         """Look at the files every second, for ever."""
@@ -47,12 +58,15 @@ class HotReload:
 
     def reload_settings(self) -> None:
         """Switch to the new settings, or keep all old ones when one is wrong."""
+        self._troubles[SETTINGS] = "new settings could not be read; the old ones are in effect"
         try:
             changes = self._config.reload()
         except AitradingError as exc:
+            self._troubles[SETTINGS] = f"the old settings are in effect: {exc.message}"
             self._on_error(exc)
             log_problems(exc)
             return
+        del self._troubles[SETTINGS]
         for change in changes:
             effect = "in effect" if change.applied else "needs a restart"
             _log.info("setting %s: %s → %s (%s)", change.setting, change.old, change.new, effect)
@@ -60,12 +74,15 @@ class HotReload:
     def reload_certificate(self) -> None:
         """Show the new certificate from the next connection on."""
         self._version = _version_of(self._certificate)
+        self._troubles[CERTIFICATE] = "a new certificate could not be read; the old one is shown"
         try:
             self._renew_certificate()
         except AitradingError as exc:
+            self._troubles[CERTIFICATE] = f"the old certificate is shown: {exc.message}"
             self._on_error(exc)
             _log.error("%s", exc, error=exc)
         else:
+            del self._troubles[CERTIFICATE]
             _log.info("the certificate was renewed")
 
 

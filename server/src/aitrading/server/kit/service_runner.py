@@ -118,14 +118,15 @@ class _Process:
         self._phase = ComponentState.STARTING
         async with self._container as container:
             parts = await container.get(AppParts)
-            parts.health.probe("process", lambda: ComponentHealth(state=self._phase))
+            errors = await container.get(ErrorHandler)
+            work = TaskSet("service", on_error=lambda _, exc: errors.classify(exc) and None)
+            parts.health.probe("process", lambda: ComponentHealth(state=work.judged(self._phase)))
             gate = Gate(parts)
             servers = self._listeners(gate)
             try:
                 await servers.start()
                 parts.health.watch(servers)
                 manager = await self._components(container, parts)
-                errors = await container.get(ErrorHandler)
                 reload = HotReload(
                     self._config,
                     self._bundle.tls.certificate,
@@ -133,9 +134,9 @@ class _Process:
                     on_error=errors.classify,
                 )
                 control.on_reload(reload.reload)
-                work = TaskSet("service", on_error=lambda _, exc: errors.classify(exc) and None)
-                async with manager, work as tasks:
-                    tasks.keep(
+                parts.health.probe("reload", reload.health)
+                async with manager, work:
+                    work.keep(
                         partial(reload.watch, parts.clock), name="watch files", clock=parts.clock
                     )
                     await self._open(container, gate, parts)
