@@ -403,6 +403,10 @@ def many_questions(hurt: Platform) -> Episode:
         socket = UnixConnection(hurt.home / "run" / "database-service.sock", ANSWER_S)
         return ask(socket, "/api/v1/ticks?symbol=EURUSD&limit=10", headers=headers).status
 
+    # An organisation's settings are read again after five seconds, and a connection is waited for as
+    # long: with fresh ones who is refused is refused at once, and who got room still has it then.
+    hurt.renew_tokens()
+    wait_until(lambda: question(0) == 200, what="fresh settings")
     with ThreadPoolExecutor(8) as threads:
         with frozen(hurt, "postgres"):
             answers = [threads.submit(question, number) for number in range(8)]
