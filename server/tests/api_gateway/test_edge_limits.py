@@ -29,7 +29,12 @@ BURST = 60
 def tight(run_edge: Any, serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The product's edge with limits that a test can reach."""
     limits = structs.replace(
-        edge_policy().limits, headers_s=1, body_s=2, handshake_s=2, max_public_connections=CAP
+        edge_policy().limits,
+        headers_s=1,
+        body_s=2,
+        handshake_s=2,
+        idle_connection_s=2,
+        max_public_connections=CAP,
     )
     services = {"gateway": serving, "bridge": serving}
     changes = {
@@ -94,6 +99,17 @@ def test_people_cannot_crowd_out_devices(tight: Any, until: Any) -> None:
                 stack.enter_context(open_head(tight))
         assert tight.request("/link", sni="link.localhost", device=device).status == 200
     assert until(lambda: tight.request("/").status == 200)
+
+
+def test_a_connection_that_asks_nothing_gives_its_place_back(tight: Any, until: Any) -> None:
+    with ExitStack() as stack:
+        silent: list[ssl.SSLSocket] = []
+        with suppress(OSError):
+            while len(silent) < 2 * CAP:
+                silent.append(stack.enter_context(tight.connect("localhost", tight.context())))
+        assert len(silent) >= CAP / 2
+        assert until(lambda: tight.request("/").status == 200)
+        assert {rest(tls) for tls in silent} == {b""}
 
 
 def test_a_body_beyond_what_its_path_takes_is_refused_at_the_edge(edge: Any) -> None:

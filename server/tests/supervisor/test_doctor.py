@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from harness.public_authority import DAY, PublicAuthority
+from msgspec import structs
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
@@ -25,8 +26,9 @@ from aitrading.server.cli.doctor import doctor
 from aitrading.server.dashboard.report import ChainLine, HopLine
 from aitrading.server.engines import binaries
 from aitrading.server.engines.process import process_id
+from aitrading.server.policy import edge_policy
 from aitrading.server.supervisor import home as home_module
-from aitrading.server.supervisor.doctor import chains, running
+from aitrading.server.supervisor.doctor import chains, edge, running
 from aitrading.server.supervisor.doctor.finding import Verdict
 from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.leftovers import remember_children
@@ -189,6 +191,7 @@ def test_a_platform_that_runs_and_one_that_was_killed(
     assert findings["platform"]["verdict"] == "ok"
     assert findings["a"]["verdict"] == findings["b"]["verdict"] == "ok"
     assert findings["chains"]["verdict"] == "unverified"
+    assert findings["edge connections"]["verdict"] == "unverified"
 
     child = platform.children()["a"]
     os.kill(child.pid, signal.SIGKILL)
@@ -232,3 +235,27 @@ def test_a_chain_that_failed_is_a_problem_and_names_its_hop() -> None:
     assert "data-bridge: data arrives" in found.cause
     assert "aitrading chains show market-data" in found.remedy
     assert [each.verdict for each in chains.judge((well,))] == [Verdict.OK]
+
+
+def test_an_edge_without_room_is_named_and_who_was_turned_away_counted() -> None:
+    limits = structs.replace(
+        edge_policy().limits, max_public_connections=100, max_link_connections=50
+    )
+
+    def stats(public: int, link: int, turned_away: int) -> str:
+        told = {("active", "public"): public, ("active", "link"): link}
+        told[("limited", "public")] = turned_away
+        return "# TYPE a counter\n" + "".join(
+            f'envoy_connection_limit_{what}_connections{{envoy_connection_limit_prefix="{chain}"}}'
+            f" {number}\n"
+            for (what, chain), number in told.items()
+        )
+
+    [full] = edge.judge(stats(90, 44, 0), limits)
+    assert full.verdict is Verdict.PROBLEM
+    assert full.check == "edge connections (public)"
+    assert "90 of 100" in full.finding
+    assert "docs/how-to/edge.md" in full.remedy
+    [calm] = edge.judge(stats(89, 44, 7), limits)
+    assert (calm.verdict, "7 were turned away" in calm.finding) == (Verdict.OK, True)
+    assert len([*edge.judge(stats(100, 50, 0), limits)]) == 2

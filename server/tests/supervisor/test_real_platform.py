@@ -128,7 +128,7 @@ def test_a_second_up_is_refused_and_harms_nothing(home: Home) -> None:
 def test_the_doctor_examines_every_store(home: Home) -> None:
     until(lambda: state_of(home).ready, "readiness")
     five = ("relational", "time series", "cache", "error vectors", "chains' graph")
-    checks = ("postgres settings", "row security", "migrations", "bus")
+    checks = ("postgres settings", "row security", "migrations", "bus", "edge connections")
     answer: dict[str, Any] = {}
 
     def all_ok() -> bool:

@@ -13,6 +13,7 @@ from aitrading.server.kit.examination_api import STEPS, StepTaken, StoreExaminat
 from aitrading.server.supervisor.doctor.audit import check_audit
 from aitrading.server.supervisor.doctor.backups import check_backups
 from aitrading.server.supervisor.doctor.chains import check_chains
+from aitrading.server.supervisor.doctor.edge import check_edge
 from aitrading.server.supervisor.doctor.finding import Finding, Verdict
 from aitrading.server.supervisor.doctor.installation import check_installation
 from aitrading.server.supervisor.doctor.machine import check_machine
@@ -55,6 +56,7 @@ def _examine(place: Home, *, databases: bool) -> list[Finding]:
         *check_machine(place, clock),
         *check_installation(place, clock),
         *check_running(place),
+        *check_edge(place),
         *check_chains(place),
         *check_backups(place),
         *check_audit(place),

@@ -31,6 +31,7 @@ STATS_LIMIT_BYTES = 4 << 20
 TOLD = (
     r"^(cluster|http)\..*(upstream|downstream)_(rq|cx)_"
     r"(total|active|[1-5]xx|timeout|destroy|overload_reject|ssl_total|rx_reset|connect_fail)$"
+    r"|^connection_limit\..*_connections$"
     r"|^server\.(uptime|memory_allocated|total_connections)$"
 )
 """Which of Envoy's thousands of numbers are kept; the rest is on its own `/stats`."""
