@@ -18,7 +18,7 @@ _SAMPLE: Final = re.compile(
 
 
 def check_edge(home: Home) -> Iterator[Finding]:
-    """What Envoy counts, of people and of devices apart."""
+    """What Envoy counts, for each of its chains apart."""
     if home.holder() is None:
         return
     stats = EnvoyStats(home.run).text()
@@ -29,9 +29,14 @@ def check_edge(home: Home) -> Iterator[Finding]:
 
 
 def judge(stats: str, limits: EdgeLimits) -> Iterator[Finding]:
-    """A problem for each chain that is nearly full, else one word about both."""
+    """A problem for each chain that is nearly full, else one word about all."""
     counted = {(chain, what): int(number) for what, chain, number in _SAMPLE.findall(stats)}
-    most = {"public": limits.max_public_connections, "link": limits.max_link_connections}
+    most = {
+        "public": limits.max_public_connections,
+        "site": limits.max_public_connections,
+        "own": limits.max_own_connections,
+        "link": limits.max_link_connections,
+    }
     full = [one for one in most if counted.get((one, "active"), 0) >= NEARLY_FULL * most[one]]
     turned_away = sum(counted.get((one, "limited"), 0) for one in most)
     if not full:
