@@ -69,7 +69,12 @@ class Room:
         self.stream = BridgeStream(UUID(int=3), DEVICE, said)
         self.stream.link = Linked()
         self.board = QuoteBoard()
-        self.watch.judge_all([self.stream])
+        self.judge(self.stream)
+
+    def judge(self, stream: BridgeStream) -> None:
+        """As the bridge does when a stream was opened."""
+        self.watch.touched(stream)
+        assert len(list(self.watch.judge_due())) == 0
 
     def tick(self, count: int = 1, gap_ms: int = 0) -> None:
         batch = batch_of(rows(self.clock.now_ns() // 1_000_000, count, gap_ms))
@@ -126,7 +131,7 @@ async def test_a_question_about_one_organisation_touches_no_feed_of_another(
     room = Room(MONDAY, store)
     stranger = DeviceIdentity(tenant=TenantId(UUID(int=98)), device=DeviceId(UUID(int=99)))
     foreign = BridgeStream(UUID(int=4), stranger, room.stream.declaration)
-    room.watch.judge_all([foreign])
+    room.judge(foreign)
     [theirs] = room.watch.of_tenant(stranger.tenant)
     assert theirs.stream == foreign.id
     del foreign.device
@@ -144,7 +149,7 @@ async def test_the_counts_are_those_of_the_states(store: FolderTickStore) -> Non
     room.tick()
     assert counted() == {FeedState.LIVE: 1}
     later = msgspec.structs.replace(room.stream.declaration, epoch=2)
-    room.watch.judge_all([BridgeStream(UUID(int=5), DEVICE, later)])  # takes the feed over
+    room.judge(BridgeStream(UUID(int=5), DEVICE, later))  # takes the feed over
     assert sum(counted().values()) == 1
     await room.clock.advance(FIXED.dead_after_s)
     assert room.feed.state is FeedState.DEAD

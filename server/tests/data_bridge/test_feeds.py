@@ -19,8 +19,8 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.endpoints import MarketDataEndpoints
-from aitrading.server.data_bridge.feeds import FeedView, judge
 from aitrading.server.data_bridge.settings import FeedSettings
+from aitrading.server.data_bridge.verdicts import FeedView, judge
 from aitrading.server.kit.asgi import AppParts, build_app
 from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.endpoints import endpoints_of

@@ -47,10 +47,10 @@ class Once:
 
 WORK = (
     (SegmentHandover, "_spool", "next_sealed"),
-    (TickFlow, "_feeds", "judge_all"),
+    (TickFlow, "_feeds", "judge_due"),
     (DeviceLinks, "_rights", "outdated"),
     (SpoolGuard, "_shares", "let_go"),
-    (Announcer, "_feeds", "all"),
+    (Announcer, "_feeds", "now"),
     (FanOut, "_viewers", "look_again"),
 )
 """A component, and what it calls in each round."""

@@ -102,8 +102,9 @@ async def test_quotes_arrive_and_are_provisional_before_they_are_durable(
         assert (quote["bid"], quote["ask"]) == ("1.08003", "1.08010")
         assert (quote["sequence"], quote["state"]) == (3, "LIVE")
         assert quote["time"].endswith("Z")
-        feed = await eventually(lambda: [one for one in listener.heard if one["type"] == "feed"])
-        assert feed[0]["state"] == "LIVE"
+        assert [
+            one for one in listener.heard if one["type"] == "feed" and one["state"] == "LIVE"
+        ], "what makes a feed LIVE is told before its quote"
         listener.say('{"type":"ping"}')
         await eventually(lambda: {"type": "pong"} in listener.heard)
         await device.until_acknowledged(3)

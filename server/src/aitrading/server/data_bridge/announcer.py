@@ -1,8 +1,10 @@
 """Tells the bus what the bridge sees: feed states and summaries of market data."""
 
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from aitrading.core.domain.feed_state import FeedState
@@ -13,14 +15,18 @@ from aitrading.core.infrastructure.events import FeedStateChanged, MarketDataRec
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
-from aitrading.server.data_bridge.feeds import Feed, FeedWatch
+from aitrading.server.data_bridge.feeds import FeedWatch
 from aitrading.server.data_bridge.quotes import QuoteSource, price_text
 from aitrading.server.data_bridge.settings import BridgeSettings
-from aitrading.server.data_bridge.streams import BridgeStream, FeedKey
+from aitrading.server.data_bridge.streams import FeedKey
 
 ROUND_S: Final = 0.1
 REPEAT_NS: Final = 10 * NS_PER_S
 """How often every feed state is said again, for listeners that started later."""
+REPEAT_ROUNDS: Final = 50
+"""Over how many rounds the repetitions are spread at least."""
+TOLD_AT_ONCE: Final = 8
+"""Events that are made before others may work: about a millisecond."""
 
 
 @dataclass
@@ -32,8 +38,16 @@ class _Summary:
     count: int = 0
 
 
+class _Told(NamedTuple):
+    state: FeedState
+    at_ns: int
+
+
 class Announcer:
-    """Publishes what changed, in the order of change; after a lost bus, everything again."""
+    """Publishes what changed, in the order of change; after a lost bus, everything again.
+
+    A feed that does not change costs nothing but its repetitions, which are spread over time.
+    """
 
     def __init__(
         self,
@@ -54,8 +68,10 @@ class Announcer:
         self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
         self._state = ComponentState.NEW
         self._summaries: dict[UUID, _Summary] = {}
-        self._told: dict[FeedKey, FeedState] = {}
-        self._told_all_ns = 0
+        self._changed: dict[FeedKey, None] = {}
+        """Feeds with news, in the order of change."""
+        self._told: OrderedDict[FeedKey, _Told] = OrderedDict()
+        """What was said last of each feed, the longest ago first."""
         self._summed_ns = 0
 
     @property
@@ -81,7 +97,12 @@ class Announcer:
             self._summaries[source.stream.id] = summary
         summary.count += batch.count
 
+    def feed_changed(self, key: FeedKey) -> None:
+        """A feed has another state than before."""
+        self._changed[key] = None
+
     async def _run(self) -> None:
+        self._begin_again()  # also after a round that something unforeseen ended
         while True:
             await self._clock.sleep(ROUND_S)
             try:
@@ -89,34 +110,49 @@ class Announcer:
                 await self._tell_ticks()
             except AitradingError as exc:
                 self._errors.classify(exc)
-                self._told.clear()
+                self._begin_again()
                 self._state = ComponentState.DEGRADED
             else:
                 self._state = ComponentState.HEALTHY
 
-    async def _tell_feeds(self) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if now_ns - self._told_all_ns >= REPEAT_NS:
-            self._told_all_ns = now_ns
-            self._told.clear()
-        for stream, feed in self._feeds.all():
-            before = self._told.get(stream.feed_key)
-            if before is not feed.state:
-                await self._tell_feed(stream, feed, before)
-                self._told[stream.feed_key] = feed.state
+    def _begin_again(self) -> None:
+        self._told.clear()
+        self._changed = dict.fromkeys(self._feeds.keys())
 
-    async def _tell_feed(self, stream: BridgeStream, feed: Feed, before: FeedState | None) -> None:
-        last_ms = self._feeds.last_event_ms(stream.feed_key)
+    async def _tell_feeds(self) -> None:
+        for told, key in enumerate(self._to_tell(), start=1):
+            await self._tell_feed(key)
+            if told % TOLD_AT_ONCE == 0:
+                await self._clock.sleep(0)
+
+    def _to_tell(self) -> Iterator[FeedKey]:
+        """What changed, and then a part of what was not said for long."""
+        changed, self._changed = self._changed, {}
+        yield from changed
+        repeat_before_ns = self._clock.monotonic_ns() - REPEAT_NS
+        for _ in range(len(self._told) // REPEAT_ROUNDS + 1):
+            if not self._told or next(iter(self._told.values())).at_ns > repeat_before_ns:
+                return
+            key, _ = self._told.popitem(last=False)
+            yield key
+
+    async def _tell_feed(self, key: FeedKey) -> None:
+        feed = self._feeds.now(key)
+        before = self._told.get(key)
+        if feed is None or (before is not None and before.state is feed.state):
+            return
         event = FeedStateChanged(
-            device=stream.device.device,
-            symbol=feed.symbol,
-            previous=before,
+            device=key.device,
+            symbol=key.symbol,
+            previous=None if before is None else before.state,
             state=feed.state,
             reason=feed.reason,
-            last_event_ms=last_ms,
-            deadline_ms=self._feeds.deadline_ms(stream.feed_key),
+            last_event_ms=feed.last_event_ms,
+            deadline_ms=feed.deadline_ms,
         )
-        await self._bus.publish(event, tenant=stream.device.tenant)
+        await self._bus.publish(event, tenant=feed.stream.device.tenant)
+        self._told[key] = _Told(feed.state, self._clock.monotonic_ns())
+        self._told.move_to_end(key)
 
     async def _tell_ticks(self) -> None:
         now_ns = self._clock.monotonic_ns()

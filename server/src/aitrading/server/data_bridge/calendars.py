@@ -1,5 +1,6 @@
 """Which market is open now, in the words of the organisation that asks."""
 
+from collections.abc import Callable
 from typing import Final
 
 from aitrading.core.domain.market_hours import MarketHours, shipped_hours
@@ -30,6 +31,8 @@ class Calendars:
 
     def __init__(self, store: TickStore, config: ConfigManager, clock: Clock) -> None:
         self.name = "calendars"
+        self.on_change: Callable[[TenantId], None] = lambda _: None
+        """Told of an organisation whose words changed."""
         self._store = store
         self._config = config
         self._clock = clock
@@ -84,7 +87,8 @@ class Calendars:
         return hours
 
     def _take(self, tenant: TenantId, words: CalendarWords) -> None:
-        if words == self._words.get(tenant):
+        before = self._words.get(tenant)
+        if words == before:
             return
         self._words[tenant] = words
         try:
@@ -97,6 +101,8 @@ class Calendars:
         self._hours[tenant] = hours
         for key in [key for key in self._answers if key[0] == tenant]:
             del self._answers[key]
+        if before is not None:
+            self.on_change(tenant)
 
     async def refresh(self) -> None:
         """Ask for the words of every organisation that was asked about."""

@@ -227,8 +227,7 @@ class DeviceLink(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._ingest.commit()
         for stream in self._streams.values():
-            if stream.link is self:
-                stream.link = None
+            stream.cut_from(self)
         self.ended.set()
         self._requests.put_nowait(None)
 
@@ -316,8 +315,7 @@ class DeviceLink(WSListener):
             if handle not in self._refused:
                 self._refused.add(handle)
                 self._session.refuse_stream(handle, spec.code, spec.message)
-            if stream.link is self:
-                stream.link = None
+            stream.cut_from(self)
         self.flush()
 
     def _bind(self, opened: dict[int, Opened]) -> dict[int, StreamPosition | Refusal]:
@@ -326,7 +324,7 @@ class DeviceLink(WSListener):
             if isinstance(stream, Refusal):
                 positions[handle] = stream
                 continue
-            stream.link, stream.handle, stream.why_silent = self, handle, ""
+            stream.fed_by(self, handle)
             self._streams[handle] = stream
             positions[handle] = stream.position
         return positions

@@ -214,8 +214,11 @@ class FanOut(SubscriberHub):
 
     def feed_changed(self, tenant: TenantId, feed: Feed) -> None:
         """Tell the tenant's subscribers at once."""
+        subscribers = self._tenants.get(tenant)
+        if not subscribers:
+            return
         text = _encoder.encode(feed)
-        for subscriber in self._tenants.get(tenant, ()):
+        for subscriber in subscribers:
             if subscriber.wants(feed.symbol):
                 subscriber.send(text)
 

@@ -1,8 +1,9 @@
 """How far each feed can be trusted, told to everybody when it changes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import msgspec
 
 from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.domain.market import TickBatch
-from aitrading.core.domain.sessions import NO_CALENDAR, MarketNow, MarketState
+from aitrading.core.domain.sessions import MarketNow, MarketState
 from aitrading.core.domain.symbols import InstrumentClass
 from aitrading.core.domain.tick_doubts import MEANINGS, Doubt
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, rfc3339_of_ns
@@ -19,11 +20,17 @@ from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.quotes import QuoteSource
 from aitrading.server.data_bridge.settings import FeedSettings
 from aitrading.server.data_bridge.streams import BridgeStream, FeedKey
-from aitrading.server.data_bridge.tick_rates import Deadlines, TickRates
+from aitrading.server.data_bridge.tick_rates import TickRates
+from aitrading.server.data_bridge.verdicts import FeedView, judge, known_for_s
 
-NEVER: Final = "no tick since the bridge started"
 GRACE_S: Final = 120.0
 """Ticks this long after the calendar's closing are the end of the session, not a mistake of it."""
+JUDGED_AT_ONCE: Final = 16
+"""Feeds that are judged before others may work: less than two milliseconds."""
+STEP_NS: Final = 50 * NS_PER_MS
+"""By how much the time of day may differ from what was counted on before all is judged again."""
+EARLY_NS: Final = NS_PER_MS
+"""A feed is judged this much before its moment: rather once too often than a round late."""
 
 
 class FeedBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,100 +71,6 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="fee
     """Of the newest of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedView:
-    """Everything that decides a feed's state."""
-
-    event_age_s: float | None
-    """Between the newest tick's own time and now; None before the first."""
-    silent_s: float
-    """Since anything arrived, or since the stream was opened."""
-    is_linked: bool
-    limits: Deadlines | None = None
-    """What the feed's own rhythm allows; None: the fixed bounds."""
-    market: MarketNow = NO_CALENDAR
-    in_state_s: float | None = None
-    """Since when the market is as it is; None when that is unknown or long ago."""
-    until_change_s: float | None = None
-    is_mismatch: bool = False
-    why_silent: str = ""
-    """What the client says of ticks that do not come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is true of a feed, why, and for how long without news."""
-
-    state: FeedState
-    reason: str
-    holds_s: float | None = None
-
-
-def judge(view: FeedView, settings: FeedSettings) -> Verdict:
-    """State and reason. Only a calendar closes a feed, and only one that the feed has not disproved."""
-    limits = view.limits or _fixed(settings)
-    silent_s, age_s = _ages(view)
-    is_closed = view.market.state is MarketState.CLOSED and not view.is_mismatch
-    is_fresh = (
-        age_s is not None and silent_s < limits.delayed_s and age_s < settings.delayed_after_s
-    )
-    if is_closed and not (is_fresh and view.is_linked):
-        link = "" if view.is_linked else "; the device's link is down"
-        reason = f"the market is closed: {view.market.why}{link}"
-        return Verdict(FeedState.CLOSED, reason, view.until_change_s)
-    verdict = _judged_by_age(view, settings, limits, silent_s, age_s)
-    if view.why_silent and view.is_linked and verdict.state is not FeedState.LIVE:
-        return replace(verdict, reason=f"{verdict.reason}; its client says: {view.why_silent}")
-    if verdict.state is FeedState.LIVE and view.market.state is MarketState.CLOSED:
-        return replace(verdict, reason=f"ticks although the calendar says: {view.market.why}")
-    return verdict
-
-
-def _judged_by_age(
-    view: FeedView,
-    settings: FeedSettings,
-    limits: Deadlines,
-    silent_s: float,
-    age_s: float | None,
-) -> Verdict:
-    """Silence is held against the feed's own rhythm, the ticks' own time against the fixed bounds."""
-    own_s = silent_s if age_s is None else age_s
-
-    def left(silence_limit_s: float, fixed_s: float) -> float:
-        return min(silence_limit_s - silent_s, fixed_s - own_s)
-
-    to_delayed = left(limits.delayed_s, settings.delayed_after_s)
-    to_stale = left(limits.stale_s, settings.stale_after_s)
-    to_dead = left(limits.dead_s, settings.dead_after_s)
-    old = _rounded(max(silent_s, own_s))
-    if to_dead <= 0:
-        return Verdict(FeedState.DEAD, f"nothing newer than {old}")
-    if age_s is None:
-        return Verdict(FeedState.UNKNOWN, NEVER, to_dead)
-    if not view.is_linked:
-        return Verdict(FeedState.STALE, "the device's link is down", to_dead)
-    if to_stale <= 0:
-        return Verdict(FeedState.STALE, f"the newest tick is {old} old", to_dead)
-    if to_delayed <= 0:
-        return Verdict(FeedState.DELAYED, f"the newest tick is {old} old", to_stale)
-    return Verdict(FeedState.LIVE, "ticks arrive in time", to_delayed)
-
-
-def _ages(view: FeedView) -> tuple[float, float | None]:
-    """How long nothing came and how old the newest tick is; a closed market counts for neither."""
-    silent_s, age_s = view.silent_s, view.event_age_s
-    if view.market.state is MarketState.OPEN and view.in_state_s is not None:
-        silent_s = min(silent_s, view.in_state_s)
-        age_s = None if age_s is None else min(age_s, view.in_state_s)
-    return silent_s, age_s
-
-
-def _fixed(settings: FeedSettings) -> Deadlines:
-    return Deadlines(
-        settings.delayed_after_s, settings.stale_after_s, settings.dead_after_s, is_learned=False
-    )
-
-
 @dataclass
 class _Watched:
     stream: BridgeStream
@@ -168,6 +81,12 @@ class _Watched:
     since_ns: int = 0
     holds_s: float | None = None
     judged_ns: int = 0
+    judged_event_ms: int = 0
+    """Time of its newest tick when it was judged last."""
+    judge_at: int = 0
+    """When it must be judged again, by the monotonic clock, unless something happens before."""
+    queued_for: int | None = None
+    """The moment of its one entry in the queue that counts."""
     doubted: int = 0
     doubted_since_tick: int = 0
     doubt: Doubt | None = None
@@ -176,10 +95,25 @@ class _Watched:
 Change = Callable[[BridgeStream, FeedState | None, Feed], None]
 
 
-class FeedWatch:
-    """Judges every stream again and again, at once when a tick may make it LIVE, and when asked.
+@dataclass(frozen=True, slots=True)
+class FeedNow:
+    """What the bus is told of a feed."""
 
-    An answer is never older than the question: even when nothing calls `judge_all` any more, a
+    stream: BridgeStream
+    state: FeedState
+    reason: str
+    last_event_ms: int | None
+    deadline_ms: int | None
+
+
+class FeedWatch:
+    """Judges a feed when something happened to it and when time may change it, and when asked.
+
+    What can change a verdict is a tick, the stream's link, the organisation's calendar, the bounds,
+    a step of the clock, or a moment that the last verdict knows; a quiet feed costs nothing until
+    then. `judge_due` judges what is due, a few feeds at once.
+
+    An answer is never older than the question: even when nothing calls `judge_due` any more, a
     feed that is asked for is judged by the clock of now, and says until when that holds.
     """
 
@@ -199,6 +133,15 @@ class FeedWatch:
         self._tenants: dict[TenantId, dict[FeedKey, _Watched]] = {}
         """The same, so that nobody's question walks over the feeds of others."""
         self._counts: Counter[FeedState] = Counter()
+        self._soon: dict[FeedKey, None] = {}
+        """To be judged in the next round, whatever the queue says."""
+        self._queue: list[tuple[int, FeedKey]] = []
+        """When each feed must be judged again, the earliest first."""
+        self._judged_by = settings()
+        self._wall_ahead_ns = clock.now_ns() - clock.monotonic_ns()
+
+    def __len__(self) -> int:
+        return len(self._feeds)
 
     def ticked(self, source: QuoteSource, batch: TickBatch) -> FeedState:
         """A feed has newer ticks; gives its state now."""
@@ -208,6 +151,8 @@ class FeedWatch:
         self._rates.learn(source.stream.feed_key, batch.array(), batch.broker_offset_s)
         if watched.state is not FeedState.LIVE:
             self._judge(watched)
+        elif source.event_ms < watched.judged_event_ms:
+            self._soon[source.stream.feed_key] = None  # older than the one its deadline is from
         return watched.state or FeedState.UNKNOWN
 
     def doubted(self, stream: BridgeStream, ticks: int, newest: Doubt) -> None:
@@ -231,12 +176,60 @@ class FeedWatch:
         """The ages at which a feed changes its state, at the latest."""
         return self._settings()
 
-    def judge_all(self, streams: Iterable[BridgeStream]) -> None:
-        """Let time act on these streams, ticks or not."""
-        for stream in streams:
-            watched = self._watched(stream)
-            if watched.stream is stream:
+    def touched(self, stream: BridgeStream) -> None:
+        """Something but ticks happened to the stream: it was opened, its link changed, its client spoke."""
+        watched = self._watched(stream)
+        if watched.stream is stream:
+            self._soon[stream.feed_key] = None
+
+    def calendar_changed(self, tenant: TenantId) -> None:
+        """Other words about the organisation's markets hold from now on."""
+        self._soon.update(dict.fromkeys(self._tenants.get(tenant, ())))
+
+    def judge_all_again(self) -> None:
+        """Every feed is due in the next round."""
+        self._soon = dict.fromkeys(self._feeds)
+
+    def judge_due(self) -> Iterator[None]:
+        """Let time act on the feeds that it may change; whoever goes through it lets others work in between."""
+        self._look_at_the_whole()
+        now_ns, judged = self._clock.monotonic_ns(), 0
+        for key in self._take_due(now_ns):
+            watched = self._feeds.get(key)
+            if watched is not None:
                 self._judge(watched)
+                judged += 1
+            if judged >= JUDGED_AT_ONCE:
+                judged = 0
+                yield
+
+    def _look_at_the_whole(self) -> None:
+        """Other bounds, or another time of day than was counted on: every feed is judged again."""
+        ahead_ns = self._clock.now_ns() - self._clock.monotonic_ns()
+        is_stepped = abs(ahead_ns - self._wall_ahead_ns) > STEP_NS
+        if is_stepped or self._settings() != self._judged_by:
+            self._wall_ahead_ns, self._judged_by = ahead_ns, self._settings()
+            self.judge_all_again()
+
+    def _take_due(self, now_ns: int) -> Iterator[FeedKey]:
+        soon, self._soon = self._soon, {}
+        yield from soon
+        while self._queue and self._queue[0][0] <= now_ns:
+            moment_ns, key = heappop(self._queue)
+            watched = self._feeds.get(key)
+            if watched is None or watched.queued_for != moment_ns:
+                continue
+            watched.queued_for = None
+            if watched.judge_at <= now_ns:
+                yield key
+            else:
+                self._enqueue(watched)
+
+    def _enqueue(self, watched: _Watched) -> None:
+        """An entry that is too early is put off when its time comes; a later one is of no use."""
+        if watched.queued_for is None or watched.judge_at < watched.queued_for:
+            watched.queued_for = watched.judge_at
+            heappush(self._queue, (watched.judge_at, watched.stream.feed_key))
 
     def state(self, key: FeedKey) -> FeedState:
         """What is true now; a feed never heard of is UNKNOWN."""
@@ -254,21 +247,23 @@ class FeedWatch:
             self._judge(watched)
         return [self._feed(watched) for watched in mine]
 
-    def last_event_ms(self, key: FeedKey) -> int | None:
-        """UTC time of the feed's newest tick."""
+    def now(self, key: FeedKey) -> FeedNow | None:
+        """What is true of a feed now; None for one never heard of."""
         watched = self._feeds.get(key)
-        return watched.source.event_ms if watched and watched.source else None
-
-    def deadline_ms(self, key: FeedKey) -> int | None:
-        """Until when what was judged last holds without news; UTC."""
-        watched = self._feeds.get(key)
-        if watched is None or watched.holds_s is None:
+        if watched is None:
             return None
-        return (watched.judged_ns + round(watched.holds_s * NS_PER_S)) // NS_PER_MS
+        self._judge(watched)
+        return FeedNow(
+            watched.stream,
+            watched.state or FeedState.UNKNOWN,
+            watched.reason,
+            watched.source.event_ms if watched.source else None,
+            _deadline_ms(watched),
+        )
 
-    def all(self) -> list[tuple[BridgeStream, Feed]]:
-        """Every feed with its stream."""
-        return [(watched.stream, self._feed(watched)) for watched in self._feeds.values()]
+    def keys(self) -> Collection[FeedKey]:
+        """Every feed."""
+        return self._feeds.keys()
 
     def counts(self) -> Iterator[tuple[FeedState, int]]:
         """Feeds per state, for metrics."""
@@ -281,14 +276,22 @@ class FeedWatch:
         if watched is None:
             watched = self._feeds[stream.feed_key] = _Watched(stream, self._clock.monotonic_ns())
             self._tenants.setdefault(stream.device.tenant, {})[stream.feed_key] = watched
+            self._soon[stream.feed_key] = None
         elif watched.stream.declaration.epoch < stream.declaration.epoch:
             watched.stream = stream
+            self._soon[stream.feed_key] = None
         return watched
 
     def _judge(self, watched: _Watched) -> None:
-        verdict = judge(self._view(watched), self._settings())
+        view = self._view(watched)
+        verdict = judge(view, self._settings())
         watched.reason, watched.holds_s = _with_doubts(verdict.reason, watched), verdict.holds_s
         watched.judged_ns = self._clock.now_ns()
+        watched.judged_event_ms = watched.source.event_ms if watched.source else 0
+        known_s = known_for_s(view, verdict, self._settings(), watched.judged_ns / NS_PER_S)
+        known_ns = max(1, round(known_s * NS_PER_S) - EARLY_NS)
+        watched.judge_at = self._clock.monotonic_ns() + known_ns
+        self._enqueue(watched)
         if verdict.state is watched.state:
             return
         before, watched.state = watched.state, verdict.state
@@ -367,10 +370,17 @@ def _disproves(source: QuoteSource | None, market: MarketNow) -> bool:
 
 
 def _deadline(watched: _Watched) -> str | None:
+    deadline_ns = _deadline_ns(watched)
+    return None if deadline_ns is None else rfc3339_of_ns(deadline_ns)
+
+
+def _deadline_ms(watched: _Watched) -> int | None:
+    deadline_ns = _deadline_ns(watched)
+    return None if deadline_ns is None else deadline_ns // NS_PER_MS
+
+
+def _deadline_ns(watched: _Watched) -> int | None:
+    """Until when what was judged last holds without news; UTC."""
     if watched.holds_s is None:
         return None
-    return rfc3339_of_ns(watched.judged_ns + round(watched.holds_s * NS_PER_S))
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
+    return watched.judged_ns + round(watched.holds_s * NS_PER_S)

@@ -23,7 +23,7 @@ JUDGE_S: Final = 0.25
 
 
 class TickFlow:
-    """Connects the parts; nothing here waits for anything."""
+    """Connects the parts; nothing here waits for anything but its turn."""
 
     def __init__(  # noqa: PLR0913 - the meeting point of the parts
         self,
@@ -41,7 +41,6 @@ class TickFlow:
         clock: Clock,
     ) -> None:
         self.name = "tick-flow"
-        self._streams = streams
         self._board = board
         self._feeds = feeds
         self._fan_out = fan_out
@@ -58,6 +57,8 @@ class TickFlow:
         )
         ingest.rules = lambda: config.get(DoubtSettings).rules
         feeds.on_change = self._on_feed_change
+        streams.on_change = feeds.touched
+        calendars.on_change = feeds.calendar_changed
 
     @property
     def state(self) -> ComponentState:
@@ -84,10 +85,13 @@ class TickFlow:
     def _on_feed_change(self, stream: BridgeStream, before: FeedState | None, feed: Feed) -> None:
         self._truth.feed_changed(stream, before, feed)
         self._fan_out.feed_changed(stream.device.tenant, feed)
+        self._announcer.feed_changed(stream.feed_key)
 
     async def _judge(self) -> None:
+        self._feeds.judge_all_again()  # also after a round that something unforeseen ended
         while True:
             await self._clock.sleep(JUDGE_S)
-            self._feeds.judge_all(self._streams)
+            for _ in self._feeds.judge_due():
+                await self._clock.sleep(0)
             for state, count in self._feeds.counts():
                 self._metrics.set(FEEDS, count, state=state)

@@ -1,7 +1,7 @@
 """Every stream the bridge has heard of since its start, and how far each one is."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
@@ -87,11 +87,30 @@ class BridgeStream:
     last: "LastTick | TickMark" = NO_TICK
     """The newest tick that is durable, as far as it is known."""
     link: StreamLink | None = None
+    """The link that feeds it now; set by `fed_by`."""
     handle: int = 0
     judge: TickJudge = field(default_factory=TickJudge)
     """What is believed of its ticks, since the bridge's start."""
     why_silent: str = ""
-    """What the client says, on this link, of ticks that do not come."""
+    """What the client says, on this link, of ticks that do not come; set by `silent_for`."""
+    on_change: "Callable[[BridgeStream], None]" = field(default=lambda _: None, repr=False)
+    """Told when its link or its client's words are others."""
+
+    def fed_by(self, link: StreamLink, handle: int) -> None:
+        """A link feeds it from now on, under this handle."""
+        self.link, self.handle, self.why_silent = link, handle, ""
+        self.on_change(self)
+
+    def cut_from(self, link: StreamLink) -> None:
+        """The link feeds it no more; nothing happens when another one does."""
+        if self.link is link:
+            self.link = None
+            self.on_change(self)
+
+    def silent_for(self, why: str) -> None:
+        """The client says why no ticks come; empty when they come."""
+        self.why_silent = why
+        self.on_change(self)
 
     @property
     def symbol(self) -> str:
@@ -124,6 +143,8 @@ class StreamDirectory:
         self._streams: dict[UUID, BridgeStream] = {}
         self._recovered: dict[UUID, LastTick] = {}
         self._per_device: Counter[UUID] = Counter()
+        self.on_change: Callable[[BridgeStream], None] = lambda _: None
+        """Told of a stream that is new, and of everything but ticks that happens to one."""
 
     async def recover(self, spool: Spool, shares: SpoolShares) -> None:
         """Learn from the spool what was acknowledged before the restart.
@@ -231,8 +252,11 @@ class StreamDirectory:
             fresh = BridgeStream(
                 key, device, said, durable=last.sequence, received=last.sequence, last=last
             )
-            self._per_device[device.device] += key not in self._streams
-            self._streams.setdefault(key, fresh)
+            if key not in self._streams:
+                self._per_device[device.device] += 1
+                self._streams[key] = fresh
+                fresh.on_change = self.on_change
+                fresh.on_change(fresh)
 
 
 def _key(device: DeviceIdentity, said: StreamDeclaration) -> UUID:

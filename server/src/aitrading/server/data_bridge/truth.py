@@ -141,7 +141,7 @@ class TruthKeeper:
             return
         for silent in event.gaps.feeds:
             if (stream := link.stream(silent.handle)) is not None:
-                stream.why_silent = storable(silent.why[:REASON_CHARS_MAX])
+                stream.silent_for(storable(silent.why[:REASON_CHARS_MAX]))
         for note in event.gaps.gaps:
             if gap := _gap(note):
                 _keep(waiting.gaps, gap.id, gap)
