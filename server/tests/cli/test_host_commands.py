@@ -510,3 +510,21 @@ def test_what_breaks_is_told_with_the_way(run: Any, supervisor: Any) -> None:
     shown = run("chains", "impact", "postgres").stdout
     assert "broken" in shown
     assert "postgres > market-data/database-clickhouse" in shown
+
+
+def test_other_networks_of_an_organisation_have_its_tokens_renewed(
+    run: Any, supervisor: Any
+) -> None:
+    supervisor.answers = {
+        f"PUT {ADMIN}/settings": {"items": []},
+        f"DELETE {ADMIN}/settings/login.networks": {"items": []},
+        f"POST {ADMIN}/login-rules/changed": {"done": True},
+    }
+    of_demo = ("--tenant", "demo")
+    changed = {"method": "POST", "path": f"{ADMIN}/login-rules/changed"}
+    for given in (("set", "login.networks", "10.0.0.0/8"), ("unset", "login.networks")):
+        assert run("config", "tenant", *given, *of_demo).exit_code == 0
+        assert changed.items() <= supervisor.calls[-1].items()
+        assert supervisor.calls[-1]["body"] == {"tenant": "demo"}
+    assert run("config", "tenant", "set", "login.second_factor", "all", *of_demo).exit_code == 0
+    assert supervisor.calls[-1]["method"] == "PUT"

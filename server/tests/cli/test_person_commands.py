@@ -157,6 +157,24 @@ def test_an_old_login_is_renewed_first(run: Any, api: Any, tmp_path: Path) -> No
     assert "r2" in stored.read_text()
 
 
+def test_a_token_that_ended_early_is_renewed_once(run: Any, api: Any) -> None:
+    tokens = {"access_token": "a1", "refresh_token": "r1"}
+    refused = {"error": {"code": "TOKEN_REFUSED", "message": "No.", "category": "denied"}}
+    api.answers = {
+        "POST /api/v1/auth/login": (200, tokens),
+        "POST /api/v1/auth/refresh": (200, {"access_token": "a2", "refresh_token": "r2"}),
+        "GET /api/v1/quotes": (401, refused),
+    }
+    run(*LOGIN, api.url)
+    assert "TOKEN_REFUSED" in run("feed").stderr
+    sent = [(path, headers.get("authorization")) for _, path, headers, _ in api.seen[1:]]
+    assert sent == [
+        ("/api/v1/quotes", "Bearer a1"),
+        ("/api/v1/auth/refresh", None),
+        ("/api/v1/quotes", "Bearer a2"),
+    ]
+
+
 def test_a_damaged_login_file_is_said(run: Any, api: Any, tmp_path: Path) -> None:
     assert api.url
     stored = tmp_path / "aitrading" / "session.json"

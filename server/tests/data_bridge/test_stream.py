@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -232,6 +233,26 @@ async def test_the_word_of_a_revocation_ends_a_stream_and_no_look_at_the_clock(
         ended.add([SESSION])
         await eventually(by_session.ended.is_set)
         assert (by_epoch.close_code, by_session.close_code) == (4401, 4401)
+
+
+@async_test
+async def test_a_stream_is_for_the_networks_of_its_tokens(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        walled = token(world, identity.tenant, networks=(ip_network("10.0.0.0/8"),))
+        inside, outside = {"x-forwarded-for": "10.1.1.1"}, {"x-forwarded-for": "192.0.2.7"}
+        bearer = {"authorization": f"Bearer {walled}"}
+        with pytest.raises(WSHandshakeError):
+            await Listener().open(bridge, **bearer, **outside)
+        stays = await Listener().open(bridge, **bearer, **inside)
+        free = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+        ends = await Listener().open(bridge, **free, **outside)
+        for listener in (stays, ends):
+            listener.say(json.dumps({"type": "token", "token": walled}))
+        await eventually(ends.ended.is_set)
+        assert ends.close_code == 4401
+        assert not stays.ended.is_set()
 
 
 @async_test

@@ -41,6 +41,7 @@ def test_no_list_is_everywhere_and_a_list_admits_nobody_from_nowhere() -> None:
         ("2001:db8::/200", "no network"),
         ("::ffff:10.0.0.0/104", "IPv4 inside IPv6"),
         (" ".join(f"10.0.0.{n}" for n in range(101)), "too many"),
+        (" ".join(f"2001:db8::{n:x}" for n in range(1, 62)), "1037 bytes of every token"),
     ],
 )
 def test_a_list_that_is_none_says_why_when_it_is_set(text: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from ipaddress import ip_network
 from pathlib import Path
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.claims import Authentication, Confirmation, Scope
 from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.network_claim import Network
 from aitrading.core.security.possession import ProofMaker
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.authority.tokens import TokenGrant
@@ -67,7 +69,11 @@ async def desk(*, cache: bool = True) -> AsyncIterator[InProcessServer]:
             yield server
 
 
-def token_of(server: InProcessServer, binding: Confirmation | None) -> str:
+def token_of(
+    server: InProcessServer,
+    binding: Confirmation | None,
+    networks: tuple[Network, ...] = (),
+) -> str:
     grant = TokenGrant(
         tenant=TenantId(UUID(int=7)),
         user=UserId(UUID(int=8)),
@@ -75,6 +81,7 @@ def token_of(server: InProcessServer, binding: Confirmation | None) -> str:
         scopes=frozenset({Scope.READ, Scope.TRADE, Scope.KILL}),
         authentication=Authentication.PASSWORD,
         authenticated_ns=0,
+        networks=networks,
         binding=binding,
     )
     return server.authority.user_token_issuer().issue(grant).token.reveal()
@@ -215,3 +222,43 @@ async def test_without_the_cache_trading_is_refused_and_says_so_and_the_rest_goe
             assert await status(server, method, path, proven(token, method, path)) == 204
         unbound = {"authorization": f"Bearer {token_of(server, None)}"}
         assert await status(server, "POST", "/api/v1/trade", unbound) == 204
+
+
+@async_test
+async def test_a_token_with_networks_opens_nothing_from_elsewhere_not_even_what_reduces() -> None:
+    office = (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
+    ways = (("GET", "read"), ("POST", "trade"), ("DELETE", "trade"), ("POST", "kill"))
+    async with desk() as server:
+        bearer = {"authorization": f"Bearer {token_of(server, None, office)}"}
+        for method, path in ways:
+            for seen in ("10.1.2.3", "::ffff:10.1.2.3", "192.0.2.7, 2001:db8::7"):
+                headers = {**bearer, "x-forwarded-for": seen}
+                assert await status(server, method, f"/api/v1/{path}", headers) == 204, seen
+            for seen in ("192.0.2.7", "10.1.2.3, 192.0.2.7", "10.1.2.3,2001:db9::1", "nonsense"):
+                headers = {**bearer, "x-forwarded-for": seen}
+                answer = await server.edge(method, f"/api/v1/{path}", headers=headers)
+                assert (answer.status, answer.code) == (403, "NETWORK_REFUSED"), seen
+            assert await status(server, method, f"/api/v1/{path}", bearer) == 204, "on the host"
+
+
+@async_test
+async def test_the_next_token_of_a_connection_counts_where_the_connection_is() -> None:
+    async with desk() as server:
+        door = server.authenticator()
+        head = RequestHead(headers={"authorization": f"Bearer {token_of(server, None)}"})
+        before = await door.person(head)
+        fresh = token_of(server, None, (ip_network("10.0.0.0/8"),))
+        assert door.renewed(fresh, before, "10.1.2.3")
+        with pytest.raises(AitradingError) as refused:
+            door.renewed(fresh, before, "192.0.2.7")
+        assert refused.value.code == "TOKEN_REFUSED"
+
+
+@async_test
+async def test_the_longest_list_leaves_a_token_that_fits_in_a_cookie() -> None:
+    networks = tuple(ip_network(f"2001:db8::{n:x}/128") for n in range(1, 61))
+    async with desk() as server:
+        token = token_of(server, IN_A_BROWSER, networks)
+        assert len(f"__Host-aitrading={token}") < 3_000
+        headers = {"cookie": browser_cookies(token), "x-forwarded-for": "2001:db8::3c"}
+        assert await status(server, "GET", "/api/v1/read", headers) == 204

@@ -12,8 +12,10 @@ from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import Scope
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.api_gateway.identity.factors.totp import STEP_S, code_at
+from aitrading.server.kit.authentication import RequestHead
 
 pytestmark = pytest.mark.integration
 Running = Callable[[], AbstractAsyncContextManager[Any]]
@@ -109,9 +111,11 @@ async def test_a_renewal_from_outside_is_refused_and_the_session_waits_inside(
         wanted = {"refresh_token": session.json["refresh_token"]}
         refused = await gate.post("/auth/refresh", wanted, **OUTSIDE)
         assert refused.code == "TOKEN_REFUSED"
-        me = await gate.get("/auth/me", **bearer_of(session), **OUTSIDE)
-        assert me.status == 200, "a token counts to its end; what it is bound to protects it"
-        assert (await gate.post("/auth/refresh", wanted, **INSIDE)).status == 200
+        fresh = await gate.post("/auth/refresh", wanted, **INSIDE)
+        assert fresh.status == 200
+        assert (await gate.get("/auth/me", **bearer_of(fresh), **INSIDE)).status == 200
+        outside = await gate.get("/auth/me", **bearer_of(fresh), **OUTSIDE)
+        assert (outside.status, outside.code) == (403, "NETWORK_REFUSED")
         assert gate.audit("identity.network.refused")
 
 
@@ -125,7 +129,7 @@ async def test_the_trail_tells_of_a_network_only_where_all_else_was_right(
         session = await log_in(gate, tenant, **INSIDE)
         assert (await ruled(gate, await owner_of(gate, tenant), ("10.0.0.0/8",))).status == 200
         made = await gate.command("api-keys", tenant=tenant, name="robot", scopes=["read"])
-        ours = (await gate.get("/auth/me", **bearer_of(session))).json["person"]["tenant"]
+        ours = session.json["person"]["tenant"]
 
         def told() -> int:
             found = gate.audit("identity.network.refused")
@@ -190,11 +194,11 @@ async def test_nobody_locks_the_organisation_out_by_mistake_and_the_host_undoes_
         }
         assert (await log_in(gate, tenant, **INSIDE)).status == 401
         host = await gate.command("tokens", tenant=tenant, user="boss")
-        of_host = {"authorization": f"Bearer {host['token']}"}
+        of_host = {"authorization": f"Bearer {host['token']}", **INSIDE}
         assert (await gate.get("/auth/rules", **of_host)).json["networks"] == list(shut)
+        person = (await gate.get("/auth/me", **of_host)).json["person"]["user"]
         assert (await ruled(gate, of_host, ())).status == 200
         assert (await log_in(gate, tenant, **OUTSIDE)).status == 200
-        person = (await gate.get("/auth/me", **of_host)).json["person"]["user"]
         changes = [
             json.loads(row["details"])
             for row in gate.audit("settings.granted")
@@ -284,3 +288,45 @@ async def test_who_needs_a_second_factor_sets_it_up_and_goes_on(gateway: Running
         assert "second_factor_missing" not in fresh.json
         token = gate.server.verifier().verify_user(fresh.json["access_token"])
         assert sorted(token.scopes) == ["kill", "read", "trade"]
+
+
+@async_test
+async def test_another_list_ends_what_is_out_and_a_program_s_token_counts_inside_alone(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        tenant, other = await gate.tenant(), await gate.tenant()
+        boss, stranger = await owner_of(gate, tenant), await owner_of(gate, other)
+        made = await gate.command("api-keys", tenant=tenant, name="robot", scopes=["trade"])
+        door = gate.server.authenticator(gate.ended)
+
+        async def exchanged() -> RequestHead:
+            answer = await gate.post("/auth/key", {"key": made["key"]}, **INSIDE)
+            return RequestHead(headers={**bearer_of(answer), **INSIDE})
+
+        stolen = await exchanged()
+        assert await door.person(stolen, Scope.TRADE)
+        assert (await ruled(gate, boss, ("10.0.0.0/8",))).status == 200
+        with pytest.raises(AitradingError) as ended:
+            await door.person(stolen, Scope.TRADE)
+        assert ended.value.code == "TOKEN_REFUSED"
+        assert (await gate.get("/auth/me", **boss, **INSIDE)).status == 401
+        assert (await gate.get("/auth/me", **stranger, **OUTSIDE)).status == 200
+        again = await exchanged()
+        assert await door.person(again, Scope.TRADE)
+        with pytest.raises(AitradingError) as outside:
+            await door.person(RequestHead(headers={**again.headers, **OUTSIDE}), Scope.TRADE)
+        assert outside.value.code == "NETWORK_REFUSED"
+
+
+@async_test
+async def test_rules_that_leave_the_list_as_it_is_end_nothing_and_the_host_ends_all(
+    gateway: Running,
+) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        boss = await owner_of(gate, tenant)
+        assert (await ruled(gate, boss, ())).status == 200
+        assert (await gate.get("/auth/rules", **boss)).status == 200
+        await gate.command("login-rules/changed", tenant=tenant)
+        assert (await gate.get("/auth/rules", **boss)).code == "TOKEN_REFUSED"

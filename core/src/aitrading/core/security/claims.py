@@ -106,6 +106,8 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     t_ep: int = 0
     """The organisation's."""
     rates: RateClaims = NO_RATES
+    nets: str = ""
+    """From which networks it counts (`network_claim.py`); empty: from everywhere."""
 
 
 class ServiceClaims(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ from aitrading.core.security.claims import (
 from aitrading.core.security.crypto import VerifyKey
 from aitrading.core.security.encoding import base64url_decode
 from aitrading.core.security.errors import SCOPE_MISSING, TOKEN_REFUSED
+from aitrading.core.security.network_claim import AdmittedNetworks
 from aitrading.core.security.strict_json import strict_json
 from aitrading.core.security.token_binding import NOTHING_SHOWN, Shown, is_shown
 
@@ -86,7 +87,16 @@ class VerifiedToken:
     A handler that takes this value cannot be reached without a valid token.
     """
 
-    __slots__ = ("_claims", "key_id", "scopes", "session", "tenant", "token_id", "user")
+    __slots__ = (
+        "_claims",
+        "_networks",
+        "key_id",
+        "scopes",
+        "session",
+        "tenant",
+        "token_id",
+        "user",
+    )
 
     def __init__(self, claims: UserClaims, *, key_id: str = "", proof: object) -> None:
         if proof is not _PROOF:
@@ -98,6 +108,7 @@ class VerifiedToken:
         self.session: Final = _uuid(claims.sid)
         self.token_id: Final = _uuid(claims.jti)
         self.scopes: Final = _scopes(claims.scope)
+        self._networks: Final = AdmittedNetworks(claims.nets) if claims.nets else None
 
     @property
     def expires_ns(self) -> int:
@@ -138,6 +149,10 @@ class VerifiedToken:
     def tenant_epoch(self) -> int:
         """The organisation's epoch at issue."""
         return self._claims.t_ep
+
+    def admits(self, address: str) -> bool:
+        """Whether the token counts for who has this address."""
+        return self._networks is None or self._networks.admit(address)
 
     def require(self, scope: Scope) -> None:
         """Raise `SCOPE_MISSING` unless the token carries the scope."""

@@ -27,6 +27,7 @@ from aitrading.core.security.claims import (
 )
 from aitrading.core.security.crypto import SigningKey
 from aitrading.core.security.encoding import base64url_encode
+from aitrading.core.security.network_claim import Network, network_claim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class TokenGrant:
     user_epoch: int = 0
     tenant_epoch: int = 0
     rates: RateClaims = NO_RATES
+    networks: tuple[Network, ...] = ()
+    """From where alone it counts; without any, from everywhere."""
     binding: Confirmation | None = None
     """What its holder must show with it."""
 
@@ -91,6 +94,7 @@ class UserTokenIssuer:
             u_ep=grant.user_epoch,
             t_ep=grant.tenant_epoch,
             rates=grant.rates,
+            nets=network_claim(grant.networks),
         )
         header = TokenHeader(alg=ALGORITHM, typ=USER_TOKEN_TYPE, kid=self._kid)
         return IssuedToken(

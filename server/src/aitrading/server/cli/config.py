@@ -21,6 +21,7 @@ from aitrading.server.supervisor.home import Home
 
 _DATABASE: Final = "database-service"
 _GRANTED: Final = "settings"
+_NETWORKS: Final = "login.networks"
 
 
 class GrantedSetting(msgspec.Struct):
@@ -105,10 +106,11 @@ def list_granted(*, tenant: str, as_json: bool, home: Path) -> None:
 @home_option
 def grant(*, setting: str, value: str, tenant: str, as_json: bool, home: Path) -> None:
     """Give an organisation its own VALUE of SETTING (section.field), at once."""
+    host = Host(home)
     body = {"tenant": tenant, "setting": setting, "value": _scalar(value)}
-    _show_granted(
-        Host(home).send("PUT", _GRANTED, Granted, peer=_DATABASE, body=body), as_json=as_json
-    )
+    granted = host.send("PUT", _GRANTED, Granted, peer=_DATABASE, body=body)
+    _renew_tokens(host, tenant, setting)
+    _show_granted(granted, as_json=as_json)
 
 
 @tenant.command("unset")
@@ -118,10 +120,17 @@ def grant(*, setting: str, value: str, tenant: str, as_json: bool, home: Path) -
 @home_option
 def take_back(*, setting: str, tenant: str, as_json: bool, home: Path) -> None:
     """Let an organisation have what everybody has."""
+    host = Host(home)
     path = f"{_GRANTED}/{quote(setting, safe='')}"
-    _show_granted(
-        Host(home).send("DELETE", path, Granted, peer=_DATABASE, tenant=tenant), as_json=as_json
-    )
+    granted = host.send("DELETE", path, Granted, peer=_DATABASE, tenant=tenant)
+    _renew_tokens(host, tenant, setting)
+    _show_granted(granted, as_json=as_json)
+
+
+def _renew_tokens(host: Host, tenant: str, setting: str) -> None:
+    """Tokens carry the networks of their issue: with others each is renewed, or refused."""
+    if setting == _NETWORKS:
+        host.post("login-rules/changed", {"tenant": tenant}, msgspec.Raw)
 
 
 def _scalar(text: str) -> bool | int | float | str:

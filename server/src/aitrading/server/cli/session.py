@@ -92,6 +92,7 @@ class SessionFile:
         key = session.signing_key()
         web = Web(session.server, Path(session.ca), session.access_token, key=key)
         web.prove = self._proved
+        web.renew = self.renew
         return web
 
     def renew(self) -> str:

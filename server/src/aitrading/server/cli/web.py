@@ -16,6 +16,7 @@ from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import SystemIdFactory
 from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.core.security.own_authority import ask_for_own_certificate
 from aitrading.core.security.possession import ProofMaker
 from aitrading.server.cli.errors import CLI_SERVER_NOT_TRUSTED, CLI_SERVER_UNREACHABLE
@@ -59,6 +60,8 @@ class Web:
         self._proofs = ProofMaker(key, clock=clock, ids=self._ids) if key else None
         self.prove: Callable[[Web], str] | None = None
         """Proves anew who the person is, and gives the token that tells so."""
+        self.renew: Callable[[], str] | None = None
+        """Gives the next token of the same session."""
 
     def get(self, path: str, answer: type[T], **query: str) -> T:
         """GET and decode; raises the server's own error."""
@@ -95,7 +98,7 @@ class Web:
     ) -> T:
         """Once more with a fresh proof of the person, where the server wants one."""
         try:
-            return self._once(method, target, body, answer, request_key)
+            return self._renewing(method, target, body, answer, request_key)
         except AitradingError as exc:
             if exc.code != STEP_UP_NEEDED.code or self.prove is None:
                 raise
@@ -105,6 +108,23 @@ class Web:
             return self._once(method, target, body, answer, request_key)
         finally:
             self.prove = prove
+
+    def _renewing(
+        self,
+        method: str,
+        target: str,
+        body: dict[str, Any] | None,
+        answer: type[T],
+        request_key: str,
+    ) -> T:
+        """Once more with the next token, where this one ended early and the session goes on."""
+        try:
+            return self._once(method, target, body, answer, request_key)
+        except AitradingError as exc:
+            if exc.code != TOKEN_REFUSED.code or self.renew is None:
+                raise
+            self._token = self.renew()
+        return self._once(method, target, body, answer, request_key)
 
     def _once(
         self,

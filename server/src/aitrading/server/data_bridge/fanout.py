@@ -45,7 +45,7 @@ from aitrading.server.data_bridge.subscriber import (
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.data_bridge.viewers import SHOWN_AGAIN, Viewers
 from aitrading.server.kit.authentication import Authenticator, RequestHead
-from aitrading.server.kit.call import address_of
+from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.kit.revoked_tokens import RevokedTokens
@@ -163,7 +163,7 @@ class FanOut(SubscriberHub):
             trace,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
-            address=address_of(headers),
+            address=client_address(headers),
         )
 
     def connections(self, tenant: TenantId) -> list[Connection]:
@@ -255,8 +255,8 @@ class FanOut(SubscriberHub):
         subscriber.round_trip_ns = self._clock.monotonic_ns() - subscriber.pinged_ns
 
     @override
-    def verify(self, token: str, old: VerifiedToken) -> VerifiedToken:
-        fresh = self._authenticator.renewed(token, old)
+    def verify(self, token: str, old: VerifiedToken, address: str) -> VerifiedToken:
+        fresh = self._authenticator.renewed(token, old, address)
         if (fresh.tenant, fresh.user) != (old.tenant, old.user) or self._is_over(fresh):
             raise TOKEN_REFUSED.error()
         fresh.require(Scope.READ)

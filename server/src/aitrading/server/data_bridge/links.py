@@ -60,7 +60,7 @@ from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.unix_websocket import refuse
-from aitrading.server.kit.call import address_of
+from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.limit_levels import Device
 from aitrading.server.kit.rate_limits import RateLimits
@@ -215,7 +215,7 @@ class DeviceLinks:
             trace,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
-            address=address_of(request.headers),
+            address=client_address(request.headers),
         )
         self._tasks.start(self._serve(link), name=f"link-{identity.device}")
         return link

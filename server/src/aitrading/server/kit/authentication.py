@@ -28,7 +28,9 @@ from aitrading.core.security.token_binding import (
     certificate_binding,
     session_binding,
 )
+from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.http_errors import (
+    NETWORK_REFUSED,
     ORIGIN_REFUSED,
     PEER_CALL_REFUSED,
     REVOCATIONS_UNKNOWN,
@@ -106,8 +108,9 @@ class Authenticator:
 
         What `reduces` a position or stops trading waits for no certainty.
 
-        Raises `TOKEN_MISSING`, `TOKEN_REFUSED`, `ORIGIN_REFUSED`, `SCOPE_MISSING` or, where
-        certainty is needed and cannot be had, `REVOCATIONS_UNKNOWN` or `PROOF_UNCHECKED`.
+        Raises `TOKEN_MISSING`, `TOKEN_REFUSED`, `NETWORK_REFUSED`, `ORIGIN_REFUSED`,
+        `SCOPE_MISSING` or, where certainty is needed and cannot be had, `REVOCATIONS_UNKNOWN` or
+        `PROOF_UNCHECKED`.
         """
         found = self.identify(head, device=scope is Scope.DEVICE)
         if scope is not None:
@@ -128,6 +131,8 @@ class Authenticator:
             require_same_origin(head.headers, required=True)
         proof = self._proof(head, token) if scheme is Way.PROOF else None
         verified = self._verifier.verify_user(token, _shown(scheme, head.headers, proof))
+        if not self.admits(verified, client_address(head.headers)):
+            raise NETWORK_REFUSED.error()
         is_device = verified.authentication == Authentication.DEVICE
         if self.is_revoked(verified) or (is_device and not device):
             raise TOKEN_REFUSED.error()
@@ -162,15 +167,20 @@ class Authenticator:
         text = head.headers.get(PROOF_HEADER, "")
         return check_proof(text, target, now_ns=self._clock.now_ns())
 
-    def renewed(self, token: str, before: VerifiedToken) -> VerifiedToken:
+    def renewed(self, token: str, before: VerifiedToken, address: str) -> VerifiedToken:
         """Verify the next token of an open connection; raises `TOKEN_REFUSED`.
 
-        It must be bound to what the connection proved when it began.
+        It must be bound to what the connection proved when it began, and count at its address.
         """
         fresh = self._verifier.known_user(token)
-        if fresh.binding != before.binding:
+        if fresh.binding != before.binding or not self.admits(fresh, address):
             raise TOKEN_REFUSED.error()
         return fresh
+
+    @staticmethod
+    def admits(token: VerifiedToken, address: str) -> bool:
+        """Whether a token counts for who has this address; who came past the edge has none."""
+        return not address or token.admits(address)
 
     def is_revoked(self, token: VerifiedToken) -> bool:
         """Whether a verified token's session ended, or its key was withdrawn, meanwhile."""

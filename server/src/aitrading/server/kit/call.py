@@ -1,7 +1,6 @@
 """One request as a handler sees it: authenticated, bounded, decoded on demand."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, TypeVar, cast
@@ -14,6 +13,7 @@ from aitrading.core.security.certificates import ServiceIdentity
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.core.security.strict_json import strict_json
 from aitrading.server.kit.authentication import RequestHead, require_same_origin
+from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 from aitrading.server.kit.rate_limits import RateLimits
 
@@ -147,7 +147,7 @@ class Call:
     @property
     def network(self) -> str:
         """The caller's address as the edge saw it; empty when the call came another way."""
-        return address_of(self._request.headers)
+        return client_address(self._request.headers)
 
     async def body(self) -> bytes:
         """The raw body, the same each time; raises `BODY_TOO_LARGE` beyond the limit."""
@@ -226,14 +226,6 @@ def _has_zero(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_has_zero, cast("list[Any]", value)))
     return isinstance(value, str) and "\0" in value
-
-
-def address_of(headers: Mapping[str, str]) -> str:
-    """The address as the edge saw it; empty without.
-
-    The edge appends the real address to `x-forwarded-for`, so the last element is its own.
-    """
-    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
 
 
 def head_of(request: Request) -> RequestHead:

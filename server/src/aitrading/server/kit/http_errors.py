@@ -50,6 +50,17 @@ ORIGIN_REFUSED = ErrorSpec(
     http_status=403,
     severity=Severity.WARNING,
 )
+NETWORK_REFUSED = ErrorSpec(
+    code="NETWORK_REFUSED",
+    category=Category.DENIED,
+    message="Your organisation's logins do not count in the network you come from.",
+    why="It has a list of networks, and your address is in none of them.",
+    remedy="Come from one of them (an office, a VPN). An administrator inside changes the list with "
+    "`aitrading login-rules set`; the host takes it back with `aitrading config tenant unset "
+    "login.networks --tenant NAME`.",
+    http_status=403,
+    severity=Severity.WARNING,
+)
 REVOCATIONS_UNKNOWN = ErrorSpec(
     code="REVOCATIONS_UNKNOWN",
     category=Category.RETRYABLE,

@@ -2,16 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import Annotated, ClassVar, Final
 
 from aitrading.core.infrastructure.config_manager import Setting
+from aitrading.core.security.network_claim import MAX_PACKED_BYTES, Network, packed_bytes
 
 MAX_NETWORKS: Final = 100
 ALL, ADMINS, NOBODY = "all", "admins", "nobody"
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _BETWEEN: Final = re.compile(r"[\s,;]+")
-Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class LoginSettings:
     networks: Annotated[
         str,
         Setting(
-            doc="Networks from which people and programs log in, renew their sessions and exchange "
-            "their keys: CIDR of IPv4 and IPv6, separated by commas or spaces. Empty: everywhere.",
+            doc="Networks from which people and programs log in, and from which their tokens count: "
+            "CIDR of IPv4 and IPv6, separated by commas or spaces. Empty: everywhere.",
             tenant=True,
             reloadable=True,
         ),
@@ -55,7 +55,13 @@ def parsed_networks(text: str) -> tuple[Network, ...]:
     words = [word for word in _BETWEEN.split(text) if word]
     if len(words) > MAX_NETWORKS:
         raise ValueError(f"{len(words)} networks are too many: at most {MAX_NETWORKS}")
-    return tuple(map(_parsed, words))
+    networks = tuple(map(_parsed, words))
+    if (size := len(packed_bytes(networks))) > MAX_PACKED_BYTES:
+        raise ValueError(
+            f"these networks take {size} bytes of every token: at most {MAX_PACKED_BYTES}, so name "
+            "shorter prefixes of IPv6"
+        )
+    return networks
 
 
 def admits(networks: tuple[Network, ...], address: IPv4Address | IPv6Address | None) -> bool:

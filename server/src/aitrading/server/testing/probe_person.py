@@ -13,6 +13,7 @@ from aitrading.core.security.claims import (
     Confirmation,
     Scope,
 )
+from aitrading.core.security.network_claim import Network
 from aitrading.core.security.token_binding import session_binding
 from aitrading.server.authority.installation import initialise
 from aitrading.server.authority.tokens import TokenGrant
@@ -51,6 +52,7 @@ def access_token(
     age_s: float = 0,
     user: UserId = USER,
     scopes: frozenset[Scope] = frozenset({Scope.READ}),
+    networks: tuple[Network, ...] = (),
     binding: Confirmation | None = None,
 ) -> str:
     """A token that this installation signed `age_s` seconds ago."""
@@ -62,6 +64,7 @@ def access_token(
         scopes=scopes,
         authentication=Authentication.PASSWORD,
         authenticated_ns=world.clock.now_ns(),
+        networks=networks,
         binding=binding,
     )
     return authority.user_token_issuer().issue(grant).token.reveal()

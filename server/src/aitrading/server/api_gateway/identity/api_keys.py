@@ -213,7 +213,7 @@ class ApiKeys:
                 raise _held_back(await tx.fetch_value(_SQL["pace_of_api_key"], *shown), moment)
             grant = await self._grant(tx, row, network)
             binding = Confirmation(jkt=thumbprint) if thumbprint else None
-            return replace(grant, binding=binding)
+            return replace(grant, binding=binding, networks=rules.networks)
 
         try:
             grant = await self._replay.once(tenant, apply)

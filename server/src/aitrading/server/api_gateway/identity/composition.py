@@ -129,9 +129,7 @@ class Identity:
             self._key_enrolment(parts, shared), self._step_up, self._origins
         )
         self.own_endpoints = self._own(parts, shared)
-        self.rules_endpoints = RulesEndpoints(
-            RulesBook(parts.replay, rules=self._rules, audit=shared.audit, clock=parts.clock)
-        )
+        self.rules_endpoints = self._rules_endpoints(parts, shared)
         self.api_key_endpoints = ApiKeyEndpoints(
             self._api_keys(parts, shared), self.administration, parts.authenticator
         )
@@ -268,6 +266,16 @@ class Identity:
             ids=parts.ids,
             randomness=parts.randomness,
         )
+
+    def _rules_endpoints(self, parts: IdentityParts, shared: "_Shared") -> RulesEndpoints:
+        book = RulesBook(
+            parts.replay,
+            sessions=self.sessions,
+            rules=self._rules,
+            audit=shared.audit,
+            clock=parts.clock,
+        )
+        return RulesEndpoints(book, self.administration)
 
     def _own(self, parts: IdentityParts, shared: "_Shared") -> OwnEndpoints:
         password = OwnPassword(

@@ -13,14 +13,13 @@ import msgspec
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.claims import Authentication, Scope
+from aitrading.core.security.network_claim import Network, address_of
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED
-from aitrading.server.api_gateway.identity.networks import address_of
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.login_settings import (
     ADMINS,
     NOBODY,
     LoginSettings,
-    Network,
     admits,
     parsed_networks,
 )

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from aitrading.core.security.field_encryption import SealedField, TenantFields
+from aitrading.core.security.network_claim import address_of
 from aitrading.server.api_gateway.identity.throttle import network_of
 
 _FIELD: Final = SealedField(table="identity.sessions", column="network")
@@ -33,16 +34,6 @@ def seen_from(address: str, fields: TenantFields) -> Seen:
     if known is None:
         return Seen(kind=None, index=None)
     return Seen(kind=_kind(known), index=fields.index(_FIELD, network_of(str(known))))
-
-
-def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, an IPv4 one in its own spelling; None for none."""
-    try:
-        parsed = ip_address(text)
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return mapped or parsed
 
 
 def _kind(address: IPv4Address | IPv6Address) -> NetworkKind:

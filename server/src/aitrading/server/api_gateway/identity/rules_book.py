@@ -12,13 +12,16 @@ from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import Category, ErrorSpec, Severity
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.core.security.network_claim import Network, address_of
 from aitrading.server.api_gateway.identity.login_rules import NETWORKS, SECOND_FACTOR, LoginRules
-from aitrading.server.api_gateway.identity.networks import address_of
+from aitrading.server.api_gateway.identity.sessions import Sessions
+from aitrading.server.api_gateway.identity.tenants import raise_epoch
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
-from aitrading.server.kit.login_settings import Network, admits, parsed_networks
+from aitrading.server.kit.login_settings import admits, parsed_networks
 from aitrading.server.kit.queries import Queries
 from aitrading.server.kit.replay import Replay
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import TenantTransaction
 
 _SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/login_rules.sql")
@@ -36,7 +39,7 @@ RULES_WITHOUT_YOU: Final = ErrorSpec(
     code="RULES_WITHOUT_YOU",
     category=Category.DENIED,
     message="You come from a network that is not among these; you would be locked out yourself.",
-    why="Sessions are renewed every few minutes, and only from the networks that the rules name.",
+    why="Whatever you would send next is refused outside the networks that the rules name.",
     remedy="Add your own network, or say that it is meant: `even_without_me`, on the command line "
     "`--even-without-me`. The host can take the rule back: `aitrading config tenant unset "
     "login.networks --tenant NAME`.",
@@ -66,9 +69,16 @@ class RulesBook:
     """Tells and replaces the rules of one organisation."""
 
     def __init__(
-        self, replay: Replay, *, rules: LoginRules, audit: AuditTrail, clock: Clock
+        self,
+        replay: Replay,
+        *,
+        sessions: Sessions,
+        rules: LoginRules,
+        audit: AuditTrail,
+        clock: Clock,
     ) -> None:
         self._replay = replay
+        self._sessions = sessions
         self._rules = rules
         self._audit = audit
         self._clock = clock
@@ -86,7 +96,7 @@ class RulesBook:
     async def replace(
         self, token: VerifiedToken, wanted: LoginRulesChange, *, network: str
     ) -> OwnLoginRules:
-        """Set them, from the next login and renewal on.
+        """Set them, from the next login and renewal on; other networks end every token at once.
 
         Raises `RULES_REFUSED`, or `RULES_WITHOUT_YOU` unless that is meant.
         """
@@ -97,7 +107,8 @@ class RulesBook:
         spelled = ", ".join(map(str, networks))
         new = {NETWORKS: spelled, SECOND_FACTOR: wanted.second_factor}
 
-        async def apply(tx: TenantTransaction) -> None:
+        async def apply(tx: TenantTransaction) -> Revocation:
+            before = (await self._rules.of(tx)).networks
             actor, moment = f"user:{token.user}", now_utc(self._clock)
             for setting, value in new.items():
                 text = msgspec.json.encode(value).decode()
@@ -110,13 +121,23 @@ class RulesBook:
                     details={"value": value},
                 )
                 await self._audit.add(tx, event)
+            # what is out carries the list of before
+            return Revocation() if networks == before else await raise_epoch(tx, moment)
 
-        await self._replay.once(token.tenant, apply)
+        await self._sessions.refuse_tokens(await self._replay.once(token.tenant, apply))
         return OwnLoginRules(
             networks=tuple(map(str, networks)),
             second_factor=wanted.second_factor,
             admit_you=inside,
         )
+
+    async def renew_all(self, tenant: TenantId) -> None:
+        """Have every token of an organisation renewed, because the host changed its networks."""
+
+        async def apply(tx: TenantTransaction) -> Revocation:
+            return await raise_epoch(tx, now_utc(self._clock))
+
+        await self._sessions.refuse_tokens(await self._replay.once(tenant, apply))
 
 
 def _understood(wanted: LoginRulesChange) -> tuple[Network, ...]:

@@ -26,12 +26,12 @@ from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory, TenantId, UserId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
-from aitrading.core.security.claims import Authentication, Confirmation, RateClaims, Scope
+from aitrading.core.security.claims import Authentication, Confirmation, RateClaims
 from aitrading.core.security.crypto import same, sha256
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.server.api_gateway.identity import refresh_tokens
 from aitrading.server.api_gateway.identity.errors import LOGIN_REFUSED, REFRESH_RACED
-from aitrading.server.api_gateway.identity.login_rules import LoginRules
+from aitrading.server.api_gateway.identity.login_rules import LoginRules, Rules
 from aitrading.server.api_gateway.identity.model import SCOPES, Person, Role, after, as_ns
 from aitrading.server.api_gateway.identity.networks import Seen, seen_from
 from aitrading.server.api_gateway.identity.refresh_tokens import SECRET_BYTES, RefreshToken
@@ -184,18 +184,10 @@ class Sessions:
                 details={"authentication": str(how)},
             ),
         )
-        return self._tickets(
-            person,
-            refresh,
-            _grant(
-                person,
-                session,
-                how,
-                as_ns(begins),
-                standing,
-                rules.scopes(SCOPES[person.role], how),
-            ),
-        )
+        grant = _grant(person, session, how, as_ns(begins), standing, rules)
+        if how is Authentication.HOST:  # who commands the host commands the list too
+            grant = replace(grant, networks=())
+        return self._tickets(person, refresh, grant)
 
     async def bind(self, tickets: SessionTickets, binding: Confirmation) -> SessionTickets:
         """Bind a new session to what its holder will show, before its first token leaves.
@@ -365,8 +357,8 @@ class Sessions:
             await self._audit.add(tx, _moved(row["user_id"], session, seen))
         person, standing = await self.person(tx, row["user_id"])
         how = Authentication(row["authentication"])
-        scopes = (await self._rules.of(tx)).scopes(SCOPES[person.role], how)
-        grant = _grant(person, session, how, as_ns(row["authenticated_at"]), standing, scopes)
+        rules, proved_ns = await self._rules.of(tx), as_ns(row["authenticated_at"])
+        grant = _grant(person, session, how, proved_ns, standing, rules)
         return self._tickets(
             person,
             refresh_tokens.spelled(tx.tenant, session, secret),
@@ -435,19 +427,20 @@ def _grant(
     how: Authentication,
     authenticated_ns: int,
     standing: Standing,
-    scopes: frozenset[Scope],
+    rules: Rules,
 ) -> TokenGrant:
     return TokenGrant(
         tenant=TenantId(person.tenant),
         user=UserId(person.user),
         session=session,
-        scopes=scopes,
+        scopes=rules.scopes(SCOPES[person.role], how),
         authentication=how,
         authenticated_ns=authenticated_ns,
         entitlement_version=standing.entitlement_version,
         user_epoch=standing.user_epoch,
         tenant_epoch=standing.tenant_epoch,
         rates=standing.rates,
+        networks=rules.networks,
     )
 
 

@@ -8,14 +8,14 @@ from uuid import UUID
 import msgspec
 
 from aitrading.core.infrastructure.event_bus import Event, EventBus
-from aitrading.core.infrastructure.events import DeviceRevoked, RaisedEpoch, SubscriptionChanged
+from aitrading.core.infrastructure.events import DeviceRevoked, SubscriptionChanged
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.server.api_gateway.identity.administration import Administration
 from aitrading.server.api_gateway.identity.errors import TENANT_ERASED, TENANT_NOT_CONFIRMED
 from aitrading.server.api_gateway.identity.sessions import PACKAGE, Sessions
-from aitrading.server.api_gateway.identity.tenants import TenantState
+from aitrading.server.api_gateway.identity.tenants import TenantState, raise_epoch
 from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.audit_trail import AuditEvent, AuditTrail
 from aitrading.server.kit.queries import Queries
@@ -157,13 +157,9 @@ class TenantLife:
     async def _ended(self, tx: TenantTransaction, reason: str) -> Revocation:
         moment = now_utc(self._clock)
         rows = await tx.fetch(_SQL["end_sessions"], moment, reason)
-        raised = await tx.fetch(_SQL["raise_epoch"], tx.tenant, moment)
-        return Revocation(
-            sessions=tuple(UUID(str(row["id"])) for row in rows),
-            organisations=tuple(
-                RaisedEpoch(id=UUID(str(row["id"])), epoch=row["token_epoch"]) for row in raised
-            ),
-        )
+        raised = await raise_epoch(tx, moment)
+        sessions = tuple(UUID(str(row["id"])) for row in rows)
+        return Revocation(sessions=sessions, organisations=raised.organisations)
 
     async def _note(
         self, tx: TenantTransaction, actor: str, action: AuditAction, details: dict[str, int]

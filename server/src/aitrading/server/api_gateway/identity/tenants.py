@@ -1,15 +1,18 @@
 """Organisations: visiting all of them, and what each one's state allows."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from aitrading.core.infrastructure.events import RaisedEpoch
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.security.field_encryption import FIELD_KEY_MISSING, SealedField
 from aitrading.server.api_gateway.identity.model import tenant_of_row
 from aitrading.server.kit.postgres import PostgresPool
 from aitrading.server.kit.queries import Queries
+from aitrading.server.kit.revoked_tokens import Revocation
 from aitrading.server.kit.transactions import TenantTransaction
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.opening import Opener
@@ -58,6 +61,16 @@ async def hold_active(tx: TenantTransaction) -> bool:
     """
     state: object = await tx.fetch_value(_SQL["hold_state"], tx.tenant)
     return state == TenantState.ACTIVE
+
+
+async def raise_epoch(tx: TenantTransaction, moment: datetime) -> Revocation:
+    """Let no token of the transaction's organisation count that was issued before it commits."""
+    raised = await tx.fetch(_SQL["raise_epoch"], tx.tenant, moment)
+    return Revocation(
+        organisations=tuple(
+            RaisedEpoch(id=UUID(str(row["id"])), epoch=row["token_epoch"]) for row in raised
+        )
+    )
 
 
 async def opener_of(keys: FieldKeys, tx: TenantTransaction) -> Opener:
