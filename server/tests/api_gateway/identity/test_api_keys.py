@@ -233,3 +233,42 @@ async def test_a_key_is_exchanged_at_its_pace_and_another_one_waits_for_nobody(
         await gate.clock.advance(6)
         assert (await exchanged(gate, key["key"])).status == 200
         assert (await exchanged(gate, key["key"])).code == "API_KEY_THROTTLED"
+
+
+@async_test
+async def test_a_key_ends_when_its_maker_loses_what_it_allows(gateway: Running) -> None:
+    async with gateway() as gate:
+        tenant = await gate.tenant()
+        boss = await gate.user(tenant, "boss", "owner")
+        told = await gate.command("tokens", tenant=tenant, user="boss")
+        bearer = {"authorization": f"Bearer {told['token']}"}
+        made = {}
+        for name, scopes in (("trades", ["read", "trade"]), ("reads", ["read"])):
+            wanted = {"name": name, "scopes": scopes}
+            answer = await gate.post("/auth/keys", wanted, **bearer)
+            assert answer.status == 200, answer.body
+            made[name] = answer.json["key"]
+        await gate.command("api-keys", tenant=tenant, name="hosts", scopes=["trade"])
+        listed = {
+            one["name"]: one["created_by"] for one in await gate.listing("api-keys", tenant=tenant)
+        }
+        assert listed == {"trades": f"user:{boss}", "reads": f"user:{boss}", "hosts": "host:admin"}
+        out = {
+            name: (await gate.post("/auth/key", {"key": key})).json for name, key in made.items()
+        }
+
+        async def counts() -> list[str]:
+            return [
+                name
+                for name, key in made.items()
+                if (await gate.post("/auth/key", {"key": key})).status == 200
+            ]
+
+        less = await gate.command("users/role", tenant=tenant, user="boss", role="viewer")
+        assert (less["keys_ended"], less["keys_kept"]) == (["trades"], ["reads"])
+        assert await counts() == ["reads"]
+        token = gate.server.verifier().verify_user(out["trades"]["access_token"])
+        assert gate.ended.is_revoked(token)
+        gone = await gate.command("users/state", tenant=tenant, user="boss", state="suspended")
+        assert (gone["keys_ended"], gone["keys_kept"]) == (["reads"], [])
+        assert await counts() == []

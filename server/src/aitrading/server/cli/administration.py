@@ -295,20 +295,47 @@ def activate_user(*, person: str, as_json: bool, home: Path) -> None:
 def set_role(*, person: str, role: str, as_json: bool, home: Path) -> None:
     """Give a person another role and end all their sessions: they log in anew with it."""
     host = Host(home)
-    host.post("users/role", {**host.person(person), "role": role}, msgspec.Raw)
+    keys = host.post("users/role", {**host.person(person), "role": role}, KeysOfMaker)
     if as_json:
-        show_json({"person": person, "role": role})
+        show_json({"person": person, "role": role, **msgspec.structs.asdict(keys)})
     else:
         click.echo(f"{person} is {role}.", err=True)
+        _tell_keys(keys)
 
 
 def _set_state(home: Path, person: str, state: str, *, as_json: bool) -> None:
     host = Host(home)
-    host.post("users/state", {**host.person(person), "state": state}, msgspec.Raw)
+    keys = host.post("users/state", {**host.person(person), "state": state}, KeysOfMaker)
     if as_json:
-        show_json({"person": person, "state": state})
+        show_json({"person": person, "state": state, **msgspec.structs.asdict(keys)})
     else:
         click.echo(f"{person} is {state}.", err=True)
+        _tell_keys(keys)
+
+
+class KeysOfMaker(msgspec.Struct, kw_only=True):
+    """What became of the keys that a person made for programs."""
+
+    keys_ended: list[str] = []
+    keys_kept: list[str] = []
+    keys_of_unknown_makers: int = 0
+
+
+def _tell_keys(keys: KeysOfMaker) -> None:
+    if keys.keys_ended:
+        ended = ", ".join(keys.keys_ended)
+        click.echo(
+            f"Keys of programs that ended with it ({len(keys.keys_ended)}): {ended}.", err=True
+        )
+    if keys.keys_kept:
+        kept = ", ".join(keys.keys_kept)
+        click.echo(f"Keys that stay, because the role allows what they do: {kept}.", err=True)
+    if keys.keys_of_unknown_makers:
+        click.echo(
+            f"Keys that do not say who made them: {keys.keys_of_unknown_makers}. "
+            "Look at `aitrading apikey list`.",
+            err=True,
+        )
 
 
 @click.group()

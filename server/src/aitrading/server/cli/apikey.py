@@ -35,6 +35,7 @@ class ApiKey(msgspec.Struct):
     expires_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None
+    created_by: str | None = None
 
 
 @click.group()
@@ -86,7 +87,16 @@ def create_key(
 def list_keys(*, tenant: str, as_json: bool, home: Path) -> None:
     """List the keys of an organisation's programs."""
     found = Host(home).get("api-keys", list[ApiKey], tenant=tenant)
-    fields = ("name", "proof", "scopes", "expires_at", "revoked_at", "last_used_at", "id")
+    fields = (
+        "name",
+        "proof",
+        "scopes",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+        "created_by",
+        "id",
+    )
     show_answer(found, as_json=as_json, fields=fields)
 
 

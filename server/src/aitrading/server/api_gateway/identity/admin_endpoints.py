@@ -25,6 +25,7 @@ from aitrading.server.api_gateway.identity.errors import (
     TENANT_ERASED,
 )
 from aitrading.server.api_gateway.identity.login import LINK_LIFETIME_S, Login, LoginName
+from aitrading.server.api_gateway.identity.made_keys import KeysOfMaker
 from aitrading.server.api_gateway.identity.model import Role
 from aitrading.server.authority.installation import ADMIN_SERVICE
 from aitrading.server.authority.passwords import PASSWORD_TOO_WEAK
@@ -177,30 +178,28 @@ class AdminEndpoints:
         f"{ADMIN_PATH}/users/state",
         access=ADMIN,
         body=StateChange,
-        answer=Done,
+        answer=KeysOfMaker,
         errors=(IDENTITY_UNKNOWN,),
     )
-    async def set_user_state(self, call: Call) -> Done:
-        """Suspend a person or let them in again."""
+    async def set_user_state(self, call: Call) -> KeysOfMaker:
+        """Suspend a person, which ends the keys they made too, or let them in again."""
         wanted = await call.json(StateChange)
         name = LoginName(tenant=wanted.tenant, user=wanted.user)
-        await self._administration.set_user_state(name, wanted.state, actor=HOST_ACTOR)
-        return Done()
+        return await self._administration.set_user_state(name, wanted.state, actor=HOST_ACTOR)
 
     @endpoint(
         "POST",
         f"{ADMIN_PATH}/users/role",
         access=ADMIN,
         body=RoleChange,
-        answer=Done,
+        answer=KeysOfMaker,
         errors=(IDENTITY_UNKNOWN,),
     )
-    async def set_user_role(self, call: Call) -> Done:
-        """Give a person another role; ends all their sessions."""
+    async def set_user_role(self, call: Call) -> KeysOfMaker:
+        """Give a person another role; ends their sessions, and keys of theirs that allow more."""
         wanted = await call.json(RoleChange)
         name = LoginName(tenant=wanted.tenant, user=wanted.user)
-        await self._administration.set_user_role(name, wanted.role, actor=HOST_ACTOR)
-        return Done()
+        return await self._administration.set_user_role(name, wanted.role, actor=HOST_ACTOR)
 
     @endpoint(
         "POST",

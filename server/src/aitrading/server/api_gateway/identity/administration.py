@@ -12,6 +12,7 @@ from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.kit.ids import IdFactory, TenantId
 from aitrading.core.kit.randomness import Randomness
 from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import Scope
 from aitrading.server.api_gateway.identity.admin_shapes import (
     Account,
     AccountDevice,
@@ -28,10 +29,12 @@ from aitrading.server.api_gateway.identity.errors import (
     TENANT_ERASED,
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
+from aitrading.server.api_gateway.identity.made_keys import KeysOfMaker, MadeKeys
 from aitrading.server.api_gateway.identity.model import (
     ACCOUNT_NAME_CHARS,
     DISPLAY_NAME_CHARS,
     LIST_LIMIT,
+    SCOPES,
     Role,
     checked_text,
     normalised_login,
@@ -79,6 +82,7 @@ class Administration:
         hasher: PasswordHasher,
         keys: FieldKeys,
         audit: AuditTrail,
+        made_keys: MadeKeys,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -90,6 +94,7 @@ class Administration:
         self._hasher = hasher
         self._keys = keys
         self._audit = audit
+        self._made_keys = made_keys
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -206,30 +211,31 @@ class Administration:
 
     async def set_user_state(
         self, name: LoginName, state: Literal["active", "suspended"], *, actor: str
-    ) -> None:
-        """Suspend a person, which ends every session at once, or let them in again."""
+    ) -> KeysOfMaker:
+        """Suspend a person, or let them in again; a suspension ends their sessions and keys."""
         account = await self._login.find(name)
 
-        async def apply(tx: TenantTransaction) -> Revocation:
-            ended = Revocation()
+        async def apply(tx: TenantTransaction) -> tuple[KeysOfMaker, Revocation]:
+            told, ended = KeysOfMaker(), Revocation()
             await tx.execute(_SQL["set_user_state"], account.user, state)
             if state == "suspended":
-                ended = await self._sessions.end_all(tx, account.user, "suspended")
+                told, ended = await self._without(tx, account.user, frozenset(), state, actor)
             await self._note(tx, actor, AuditAction(f"identity.user.{state}"), account.user)
-            return ended
+            return told, ended
 
-        ended = await self._replay.once(account.tenant, apply)
+        told, ended = await self._replay.once(account.tenant, apply)
         await self._sessions.refuse_tokens(ended)
+        return told
 
-    async def set_user_role(self, name: LoginName, role: Role, *, actor: str) -> None:
+    async def set_user_role(self, name: LoginName, role: Role, *, actor: str) -> KeysOfMaker:
         """Give a person another role; their sessions end, for tokens carry the old rights.
 
         With the role they have already too: who repeats a change does not know whether everybody
-        heard of the first.
+        heard of the first. Keys that they made end if they allow more than the new role.
         """
         account = await self._login.find(name)
 
-        async def apply(tx: TenantTransaction) -> Revocation:
+        async def apply(tx: TenantTransaction) -> tuple[KeysOfMaker, Revocation]:
             if await tx.fetch_row(_SQL["set_user_role"], account.user, role) is not None:
                 await self._note(
                     tx,
@@ -238,10 +244,26 @@ class Administration:
                     account.user,
                     details={"role": str(role)},
                 )
-            return await self._sessions.end_all(tx, account.user, "role")
+            return await self._without(tx, account.user, SCOPES[role], "role", actor)
 
-        ended = await self._replay.once(account.tenant, apply)
+        told, ended = await self._replay.once(account.tenant, apply)
         await self._sessions.refuse_tokens(ended)
+        return told
+
+    async def _without(
+        self,
+        tx: TenantTransaction,
+        user: UUID,
+        left: frozenset[Scope],
+        reason: str,
+        actor: str,
+    ) -> tuple[KeysOfMaker, Revocation]:
+        """End a person's sessions, and the keys they made that allow more than is left."""
+        own = await self._sessions.end_all(tx, user, reason)
+        moment = now_utc(self._clock)
+        told, ended = await self._made_keys.end(tx, user, left, moment=moment, actor=actor)
+        both = Revocation(sessions=own.sessions + ended.sessions, users=own.users + ended.users)
+        return told, both
 
     async def create_account(self, new: NewAccount, *, actor: str) -> Account:
         """A new broker account."""

@@ -105,6 +105,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None
+    created_by: str | None
+    """`user:ID` or the host; null for keys of before makers were kept."""
 
 
 class KeyToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +177,7 @@ class ApiKeys:
             )
             digest = sha256(secret) if secret else None
             await tx.execute(
-                _SQL["insert_api_key"], key, user, digest, thumbprint, scopes, begins, ends
+                _SQL["insert_api_key"], key, user, digest, thumbprint, scopes, begins, ends, actor
             )
             details: dict[str, FieldValue] = {"scopes": " ".join(scopes), "days": new.days}
             await self._note(tx, actor, AuditAction.PROGRAM_KEY_CREATED, key, details)
@@ -363,4 +365,5 @@ def _shown(row: dict[str, Any]) -> ApiKey:
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         last_used_at=row["last_used_at"],
+        created_by=row["created_by"],
     )

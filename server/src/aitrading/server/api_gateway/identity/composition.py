@@ -33,6 +33,7 @@ from aitrading.server.api_gateway.identity.key_endpoints import KeyEndpoints
 from aitrading.server.api_gateway.identity.login import Login
 from aitrading.server.api_gateway.identity.login_endpoints import LoginEndpoints
 from aitrading.server.api_gateway.identity.login_rules import LoginRules
+from aitrading.server.api_gateway.identity.made_keys import MadeKeys
 from aitrading.server.api_gateway.identity.own_endpoints import OwnEndpoints
 from aitrading.server.api_gateway.identity.own_password import OwnPassword
 from aitrading.server.api_gateway.identity.own_sessions import OwnSessions
@@ -224,6 +225,7 @@ class Identity:
             hasher=shared.hasher,
             keys=parts.field_keys,
             audit=shared.audit,
+            made_keys=MadeKeys(self.sessions, keys=parts.field_keys, audit=shared.audit),
             clock=parts.clock,
             ids=parts.ids,
             randomness=parts.randomness,
