@@ -1,10 +1,12 @@
 """A configuration of the server is used and kept; whatever is wrong with one, the last good stays."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ import pytest
 
 from aitrading.client.config_manager.keeper import ConfigKeeper
 from aitrading.client.config_manager.settings import ConfigurationSettings
-from aitrading.client.config_manager.store import BundleStore
+from aitrading.client.config_manager.store import BundleStore, Seen
 from aitrading.client.security.device_files import DeviceRecord, ServerAddress
 from aitrading.client.security.passphrase import PassphraseProtection
 from aitrading.client.security.protection import Protection, ProtectionKind
@@ -43,6 +45,7 @@ from aitrading.core.testing.throwaway_ca import IDENTITY, ThrowawayCa
 CLOCK = SystemClock()
 CHEAP = PassphraseCost(memory_kib=64, passes=1, lanes=1)
 PAIRS = "market_monitor.pairs"
+LEAVING_S = 0.2
 
 
 @dataclass
@@ -205,26 +208,58 @@ async def test_what_cannot_be_kept_is_not_used(desk: Desk) -> None:
         desk.home / "configuration/bundle.sealed",
         desk.home / "identity/configuration.seen",
     )
-    seen.mkdir(parents=True)  # nothing can be written in its place
+
+    def nothing_can_be_written() -> bool:
+        """A file may be written again between the two steps: it says once more what it uses."""
+        seen.unlink(missing_ok=True)
+        seen.mkdir(parents=True)
+        return True
+
+    await eventually(nothing_can_be_written)
     desk.answers.append(desk.bundle(1, {PAIRS: ("XAUUSD",)}))
     async with desk.running() as (keeper, config):
         await eventually(lambda: keeper.problem.startswith("[Errno"))  # of writing, not of reading
         assert keeper.in_use is None
-        assert (len(pairs(config)), file.exists()) == (4, False)
+        assert len(pairs(config)) == 4
+        await eventually(lambda: not file.exists(), what="what a try took back")
         seen.rmdir()
         keeper.look_now()
         await eventually(lambda: keeper.state is ComponentState.HEALTHY)
         await eventually(lambda: desk.asked[-1]["version"] == 1)
-        seen.unlink()
-        seen.mkdir()
+        await eventually(nothing_can_be_written)
         desk.answers.append(desk.bundle(2, {PAIRS: ("USDJPY",)}))
+        asked = len(desk.asked)
         keeper.look_now()
+        await eventually(lambda: len(desk.asked) > asked + 1)  # the first may have begun before
         await eventually(lambda: "directory" in keeper.problem)
         assert keeper.in_use is not None
         assert (keeper.in_use.version, pairs(config)) == (1, ("XAUUSD",))
         assert keeper.statistics()["highest_version"] == 1
     store = BundleStore.opened(desk.home, desk.record, desk.settings, desk.protection)
     assert store.bundle() == desk.answers[0]
+
+
+@async_test
+async def test_who_stops_while_it_is_written_waits_for_the_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, written, keep = Event(), Event(), Event(), BundleStore.keep
+
+    def slowly(store: BundleStore, bundle: SignedBundle, seen: Seen) -> None:
+        begun.set()
+        may_end.wait()
+        keep(store, bundle, seen)
+        written.set()
+
+    desk.answers.append(desk.bundle(1, {PAIRS: ("XAUUSD",)}))
+    async with desk.running() as (keeper, _):
+        await eventually(lambda: keeper.in_use is not None)
+        monkeypatch.setattr(BundleStore, "keep", slowly)
+        desk.answers.append(desk.bundle(2, {PAIRS: ("USDJPY",)}))
+        keeper.look_now()
+        await eventually(begun.is_set)
+        asyncio.get_running_loop().call_later(LEAVING_S, may_end.set)
+    assert written.is_set()
 
 
 @async_test

@@ -171,7 +171,7 @@ class ConfigKeeper:
         is_new = self.in_use is None or self.in_use.version != content.version
         self._tell(content, self._config.check_bundle)
         seen = Seen(version=content.version, digest=content.digest)
-        await asyncio.to_thread(store.keep, bundle, seen)
+        await _kept(store, bundle, seen)
         self._apply(content)
         if is_new:
             self._wake.set()  # asking again says that it is in use
@@ -227,3 +227,13 @@ class ConfigKeeper:
     def _is_expired(self) -> bool:
         content = self.in_use
         return content is not None and now_ms(self._clock) >= content.expires_ms
+
+
+async def _kept(store: BundleStore, bundle: SignedBundle, seen: Seen) -> None:
+    """Whoever stops meanwhile waits for the disk: what it finds then is what stays."""
+    writing = asyncio.get_running_loop().run_in_executor(None, store.keep, bundle, seen)
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise
