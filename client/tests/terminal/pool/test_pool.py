@@ -137,7 +137,7 @@ async def test_history_never_goes_in_front_of_ticks_and_orders(desk: Open) -> No
         at.inject(kind="wedge", call="copy_ticks_from", on_call=1)
         heavy = asyncio.ensure_future(at.pool.ask(HISTORY, lane=Lane.HISTORY))
         await eventually(lambda: len(at.twin.world.faults.happened) == 1)
-        assert at.pool.workers == 2, "it has a worker of its own"
+        assert at.pool.workers >= 2, "it has a worker of its own"
         more = asyncio.ensure_future(at.pool.ask(HISTORY, lane=Lane.HISTORY))
         for _ in range(20):
             [ticks] = await at.pool.ask(HISTORY, lane=Lane.TICKS)
