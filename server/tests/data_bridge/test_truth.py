@@ -282,3 +282,28 @@ async def test_a_device_is_asked_for_what_is_missing_and_history_is_no_news(
         assert len(device.of(StreamOpened)) == 1
         [source] = (await bridge.get(QuoteBoard)).of_tenant(identity.tenant)
         assert source.sequence == 2
+
+
+@async_test
+async def test_a_gap_of_a_symbol_that_is_not_fed_any_more_is_answered(
+    world: ServiceWorld, identity: DeviceIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truth_module, "ASK_S", 0.05)
+    async with running_bridge(world) as bridge:
+        bridge.devices.add(identity)
+        order = RepairOrder(
+            gap=UUID(int=9), stream=UUID(int=8), symbol="NOBODYS", broker="Simulated-Demo",
+            from_ms=1_000, until_ms=2_000, has_first=1, has_last=2, expected=3,
+        )  # fmt: skip
+        bridge.store.orders = [order]
+        device = Device(identity)
+        await device.open(bridge.socket, declared())
+
+        def answered() -> set[tuple[UUID, UUID, str]]:
+            said = [done for truth in bridge.store.truths for done in truth.repairs]
+            return {(one.gap, one.stream, one.problem) for one in said}
+
+        await eventually(answered, what="the answer")
+        why = "its device does not feed the symbol now"
+        assert answered() == {(order.gap, order.stream, why)}
+        assert device.of(RepairAsked) == []

@@ -17,7 +17,7 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.segments import ingest_payload
 from aitrading.server.cli.feed import verified
 from aitrading.server.database_service.clickhouse.absent import AbsentClickHouse
-from aitrading.server.database_service.feed_truth.book import GapBook, GapsPage
+from aitrading.server.database_service.feed_truth.book import NOT_YET, GapBook, GapsPage
 from aitrading.server.database_service.feed_truth.certificates import (
     Certificate,
     Certificates,
@@ -305,3 +305,62 @@ async def test_an_outage_in_time_makes_a_day_incomplete_until_it_is_repaired(
         [gap] = (await gaps(book, alpha)).items
         assert (gap.state, gap.repaired_ticks) == ("REPAIRED", 10)
         assert told(await certificate(w, alpha)) == ("COMPLETE", "20 of 20", [])
+
+
+@pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
+@async_test
+async def test_gaps_that_cannot_be_ordered_say_why_and_hold_up_no_other(
+    every_world: Any, tenants: Tenants
+) -> None:
+    alpha, _ = tenants
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 30)
+        starts = rows["event_ms"].tolist()
+        await send(w, alpha, stream, rows[:20])
+        changed = tuple(
+            GapTold(
+                stream=stream, reason="the terminal's history changed", recorded_by="device",
+                noticed_ns=1, from_ms=starts[0] + number, until_ms=starts[19],
+            )
+            for number in range(40)
+        )  # fmt: skip
+        await book.take(truth(alpha, gaps=changed))
+        await send(w, alpha, stream, rows[25:], first=26)
+        [order] = (await book.orders(alpha, uuid5(alpha, "device"))).orders
+        assert (order.gap, order.expected) == (gap_id(stream, 21, 25, None), 5)
+        found = await book.page(alpha, symbol=None, only_open=True, after=None, limit=100)
+        assert {one.problem[:30] for one in found.items if one.id != order.gap} == {
+            "ticks of that time are stored:"
+        }
+        refused = RepairTold(gap=order.gap, stream=stream, first=0, last=0, problem="no history")
+        await book.take(truth(alpha, repairs=(refused,)))
+        [hole] = [one for one in (await gaps(book, alpha)).items if one.id == order.gap]
+        assert (hole.state, hole.problem) == ("OPEN", "no history")
+        assert (await book.orders(alpha, uuid5(alpha, "device"))).orders == ()
+        await send(w, alpha, stream, rows[20:25], first=21)
+        [hole] = [one for one in (await gaps(book, alpha)).items if one.id == order.gap]
+        assert (hole.state, hole.problem) == ("REPAIRED", "")
+
+
+@pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
+@async_test
+async def test_a_gap_whose_end_is_on_its_way_is_ordered_as_soon_as_that_is_stored(
+    every_world: Any, tenants: Tenants
+) -> None:
+    alpha, _ = tenants
+    device = uuid5(alpha, "device")
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 30)
+        await send(w, alpha, stream, rows[:10])
+        lost = GapTold(
+            stream=stream, reason="lost", recorded_by="device", noticed_ns=1, first=11, last=20
+        )
+        await book.take(truth(alpha, gaps=(lost,)))
+        assert (await book.orders(alpha, device)).orders == ()
+        assert (await gaps(book, alpha)).items[0].problem == NOT_YET
+        await send(w, alpha, stream, rows[20:], first=21)
+        assert [one.gap for one in (await book.orders(alpha, device)).orders] == [lost.id]

@@ -42,6 +42,8 @@ from aitrading.server.kit.feed_truth_api import (
 
 ROUND_S: Final = 1.0
 ASK_S: Final = 10.0
+UNFED_LOOKS: Final = 6
+"""Looks after which a gap of a symbol that its device does not feed is answered for an hour."""
 REFUSALS_MAX: Final = 10
 """Rounds that a mistake between the services may last, such as a schema that is not migrated yet."""
 OUTAGES_MAX: Final = 10_000
@@ -94,6 +96,8 @@ class TruthKeeper:
         self._clock = clock
         self._waiting: defaultdict[DeviceIdentity, _Waiting] = defaultdict(_Waiting)
         self._outages: dict[FeedKey, _Outage] = {}
+        self._unfed: dict[UUID, dict[UUID, int]] = {}
+        """By device: gaps that its link does not feed, and in how many looks in a row."""
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
 
@@ -213,7 +217,10 @@ class TruthKeeper:
         """On its own: looking for what can be repaired takes as long as reading history does."""
         await self._clock.sleep(ROUND_S)
         while True:
-            for link in self.links():
+            links = tuple(self.links())
+            linked = {link.device.identity.device for link in links}
+            self._unfed = {one: gaps for one, gaps in self._unfed.items() if one in linked}
+            for link in links:
                 await self._ask(link)
             await self._clock.sleep(ASK_S)
 
@@ -271,9 +278,22 @@ class TruthKeeper:
         except AitradingError as exc:
             _log.warning("gaps are not repaired now", error=exc.code)
             return
+        device = link.device.identity
+        before, now = self._unfed.get(device.device, {}), dict[UUID, int]()
         for order in orders:
             stream = _fed(link, order)
-            if stream is not None:
+            if stream is None:
+                now[order.gap] = before.get(order.gap, 0) + 1
+                if now[order.gap] >= UNFED_LOOKS:
+                    unfed = RepairTold(
+                        gap=order.gap,
+                        stream=order.stream,
+                        first=0,
+                        last=0,
+                        problem="its device does not feed the symbol now",
+                    )
+                    _keep(self._waiting[device].repairs, order.gap, unfed)
+            else:
                 link.ask_repair(
                     Repair(
                         gap=order.gap,
@@ -285,6 +305,7 @@ class TruthKeeper:
                         expected=order.expected,
                     )
                 )
+        self._unfed[device.device] = now
 
 
 def _keep(waiting: dict[T, N], key: T, news: N) -> None:

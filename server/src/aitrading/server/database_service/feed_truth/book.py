@@ -15,6 +15,7 @@ from aitrading.server.database_service.ticks.port import PageQuestion, TickStore
 from aitrading.server.kit.feed_truth_api import (
     CALENDAR_MS,
     REASON_CHARS_MAX,
+    SEQUENCE_MAX,
     FeedTruth,
     GapTold,
     RepairOrder,
@@ -28,6 +29,10 @@ from aitrading.server.kit.transactions import TenantTransaction
 
 SQL: Final = Queries.load(__package__ or "", "truth.sql")
 ORDERS_MAX: Final = 32
+LOOKED_AT_MAX: Final = 64
+"""Gaps of one device that a question for orders looks at; each takes four reads at most."""
+NOT_YET: Final = "the ticks at its ends are not stored yet"
+"""For an hour they may still be on their way, so such a gap is looked at again at once."""
 SAME_MILLISECOND_MAX: Final = 100_000
 
 
@@ -48,7 +53,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     until_time: str | None
     noticed_at: datetime
     problem: str
-    """Why the device could not repair it; empty while nobody tried."""
+    """Why it cannot be repaired, as the device or the database found; empty while nobody tried."""
     repaired_at: datetime | None
     repaired_ticks: int | None
 
@@ -80,18 +85,35 @@ class GapBook:
                 return TruthTaken(gaps=await tx.fetch_value(SQL["open_gaps"]))
 
     async def orders(self, tenant: TenantId, device: UUID) -> RepairOrders:
-        """What the device may repair: gaps between two stored ticks."""
+        """What the device may repair: gaps between two stored ticks.
+
+        A gap that cannot be ordered says why, and is looked at again an hour later; those that
+        were never looked at come first, so that none stands before another for ever.
+        """
         with self._guards.postgres.guard():
             async with self._pool.tenant_read(tenant) as tx:
-                rows = await tx.fetch(SQL["to_repair"], device, ORDERS_MAX)
+                rows = await tx.fetch(SQL["to_repair"], device, LOOKED_AT_MAX, NOT_YET)
                 alike = {
                     row["id"]: [one["id"] for one in found]
                     for row in rows
                     for found in [await tx.fetch(SQL["streams_alike"], row["stream_id"])]
                 }
+        orders: list[RepairOrder] = []
+        problems: dict[UUID, str] = {}
         async with self._guards.reads.slot():
-            made = [await self._order(tenant, row, alike[row["id"]]) for row in rows]
-        return RepairOrders(orders=tuple(order for order in made if order is not None))
+            for row in rows:
+                found = await self._order(tenant, row, alike[row["id"]])
+                if isinstance(found, str):
+                    problems[row["id"]] = found
+                else:
+                    orders.append(found)
+                if len(orders) == ORDERS_MAX:
+                    break
+        if problems:
+            with self._guards.postgres.guard():
+                async with self._pool.tenant_tx(tenant) as tx:
+                    await tx.execute(SQL["cannot_order"], [*problems], [*problems.values()])
+        return RepairOrders(orders=tuple(orders))
 
     async def page(
         self,
@@ -112,22 +134,26 @@ class GapBook:
         cursor = cursor_of(shown[-1]["recorded_at"], shown[-1]["id"]) if more else None
         return GapsPage(items=[_gap(row) for row in shown], next_cursor=cursor)
 
-    async def _order(self, tenant: TenantId, row: Any, alike: list[UUID]) -> RepairOrder | None:
-        """The gap's ends as ticks, or None when what is stored does not tell them."""
+    async def _order(self, tenant: TenantId, row: Any, alike: list[UUID]) -> RepairOrder | str:
+        """The gap's ends as ticks, or why what is stored does not tell them."""
         first, last = row["first_sequence"], row["last_sequence"]
         from_ms, until_ms, expected = row["from_ms"], row["until_ms"], 0
+        if problem := _impossible(first, last, from_ms, until_ms):
+            return problem
         if first is not None:
             alike, expected = [row["stream_id"]], last - first + 1
             from_ms = await self._time_of(tenant, row["stream_id"], first - 1)
             until_ms = await self._time_of(tenant, row["stream_id"], last + 1)
-        if from_ms is None or until_ms is None or until_ms < from_ms:
-            return None
+            if from_ms is None or until_ms is None:
+                return NOT_YET
+        if until_ms < from_ms:
+            return "it ends before it begins"
         before = await self._sequences_at(tenant, alike, from_ms)
         after = await self._sequences_at(tenant, alike, until_ms)
         if first is not None:
             before, after = before[before < first], after[after > last]
         elif from_ms == until_ms or await self._is_anything(tenant, alike, from_ms, until_ms):
-            return None
+            return "ticks of that time are stored: nobody can count which others are missing"
         return RepairOrder(
             gap=row["id"],
             stream=row["stream_id"],
@@ -173,6 +199,17 @@ class GapBook:
         )
         rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
         return len(rows) > 0
+
+
+def _impossible(first: int | None, last: int, from_ms: int | None, until_ms: int | None) -> str:
+    """Why these ends are none of ticks; empty when they may be."""
+    if first is not None:
+        if first == 1:
+            return "it is at the beginning of its stream: no tick before it is stored"
+        return "" if last <= SEQUENCE_MAX else "its end is no number of a tick"
+    ends = (from_ms, until_ms)
+    is_dated = all(end is not None and 0 <= end < CALENDAR_MS for end in ends)
+    return "" if is_dated else "its ends are no times of the calendar"
 
 
 async def _take_days(tx: TenantTransaction, truth: FeedTruth) -> None:

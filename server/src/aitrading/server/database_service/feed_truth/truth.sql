@@ -37,13 +37,14 @@ ON CONFLICT (tenant_id, id) DO UPDATE
 -- name: take_repairs
 UPDATE market.gaps g
    SET answered_at = now(), problem = t.problem,
-       repair_stream = CASE WHEN t.last_sequence >= t.first_sequence THEN r.id END,
-       repair_first = CASE WHEN t.last_sequence >= t.first_sequence THEN t.first_sequence END,
-       repair_last = CASE WHEN t.last_sequence >= t.first_sequence THEN t.last_sequence END,
+       repair_stream = CASE WHEN t.is_some THEN r.id END,
+       repair_first = CASE WHEN t.is_some THEN t.first_sequence END,
+       repair_last = CASE WHEN t.is_some THEN t.last_sequence END,
        repaired_at = CASE WHEN t.problem = '' AND t.last_sequence < t.first_sequence THEN now() END,
        repaired_ticks = CASE WHEN t.problem = '' AND t.last_sequence < t.first_sequence THEN 0 END
-  FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[])
-       AS t (gap, stream_id, first_sequence, last_sequence, problem)
+  FROM (SELECT *, problem = '' AND last_sequence >= first_sequence AS is_some
+          FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[])
+               AS told (gap, stream_id, first_sequence, last_sequence, problem)) AS t
   JOIN market.streams r ON r.id = t.stream_id AND r.device_id = $1
  WHERE g.id = t.gap AND g.repaired_at IS NULL AND g.repair_last IS NULL
    AND EXISTS (SELECT FROM market.streams s WHERE s.id = g.stream_id AND s.device_id = $1)
@@ -56,12 +57,15 @@ SELECT g.id, g.stream_id, g.first_sequence, g.last_sequence, g.from_ms, g.until_
        s.broker
   FROM market.gaps g JOIN market.streams s ON s.id = g.stream_id
  WHERE s.device_id = $1 AND g.repaired_at IS NULL AND g.repair_last IS NULL
-   AND (g.answered_at IS NULL OR g.answered_at < now() - interval '1 hour')
-   AND CASE WHEN g.first_sequence IS NOT NULL
-            THEN g.first_sequence > 1 AND g.last_sequence < 9223372036854775807
-            ELSE g.from_ms BETWEEN 0 AND 253402300799999
-             AND g.until_ms BETWEEN 0 AND 253402300799999 END
- ORDER BY g.recorded_at, g.id LIMIT $2
+   AND (g.first_sequence IS NOT NULL OR g.until_ms IS NOT NULL)
+   AND (g.answered_at IS NULL OR g.answered_at < now() - interval '1 hour'
+        OR (g.problem = $3 AND g.recorded_at > now() - interval '1 hour'))
+ ORDER BY g.answered_at NULLS FIRST, g.recorded_at, g.id LIMIT $2
+
+-- name: cannot_order
+UPDATE market.gaps g SET answered_at = now(), problem = t.problem
+  FROM unnest($1::uuid[], $2::text[]) AS t (gap, problem)
+ WHERE g.id = t.gap AND g.repaired_at IS NULL AND g.repair_last IS NULL
 
 -- name: streams_alike
 SELECT o.id FROM market.streams s

@@ -71,7 +71,7 @@ ON CONFLICT (tenant_id, id) DO NOTHING
 
 -- name: settle_gaps
 UPDATE market.gaps g
-   SET repaired_at = now(),
+   SET repaired_at = now(), problem = '',
        repaired_ticks = coalesce(g.repair_last - g.repair_first,
                                  g.last_sequence - g.first_sequence) + 1
   FROM market.tick_marks m
