@@ -233,5 +233,5 @@ def test_memory_is_bounded_in_time_and_number(monkeypatch: pytest.MonkeyPatch) -
     ended.add(UUID(int=n) for n in range(1000))
     assert len(ended) == 100
     assert ended.recent(3) == (UUID(int=999), UUID(int=998), UUID(int=997))
-    clock._monotonic_ns += (REMEMBER_S + 1) * 10**9
+    clock._move_to((REMEMBER_S + 1) * 10**9)
     assert ended.recent(100) == ()

@@ -2,6 +2,8 @@
 
 A session that ended; all older tokens of a person or an organisation, whose epoch was raised. Each
 is remembered for as long as a token of before could live, so nothing here grows without end.
+Tokens live by the wall clock: one that is set back gives them a longer life, and this a longer
+memory (`kit/both_clocks.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +19,7 @@ from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S
 from aitrading.core.security.jwt_manager import LEEWAY_S, VerifiedToken
 from aitrading.server.kit.authentication import RevocationView
+from aitrading.server.kit.both_clocks import Until
 
 REMEMBER_S: Final = USER_TOKEN_LIFETIME_S + 2 * LEEWAY_S
 MAX_ENDED_SESSIONS: Final = 100_000
@@ -58,38 +61,38 @@ class RevokedTokens(RevocationView):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ended: dict[UUID, int] = {}
-        self._raised: dict[UUID, tuple[int, int]] = {}
+        self._ended: dict[UUID, Until] = {}
+        self._raised: dict[UUID, tuple[int, Until]] = {}
         self._certain_until_ns: int | None = None
         self.on_change: Callable[[], None] = lambda: None
         """Told at once, in this process, that something more is refused."""
 
     def add(self, sessions: Iterable[UUID]) -> None:
         """Refuse the tokens of these sessions from now on; a repeat changes nothing."""
-        now_ns = self._clock.monotonic_ns()
+        until = Until.after(self._clock, REMEMBER_S)
         for session in sessions:
-            self._drop_old(now_ns)
-            self._ended.setdefault(session, now_ns)
+            self._drop_old()
+            self._ended.setdefault(session, until)
             self.on_change()
 
     def apply(self, revoked: Revocation) -> None:
         """Refuse all that it revokes from now on; a repeat, or an older one, changes nothing."""
         self.add(revoked.sessions)
-        now_ns = self._clock.monotonic_ns()
+        until = Until.after(self._clock, REMEMBER_S)
         for raised in (*revoked.users, *revoked.organisations):
-            known, _ = self._raised.pop(raised.id, (0, 0))
-            self._raised[raised.id] = (max(known, raised.epoch), now_ns)
+            known, _ = self._raised.pop(raised.id, (0, until))
+            self._raised[raised.id] = (max(known, raised.epoch), until)
             self.on_change()
-        self._drop_old_epochs(now_ns)
+        self._drop_old_epochs()
 
     def recent(self, limit: int) -> tuple[UUID, ...]:
         """Sessions remembered now, the newest first, at most `limit`."""
-        self._drop_old(self._clock.monotonic_ns())
+        self._drop_old()
         return tuple(islice(reversed(self._ended), limit))
 
     def epochs(self) -> tuple[RaisedEpoch, ...]:
         """Every raised epoch that is remembered; persons' and organisations' ids never meet."""
-        self._drop_old_epochs(self._clock.monotonic_ns())
+        self._drop_old_epochs()
         return tuple(RaisedEpoch(id=key, epoch=value[0]) for key, value in self._raised.items())
 
     def watch(self) -> None:
@@ -126,19 +129,18 @@ class RevokedTokens(RevocationView):
         found = self._raised.get(of)
         return found[0] if found else 0
 
-    def _drop_old(self, now_ns: int) -> None:
-        _drop(self._ended, lambda since_ns: since_ns, now_ns, MAX_ENDED_SESSIONS)
+    def _drop_old(self) -> None:
+        _drop(self._ended, lambda until: until, self._clock, MAX_ENDED_SESSIONS)
 
-    def _drop_old_epochs(self, now_ns: int) -> None:
-        _drop(self._raised, lambda value: value[1], now_ns, MAX_RAISED_EPOCHS + 1)
+    def _drop_old_epochs(self) -> None:
+        _drop(self._raised, lambda value: value[1], self._clock, MAX_RAISED_EPOCHS + 1)
 
 
 def _drop(
-    entries: dict[UUID, EntryT], since_ns: Callable[[EntryT], int], now_ns: int, most: int
+    entries: dict[UUID, EntryT], until: Callable[[EntryT], Until], clock: Clock, most: int
 ) -> None:
     while entries:
         oldest = next(iter(entries))
-        expired = now_ns - since_ns(entries[oldest]) > REMEMBER_S * NS_PER_S
-        if not expired and len(entries) < most:
+        if len(entries) < most and not until(entries[oldest]).is_over(clock):
             return
         del entries[oldest]

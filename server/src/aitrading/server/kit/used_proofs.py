@@ -18,6 +18,7 @@ from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import Category, ErrorSpec, Impact, Severity
 from aitrading.core.security.errors import TOKEN_REFUSED
 from aitrading.core.security.possession import LEEWAY_S, PROOF_LIFETIME_S, Proof
+from aitrading.server.kit.both_clocks import Until
 from aitrading.server.kit.cache.port import Cache
 from aitrading.server.kit.valkey import CACHE_UNAVAILABLE, ValkeyClient
 
@@ -78,7 +79,7 @@ class CachedUsedProofs(UsedProofs):
         self._shared = shared
         self._errors = errors
         self._clock = clock
-        self._own: OrderedDict[str, int] = OrderedDict()
+        self._own: OrderedDict[str, Until] = OrderedDict()
         self._away_until_ns = 0
         errors.declare(USED_PROOFS_DEGRADE)
 
@@ -106,15 +107,14 @@ class CachedUsedProofs(UsedProofs):
             raise
 
     def _note_here(self, proof: Proof) -> None:
-        now_ns = self._clock.monotonic_ns()
         while self._own:
             oldest = next(iter(self._own))
-            if now_ns < self._own[oldest] and len(self._own) < MAX_OWN_PROOFS:
+            if len(self._own) < MAX_OWN_PROOFS and not self._own[oldest].is_over(self._clock):
                 break
             del self._own[oldest]
         if proof.use in self._own:
             raise TOKEN_REFUSED.error()
-        self._own[proof.use] = now_ns + REMEMBERED_S * NS_PER_S
+        self._own[proof.use] = Until.after(self._clock, REMEMBERED_S)
 
 
 async def _known_here_alone(_: Exception) -> bool | None:
