@@ -272,3 +272,13 @@ async def test_a_key_ends_when_its_maker_loses_what_it_allows(gateway: Running) 
         gone = await gate.command("users/state", tenant=tenant, user="boss", state="suspended")
         assert (gone["keys_ended"], gone["keys_kept"]) == (["reads"], [])
         assert await counts() == []
+
+
+@async_test
+async def test_a_clock_that_was_set_back_holds_no_key_back(gateway: Running) -> None:
+    async with gateway() as gate:
+        key = await made(gate, await gate.tenant())
+        assert (await exchanged(gate, key["key"])).status == 200
+        gate.clock.step_wall(-3_600)
+        for _often in range(2):
+            assert (await exchanged(gate, key["key"])).status == 200

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import pytest
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.secret import Secret
 from aitrading.core.testing.async_test import async_test
-from aitrading.server.api_gateway.identity.factors.codes import MAX_WAIT_S, wait_s
+from aitrading.server.api_gateway.identity.factors.codes import MAX_WAIT_S, _remaining_s, wait_s
 from aitrading.server.api_gateway.identity.factors.totp import STEP_S, code_at, matching_step
 
 Running = Callable[[], AbstractAsyncContextManager[Any]]
@@ -46,6 +47,13 @@ def test_a_wait_doubles_up_to_its_limit() -> None:
     waits = [wait_s(failures) for failures in range(40)]
     assert waits[:8] == [0, 0, 0, 0, 0, 1, 2, 4]
     assert max(waits) == waits[-1] == MAX_WAIT_S
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait_longer() -> None:
+    failed_at = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    for back in (timedelta(), timedelta(hours=1), timedelta(days=1)):
+        waits = [_remaining_s(failures, failed_at, failed_at - back) for failures in range(20)]
+        assert waits == [wait_s(failures) for failures in range(20)]
 
 
 @dataclass

@@ -146,5 +146,7 @@ def wait_s(failures: int) -> int:
 def _remaining_s(failures: int, failed_at: datetime | None, moment: datetime) -> int:
     if failed_at is None:
         return 0
-    ends = failed_at + timedelta(seconds=wait_s(failures))
-    return ceil(max(0.0, (ends - moment).total_seconds()))
+    longest_s = wait_s(failures)
+    ends = failed_at + timedelta(seconds=longest_s)
+    rest_s = (ends - moment).total_seconds()
+    return ceil(max(0.0, min(rest_s, longest_s)))  # no longer for a clock that was set back

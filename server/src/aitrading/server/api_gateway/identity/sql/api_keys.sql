@@ -7,10 +7,14 @@ SELECT count(*) FROM identity.api_keys WHERE revoked_at IS NULL AND expires_at >
 
 -- name: use_api_key
 UPDATE identity.api_keys
-   SET last_used_at = $4, paced_until = greatest(paced_until, $4) + $5::interval
+   SET last_used_at = $4,
+       -- more than a burst is owed only where the clock was set back: then nothing is
+       paced_until = CASE WHEN paced_until > $4 + $6::interval THEN $4
+                          ELSE greatest(paced_until, $4) END + $5::interval
  WHERE id = $1 AND revoked_at IS NULL AND expires_at > $4
    AND hash IS NOT DISTINCT FROM $2 AND thumbprint IS NOT DISTINCT FROM $3
-   AND (paced_until IS NULL OR paced_until <= $4 + $6::interval)
+   AND (paced_until IS NULL OR paced_until <= $4 + $6::interval
+        OR paced_until > $4 + $6::interval + $5::interval)
 RETURNING user_id, scopes, created_at, expires_at;
 
 -- name: pace_of_api_key
