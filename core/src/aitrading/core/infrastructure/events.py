@@ -286,6 +286,38 @@ class TracesCollected(msgspec.Struct, frozen=True, kw_only=True):
     parts: int
 
 
+class Denied(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person, program or device was denied in one process, so and so often in this hour."""
+
+    id: UUID
+    """The same when it is told again."""
+    tenant: UUID
+    action: str
+    actor: str
+    subject: str
+    reason: str
+    count: int
+    source: str
+    occurred_ns: int
+    """When it was first denied since it was last told."""
+    trace_id: str | None = None
+
+
+class RecordDenials(Event, frozen=True, kw_only=True):
+    """A command: take what this process denied into the audit trail."""
+
+    NAME: ClassVar[str] = "denial.record"
+
+    service: str
+    denials: tuple[Denied, ...]
+
+
+class DenialsRecorded(msgspec.Struct, frozen=True, kw_only=True):
+    """They are in the trail and may be forgotten."""
+
+    denials: int
+
+
 ALL_EVENTS: tuple[type[Event], ...] = (
     TradingExecuted,
     RiskThresholdBreached,
@@ -304,5 +336,6 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     SubscriptionChanged,
     DeviceSettingsChanged,
     CollectTraces,
+    RecordDenials,
 )
 """Every event type, for the reference and for the stream that keeps the durable ones."""

@@ -19,6 +19,7 @@ from aitrading.core.kit.randomness import Randomness
 from aitrading.server.api_gateway.call_sites import PASSWORD_HASHING
 from aitrading.server.api_gateway.connections.directory import ConnectionDirectory
 from aitrading.server.api_gateway.connections.endpoints import ConnectionEndpoints
+from aitrading.server.api_gateway.denials import DenialRecorder
 from aitrading.server.api_gateway.edge.assembly import BRIDGE, GATEWAY, RegisteredEdge
 from aitrading.server.api_gateway.edge.keeper import EdgeKeeper
 from aitrading.server.api_gateway.edge.key_rotation import EdgeKeyEndpoints
@@ -117,6 +118,7 @@ def providers(manager: ImportManager) -> None:
     manager.provide(_edge)
     manager.provide(_refused_at_edge)
     manager.provide(_overloads)
+    manager.provide(DenialRecorder)
     manager.provide(_platform_health)
     manager.provide(HealthEndpoints)
 
@@ -380,6 +382,7 @@ SPEC: Final = ServiceSpec(
         EdgeKeeper,
         RefusedAtEdge,
         Overloads,
+        DenialRecorder,
         PlatformHealth,
     ),
     endpoints=(

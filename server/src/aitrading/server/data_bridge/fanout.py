@@ -44,7 +44,7 @@ from aitrading.server.data_bridge.subscriber import (
 )
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.data_bridge.viewers import SHOWN_AGAIN, Viewers
-from aitrading.server.kit.authentication import Authenticator, RequestHead
+from aitrading.server.kit.authentication import Authenticator, Identified, RequestHead
 from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
@@ -144,9 +144,9 @@ class FanOut(SubscriberHub):
         trace = ConnectionTrace(self._tracer, STREAM_PATH, headers.get(TRACEPARENT), ids=self._ids)
         try:
             path = request.path.decode("latin-1").partition("?")[0]
-            head = RequestHead(headers=headers, path=path, websocket=True)
+            head = RequestHead(headers=headers, path=path, route=STREAM_PATH, websocket=True)
             found = self._authenticator.identify(head)
-            found.token.require(Scope.READ)
+            self._authenticator.require(found, Scope.READ)
             if self._state is not ComponentState.HEALTHY or self._is_full():
                 raise STREAM_SUBSCRIBERS_FULL.error(
                     count=self._count, limit=self._settings().subscribers_max
@@ -255,9 +255,9 @@ class FanOut(SubscriberHub):
         subscriber.round_trip_ns = self._clock.monotonic_ns() - subscriber.pinged_ns
 
     @override
-    def verify(self, token: str, old: VerifiedToken, address: str) -> VerifiedToken:
-        fresh = self._authenticator.renewed(token, old, address)
-        if (fresh.tenant, fresh.user) != (old.tenant, old.user) or self._is_over(fresh):
+    def verify(self, token: str, old: Identified) -> VerifiedToken:
+        fresh = self._authenticator.renewed(token, old)
+        if self._is_over(fresh):
             raise TOKEN_REFUSED.error()
         fresh.require(Scope.READ)
         return fresh

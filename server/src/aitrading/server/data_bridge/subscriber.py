@@ -138,7 +138,7 @@ class SubscriberHub(Protocol):
         """It answered the newest ping."""
         ...
 
-    def verify(self, token: str, old: VerifiedToken, address: str) -> VerifiedToken:
+    def verify(self, token: str, old: Identified) -> VerifiedToken:
         """Accept a fresh token of the same person and tenant, or raise."""
         ...
 
@@ -350,6 +350,6 @@ class Subscriber(WSListener):
 
     def _renew(self, token: str) -> None:
         try:
-            self.token = self._hub.verify(token, self.token, self.address)
+            self.token = self._hub.verify(token, self.found)
         except AitradingError as exc:
             self.close(exc.spec)

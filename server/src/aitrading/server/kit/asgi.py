@@ -164,6 +164,7 @@ class _EndpointApp:
             return Caller()
         reduces = self._endpoint.limit is LimitKind.EXEMPT
         person = await authenticator.person(head_of(request), access.scope, reduces=reduces)
+        scope["aitrading.person"] = person
         if access.scope is Right.ADMIN:
             require_second_factor(person, self._parts.step_up())
         if access.step_up:
@@ -231,6 +232,8 @@ class _Guard:
         if error.spec.category is not Category.DENIED and self._parts.on_error is not None:
             with bind_context(tenant=scope.get("aitrading.tenant")):
                 self._parts.on_error(exc)
+        if (person := scope.get("aitrading.person")) is not None and _is_denial(error, scope):
+            self._parts.authenticator.denied(person, head_of(Request(scope)), error.code)
         if error.spec is INTERNAL_ERROR:
             _log.error("a request failed", exc_info=exc, path=scope["path"])
         if answer.status:
@@ -317,6 +320,17 @@ def _as_error(exc: Exception, scope: Scope) -> AitradingError:
     if isinstance(exc, HTTPException) and exc.status_code == HTTPStatus.NOT_FOUND:
         return NOT_FOUND.error(path=scope["path"])
     return INTERNAL_ERROR.error()
+
+
+def _is_denial(error: AitradingError, scope: Scope) -> bool:
+    """Whether somebody asked for what is not theirs.
+
+    Another organisation's object cannot be told from one that there is not: nothing here sees it.
+    """
+    if error.spec.category is not Category.DENIED:
+        return False
+    names_object = error.spec.http_status == HTTPStatus.NOT_FOUND and bool(scope["path_params"])
+    return error.spec.http_status == HTTPStatus.FORBIDDEN or names_object
 
 
 def _error_headers(exc: Exception, error: AitradingError) -> dict[str, str]:

@@ -26,6 +26,21 @@ class AuditAction(StrEnum):
         True,
         "A used refresh token came again; the session was ended for both.",
     )
+    TOKEN_MISUSED = (
+        "identity.token.misused",
+        True,
+        "A token came after its session ended, without what it is bound to, or with a used proof.",
+    )
+    ACCESS_REFUSED = (
+        "access.refused",
+        True,
+        "Somebody who is logged in asked for what is not theirs.",
+    )
+    ACCESS_UNTOLD = (
+        "access.untold",
+        True,
+        "A service had no room for refusals; the details tell for how many.",
+    )
     EDGE_TOKEN_REFUSED = (
         "edge.token.refused",
         True,

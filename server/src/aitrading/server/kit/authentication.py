@@ -8,6 +8,7 @@ WebSocket, must come from our own origin.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from aitrading.core.kit.clock import Clock
@@ -26,9 +27,12 @@ from aitrading.core.security.token_binding import (
     Shown,
     Way,
     certificate_binding,
+    is_shown,
     session_binding,
 )
+from aitrading.server.kit.audit_actions import AuditAction
 from aitrading.server.kit.client_address import client_address
+from aitrading.server.kit.denials import Denial, Denials
 from aitrading.server.kit.http_errors import (
     NETWORK_REFUSED,
     ORIGIN_REFUSED,
@@ -46,6 +50,8 @@ ANY_SERVICE: Final = "*"
 """Among allowed peers: whoever proves the name of a service."""
 CERTAIN_SCOPES: Final = frozenset({Scope.TRADE, Scope.ADMIN})
 """What is refused while something that could forbid it cannot be asked."""
+PAGE: Final = "page"
+"""What was asked for where no endpoint was."""
 _BEARER: Final = "Bearer "
 _PROOF: Final = "DPoP "
 
@@ -72,6 +78,8 @@ class RequestHead:
     method: str = "GET"
     path: str = "/"
     """As it was sent, without the query."""
+    route: str = ""
+    """As the endpoint declares it; empty for a page."""
     websocket: bool = False
 
 
@@ -80,7 +88,20 @@ class Identified:
     """A person, and the proof that came with the token; the proof has yet to be spent."""
 
     token: VerifiedToken
+    head: RequestHead
     proof: Proof | None = None
+
+
+class Misuse(StrEnum):
+    """Why a token that this installation made was refused, beyond its time."""
+
+    ENDED = "ended"
+    """Its session, or what it was made by, ended."""
+    NOT_BOUND = "not_bound"
+    """It came without what it is bound to, or another way than its kind travels."""
+    PROOF_USED = "proof_used"
+    OTHER_SESSION = "other_session"
+    """An open connection was to go on with the token of another session or person."""
 
 
 class Authenticator:
@@ -93,12 +114,15 @@ class Authenticator:
         proofs: UsedProofs,
         *,
         clock: Clock,
+        denials: Denials,
         revocations: RevocationView | None = None,
     ) -> None:
         self._service = service
         self._verifier = verifier
         self._proofs = proofs
         self._clock = clock
+        self.denials = denials
+        """What was denied here, for the audit trail."""
         self._revocations = revocations
 
     async def person(
@@ -114,18 +138,37 @@ class Authenticator:
         """
         found = self.identify(head, device=scope is Scope.DEVICE)
         if scope is not None:
-            found.token.require(scope)
+            self.require(found, scope)
         certain_of = None if reduces else scope
         if certain_of in CERTAIN_SCOPES and not self._knows_revocations:
             raise REVOCATIONS_UNKNOWN.error()
         await self.spend(found, certain_of)
         return found.token
 
+    def require(self, found: Identified, scope: Scope) -> None:
+        """Raise `SCOPE_MISSING` unless the person has the scope."""
+        try:
+            found.token.require(scope)
+        except AitradingError as exc:
+            self.denied(found.token, found.head, exc.code)
+            raise
+
+    def denied(self, person: VerifiedToken, head: RequestHead, reason: str) -> None:
+        """Note for the audit trail that somebody who is logged in was refused."""
+        self._note(AuditAction.ACCESS_REFUSED, person, head, reason)
+
     def identify(self, head: RequestHead, *, device: bool = False) -> Identified:
         """The same without a look at used proofs: for who must answer at once, and spends later.
 
         A device is no person: its token counts only where a device is asked for.
         """
+        try:
+            return self._identify(head, device=device)
+        except AitradingError as exc:
+            self._not_identified(head, exc)
+            raise
+
+    def _identify(self, head: RequestHead, *, device: bool) -> Identified:
         scheme, token = _presented(head.headers)
         if scheme is Way.COOKIE and (head.websocket or head.method not in SAFE_METHODS):
             require_same_origin(head.headers, required=True)
@@ -136,12 +179,18 @@ class Authenticator:
         is_device = verified.authentication == Authentication.DEVICE
         if self.is_revoked(verified) or (is_device and not device):
             raise TOKEN_REFUSED.error()
-        return Identified(token=verified, proof=proof)
+        return Identified(token=verified, head=head, proof=proof)
 
     async def spend(self, found: Identified, scope: Scope | None = None) -> None:
         """Note that the proof was used; raises `TOKEN_REFUSED` or `PROOF_UNCHECKED`."""
-        if found.proof is not None:
+        if found.proof is None:
+            return
+        try:
             await self._proofs.spend(found.proof, strict=scope in CERTAIN_SCOPES)
+        except AitradingError as exc:
+            if exc.spec is TOKEN_REFUSED:
+                self._misused(found.token, found.head, Misuse.PROOF_USED)
+            raise
 
     async def key_of(self, head: RequestHead) -> str | None:
         """The thumbprint of the key that signed a request without a token, if it brought a proof.
@@ -167,13 +216,21 @@ class Authenticator:
         text = head.headers.get(PROOF_HEADER, "")
         return check_proof(text, target, now_ns=self._clock.now_ns())
 
-    def renewed(self, token: str, before: VerifiedToken, address: str) -> VerifiedToken:
+    def renewed(self, token: str, before: Identified) -> VerifiedToken:
         """Verify the next token of an open connection; raises `TOKEN_REFUSED`.
 
-        It must be bound to what the connection proved when it began, and count at its address.
+        It must be the same person's, bound to what the connection proved when it began, and count
+        at its address.
         """
-        fresh = self._verifier.known_user(token)
-        if fresh.binding != before.binding or not self.admits(fresh, address):
+        fresh, old = self._verifier.known_user(token), before.token
+        if (fresh.tenant, fresh.user, fresh.binding) != (old.tenant, old.user, old.binding):
+            self._misused(fresh, before.head, Misuse.OTHER_SESSION)
+            raise TOKEN_REFUSED.error()
+        if self.is_revoked(fresh):
+            self._misused(fresh, before.head, Misuse.ENDED)
+            raise TOKEN_REFUSED.error()
+        if not self.admits(fresh, client_address(before.head.headers)):
+            self.denied(fresh, before.head, NETWORK_REFUSED.code)
             raise TOKEN_REFUSED.error()
         return fresh
 
@@ -187,6 +244,39 @@ class Authenticator:
         if not self._verifier.is_published(token):
             return True
         return self._revocations is not None and self._revocations.is_revoked(token)
+
+    def _not_identified(self, head: RequestHead, exc: AitradingError) -> None:
+        """Note it, if the token was made here and its time is not over; a forged one names nobody."""
+        try:
+            way, token = _presented(head.headers)
+            named = self._verifier.known_user(token)
+        except AitradingError:
+            return
+        if exc.spec in (ORIGIN_REFUSED, NETWORK_REFUSED):
+            self.denied(named, head, exc.code)
+        elif self.is_revoked(named):
+            self._misused(named, head, Misuse.ENDED)
+        elif is_shown(named.binding, _shown(way, head.headers, None)):
+            self.denied(named, head, exc.code)  # a device that came as a person
+        else:
+            self._misused(named, head, Misuse.NOT_BOUND)
+
+    def _misused(self, named: VerifiedToken, head: RequestHead, misuse: Misuse) -> None:
+        self._note(AuditAction.TOKEN_MISUSED, named, head, misuse)
+
+    def _note(
+        self, action: AuditAction, named: VerifiedToken, head: RequestHead, reason: str
+    ) -> None:
+        self.denials.note(
+            Denial(
+                action=action,
+                tenant=named.tenant,
+                actor=actor_of(named),
+                subject=f"{head.method} {head.route or PAGE}",
+                reason=reason,
+                address=client_address(head.headers),
+            )
+        )
 
     @staticmethod
     def device_of(head: RequestHead) -> ForwardedDevice | None:
@@ -208,6 +298,12 @@ class Authenticator:
         if caller != connected or allowed.isdisjoint({caller.name, ANY_SERVICE}):
             raise PEER_CALL_REFUSED.error()
         return caller
+
+
+def actor_of(token: VerifiedToken) -> str:
+    """Who a token was made for, as the audit trail names them."""
+    kind = "device" if token.authentication == Authentication.DEVICE else "user"
+    return f"{kind}:{token.user}"
 
 
 def bearer_token(headers: Mapping[str, str]) -> str | None:

@@ -235,4 +235,5 @@ def head_of(request: Request) -> RequestHead:
         headers=request.headers,
         method=request.method,
         path=raw.partition(b"?")[0].decode("latin-1"),
+        route=request.scope.get("aitrading.route", ""),
     )

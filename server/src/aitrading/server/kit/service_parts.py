@@ -31,6 +31,8 @@ from aitrading.server.kit.bus_nats import NatsBus
 from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
+from aitrading.server.kit.denial_reporter import DenialReporter
+from aitrading.server.kit.denials import Denials
 from aitrading.server.kit.internal_client import InternalClient
 from aitrading.server.kit.limit_levels import LimitLevels
 from aitrading.server.kit.limit_settings import LimitSettings
@@ -150,9 +152,18 @@ def _authenticator(
     verifier: JwtVerifier,
     proofs: UsedProofs,
     clock: Clock,
+    denials: Denials,
     ended: RevokedTokens,
 ) -> Authenticator:
-    return Authenticator(bundle.service, verifier, proofs, clock=clock, revocations=ended)
+    return Authenticator(
+        bundle.service, verifier, proofs, clock=clock, denials=denials, revocations=ended
+    )
+
+
+def _denials(
+    bundle: ServiceBundle, clock: Clock, ids: IdFactory, randomness: Randomness
+) -> Denials:
+    return Denials(bundle.service, clock=clock, ids=ids, randomness=randomness)
 
 
 def _used_proofs(shared: SharedCache, errors: ErrorHandler, clock: Clock) -> UsedProofs:
@@ -320,6 +331,7 @@ _COMMON: dict[Any, Any] = {
     JwtVerifier: verifier_of,
     ServiceTokenSource: ServiceTokenSource.of,
     RevokedTokens: RevokedTokens,
+    Denials: _denials,
     Authenticator: _authenticator,
     SharedCache: _shared_cache,
     UsedProofs: _used_proofs,
@@ -338,6 +350,7 @@ _OVER_NATS: dict[Any, Any] = {
     ChainReporter: _reporter,
     ErrorReporter: _error_reporter,
     TraceReporter: _trace_reporter,
+    DenialReporter: DenialReporter,
     StateAnnouncer: _announcer,
     LoadAnnouncer: _load_announcer,
     RevocationFeed: _revocation_feed,
@@ -350,6 +363,7 @@ _COMPONENTS_OVER_NATS: tuple[type[Any], ...] = (
     ChainReporter,
     ErrorReporter,
     TraceReporter,
+    DenialReporter,
     StateAnnouncer,
     RevocationFeed,
     LoadMeter,

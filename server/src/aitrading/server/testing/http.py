@@ -34,6 +34,7 @@ from aitrading.server.kit.authentication import Authenticator, RevocationView
 from aitrading.server.kit.bundle import HttpListener, PeerAddress, TlsFiles
 from aitrading.server.kit.cache.in_process import InProcessCache
 from aitrading.server.kit.cache.port import LIMITS, Cache
+from aitrading.server.kit.denials import Denials
 from aitrading.server.kit.endpoints import endpoints_of
 from aitrading.server.kit.http_servers import HttpServers
 from aitrading.server.kit.internal_client import InternalClient
@@ -90,6 +91,7 @@ class InProcessServer:
         self.tracer = RequestTracer(
             service=service, clock=clock, ids=self.ids, backlog=TraceBacklog()
         )
+        self.denials = Denials(service, clock=clock, ids=self.ids, randomness=SystemRandomness())
         self.port = 0
         self.socket = home / "s.sock"
         self._folder = home / "run"
@@ -115,6 +117,7 @@ class InProcessServer:
             self.verifier(),
             CachedUsedProofs(self.shared, errors=self.errors, clock=self.clock),
             clock=self.clock,
+            denials=self.denials,
             revocations=revocations,
         )
 
