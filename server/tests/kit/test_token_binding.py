@@ -245,12 +245,15 @@ async def test_a_token_with_networks_opens_nothing_from_elsewhere_not_even_what_
 async def test_the_next_token_of_a_connection_counts_where_the_connection_is() -> None:
     async with desk() as server:
         door = server.authenticator()
-        head = RequestHead(headers={"authorization": f"Bearer {token_of(server, None)}"})
-        before = await door.person(head)
+        bearer = {"authorization": f"Bearer {token_of(server, None)}"}
+        inside, outside = (
+            door.identify(RequestHead(headers={**bearer, "x-forwarded-for": address}))
+            for address in ("10.1.2.3", "192.0.2.7")
+        )
         fresh = token_of(server, None, (ip_network("10.0.0.0/8"),))
-        assert door.renewed(fresh, before, "10.1.2.3")
+        assert door.renewed(fresh, inside)
         with pytest.raises(AitradingError) as refused:
-            door.renewed(fresh, before, "192.0.2.7")
+            door.renewed(fresh, outside)
         assert refused.value.code == "TOKEN_REFUSED"
 
 
