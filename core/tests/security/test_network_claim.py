@@ -30,12 +30,10 @@ def test_an_address_is_admitted_exactly_where_one_of_the_networks_has_it(
 ) -> None:
     networks = [network(each) for each in listed]
     admitted = AdmittedNetworks(network_claim(networks))
-    for each in networks:
-        assert admitted.admit(str(each.network_address))
-        assert admitted.admit(str(each.broadcast_address))
-    address = network((asked[0], asked[2], asked[2])).network_address
-    if getattr(address, "ipv4_mapped", None) is None:
-        assert admitted.admit(str(address)) is any(address in each for each in networks)
+    ends = [end for each in networks for end in (each.network_address, each.broadcast_address)]
+    for address in (*ends, network((asked[0], asked[2], asked[2])).network_address):
+        if getattr(address, "ipv4_mapped", None) is None:  # those are IPv4, see below
+            assert admitted.admit(str(address)) is any(address in each for each in networks)
 
 
 def test_an_ipv4_address_in_the_spelling_of_ipv6_is_the_same_and_nonsense_is_outside() -> None:
