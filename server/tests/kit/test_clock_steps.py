@@ -19,6 +19,9 @@ from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.authority.tokens import TokenGrant
 from aitrading.server.kit.authentication import RequestHead
 from aitrading.server.kit.revoked_tokens import Revocation, RevokedTokens
+from aitrading.server.kit.service_tokens import ServiceTokenSource
+from aitrading.server.kit.step_up import require_recent
+from aitrading.server.kit.step_up_settings import StepUpSettings
 from aitrading.server.testing.engines import socket_folder
 from aitrading.server.testing.http import InProcessServer
 
@@ -96,6 +99,30 @@ async def test_a_proof_that_was_used_is_refused_for_as_long_as_it_lives() -> Non
             assert await door.key_of(head_of(maker))
             with pytest.raises(AitradingError, match="TOKEN_REFUSED"):
                 await door.key_of(first)
+
+
+def test_services_go_on_calling_each_other() -> None:
+    clock = ManualClock()
+    ids = SystemIdFactory(clock, SystemRandomness())
+    source = ServiceTokenSource("data-bridge", SigningKey.generate(), clock=clock, ids=ids)
+    before = source.token_for("api-gateway")
+    assert source.token_for("api-gateway") == before
+    clock.step_wall(-BACK_S)
+    after = source.token_for("api-gateway")
+    assert after != before, "that one begins in the future, and is refused"
+    assert source.token_for("api-gateway") == after
+
+
+def test_a_proof_of_a_person_is_not_fresh_for_the_length_of_the_step(
+    server: InProcessServer,
+) -> None:
+    person, settings = server.verifier().verify_user(issued(server)), StepUpSettings()
+    assert settings.enabled
+    assert isinstance(server.clock, ManualClock)
+    require_recent(person, settings, server.clock.now_ns())
+    server.clock.step_wall(-BACK_S)
+    with pytest.raises(AitradingError, match="STEP_UP_NEEDED"):
+        require_recent(person, settings, server.clock.now_ns())
 
 
 def head_of(maker: ProofMaker) -> RequestHead:

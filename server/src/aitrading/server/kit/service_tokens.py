@@ -8,6 +8,7 @@ from typing_extensions import override
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.ids import IdFactory
 from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import SERVICE_TOKEN_LIFETIME_S
 from aitrading.core.security.crypto import SigningKey, VerifyKey
 from aitrading.core.security.jwt_manager import JwtVerifier, KeySet, StaticKeySet
 from aitrading.server.authority.tokens import IssuedToken, ServiceTokenIssuer
@@ -51,12 +52,14 @@ class ServiceTokenSource:
     def token_for(self, audience: str) -> str:
         """A token that is valid for at least `RENEW_BEFORE_END_S` more seconds."""
         token = self._tokens.get(audience)
-        if token is None or self._ends_soon(token):
+        if token is None or not self._is_good(token):
             token = self._tokens[audience] = self._issuer.issue(audience)
         return token.token.reveal()
 
-    def _ends_soon(self, token: IssuedToken) -> bool:
-        return token.expires_ns - self._clock.now_ns() < RENEW_BEFORE_END_S * NS_PER_S
+    def _is_good(self, token: IssuedToken) -> bool:
+        """It lasts a while; with more than a whole life before it, the clock was set back."""
+        left_ns = token.expires_ns - self._clock.now_ns()
+        return RENEW_BEFORE_END_S * NS_PER_S <= left_ns <= SERVICE_TOKEN_LIFETIME_S * NS_PER_S
 
 
 def verifier_of(bundle: ServiceBundle, clock: Clock) -> JwtVerifier:

@@ -10,7 +10,7 @@ from typing import Final
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.errors import Category, ErrorSpec, Severity
 from aitrading.core.security.claims import Authentication
-from aitrading.core.security.jwt_manager import VerifiedToken
+from aitrading.core.security.jwt_manager import LEEWAY_S, VerifiedToken
 from aitrading.server.kit.step_up_settings import StepUpSettings
 
 STEP_UP_NEEDED: Final = ErrorSpec(
@@ -50,9 +50,13 @@ def require_second_factor(person: VerifiedToken, settings: StepUpSettings) -> No
 
 
 def require_recent(person: VerifiedToken, settings: StepUpSettings, now_ns: int) -> None:
-    """Raise `STEP_UP_NEEDED` for a proof that is too old, and for who is no person."""
+    """Raise `STEP_UP_NEEDED` for a proof that is too old, and for who is no person.
+
+    One from the future is from before the clock was set back: nobody knows how old it is.
+    """
     if not settings.enabled:
         return
-    is_old = now_ns - person.authenticated_ns > settings.max_age_s * NS_PER_S
-    if is_old or person.authentication in _NO_PERSON:
+    age_ns = now_ns - person.authenticated_ns
+    is_fresh = -LEEWAY_S * NS_PER_S <= age_ns <= settings.max_age_s * NS_PER_S
+    if not is_fresh or person.authentication in _NO_PERSON:
         raise STEP_UP_NEEDED.error(max_age_s=settings.max_age_s)
