@@ -18,7 +18,9 @@ FIXED: Final = {"tenant": READER, "symbol": "EURUSD", "day": "2026-01-02", "user
 GETS: Final = [(service, each) for service, each in operations() if each.method == "GET"]
 ASKED_MIN: Final = 30
 """As many answer; the others lack what they are asked for, and say so."""
-# That a request was made is kept as its trace, whatever it asked for.
+# That a request was made is kept as its trace, whatever it asked for, and that one was refused as an
+# event of the audit trail.
+REFUSALS: Final = {"audit.pending": "AND action <> 'access.refused'"}
 TABLES: Final = """
     SELECT format('%I.%I', c.table_schema, c.table_name) AS name
       FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
@@ -32,7 +34,7 @@ def state(platform: Platform, tenant: str) -> dict[str, tuple[int, str]]:
     each = (
         f"SELECT '{name}' AS name, count(*) AS count, "  # noqa: S608 - names of the catalogue
         f"md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS digest "
-        f"FROM {name} t WHERE tenant_id = $1::uuid"
+        f"FROM {name} t WHERE tenant_id = $1::uuid {REFUSALS.get(name, '')}"
         for name in names
     )
     found = rows(platform, " UNION ALL ".join(each), tenant)

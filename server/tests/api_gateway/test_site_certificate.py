@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,12 @@ def edge(run_edge: Any, serving: Any, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("edge")
     with run_edge(folder, {"gateway": serving, "bridge": serving}) as edge:
         yield edge
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
@@ -84,19 +91,21 @@ def still_echoes(stream: ssl.SSLSocket) -> bool:
 
 
 def test_browsers_are_shown_it_by_name_and_everybody_else_the_own_one(
-    edge: Any, authority: PublicAuthority, until: Any
+    edge: Any, authority: PublicAuthority, until: Any, stack: ExitStack
 ) -> None:
     uri = x509.UniformResourceIdentifier("spiffe://aitrading/tenant/t-1/device/d-1")
     device = edge.pki.issue("device", uri)
-    own = shown(edge, NAME)
+    own = shown(edge, NAME, ask_for_own_certificate(anything()))
+    write_resources(edge.config)
+    assert until(lambda: shown(edge, NAME) == own), "what another test installed is gone"
     first, second = authority.site(NAME), authority.site(NAME, key="RSA-2048")
-    streams = [upgraded(edge, NAME)]
+    streams = [stack.enter_context(upgraded(edge, NAME))]
     install(edge, authority, first)
-    until(lambda: shown(edge, NAME) == first.der)
-    streams.append(upgraded(edge, NAME))
+    assert until(lambda: shown(edge, NAME) == first.der)
+    streams.append(stack.enter_context(upgraded(edge, NAME)))
     install(edge, authority, second)
-    until(lambda: shown(edge, NAME) == second.der)
-    streams.append(upgraded(edge, NAME))
+    assert until(lambda: shown(edge, NAME) == second.der)
+    streams.append(stack.enter_context(upgraded(edge, NAME)))
     assert shown(edge, NAME, ask_for_own_certificate(anything())) == own
     assert shown(edge, "localhost") == own
     assert shown(edge, f"link.{NAME}", edge.context(device)) == own
@@ -104,10 +113,9 @@ def test_browsers_are_shown_it_by_name_and_everybody_else_the_own_one(
     with edge.connect(NAME, trusting(authority)) as tls:
         assert tls.selected_alpn_protocol() is None
     write_resources(edge.config)
-    until(lambda: shown(edge, NAME) == own)
+    assert until(lambda: shown(edge, NAME) == own)
     for stream in streams:
-        with stream:
-            assert still_echoes(stream), "no change of the certificate ends a stream"
+        assert still_echoes(stream), "no change of the certificate ends a stream"
     assert "rejected" not in edge.output.read_text()
 
 
@@ -122,7 +130,7 @@ def test_every_kind_of_key_that_is_taken_can_be_shown(
 ) -> None:
     site = authority.site(NAME, key=kind)
     install(edge, authority, site)
-    until(lambda: shown(edge, NAME) == site.der, timeout_s=3)
+    assert until(lambda: shown(edge, NAME) == site.der)
     assert shown(edge, NAME) == site.der
     with edge.connect(NAME, trusting(authority)) as tls:
         assert tls.version() == "TLSv1.3"

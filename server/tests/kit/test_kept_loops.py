@@ -22,12 +22,14 @@ from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.database_service.log_policy.lifecycle import LogLifecycle
 from aitrading.server.database_service.traces.collector import TraceCollector
 from aitrading.server.kit.announcer import Announcer
+from aitrading.server.kit.denial_reporter import DenialReporter
 from aitrading.server.kit.state_announcer import StateAnnouncer
 
 OF_PROCESSES = "_Process"
 """Needs a process: `test_service_runner` damages the files that its loop watches."""
 LOOPS = [each for each in kept_loops("aitrading.server") if each.owner != OF_PROCESSES]
 SILENT: dict[Any, tuple[str, ...]] = {
+    DenialReporter: ("report",),
     EdgeKeeper: ("_refresh",),
     RateKeeper: ("_read", "_save"),
     TraceCollector: ("round",),
