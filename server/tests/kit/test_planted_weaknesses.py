@@ -106,8 +106,8 @@ WEAKNESSES = {
     ),
     "an old proof of a person": Weakness(
         function=step_up.require_recent,
-        piece="now_ns - person.authenticated_ns > settings.max_age_s * NS_PER_S",
-        weak="False",
+        piece="-LEEWAY_S * NS_PER_S <= age_ns <= settings.max_age_s * NS_PER_S",
+        weak="True",
         found_by="server/tests/kit/test_step_up.py::test_each_refuses_an_old_proof_and_takes_a_fresh_one",
     ),
 }
