@@ -1,6 +1,6 @@
 """A poller over a twin of this process, and what it stored."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -89,9 +89,19 @@ def remembered(terminal: SimulatedTerminal, stream: TickStream, data: bytes) -> 
 
 async def require_history(journal: TickJournal, terminal: SimulatedTerminal) -> None:
     """Every stream holds a stretch of the terminal's history without a hole or a repeat."""
-    terminal.initialize()
     for stream in journal.streams:
-        data = await stored(journal, stream.id)
-        place = remembered(terminal, stream, data).find(data) if data else -1
-        if place < 0 or place % ROW_BYTES:
-            raise AssertionError(f"{stream.key.symbol} is not what the terminal remembers")
+        await require_stretch(journal, terminal, [stream])
+
+
+async def require_stretch(
+    journal: TickJournal, terminal: SimulatedTerminal, streams: Sequence[TickStream]
+) -> None:
+    """Streams of one symbol hold, one behind the other, a stretch of the terminal's history.
+
+    Without a hole or a repeat, and that where one ends and the next begins as well.
+    """
+    terminal.initialize()
+    data = b"".join([await stored(journal, stream.id) for stream in streams])
+    place = remembered(terminal, streams[0], data).find(data) if data else -1
+    if place < 0 or place % ROW_BYTES:
+        raise AssertionError(f"{streams[0].key.symbol} is not what the terminal remembers")
