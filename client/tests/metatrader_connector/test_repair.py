@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -219,6 +220,37 @@ async def test_a_history_that_does_not_fit_is_refused(
         done = await world.repairer.repair(world.order(100, 200, **changes), await world.stream())
         assert told in done.problem
         assert len(await world.stored()) == 100
+
+
+@async_test
+async def test_of_two_gaps_of_one_time_only_the_first_is_fetched(home: Path) -> None:
+    """Both were asked for when the server had none of these ticks."""
+    async with setting(home) as world:
+        await world.take(0, 100)
+        await world.take(200, 300)
+        stream, other = await world.stream(), UUID(int=78)
+        order = world.order(100, 200, expected=0)
+        later = msgspec.structs.replace(world.order(100, 200), gap=other)
+        first = await world.repairer.repair(order, stream)
+        for asked in (msgspec.structs.replace(order, gap=other), later):
+            again = await world.repairer.repair(asked, stream)
+            assert again.problem == "ticks of that time were fetched for another gap"
+        assert await world.repairer.repair(order, stream) == first
+        everything = world.terminal.rows(0, 300)
+        assert sorted(await world.stored()) == sorted(bytes(row) for row in everything)
+
+
+@async_test
+async def test_neighbouring_gaps_are_both_fetched(home: Path) -> None:
+    async with setting(home) as world:
+        for low, high in ((0, 100), (150, 151), (200, 300)):
+            await world.take(low, high)
+        stream = await world.stream()
+        for number, (low, high) in enumerate(((100, 150), (151, 200))):
+            asked = msgspec.structs.replace(world.order(low, high), gap=UUID(int=number + 1))
+            assert not (await world.repairer.repair(asked, stream)).problem
+        everything = world.terminal.rows(0, 300)
+        assert sorted(await world.stored()) == sorted(bytes(row) for row in everything)
 
 
 @async_test

@@ -17,12 +17,13 @@ from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.segments import ingest_payload
 from aitrading.server.cli.feed import verified
 from aitrading.server.database_service.clickhouse.absent import AbsentClickHouse
-from aitrading.server.database_service.feed_truth.book import NOT_YET, GapBook, GapsPage
+from aitrading.server.database_service.feed_truth.book import GapBook, GapsPage
 from aitrading.server.database_service.feed_truth.certificates import (
     Certificate,
     Certificates,
     SignedCertificate,
 )
+from aitrading.server.database_service.feed_truth.ordering import ANOTHER_FIRST, NOT_YET
 from aitrading.server.database_service.ticks.blocks import Piece
 from aitrading.server.database_service.ticks.segments import decode_segment
 from aitrading.server.database_service.ticks.store import ClickHouseTickStore
@@ -364,3 +365,115 @@ async def test_a_gap_whose_end_is_on_its_way_is_ordered_as_soon_as_that_is_store
         assert (await gaps(book, alpha)).items[0].problem == NOT_YET
         await send(w, alpha, stream, rows[20:], first=21)
         assert [one.gap for one in (await book.orders(alpha, device)).orders] == [lost.id]
+
+
+def of_time(stream: UUID, from_ms: int, until_ms: int, reason: str = "history changed") -> GapTold:
+    return GapTold(
+        stream=stream, reason=reason, recorded_by="device", noticed_ns=1, from_ms=from_ms,
+        until_ms=until_ms,
+    )  # fmt: skip
+
+
+async def problems(book: GapBook, tenant: TenantId) -> dict[UUID, str]:
+    return {one.id: one.problem for one in (await gaps(book, tenant)).items}
+
+
+@pytest.mark.parametrize("every_world", ["clickhouse", "postgres"], indirect=True)
+@pytest.mark.parametrize("stored", [0, 10, 20, 21], ids=lambda stored: f"{stored} stored")
+@async_test
+async def test_a_stretch_of_time_is_ordered_when_nothing_of_it_is_on_its_way(
+    every_world: Any, tenants: Tenants, stored: int
+) -> None:
+    """A tick behind the end tells so: a device sends its ticks in the order of time."""
+    alpha, _ = tenants
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 22)
+        rows["event_ms"][10:] += 60_000
+        rows["event_ms"][20] = rows["event_ms"][10]  # the tick at its end is one of several
+        rows["event_ms"][11:20] = rows["event_ms"][10]
+        gap = of_time(stream, int(rows["event_ms"][9]), int(rows["event_ms"][10]))
+        if stored:
+            await send(w, alpha, stream, rows[:stored])
+        await book.take(truth(alpha, gaps=(gap,)))
+        device = uuid5(alpha, "device")
+        assert (await book.orders(alpha, device)).orders == ()
+        assert await problems(book, alpha) == {gap.id: NOT_YET}
+        await send(w, alpha, stream, rows[stored:], first=stored + 1)
+        [order] = (await book.orders(alpha, device)).orders
+        assert (order.gap, order.has_first, order.has_last) == (gap.id, 1, 11)
+
+
+@pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
+@async_test
+async def test_of_two_gaps_of_one_time_one_is_repaired(every_world: Any, tenants: Tenants) -> None:
+    """Two who tell of one silence: the bridge saw no ticks, the device lost its place."""
+    alpha, _ = tenants
+    device = uuid5(alpha, "device")
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 30)
+        await send(w, alpha, stream, rows[:10])
+        await send(w, alpha, stream, rows[20:], first=11)
+        begins, ends = int(rows["event_ms"][9]), int(rows["event_ms"][20])
+        outage, doubt = of_time(stream, begins, ends), of_time(stream, begins - 1, ends - 500)
+        apart = of_time(stream, begins - 500, begins)
+        await book.take(truth(alpha, gaps=(outage,)))
+        await book.take(truth(alpha, gaps=(doubt,)))
+        await book.take(truth(alpha, gaps=(apart,)))
+        for _ in range(2):
+            orders = (await book.orders(alpha, device)).orders
+            assert [one.gap for one in orders] == [outage.id, apart.id]
+        told = await problems(book, alpha)
+        assert told[doubt.id].startswith("ticks of that time are stored")
+
+
+@pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
+@async_test
+async def test_a_gap_waits_for_another_of_its_time(every_world: Any, tenants: Tenants) -> None:
+    alpha, _ = tenants
+    device = uuid5(alpha, "device")
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 30)
+        await send(w, alpha, stream, rows[:10])
+        await send(w, alpha, stream, rows[20:], first=11)
+        begins, ends = int(rows["event_ms"][9]), int(rows["event_ms"][20])
+        outage, doubt = of_time(stream, begins, ends), of_time(stream, begins + 1, ends)
+        await book.take(truth(alpha, gaps=(outage,)))
+        await book.take(truth(alpha, gaps=(doubt,)))
+        assert [one.gap for one in (await book.orders(alpha, device)).orders] == [outage.id]
+        assert (await problems(book, alpha))[doubt.id] == ANOTHER_FIRST
+        done = RepairTold(gap=outage.id, stream=stream, first=21, last=30)
+        await book.take(truth(alpha, repairs=(done,)))
+        assert (await book.orders(alpha, device)).orders == (), "its ticks are on their way"
+        assert (await problems(book, alpha))[doubt.id] == ANOTHER_FIRST
+        await send(w, alpha, stream, rows[10:20], first=21)
+        assert (await book.orders(alpha, device)).orders == ()
+        assert (await problems(book, alpha))[doubt.id].startswith("ticks of that time are stored")
+
+
+@pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
+@async_test
+async def test_a_stretch_of_time_waits_for_sequences_that_another_bridge_may_bring(
+    every_world: Any, tenants: Tenants
+) -> None:
+    """After a change of bridges a device's later ticks may be stored before its earlier ones."""
+    alpha, _ = tenants
+    device = uuid5(alpha, "device")
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 40)
+        await send(w, alpha, stream, rows[:10])
+        silence = of_time(stream, int(rows["event_ms"][9]), int(rows["event_ms"][19]))
+        await book.take(truth(alpha, gaps=(silence,)))
+        await send(w, alpha, stream, rows[29:], first=20)
+        hole = gap_id(stream, 11, 19, None)
+        assert [one.gap for one in (await book.orders(alpha, device)).orders] == [hole]
+        assert (await problems(book, alpha))[silence.id] == ANOTHER_FIRST
+        await send(w, alpha, stream, rows[20:29], first=11)
+        assert [one.gap for one in (await book.orders(alpha, device)).orders] == [silence.id]

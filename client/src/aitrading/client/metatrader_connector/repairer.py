@@ -4,10 +4,15 @@ A tick has no name of its own, so what is missing is found by counting: the serv
 ticks it has at both ends of the gap; the terminal's history must begin and end with at least as many
 there, and hold exactly as many between as are missing, where that is known. Otherwise nothing is
 sent. What was stored for a gap is remembered with the gap: asked again, only the rest is fetched.
+Of two gaps of one time, of which one is not counted, only the first is fetched: what the server said
+of the second was before it had the ticks of the first.
 """
 
 import asyncio
+from collections import deque
+from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import numpy as np
 
@@ -15,7 +20,7 @@ from aitrading.client.metatrader_connector.broker_clock import BrokerOffset
 from aitrading.client.metatrader_connector.journal import TickJournal
 from aitrading.client.metatrader_connector.journal_records import Taken, in_groups
 from aitrading.client.metatrader_connector.rows import to_rows
-from aitrading.client.metatrader_connector.stream_state import TickStream
+from aitrading.client.metatrader_connector.stream_state import Place, TickStream
 from aitrading.client.metatrader_connector.uplink import TickUplink
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.calls import Asks, Lane, call
@@ -39,6 +44,25 @@ class NotRepairableError(Exception):
     """The terminal's history does not meet what the server has."""
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """Whose time was asked for, from when until when; UTC."""
+
+    gap: UUID
+    place: Place
+    from_ms: int
+    until_ms: int
+    is_counted: bool
+
+    def is_taken_by(self, other: "_Stretch") -> bool:
+        """Ticks of another gap may be those of this one; counted ones never are."""
+        if self.gap == other.gap or self.place != other.place:
+            return False
+        if self.is_counted and other.is_counted:
+            return False
+        return max(self.from_ms, other.from_ms) < min(self.until_ms, other.until_ms)
+
+
 class Repairer:
     """One gap after the other, each in small questions to the terminal."""
 
@@ -52,6 +76,7 @@ class Repairer:
         self._uplink = uplink
         self._clock = clock
         self._asked: asyncio.Queue[Repair] = asyncio.Queue(QUEUE_MAX)
+        self._fetched: deque[_Stretch] = deque(maxlen=QUEUE_MAX)
         self._tasks = TaskSet(self.name)
         self._state = ComponentState.NEW
 
@@ -97,12 +122,18 @@ class Repairer:
                 last=known.first + known.ticks - 1,
             )
         offset = self._journal.offset or BrokerOffset(offset_s=0)  # known, as the stream has ticks
+        stretch = _Stretch(
+            repair.gap, stream.place, repair.from_ms, repair.until_ms, repair.expected > 0
+        )
         try:
+            self._require_free(stretch)
             missing = await self._missing(repair, stream, offset)
         except NotRepairableError as exc:
             return RepairDone(gap=repair.gap, stream=stream.id, problem=str(exc))
         done = known.ticks if known else 0
         rest = missing[done:]
+        if len(rest):
+            self._fetched.append(stretch)
         await self._store(repair, stream, rest, offset)
         self.repaired += len(rest)
         stored = self._journal.repair_of(repair.gap)
@@ -113,6 +144,10 @@ class Repairer:
             first=first,
             last=first + (stored.ticks if stored else 0) - 1,
         )
+
+    def _require_free(self, stretch: _Stretch) -> None:
+        if any(stretch.is_taken_by(other) for other in self._fetched):
+            raise NotRepairableError("ticks of that time were fetched for another gap")
 
     async def _store(
         self, repair: Repair, stream: TickStream, rows: TickArray, offset: BrokerOffset

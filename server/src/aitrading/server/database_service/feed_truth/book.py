@@ -5,20 +5,18 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import numpy as np
 
 from aitrading.core.kit.clock import NS_PER_S
 from aitrading.core.kit.ids import TenantId
+from aitrading.server.database_service.feed_truth.ordering import ON_THEIR_WAY, Ordering
 from aitrading.server.database_service.guards import Guards
 from aitrading.server.database_service.ticks.ledger import settle_gaps
-from aitrading.server.database_service.ticks.port import PageQuestion, TickStore, Which
+from aitrading.server.database_service.ticks.port import TickStore
 from aitrading.server.kit.feed_truth_api import (
     CALENDAR_MS,
     REASON_CHARS_MAX,
-    SEQUENCE_MAX,
     FeedTruth,
     GapTold,
-    RepairOrder,
     RepairOrders,
     TruthTaken,
 )
@@ -30,10 +28,9 @@ from aitrading.server.kit.transactions import TenantTransaction
 SQL: Final = Queries.load(__package__ or "", "truth.sql")
 ORDERS_MAX: Final = 32
 LOOKED_AT_MAX: Final = 64
-"""Gaps of one device that a question for orders looks at; each takes four reads at most."""
-NOT_YET: Final = "the ticks at its ends are not stored yet"
-"""For an hour they may still be on their way, so such a gap is looked at again at once."""
-SAME_MILLISECOND_MAX: Final = 100_000
+"""Gaps of one device that a question for orders looks at; each takes a few reads."""
+NEAR_MAX: Final = 64
+"""Other gaps of a symbol that are held against a stretch of time."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,35 +82,38 @@ class GapBook:
                 return TruthTaken(gaps=await tx.fetch_value(SQL["open_gaps"]))
 
     async def orders(self, tenant: TenantId, device: UUID) -> RepairOrders:
-        """What the device may repair: gaps between two stored ticks.
+        """What the device may repair: gaps of which nothing is on its way.
 
         A gap that cannot be ordered says why, and is looked at again an hour later; those that
         were never looked at come first, so that none stands before another for ever.
         """
         with self._guards.postgres.guard():
             async with self._pool.tenant_read(tenant) as tx:
-                rows = await tx.fetch(SQL["to_repair"], device, LOOKED_AT_MAX, NOT_YET)
+                rows = await tx.fetch(SQL["to_repair"], device, LOOKED_AT_MAX, [*ON_THEIR_WAY])
                 alike = {
                     row["id"]: [one["id"] for one in found]
                     for row in rows
                     for found in [await tx.fetch(SQL["streams_alike"], row["stream_id"])]
                 }
-        orders: list[RepairOrder] = []
+                near = {
+                    row["id"]: await tx.fetch(SQL["near"], alike[row["id"]], row["id"], NEAR_MAX)
+                    for row in rows
+                    if row["first_sequence"] is None
+                }
+        ordering = Ordering(tenant, self._store, self._guards)
         problems: dict[UUID, str] = {}
         async with self._guards.reads.slot():
             for row in rows:
-                found = await self._order(tenant, row, alike[row["id"]])
-                if isinstance(found, str):
-                    problems[row["id"]] = found
-                else:
-                    orders.append(found)
-                if len(orders) == ORDERS_MAX:
+                problem = await ordering.add(row, alike[row["id"]], near.get(row["id"], ()))
+                if problem:
+                    problems[row["id"]] = problem
+                if len(ordering.orders) == ORDERS_MAX:
                     break
         if problems:
             with self._guards.postgres.guard():
                 async with self._pool.tenant_tx(tenant) as tx:
                     await tx.execute(SQL["cannot_order"], [*problems], [*problems.values()])
-        return RepairOrders(orders=tuple(orders))
+        return RepairOrders(orders=tuple(ordering.orders))
 
     async def page(
         self,
@@ -133,83 +133,6 @@ class GapBook:
         more = len(rows) > limit
         cursor = cursor_of(shown[-1]["recorded_at"], shown[-1]["id"]) if more else None
         return GapsPage(items=[_gap(row) for row in shown], next_cursor=cursor)
-
-    async def _order(self, tenant: TenantId, row: Any, alike: list[UUID]) -> RepairOrder | str:
-        """The gap's ends as ticks, or why what is stored does not tell them."""
-        first, last = row["first_sequence"], row["last_sequence"]
-        from_ms, until_ms, expected = row["from_ms"], row["until_ms"], 0
-        if problem := _impossible(first, last, from_ms, until_ms):
-            return problem
-        if first is not None:
-            alike, expected = [row["stream_id"]], last - first + 1
-            from_ms = await self._time_of(tenant, row["stream_id"], first - 1)
-            until_ms = await self._time_of(tenant, row["stream_id"], last + 1)
-            if from_ms is None or until_ms is None:
-                return NOT_YET
-        if until_ms < from_ms:
-            return "it ends before it begins"
-        before = await self._sequences_at(tenant, alike, from_ms)
-        after = await self._sequences_at(tenant, alike, until_ms)
-        if first is not None:
-            before, after = before[before < first], after[after > last]
-        elif from_ms == until_ms or await self._is_anything(tenant, alike, from_ms, until_ms):
-            return "ticks of that time are stored: nobody can count which others are missing"
-        return RepairOrder(
-            gap=row["id"],
-            stream=row["stream_id"],
-            symbol=row["symbol"],
-            broker=row["broker"],
-            from_ms=from_ms,
-            until_ms=until_ms,
-            has_first=len(before),
-            has_last=len(after),
-            expected=expected,
-        )
-
-    async def _time_of(self, tenant: TenantId, stream: UUID, sequence: int) -> int | None:
-        rows = await self._guards.clickhouse_reads.run(
-            lambda: self._store.rows_at(tenant, {stream: sequence})
-        )
-        return int(rows["event_ms"][0]) if len(rows) else None
-
-    async def _sequences_at(
-        self, tenant: TenantId, streams: list[UUID], at_ms: int
-    ) -> "np.ndarray[Any, np.dtype[np.uint64]]":
-        asked = PageQuestion(
-            tenant=tenant,
-            streams=streams,
-            from_ms=at_ms,
-            to_ms=at_ms + 1,
-            limit=SAME_MILLISECOND_MAX,
-            which=Which.ALL,
-        )
-        rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
-        return rows["sequence"]
-
-    async def _is_anything(
-        self, tenant: TenantId, streams: list[UUID], from_ms: int, until_ms: int
-    ) -> bool:
-        asked = PageQuestion(
-            tenant=tenant,
-            streams=streams,
-            from_ms=from_ms + 1,
-            to_ms=until_ms,
-            limit=1,
-            which=Which.ALL,
-        )
-        rows = await self._guards.clickhouse_reads.run(lambda: self._store.page(asked))
-        return len(rows) > 0
-
-
-def _impossible(first: int | None, last: int, from_ms: int | None, until_ms: int | None) -> str:
-    """Why these ends are none of ticks; empty when they may be."""
-    if first is not None:
-        if first == 1:
-            return "it is at the beginning of its stream: no tick before it is stored"
-        return "" if last <= SEQUENCE_MAX else "its end is no number of a tick"
-    ends = (from_ms, until_ms)
-    is_dated = all(end is not None and 0 <= end < CALENDAR_MS for end in ends)
-    return "" if is_dated else "its ends are no times of the calendar"
 
 
 async def _take_days(tx: TenantTransaction, truth: FeedTruth) -> None:

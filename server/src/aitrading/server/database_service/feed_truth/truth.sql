@@ -59,7 +59,7 @@ SELECT g.id, g.stream_id, g.first_sequence, g.last_sequence, g.from_ms, g.until_
  WHERE s.device_id = $1 AND g.repaired_at IS NULL AND g.repair_last IS NULL
    AND (g.first_sequence IS NOT NULL OR g.until_ms IS NOT NULL)
    AND (g.answered_at IS NULL OR g.answered_at < now() - interval '1 hour'
-        OR (g.problem = $3 AND g.recorded_at > now() - interval '1 hour'))
+        OR (g.problem = ANY ($3) AND g.recorded_at > now() - interval '1 hour'))
  ORDER BY g.answered_at NULLS FIRST, g.recorded_at, g.id LIMIT $2
 
 -- name: cannot_order
@@ -71,6 +71,13 @@ UPDATE market.gaps g SET answered_at = now(), problem = t.problem
 SELECT o.id FROM market.streams s
   JOIN market.streams o ON o.device_id = s.device_id AND o.symbol = s.symbol AND o.broker = s.broker
  WHERE s.id = $1
+
+-- name: near
+SELECT g.stream_id, g.first_sequence, g.last_sequence, g.from_ms, g.until_ms, g.recorded_by
+  FROM market.gaps g
+ WHERE g.stream_id = ANY ($1) AND g.id <> $2 AND g.repaired_at IS NULL
+   AND (g.first_sequence IS NOT NULL OR g.repair_last IS NOT NULL)
+ ORDER BY g.recorded_at DESC, g.id LIMIT $3
 
 -- name: gaps
 SELECT g.*, s.symbol, s.device_id
