@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -36,14 +35,10 @@ from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, 
 from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
 from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.data_bridge.shares import Shares
-from aitrading.server.data_bridge.subscriber import (
-    Round,
-    Subscriber,
-    SubscriberHub,
-    WaitingQuote,
-)
+from aitrading.server.data_bridge.subscriber import Sent, Subscriber, SubscriberHub
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.data_bridge.viewers import SHOWN_AGAIN, Viewers
+from aitrading.server.data_bridge.waiting_quotes import Round, TickRun, WaitingQuote
 from aitrading.server.kit.authentication import Authenticator, Identified, RequestHead
 from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
@@ -55,6 +50,8 @@ STREAM_PATH: Final = "/api/v1/stream"
 EXPIRY_CHECK_S: Final = 1.0
 LOOK_AGAIN_S: Final = 1.0
 PLAN_CHECK_S: Final = REMEMBERED_S / 2
+TASKS_MAX: Final = 300_000
+"""An admission, a look at the plan and a sender for as many as `stream.subscribers_max` can be."""
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -100,7 +97,7 @@ class FanOut(SubscriberHub):
         self._metrics = metrics
         self._clock = clock
         self._ids = ids
-        self._tasks = TaskSet(self.name)
+        self._tasks = TaskSet(self.name, limit=TASKS_MAX)
         self._state = ComponentState.NEW
         self._tenants: dict[TenantId, set[Subscriber]] = {}
         self._open: Counter[TenantId] = Counter()
@@ -108,8 +105,6 @@ class FanOut(SubscriberHub):
         self._newest: dict[TenantId, dict[str, WaitingQuote]] = {}
         """What the next round tells, however many listen."""
         self._every_tick: set[Subscriber] = set()
-        self._dirty: set[Subscriber] = set()
-        """Who has something of its own to be sent."""
         self._wake = asyncio.Event()
 
     @property
@@ -203,13 +198,12 @@ class FanOut(SubscriberHub):
         if wanting := [
             one
             for one in subscribers & self._every_tick
-            if not one.is_held and one.wants(stream.symbol)
+            if one.is_open and not one.is_held and one.wants(stream.symbol)
         ]:
-            every = _every_tick(source, batch, state)
+            run = TickRun(source, batch, state)
             for subscriber in wanting:
-                for quote in every:
-                    subscriber.offer(quote)
-            self._dirty.update(wanting)
+                subscriber.offer_all(run)
+                self._let_send(subscriber)
         self._wake.set()
 
     def feed_changed(self, tenant: TenantId, feed: Feed) -> None:
@@ -234,8 +228,9 @@ class FanOut(SubscriberHub):
     @override
     def left(self, subscriber: Subscriber) -> None:
         self._tenants.get(subscriber.token.tenant, set()).discard(subscriber)
-        self._dirty.discard(subscriber)
         self._every_tick.discard(subscriber)
+        if subscriber.sender is not None:
+            subscriber.sender.cancel()
         self._count -= 1
         self._open -= Counter((subscriber.token.tenant,))
         self._metrics.set(SUBSCRIBERS, self._count)
@@ -247,8 +242,8 @@ class FanOut(SubscriberHub):
             self._every_tick.add(subscriber)
         else:
             self._every_tick.discard(subscriber)
-        self._dirty.add(subscriber)
-        self._wake.set()
+        if subscriber.waiting:
+            self._let_send(subscriber)
 
     @override
     def answered(self, subscriber: Subscriber) -> None:
@@ -341,29 +336,51 @@ class FanOut(SubscriberHub):
                 await self._clock.sleep(pause_ms / 1_000)
 
     def _round(self) -> None:
-        dirty, self._dirty = self._dirty, set()
         newest, self._newest = self._newest, {}
-        now_ns = self._clock.monotonic_ns()
-        told = _Told(now_ns)
+        told = _Told(self._clock.monotonic_ns())
         for tenant, quotes in newest.items():
             this_round = Round(quotes)
             for subscriber in self._tenants.get(tenant, set()) - self._every_tick:
                 if subscriber.is_held:
                     continue
                 told.count(subscriber.send_round(this_round))
-                if subscriber.waiting:
-                    dirty.add(subscriber)
-        for subscriber in dirty:
-            told.count(subscriber.send_waiting())
-            if subscriber.waiting:
-                self._dirty.add(subscriber)
-            if subscriber.conflated:
-                self._metrics.increment(QUOTES_CONFLATED, subscriber.conflated)
-                subscriber.conflated = 0
+                if subscriber.waiting and subscriber.is_open:
+                    self._let_send(subscriber)
+        self._record(told)
+
+    def _let_send(self, subscriber: Subscriber) -> None:
+        """Give what waits for it to its sender, and a sender to one that has none."""
+        subscriber.has_news.set()
+        if subscriber.sender is None or subscriber.sender.done():
+            subscriber.sender = self._tasks.start(self._send(subscriber), name="sender")
+
+    async def _send(self, subscriber: Subscriber) -> None:
+        """Send what waits for one subscriber, so much a turn that nobody else is held up."""
+        while subscriber.every_tick or subscriber.waiting:
+            await subscriber.has_news.wait()
+            subscriber.has_news.clear()
+            left = subscriber.waiting
+            while (sent := self._turn(subscriber)) and (left := left - sent) > 0:
+                await self._clock.sleep(0)
+            await self._clock.sleep(self._settings().conflation_ms / 1_000)
+            if sent and subscriber.waiting:
+                subscriber.has_news.set()
+
+    def _turn(self, subscriber: Subscriber) -> int:
+        """Gives how many quotes were sent."""
+        told = _Told(self._clock.monotonic_ns())
+        told.add(subscriber.send_turn())
+        self._record(told)
+        if subscriber.conflated:
+            self._metrics.increment(QUOTES_CONFLATED, subscriber.conflated)
+            subscriber.conflated = 0
+        return told.quotes
+
+    def _record(self, told: "_Told") -> None:
         if told.quotes:
             self._metrics.increment(QUOTES_SENT, told.quotes)
             self._chains.record(
-                MARKET_DATA, BRIDGE_SUBSCRIBER, now_ns - told.oldest_ns, count=told.quotes
+                MARKET_DATA, BRIDGE_SUBSCRIBER, told.began_ns - told.oldest_ns, count=told.quotes
             )
 
     async def _expiry(self) -> None:
@@ -404,36 +421,21 @@ class FanOut(SubscriberHub):
         return self._count >= self._settings().subscribers_max
 
 
-@dataclass
 class _Told:
-    """What one round told, over all subscribers."""
+    """What was told in one go."""
 
-    oldest_ns: int
-    quotes: int = 0
+    def __init__(self, began_ns: int) -> None:
+        self.began_ns = self.oldest_ns = began_ns
+        self.quotes = 0
 
     def count(self, sent: Sequence[WaitingQuote]) -> None:
-        """Add what one subscriber was sent."""
+        """Add what one subscriber was sent in a round."""
         self.quotes += len(sent)
         for quote in sent:
             self.oldest_ns = min(self.oldest_ns, quote.received_ns)
 
-
-def _every_tick(source: QuoteSource, batch: TickBatch, state: FeedState) -> list[WaitingQuote]:
-    """One quote per tick, for those who want them all."""
-    stream = source.stream
-    quotes: list[WaitingQuote] = []
-    offset_ms = batch.broker_offset_s * 1_000
-    for index, row in enumerate(batch.array().tolist()):
-        event_ms, bid, ask = row[0], row[1], row[2]
-        tick = QuoteSource(
-            stream,
-            batch.first_sequence + index,
-            bid or source.bid_points,
-            ask or source.ask_points,
-            event_ms - offset_ms,
-            source.received_ns,
-        )
-        quotes.append(
-            WaitingQuote(stream.symbol, source.received_ns, lambda tick=tick: tick.quote(state))
-        )
-    return quotes
+    def add(self, sent: Sent) -> None:
+        """Add what one subscriber was sent in its turn."""
+        self.quotes += sent.quotes
+        if sent.quotes:
+            self.oldest_ns = min(self.oldest_ns, sent.oldest_ns)

@@ -1,6 +1,8 @@
 """One open quote stream: what it wants, what waits for it, how long it may live."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
@@ -18,20 +20,24 @@ from aitrading.server.data_bridge.errors import (
     STREAM_TOO_BUSY,
 )
 from aitrading.server.data_bridge.viewers import Held
+from aitrading.server.data_bridge.waiting_quotes import (
+    EVERY_TICK_QUEUE_MAX,
+    Part,
+    Round,
+    TickRun,
+    WaitingQuote,
+)
 from aitrading.server.kit.authentication import Identified
 
 SYMBOLS_MAX: Final = 1_024
-EVERY_TICK_QUEUE_MAX: Final = 2_000
-"""Quotes that may wait for a subscriber of every tick; beyond, older ones are conflated."""
+TURN_QUOTES_MAX: Final = 150
+"""Quotes that are sent before others may work: one to two milliseconds when none is rendered yet."""
 WAITING_MESSAGES_MAX: Final = 256
 """Messages that may wait for a subscriber who does not read; beyond, it is closed."""
 HEARD_MAX: Final = 200
 """Messages that a subscriber may send between two pings."""
 UNANSWERED_MAX: Final = 2
 CLOSE_BASE: Final = 4_000
-_FINAL_TEXT: Final = 0x81
-_SMALL_MAX: Final = 125
-_SIZE_OF_TWO_BYTES: Final = 126
 
 Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -55,68 +61,19 @@ class PingMessage(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
 
 Message = SubscribeMessage | TokenMessage | PingMessage
 _decoder: Final = msgspec.json.Decoder(Message)
-_encoder: Final = msgspec.json.Encoder()
 PONG: Final = b'{"type":"pong"}'
 
 
-class WaitingQuote:
-    """A quote on its way to many: rendered once, at the first subscriber that takes it."""
-
-    __slots__ = ("_render", "_text", "received_ns", "symbol")
-
-    def __init__(self, symbol: str, received_ns: int, render: Callable[[], Any]) -> None:
-        self.symbol = symbol
-        self.received_ns = received_ns
-        self._render = render
-        self._text: bytes | None = None
-
-    @property
-    def text(self) -> bytes:
-        """The message."""
-        if self._text is None:
-            self._text = _encoder.encode(self._render())
-        return self._text
-
-
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """Quotes of one round as the bytes of their WebSocket messages: the same for everybody."""
+class Sent:
+    """What a subscriber was sent in one turn."""
 
-    data: bytes
-    quotes: tuple[WaitingQuote, ...]
-
-
-class Round:
-    """The newest quotes of one organisation, bundled once per choice of symbols."""
-
-    def __init__(self, newest: Mapping[str, WaitingQuote]) -> None:
-        self.newest = newest
-        self._bundles: dict[frozenset[str] | None, Bundle] = {}
-
-    def bundle(self, chosen: frozenset[str] | None) -> Bundle:
-        """What somebody who chose these symbols is told."""
-        bundle = self._bundles.get(chosen)
-        if bundle is None:
-            quotes = tuple(self.chosen(chosen))
-            bundle = self._bundles[chosen] = Bundle(_text_frames(quotes), quotes)
-        return bundle
-
-    def chosen(self, symbols: frozenset[str] | None) -> Iterator[WaitingQuote]:
-        """The quotes of these symbols; of all when none were chosen."""
-        return (q for q in self.newest.values() if symbols is None or q.symbol in symbols)
+    quotes: int
+    oldest_ns: int
+    """When the oldest of them was received."""
 
 
-def _text_frames(quotes: Iterable[WaitingQuote]) -> bytes:
-    """For one write: a write for each would cost more than the quotes themselves."""
-    return b"".join(_text_frame(quote.text) for quote in quotes)
-
-
-def _text_frame(text: bytes) -> bytes:
-    """A server's WebSocket message: never masked, so one rendering serves everybody."""
-    size = len(text)
-    if size <= _SMALL_MAX:
-        return bytes((_FINAL_TEXT, size)) + text
-    return bytes((_FINAL_TEXT, _SIZE_OF_TWO_BYTES)) + size.to_bytes(2, "big") + text
+NOTHING: Final = Sent(0, 0)
 
 
 class SubscriberHub(Protocol):
@@ -175,13 +132,18 @@ class Subscriber(WSListener):
         self.every_tick = False
         self.conflated = 0
         self.is_paused = False
+        self.has_news = asyncio.Event()
+        """For its sender: there may be something to send."""
+        self.sender: asyncio.Task[None] | None = None
         self._heard = self._unanswered = 0
         self._messages: list[bytes] = []
         self._is_closing = False
         self._hub = hub
         self._symbols: frozenset[str] | None = None
         self._newest: dict[str, WaitingQuote] = {}
-        self._queue: list[WaitingQuote] = []
+        self._queue: deque[Part] = deque()
+        self._queued = 0
+        """Quotes in the queue."""
         self._transport: WSTransport | None = None
 
     def wants(self, symbol: str) -> bool:
@@ -191,22 +153,34 @@ class Subscriber(WSListener):
     @property
     def waiting(self) -> int:
         """How many quotes are to be sent."""
-        return len(self._newest) + len(self._queue)
+        return len(self._newest) + self._queued
 
     def hold(self) -> None:
         """Tell no quotes from now on, and none of those that wait."""
         self.is_held = True
         self._queue.clear()
+        self._queued = 0
         self._newest.clear()
 
     def offer(self, quote: WaitingQuote) -> None:
         """Take a quote; it replaces an older one of its symbol that still waits."""
-        if self.every_tick and len(self._queue) < EVERY_TICK_QUEUE_MAX:
-            self._queue.append(quote)
-            return
         if quote.symbol in self._newest:
             self.conflated += 1
         self._newest[quote.symbol] = quote
+
+    def offer_all(self, run: TickRun) -> None:
+        """Take every tick of a batch; of those beyond what may wait, the last one.
+
+        While a last one waits behind the queue, no tick gets into the queue and before it.
+        """
+        room = 0 if self._newest else EVERY_TICK_QUEUE_MAX - self._queued
+        taken = min(run.count, room)
+        if taken:
+            self._queue.append(Part(run, 0, taken))
+            self._queued += taken
+        if taken < run.count:
+            self.conflated += run.count - taken - 1
+            self.offer(run.newest)
 
     def send_round(self, quotes: Round) -> Sequence[WaitingQuote]:
         """Send the newest quotes in one write; gives what was sent.
@@ -219,23 +193,46 @@ class Subscriber(WSListener):
         if self.is_paused or self.waiting:
             for quote in quotes.chosen(self._symbols):
                 self.offer(quote)
-            return self.send_waiting()
+            return ()
         bundle = quotes.bundle(self._symbols)
         if bundle.data:
             transport.underlying_transport.write(bundle.data)
         return bundle.quotes
 
-    def send_waiting(self) -> list[WaitingQuote]:
-        """Send everything that waits; gives what was sent. Nothing while the socket is slow."""
+    def send_turn(self) -> Sent:
+        """Send the next of what waits, in one write. Nothing while the socket is slow."""
         transport = self._transport
-        if transport is None or not self.is_open or self.is_paused:
-            return []
-        sent = [*self._queue, *self._newest.values()]
-        self._queue.clear()
-        self._newest.clear()
-        if sent:
-            transport.underlying_transport.write(_text_frames(sent))
-        return sent
+        if transport is None or not self.is_open or self.is_paused or not self.waiting:
+            return NOTHING
+        frames: list[bytes] = []
+        received_ns: list[int] = []
+        while self.waiting and len(frames) < TURN_QUOTES_MAX:
+            part = self._next_part()
+            received_ns.append(part.run.received_ns)
+            taken = part.take(TURN_QUOTES_MAX - len(frames))
+            frames += taken
+            self._queued -= len(taken)
+            if part.is_empty:
+                self._queue.popleft()
+        self._line_up()
+        transport.underlying_transport.write(b"".join(frames))
+        return Sent(len(frames), min(received_ns))
+
+    def _next_part(self) -> Part:
+        if not self._queue:
+            symbol = next(iter(self._newest))
+            self._append(self._newest.pop(symbol))
+        return self._queue[0]
+
+    def _line_up(self) -> None:
+        """Behind the queue comes what was conflated; from then on every tick is told again."""
+        if self.every_tick and self.waiting <= EVERY_TICK_QUEUE_MAX:
+            while self._newest:
+                self._append(self._newest.pop(next(iter(self._newest))))
+
+    def _append(self, quote: WaitingQuote) -> None:
+        self._queue.append(Part(quote, 0, 1))
+        self._queued += 1
 
     def send(self, text: bytes) -> None:
         """Send one message that is never conflated; a few wait while the socket is slow."""
