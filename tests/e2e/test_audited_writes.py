@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import Callable
 from typing import Any, Final
-from uuid import UUID
 
 import pytest
 from harness.platform import Platform, wait_until
 from harness.postgres import locked, rows
 
+from aitrading.core.kit.clock import SystemClock
+from aitrading.core.kit.ids import SystemIdFactory
+from aitrading.core.kit.randomness import SystemRandomness
 from aitrading.server.database_service.service import SPEC
 from aitrading.server.kit.endpoints import endpoints_of_class
 from aitrading.server.supervisor.admin_client import AdminClient
@@ -24,6 +26,7 @@ NOT_AUDITED: Final = {
     "POST /internal/v1/logs/lifecycle": "each removed file leaves a receipt; the policy is audited",
     "POST /internal/v1/stores/examine": "the doctor takes away again what it writes",
 }
+CLOCK: Final = SystemClock()
 OPERATOR, OWNER = "platform/operator", "demo/owner"
 CHAIN: Final = {
     "name": "audited",
@@ -38,7 +41,7 @@ class Writer:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.backup = str(UUID(bytes=secrets.token_bytes(16)))
+        self.backup = str(SystemIdFactory(CLOCK, SystemRandomness()).new())
         self.resolution = ""
         self._client = AdminClient(Home(platform.home))
 
@@ -141,7 +144,7 @@ AUDITED: Final[dict[str, tuple[str, Callable[[Writer], Any]]]] = {
         lambda by: by.host(
             "POST",
             "admin/services/changes",
-            {"id": by.backup, "occurred_ns": 1, "service": "news", "admitted": True},
+            {"id": by.backup, "occurred_ns": CLOCK.now_ns(), "service": "news", "admitted": True},
         ),
     ),
     "POST /internal/v1/backups": (

@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu")
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
+WAITS_LONG = """
+  const timeout = AbortSignal.timeout.bind(AbortSignal);
+  AbortSignal.timeout = (ms) => timeout(8 * ms);
+"""
+"""A page gives up a question after some seconds: too early on a machine with much else to do."""
 
 
 def chromium(bundled: str) -> Path:
@@ -31,12 +37,19 @@ def running_browser() -> Iterator[Browser]:
         browser.close()
 
 
+def patient_context(browser: Browser, **options: Any) -> BrowserContext:
+    """What pages are opened in."""
+    context = browser.new_context(ignore_https_errors=True, **options)
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(WAITS_LONG)
+    return context
+
+
 @contextmanager
 def opened_page(url: str) -> Iterator[Page]:
     """A page; any script error, or anything that the page's policy forbids, fails the test."""
     with running_browser() as browser:
-        context = browser.new_context(ignore_https_errors=True, base_url=url)
-        context.set_default_timeout(PATIENCE_MS)
+        context = patient_context(browser, base_url=url)
         page, problems = context.new_page(), []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(

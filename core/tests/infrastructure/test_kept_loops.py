@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from aitrading.core.infrastructure.central_hub import CentralHub
+from aitrading.core.infrastructure.chain_reporter import ChainReporter
+from aitrading.core.infrastructure.error_reporter import ErrorReporter
+from aitrading.core.infrastructure.reporting import Reporter
 from aitrading.core.infrastructure.trace_reporter import TraceReporter
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.kept_loops import (
@@ -18,7 +21,13 @@ from aitrading.core.testing.manual_clock import ManualClock
 
 ELSEWHERE = {CentralHub: "test_a_hub_that_failed_to_follow_says_so"}
 """Owners that recover by themselves before `keep` does, and the test that shows it."""
-LOOPS = [each for each in kept_loops("aitrading.core") if each.kind not in ELSEWHERE]
+REPORTERS = (ChainReporter, ErrorReporter, TraceReporter)
+LOOPS = [
+    KeptLoop(kind.__module__, kind.__name__, each.name)
+    for each in kept_loops("aitrading.core")
+    if each.kind not in ELSEWHERE
+    for kind in (REPORTERS if each.kind is Reporter else (each.kind,))
+]
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=str)

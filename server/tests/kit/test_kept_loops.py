@@ -27,7 +27,10 @@ from aitrading.server.kit.state_announcer import StateAnnouncer
 
 OF_PROCESSES = "_Process"
 """Needs a process: `test_service_runner` damages the files that its loop watches."""
-LOOPS = [each for each in kept_loops("aitrading.server") if each.owner != OF_PROCESSES]
+LOOPS = [
+    KeptLoop(DenialReporter.__module__, DenialReporter.__name__, "report"),
+    *(each for each in kept_loops("aitrading.server") if each.owner != OF_PROCESSES),
+]
 SILENT: dict[Any, tuple[str, ...]] = {
     DenialReporter: ("report",),
     EdgeKeeper: ("_refresh",),

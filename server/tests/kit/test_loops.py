@@ -80,7 +80,7 @@ LOOPS = {
         lambda clock, errors: ChainReporter(
             NOTHING, NOTHING, clock=clock, errors=errors, merges=False
         ),
-        "_report", 1,
+        "report", 1,
     ),
     "history": Loop(
         lambda clock, errors: HistoryKeeper(

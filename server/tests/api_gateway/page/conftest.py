@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvicorn
-from harness.browser import PATIENCE_MS, running_browser
+from harness.browser import patient_context, running_browser
 from playwright.sync_api import Browser, BrowserContext, Page
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -493,13 +493,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser, site: Any, backend: Backend) -> Iterator[BrowserContext]:
-    context = browser.new_context(
-        ignore_https_errors=True,
+    context = patient_context(
+        browser,
         viewport={"width": 1440, "height": 900},
         base_url=address_of(site),
         reduced_motion="reduce",
     )
-    context.set_default_timeout(PATIENCE_MS)
     backend.reset()
     yield context
     context.close()

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
+from typing_extensions import override
 
 from aitrading.client.notes.queue import NoteQueue
 from aitrading.core.infrastructure.error_handler import RECONNECT_FOREVER, ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.kit.randomness import Randomness
@@ -35,7 +37,7 @@ class Server(Protocol):
         ...
 
 
-class NoteSender:
+class NoteSender(LoopingComponent):
     """A component of the client; what is not delivered waits on disk."""
 
     def __init__(
@@ -47,7 +49,7 @@ class NoteSender:
         randomness: Randomness,
         errors: ErrorHandler,
     ) -> None:
-        self.name = "notes"
+        super().__init__("notes")
         self.delivered = 0
         self.not_wanted = 0
         self.refused_by: str | None = None
@@ -56,13 +58,6 @@ class NoteSender:
         self._clock = clock
         self._randomness = randomness
         self._errors = errors
-        self._tasks = TaskSet(self.name)
-        self._state = ComponentState.NEW
-
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED while the server takes nothing, or something was given up."""
-        return self._tasks.judged(self._state)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health."""
@@ -74,16 +69,12 @@ class NoteSender:
             "refused_by": self.refused_by,
         }
 
+    @override
     async def start(self) -> None:
         """Deliver from now on."""
         self._state = ComponentState.HEALTHY
         self._tasks.start(self._run(), name="deliver")
         self._tasks.keep(self._queue.maintain, name="seal", clock=self._clock)
-
-    async def stop(self) -> None:
-        """Stop delivering."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def _run(self) -> None:
         failures = 0

@@ -3,10 +3,13 @@
 import asyncio
 from typing import Final
 
+from typing_extensions import override
+
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord
 from aitrading.client.security.enrolment import renew
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import get_logger
@@ -18,7 +21,7 @@ CHECK_S: Final = 60.0
 _log = get_logger(__name__)
 
 
-class CertificateKeeper:
+class CertificateKeeper(LoopingComponent):
     """Checks every minute whether two thirds of the certificate's life have passed.
 
     DEGRADED while the renewal that is due does not succeed; the present certificate is used to
@@ -28,30 +31,19 @@ class CertificateKeeper:
     def __init__(
         self, files: DeviceFiles, record: DeviceRecord, *, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self.name = "certificate"
+        super().__init__("certificate")
         self.renewals = 0
         self._files = files
         self._record = record
         self._clock = clock
         self._errors = errors
-        self._tasks = TaskSet(self.name)
-        self._state = ComponentState.NEW
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED while a renewal is overdue."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Renew now if it is due, even after the end, and check from now on."""
         self._state = ComponentState.HEALTHY
         await self.check()
         self._tasks.keep(self._run, name="renew", clock=self._clock)
-
-    async def stop(self) -> None:
-        """Stop checking."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def check(self) -> None:
         """Renew when it is due."""

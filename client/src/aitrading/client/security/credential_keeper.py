@@ -2,9 +2,12 @@
 
 import asyncio
 
+from typing_extensions import override
+
 from aitrading.client.security.credential_manager import CredentialManager
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock, rfc3339_of_ns
 from aitrading.core.kit.errors import AitradingError, FieldValue
 from aitrading.core.logging.optimized_log_router import get_logger
@@ -12,7 +15,7 @@ from aitrading.core.logging.optimized_log_router import get_logger
 _log = get_logger(__name__)
 
 
-class CredentialKeeper:
+class CredentialKeeper(LoopingComponent):
     """Renews the lease every `renew_s`, and seals the login anew when the server wants it.
 
     DEGRADED while the server does not answer, FAILED when it refuses. The terminal that is logged
@@ -22,22 +25,15 @@ class CredentialKeeper:
     def __init__(
         self, manager: CredentialManager, *, renew_s: float, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self.name = "broker-login"
+        super().__init__("broker-login")
         self.depends_on = ("certificate",)
         self.rotations = 0
         self._manager = manager
         self._renew_s = renew_s
         self._clock = clock
         self._errors = errors
-        self._tasks = TaskSet(self.name)
-        self._state = ComponentState.NEW
         self._refused_by: str | None = None
         self._stored_ms: int | None = None
-
-    @property
-    def state(self) -> ComponentState:
-        """HEALTHY while there is a lease."""
-        return self._tasks.judged(self._state)
 
     def statistics(self) -> dict[str, FieldValue]:
         """For health: when the lease ends and how old the stored login is."""
@@ -52,15 +48,11 @@ class CredentialKeeper:
             "refused_by": self._refused_by,
         }
 
+    @override
     async def start(self) -> None:
         """Ask for a lease now and again and again; a server that is away does not keep the rest back."""
         await self.check()
         self._tasks.keep(self._run, name="lease", clock=self._clock)
-
-    async def stop(self) -> None:
-        """Stop asking."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def check(self) -> None:
         """Renew the lease, and rotate if that is wanted."""

@@ -3,10 +3,12 @@
 from typing import Final
 from uuid import UUID
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
 from aitrading.core.infrastructure.events import ErrorRecognised, ErrorSeen, ErrorsSeen
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.reporting import Reporter
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
@@ -19,7 +21,7 @@ MAX_PER_EVENT: Final = 50
 _log = get_logger(__name__)
 
 
-class ErrorReporter:
+class ErrorReporter(Reporter):
     """Publishes the folded errors of this process, those of each tenant apart.
 
     While the bus is lost they wait in the backlog, which is bounded.
@@ -28,39 +30,28 @@ class ErrorReporter:
     def __init__(
         self, bus: EventBus, errors: ErrorHandler, *, clock: Clock, service: str, instance: str
     ) -> None:
-        self.name = "error-reporter"
-        self.depends_on = ("bus",)
-        self.critical = False
-        self._state = ComponentState.NEW
+        super().__init__("error-reporter", every_s=REPORT_EVERY_S, clock=clock, errors=errors)
         self._bus = bus
         self._errors = errors
-        self._clock = clock
         self._service = service
         self._instance = instance
         self._subscription: Subscription | None = None
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Subscribe, then report for ever."""
         self._subscription = await self._bus.subscribe(ErrorRecognised, self._on_recognised)
-        self._tasks.keep(self._report_for_ever, name="report", clock=self._clock)
-        self._state = ComponentState.HEALTHY
+        await super().start()
 
+    @override
     async def stop(self) -> None:
         """Report a last time; a lost bus loses what still waits."""
-        self._state = ComponentState.STOPPING
-        await self._tasks.close()
-        await self.report()
+        await super().stop()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await subscription.close()
-        self._state = ComponentState.STOPPED
 
+    @override
     async def report(self) -> None:
         """Publish what waits; what the bus does not take waits on."""
         parts = [
@@ -81,20 +72,12 @@ class ErrorReporter:
                 raise
             parts.pop(0)
 
-    async def _report_for_ever(self) -> None:
-        while True:
-            await self._clock.sleep(REPORT_EVERY_S)
-            await self.report()
-
     async def _publish(self, tenant: str | None, seen: list[ErrorSeen]) -> None:
         event = ErrorsSeen(service=self._service, instance=self._instance, errors=tuple(seen))
         await self._bus.publish(event, tenant=_owner(tenant))
 
     async def _on_recognised(self, event: ErrorRecognised, _: EventEnvelope) -> None:
         self._errors.recognise(event.fingerprint, event.similar)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _owner(tenant: str | None) -> TenantId | None:

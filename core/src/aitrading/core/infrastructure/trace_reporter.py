@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import CollectTraces, TracesCollected
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics, Reading
+from aitrading.core.infrastructure.reporting import Reporter
 from aitrading.core.infrastructure.tracing import RequestTracer
-from aitrading.core.kit.clock import NS_PER_S, Clock
+from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import get_logger
 
@@ -17,7 +19,6 @@ REPORT_EVERY_S: Final = 0.5
 ANSWER_LIMIT_S: Final = 5.0
 MAX_SPANS_PER_REPORT: Final = 500
 """Of at most 400 bytes each: below what the bus takes at once."""
-DEGRADED_FOR_S: Final = 60
 DROPPED: Final = Metric(
     name="aitrading_trace_parts_dropped_total",
     kind=MetricKind.COUNTER,
@@ -32,7 +33,7 @@ WAITING: Final = Metric(
 _log = get_logger(__name__)
 
 
-class TraceReporter:
+class TraceReporter(Reporter):
     """Asks the collector to take what ended; what it does not confirm waits on, bounded.
 
     DEGRADED for a minute after parts had to be dropped. A process that is killed takes with it
@@ -49,39 +50,10 @@ class TraceReporter:
         metrics: Metrics,
     ) -> None:
         assert tracer.backlog is not None  # noqa: S101 - without it nothing is to be reported
-        self.name = "trace-reporter"
-        self.depends_on = ("bus",)
-        self.critical = False
+        super().__init__("trace-reporter", every_s=REPORT_EVERY_S, clock=clock, errors=errors)
         self._bus = bus
         self._backlog = tracer.backlog
-        self._clock = clock
-        self._errors = errors
-        self._state = ComponentState.NEW
-        self._told_dropped = 0
-        self._dropped_at_ns: int | None = None
-        self._tasks = TaskSet(self.name, on_error=self._failed)
         metrics.add_source(self._readings)
-
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED while traces are incomplete for want of room, or after its work failed."""
-        if self._state is ComponentState.HEALTHY and self._dropped_at_ns is not None:
-            since_ns = self._clock.monotonic_ns() - self._dropped_at_ns
-            if since_ns < DEGRADED_FOR_S * NS_PER_S:
-                return ComponentState.DEGRADED
-        return self._tasks.judged(self._state)
-
-    async def start(self) -> None:
-        """Report for ever."""
-        self._tasks.keep(self._report_for_ever, name="report", clock=self._clock)
-        self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Report a last time; what is not taken then is lost."""
-        self._state = ComponentState.STOPPING
-        await self._tasks.close()
-        await self.report()
-        self._state = ComponentState.STOPPED
 
     def statistics(self) -> dict[str, int]:
         """What waits, and what was dropped since the start."""
@@ -92,9 +64,11 @@ class TraceReporter:
             "failed_parts_dropped": backlog.dropped_failed,
         }
 
+    @override
     async def report(self) -> None:
         """Hand over what waits, until nothing does or the collector does not answer."""
-        self._look_for_drops()
+        backlog = self._backlog
+        self._note_dropped(backlog.dropped + backlog.dropped_failed, "parts of traces")
         lost = self._backlog.take_lost()
         while (parts := self._backlog.take(MAX_SPANS_PER_REPORT)) or lost:
             command = CollectTraces(parts=parts, lost=lost)
@@ -111,22 +85,7 @@ class TraceReporter:
                 raise
             lost = ()
 
-    def _look_for_drops(self) -> None:
-        dropped = self._backlog.dropped + self._backlog.dropped_failed
-        if dropped > self._told_dropped:
-            _log.warning("parts of traces were dropped: %d", dropped - self._told_dropped)
-            self._told_dropped = dropped
-            self._dropped_at_ns = self._clock.monotonic_ns()
-
-    async def _report_for_ever(self) -> None:
-        while True:
-            await self._clock.sleep(REPORT_EVERY_S)
-            await self.report()
-
     def _readings(self) -> Iterator[Reading]:
         yield Reading(DROPPED, self._backlog.dropped, ("other",))
         yield Reading(DROPPED, self._backlog.dropped_failed, ("failed",))
         yield Reading(WAITING, self._backlog.spans)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)

@@ -7,12 +7,15 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from typing_extensions import override
+
 from aitrading.core.domain.feed_state import FeedState
 from aitrading.core.domain.market import TickBatch
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import FeedStateChanged, MarketDataReceived
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.data_bridge.feeds import FeedWatch
@@ -43,7 +46,7 @@ class _Told(NamedTuple):
     at_ns: int
 
 
-class Announcer:
+class Announcer(LoopingComponent):
     """Publishes what changed, in the order of change; after a lost bus, everything again.
 
     A feed that does not change costs nothing but its repetitions, which are spread over time.
@@ -58,15 +61,13 @@ class Announcer:
         errors: ErrorHandler,
         clock: Clock,
     ) -> None:
-        self.name = "market-announcer"
+        super().__init__("market-announcer", on_error=errors.classify)
         self.depends_on = ("bus",)
         self._bus = bus
         self._feeds = feeds
         self._interval_ns = settings.event_interval_ms * 1_000_000
         self._errors = errors
         self._clock = clock
-        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
-        self._state = ComponentState.NEW
         self._summaries: dict[UUID, _Summary] = {}
         self._changed: dict[FeedKey, None] = {}
         """Feeds with news, in the order of change."""
@@ -74,20 +75,11 @@ class Announcer:
         """What was said last of each feed, the longest ago first."""
         self._summed_ns = 0
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED while the bus takes nothing."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Publish from now on."""
         self._tasks.keep(self._run, name="announce", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Stop publishing."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     def ticks(self, source: QuoteSource, batch: TickBatch) -> None:
         """Count a batch into the next summary of its stream."""

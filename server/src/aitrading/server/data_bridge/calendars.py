@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
+from typing_extensions import override
+
 from aitrading.core.domain.market_hours import MarketHours, shipped_hours
 from aitrading.core.domain.sessions import NO_CALENDAR, MarketNow
 from aitrading.core.domain.symbols import Canonical
 from aitrading.core.infrastructure.config_manager import ConfigManager
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
@@ -23,14 +26,14 @@ SYMBOLS_MAX: Final = 50_000
 _log = get_logger(__name__)
 
 
-class Calendars:
+class Calendars(LoopingComponent):
     """Answers from memory; what an organisation says is asked of the database service in between.
 
     While that is away the last known words hold. Words that are not understood change nothing.
     """
 
     def __init__(self, store: TickStore, config: ConfigManager, clock: Clock) -> None:
-        self.name = "calendars"
+        super().__init__("calendars")
         self.on_change: Callable[[TenantId], None] = lambda _: None
         """Told of an organisation whose words changed."""
         self._store = store
@@ -39,23 +42,12 @@ class Calendars:
         self._words: dict[TenantId, CalendarWords] = {}
         self._hours: dict[TenantId, MarketHours] = {}
         self._answers: dict[tuple[TenantId, str], MarketNow] = {}
-        self._tasks = TaskSet(self.name)
-        self._state = ComponentState.NEW
 
-    @property
-    def state(self) -> ComponentState:
-        """What it is doing now."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Follow the organisations' words from now on."""
         self._tasks.keep(self._follow, name="follow", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Follow them no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     def now(self, tenant: TenantId, symbol: str) -> MarketNow:
         """Whether the symbol's market is open; unknown without a calendar."""

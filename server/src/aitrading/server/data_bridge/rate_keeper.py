@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from aitrading.core.infrastructure.files import make_private_folder, write_atomically
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.logging.optimized_log_router import get_logger
@@ -20,7 +22,7 @@ FILE_NAME: Final = "tick-rates"
 _log = get_logger(__name__)
 
 
-class RateKeeper:
+class RateKeeper(LoopingComponent):
     """Reads the file at the start, writes it every minute and at the end.
 
     A file that cannot be read is no reason not to start: the fixed bounds count until the rhythm
@@ -28,19 +30,13 @@ class RateKeeper:
     """
 
     def __init__(self, rates: TickRates, folder: Path, keys: FileKeys, clock: Clock) -> None:
-        self.name = "tick-rates"
+        super().__init__("tick-rates")
         self._rates = rates
         self._path = folder / FILE_NAME
         self._keys = keys
         self._clock = clock
-        self._tasks = TaskSet(self.name)
-        self._state = ComponentState.NEW
 
-    @property
-    def state(self) -> ComponentState:
-        """What it is doing now."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Know what was known before, and keep it from now on."""
         make_private_folder(self._path.parent)
@@ -48,6 +44,7 @@ class RateKeeper:
         self._tasks.keep(self._keep, name="keep", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
+    @override
     async def stop(self) -> None:
         """Write it a last time."""
         await self._tasks.close()

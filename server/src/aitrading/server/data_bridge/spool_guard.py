@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 from typing import Final, NewType
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.infrastructure.spool_errors import SPOOL_BACKLOG
@@ -31,7 +34,7 @@ SpoolFolder = NewType("SpoolFolder", Path)
 """Where acknowledged ticks wait for the database service."""
 
 
-class SpoolGuard:
+class SpoolGuard(LoopingComponent):
     """Halts tick ingest when the spool fails or is full and resumes it when there is room.
 
     A backlog, a disk that is merely slow, and the full share of one organisation only send back the
@@ -50,7 +53,7 @@ class SpoolGuard:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self.name = "spool-guard"
+        super().__init__("spool-guard", on_error=errors.classify)
         self._spool = spool
         self._folder = folder
         self._links = links
@@ -58,28 +61,23 @@ class SpoolGuard:
         self._errors = errors
         self._metrics = metrics
         self._clock = clock
-        self._tasks = TaskSet(self.name, on_error=lambda _, exc: errors.classify(exc) and None)
-        self._state = ComponentState.NEW
         self._refused_bytes = 0
         ingest.on_failure = self._on_failure
 
     @property
+    @override
     def state(self) -> ComponentState:
         """FAILED after a disk error that only a restart can repair."""
         if self._spool.statistics().failed:
             return ComponentState.FAILED
-        return self._tasks.judged(self._state)
+        return super().state
 
+    @override
     async def start(self) -> None:
         """Watch the spool."""
         self._errors.declare(SPOOL_HALT)
         self._tasks.keep(self._watch, name="watch", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Stop watching."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     def _on_failure(self, error: AitradingError, lost: list[BridgeStream]) -> None:
         self._errors.classify(error)

@@ -1,11 +1,14 @@
 """Telling the platform of what changed in this process: looked at each second, told until it is out."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final, Generic, TypeVar
+
+from typing_extensions import override
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import Event, EventBus
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 
@@ -13,23 +16,21 @@ LOOK_EVERY_S: Final = 1.0
 T = TypeVar("T")
 
 
-class Announcer(ABC, Generic[T]):
+class Announcer(LoopingComponent, Generic[T]):
     """Publishes an event within a second of each change of what it sees; None is nothing to tell.
 
     A change that could not be published is published when the bus is back, unless it is past.
     """
 
     def __init__(self, name: str, bus: EventBus, *, clock: Clock, errors: ErrorHandler) -> None:
-        self.name = name
+        super().__init__(name, on_error=errors.classify)
         self.depends_on = ("bus",)
         self.critical = False
-        self._state = ComponentState.NEW
         self.told: T | None = None
         """What the platform knows."""
         self._bus = bus
         self._clock = clock
         self._errors = errors
-        self._tasks = TaskSet(name, on_error=self._failed)
 
     @abstractmethod
     def look(self) -> T | None:
@@ -43,20 +44,11 @@ class Announcer(ABC, Generic[T]):
         """Whether the platform has to be told."""
         return seen != self.told
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Look from now on."""
         self._tasks.keep(self._announce_for_ever, name="announce", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Look no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def _announce_for_ever(self) -> None:
         while True:
@@ -72,6 +64,3 @@ class Announcer(ABC, Generic[T]):
             self._errors.classify(exc)
         else:
             self.told = seen
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)

@@ -13,9 +13,10 @@ from typing import ClassVar, Final
 
 from typing_extensions import override
 
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics
-from aitrading.core.infrastructure.resilience.registry import PartStatistics, ResiliencePart
+from aitrading.core.infrastructure.resilience.registry import PartStatistics
 from aitrading.core.kit.clock import NS_PER_MS, NS_PER_S, Clock
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.logging.optimized_log_router import get_logger
@@ -91,7 +92,7 @@ class StoreWaits:
         return mean_s
 
 
-class LoadMeter(Component, ResiliencePart):
+class LoadMeter(LoopingComponent):
     """Measures every tenth of a second and judges once a second."""
 
     kind: ClassVar[str] = LOAD_KIND
@@ -105,6 +106,7 @@ class LoadMeter(Component, ResiliencePart):
         clock: Clock,
         policy: LoadPolicy | None = None,
     ) -> None:
+        super().__init__("load", on_error=self._failed)
         self._policy = policy or limits_policy().load
         self._governor = LoadGovernor(self._policy)
         self._demand = LoadDemand()
@@ -114,21 +116,8 @@ class LoadMeter(Component, ResiliencePart):
         self._metrics = metrics
         self._clock = clock
         self._wait_ms = 0.0
-        self._tasks = TaskSet(self.name, on_error=self._failed)
-        self._state = ComponentState.NEW
         self.episode: Episode | None = None
         """The present one, or the last."""
-
-    @property
-    @override
-    def name(self) -> str:
-        return "load"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        """Overload is not a fault of this part: it does what it is for."""
-        return self._tasks.judged(self._state)
 
     @property
     def step(self) -> int:
@@ -153,7 +142,6 @@ class LoadMeter(Component, ResiliencePart):
         is_quiet = tenant is not None and tenant not in self._loud
         return self._governor.share(kind, is_quiet=is_quiet)
 
-    @override
     def statistics(self) -> LoadStatistics:
         """For health."""
         present = self.episode if self.step else None
@@ -169,11 +157,6 @@ class LoadMeter(Component, ResiliencePart):
         self._tell()
         self._tasks.keep(self._measure, name="measure", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    @override
-    async def stop(self) -> None:
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def _measure(self) -> None:
         """Judge each second by the mean of its beats: one long task is no overload."""
@@ -226,7 +209,7 @@ class LoadMeter(Component, ResiliencePart):
         for kind in self._policy.floors:
             self._metrics.set(LIMIT_SHARE, self.share(kind) / WHOLE, kind=kind)
 
-    def _failed(self, _task: str, exc: Exception) -> None:
+    def _failed(self, exc: Exception) -> None:
         _log.error("load is no longer measured", exc_info=exc)
         self._governor.step = self._governor.quiet_step = 0
         self._version += 1

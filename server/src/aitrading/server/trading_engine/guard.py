@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.call_sites import CallSite
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EVERYWHERE, EventBus, Subscription
 from aitrading.core.infrastructure.events import FeedStateChanged
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.kit.postgres import PostgresPool
@@ -29,7 +32,7 @@ class Foundation:
     probe: Callable[[], Awaitable[None]]
 
 
-class EngineGuard:
+class EngineGuard(LoopingComponent):
     """Looks at bus and database each second; halts on the first failure, resumes by itself."""
 
     def __init__(
@@ -42,9 +45,8 @@ class EngineGuard:
         errors: ErrorHandler,
         clock: Clock,
     ) -> None:
-        self.name = "engine-guard"
+        super().__init__("engine-guard", on_error=self._failed)
         self.depends_on = ("bus", pool.name)
-        self._state = ComponentState.NEW
         self._bus = bus
         self._pool = pool
         self._feeds = feeds
@@ -56,13 +58,8 @@ class EngineGuard:
             Foundation(reason="database", site=DATABASE_HALT, probe=self._probe_database),
         )
         self._subscription: Subscription | None = None
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Follow the feeds and look from now on."""
         self._subscription = await self._bus.subscribe(
@@ -71,6 +68,7 @@ class EngineGuard:
         self._tasks.keep(self._look_for_ever, name="look", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
+    @override
     async def stop(self) -> None:
         """Look no more; what was halted stays halted."""
         await self._tasks.close()
@@ -112,7 +110,7 @@ class EngineGuard:
         async with self._pool.platform_read() as tx:
             await tx.fetch_value("SELECT 1")
 
-    def _failed(self, _task: str, exc: Exception) -> None:
+    def _failed(self, exc: Exception) -> None:
         """Who cannot look does not know that anything holds."""
         self._errors.classify(exc)
         self._switch.halt(self.name, "bus and database cannot be looked at; it is tried again")

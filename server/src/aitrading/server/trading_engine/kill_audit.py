@@ -4,8 +4,11 @@ import hashlib
 from typing import Final
 from uuid import UUID
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import NS_PER_MS, Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId, uuid7
@@ -17,7 +20,7 @@ from aitrading.server.trading_engine.kill_switch import Engagement, KillSwitches
 LOOK_EVERY_S: Final = 1.0
 
 
-class KillAudit:
+class KillAudit(LoopingComponent):
     """Writes each engagement once, however often it must try and wherever it was interrupted."""
 
     def __init__(
@@ -29,30 +32,19 @@ class KillAudit:
         errors: ErrorHandler,
         clock: Clock,
     ) -> None:
-        self.name = "kill-audit"
+        super().__init__("kill-audit", on_error=errors.classify)
         self.depends_on = (pool.name,)
-        self._state = ComponentState.NEW
         self._switches = switches
         self._pool = pool
         self._audit = audit
         self._errors = errors
         self._clock = clock
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Look from now on; what an earlier life left is written first."""
         self._tasks.keep(self._look_for_ever, name="look", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """What was not written is written by the next life."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def look(self) -> None:
         """Write what is missing; raises the reason when the database does not take it."""
@@ -74,9 +66,6 @@ class KillAudit:
             except (AitradingError, OSError) as exc:
                 self._errors.classify(exc)
             await self._clock.sleep(LOOK_EVERY_S)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _event(tenant: TenantId, engagement: Engagement) -> AuditEvent:

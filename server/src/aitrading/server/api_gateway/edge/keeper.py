@@ -6,12 +6,15 @@ Routes follow the service registry: who registers is routed within a moment, wit
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
+
+from typing_extensions import override
 
 from aitrading.core.infrastructure.central_hub import ChangeListener, RegistryChange
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.files import make_private_folder, write_atomically
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.logging.optimized_log_router import get_logger
 from aitrading.server.api_gateway.edge.config import EdgeConfig
@@ -30,15 +33,13 @@ IssueCertificate = Callable[[tuple[str, ...]], EdgeCredentials]
 FollowRegistry = Callable[[ChangeListener], Callable[[], None]]
 
 
-class EdgeKeeper:
+class EdgeKeeper(LoopingComponent):
     """A component: when `start` returns, Envoy finds everything it needs.
 
     Token keys and the certificate are looked at again every `LOOK_AGAIN_S`, and everything when a
     service registers or goes; what changed is written, the rest is left alone, and a failure
     leaves the last good files in force.
     """
-
-    name: ClassVar[str] = "edge"
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class EdgeKeeper:
         clock: Clock,
         errors: ErrorHandler,
     ) -> None:
+        super().__init__("edge", on_error=errors.classify)
         self._make_config = make_config
         self._issue = issue
         self._clock = clock
@@ -58,14 +60,8 @@ class EdgeKeeper:
         self._follow_registry = follow
         self._unfollow: Callable[[], None] | None = None
         self._certificate_ends_ns = 0
-        self._tasks = TaskSet(self.name, on_error=self._failed)
-        self._state = ComponentState.NEW
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Write everything; raises what keeps the edge from being configured."""
         self._state = ComponentState.STARTING
@@ -80,6 +76,7 @@ class EdgeKeeper:
         self._tasks.keep(self._follow, name="follow", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
+    @override
     async def stop(self) -> None:
         """Leave the files: Envoy goes on serving what works."""
         if self._unfollow is not None:
@@ -141,9 +138,6 @@ class EdgeKeeper:
         _replace(config.private_key, issued.private_key_pem.reveal())
         _replace(config.certificate, issued.certificate_pem)
         self._certificate_ends_ns = issued.not_after_ns
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def certificate_names(config: EdgeConfig) -> tuple[str, ...]:

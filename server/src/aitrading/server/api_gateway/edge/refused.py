@@ -8,11 +8,13 @@ is everyday life and no event.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Final
+from typing import Final
 
 import msgspec
+from typing_extensions import override
 
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.server.api_gateway.edge.observation import DENIED
 from aitrading.server.api_gateway.identity.refusals import Refused
@@ -43,10 +45,8 @@ class _Record(msgspec.Struct):
 _decoder: Final = msgspec.json.Decoder(_Record)
 
 
-class RefusedAtEdge:
+class RefusedAtEdge(LoopingComponent):
     """A component: reads every second; what the database cannot take is lost, and said."""
-
-    name: ClassVar[str] = "edge-refusals"
 
     def __init__(
         self,
@@ -56,25 +56,21 @@ class RefusedAtEdge:
         clock: Clock,
         on_error: Callable[[Exception], object],
     ) -> None:
+        super().__init__("edge-refusals", on_error=on_error)
         self.critical = False
-        self._state = ComponentState.NEW
         self._tail = tail
         self._note = note
         self._clock = clock
         self._on_error = on_error
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """From now on; what happened before has been seen, or nobody was there to see it."""
         await asyncio.to_thread(self._tail.begin)
         self._tasks.keep(self._follow, name="follow", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
+    @override
     async def stop(self) -> None:
         """Read no more."""
         await self._tasks.close()
@@ -98,9 +94,6 @@ class RefusedAtEdge:
                 self._state = ComponentState.DEGRADED
             else:
                 self._state = ComponentState.HEALTHY
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._on_error(exc)
 
 
 def refusal_of(line: bytes) -> Refused | None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
+from typing_extensions import override
 
 from aitrading.core.infrastructure.central_hub import CentralHub
 from aitrading.core.infrastructure.chain_registry import ChainHealth
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.health import HealthRegistry
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.resilience import Known
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
@@ -24,10 +26,9 @@ from aitrading.server.dashboard.report import ChainLine, PlatformReport, fault_o
 _log = get_logger(__name__)
 
 
-class PlatformHealth:
+class PlatformHealth(LoopingComponent):
     """A component; `report()` answers at once from what was learnt last."""
 
-    name: ClassVar[str] = "platform-health"
     critical: ClassVar[bool] = False
 
     def __init__(
@@ -41,33 +42,22 @@ class PlatformHealth:
         errors: ErrorHandler,
         period_s: float,
     ) -> None:
+        super().__init__("platform-health", on_error=errors.classify)
         self._peers = peers
         self._supervisor = supervisor
         self._own = own
         self._hub = hub
         self._clock = clock
-        self._errors = errors
         self._period_s = period_s
         self._known: dict[str, Known[PeerReport] | None] = {peer.name: None for peer in peers}
         self._failed_chains: set[str] = set()
-        self._tasks = TaskSet(self.name, on_error=self._failed)
-        self._state = ComponentState.NEW
         errors.declare(PEER_BREAKER, HEALTH_LAST_KNOWN)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Begin to ask; returns before anybody answered."""
         self._tasks.keep(self._keep_asking, name="ask", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Ask no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     def report(self) -> PlatformReport:
         """The whole house as it is known now."""
@@ -127,6 +117,3 @@ class PlatformHealth:
     def _ourselves(self) -> Known[PeerReport]:
         report = msgspec.convert(self._own.report(), PeerReport)
         return Known(value=report, known_at_ns=self._clock.now_ns(), stale_since_ns=None)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)

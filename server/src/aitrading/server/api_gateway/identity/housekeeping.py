@@ -4,7 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from typing_extensions import override
+
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import TenantId
@@ -19,35 +22,24 @@ USED_TOKENS_KEPT: Final = timedelta(days=7)
 _SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/housekeeping.sql")
 
 
-class Housekeeping:
+class Housekeeping(LoopingComponent):
     """Cleans one organisation after the other, once an hour; a component."""
 
     def __init__(
         self, pool: PostgresPool, *, clock: Clock, on_error: Callable[[Exception], object]
     ) -> None:
-        self.name = "identity-housekeeping"
+        super().__init__("identity-housekeeping", on_error=on_error)
         self.depends_on = ("postgres",)
         self.critical = False
-        self._state = ComponentState.NEW
         self._pool = pool
         self._clock = clock
         self._on_error = on_error
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Clean in an hour, and then every hour."""
         self._tasks.keep(self._clean_for_ever, name="clean", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Clean no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def clean(self) -> int:
         """Clean everything now and tell how many rows went."""
@@ -74,6 +66,3 @@ class Housekeeping:
                 await self.clean()
             except AitradingError as exc:
                 self._on_error(exc)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._on_error(exc)

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.event_bus import EventBus
 from aitrading.core.infrastructure.events import RaisedEpoch, TokensRevoked
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError
 from aitrading.core.kit.ids import IdFactory
@@ -33,7 +36,7 @@ _SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/session
 _DEVICES: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/devices.sql")
 
 
-class Revocations:
+class Revocations(LoopingComponent):
     """The source of revocations: refuses here at once, everywhere within a moment; a component.
 
     What the bus does not take is noticed by the number that is told once a second, and asked for.
@@ -49,10 +52,9 @@ class Revocations:
         ids: IdFactory,
         on_error: Callable[[Exception], object],
     ) -> None:
-        self.name = "session-revocations"
+        super().__init__("session-revocations", on_error=on_error)
         self.depends_on = ("postgres",)
         self.critical = False
-        self._state = ComponentState.NEW
         self._pool = pool
         self._bus = bus
         self._revoked = revoked
@@ -61,13 +63,8 @@ class Revocations:
         self._feed = ids.new()
         self._number = 0
         self._is_said = True
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Remember what was revoked before this process began, then tell what is the newest."""
         self._state = ComponentState.STARTING
@@ -84,11 +81,6 @@ class Revocations:
             self._revoked.apply(Revocation(sessions=sessions, users=_raised(raised)))
         self._tasks.keep(self._repeat_for_ever, name="repeat", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Tell no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def announce(self, revoked: Revocation) -> None:
         """Refuse the tokens that a committed transaction revoked; never raises."""
@@ -135,9 +127,6 @@ class Revocations:
             self._is_said = False
         else:
             self._is_said = True
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._on_error(exc)
 
 
 def _raised(rows: Iterable[Any]) -> tuple[RaisedEpoch, ...]:

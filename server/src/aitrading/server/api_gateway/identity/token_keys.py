@@ -8,8 +8,10 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+from typing_extensions import override
 
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec
 from aitrading.core.kit.ids import SystemIdFactory, TenantId, UserId
@@ -102,7 +104,7 @@ class EdgeProbe:
         return answer.startswith(b"HTTP/1.1 ") and _BEHIND_THE_EDGE in answer
 
 
-class TokenKeys:
+class TokenKeys(LoopingComponent):
     """Rotates the key of access tokens and retires old ones; a component.
 
     Killed at any point, a rotation leaves the old key signing or the new one, each published: a
@@ -120,10 +122,9 @@ class TokenKeys:
         clock: Clock,
         on_error: Callable[[Exception], object],
     ) -> None:
-        self.name = "token-keys"
+        super().__init__("token-keys", on_error=on_error)
         self.depends_on = ("postgres",)
         self.critical = False
-        self._state = ComponentState.NEW
         self._authority = authority
         self._issuer = issuer
         self._edge = edge
@@ -132,22 +133,12 @@ class TokenKeys:
         self._clock = clock
         self._on_error = on_error
         self._rotating = asyncio.Lock()
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Take keys whose last token is over from the published ones, from now on."""
         self._tasks.keep(self._retire_for_ever, name="retire", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Retire no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     @endpoint(
         "POST",
@@ -221,9 +212,6 @@ class TokenKeys:
             await self._audit.add(tx, event)
 
         await self._replay.once(PLATFORM, apply)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._on_error(exc)
 
     async def _retire_for_ever(self) -> None:
         while True:

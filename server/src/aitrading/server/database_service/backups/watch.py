@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar, Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics, Reading
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError
@@ -24,42 +27,31 @@ BACKUP_LAST_OK: Final = Metric(
 )
 
 
-class BackupWatch:
+class BackupWatch(LoopingComponent):
     """Reads the books at the start, every minute, and when an entry is closed.
 
     While the books cannot be read, the age of what was last known goes on growing.
     """
 
-    name: ClassVar[str] = "backup-watch"
     critical: ClassVar[bool] = False
     depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema",)
 
     def __init__(
         self, book: BackupBook, metrics: Metrics, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self._state = ComponentState.NEW
+        super().__init__("backup-watch", on_error=errors.classify)
         self._book = book
         self._clock = clock
         self._errors = errors
         self._newest: datetime | None = None
         self._last_ok: bool | None = None
-        self._tasks = TaskSet(self.name, on_error=self._failed)
         metrics.add_source(self._readings)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Look from now on."""
         self._tasks.keep(self._look_for_ever, name="look", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Look no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def look(self) -> None:
         """Read the books now."""
@@ -79,6 +71,3 @@ class BackupWatch:
             except AitradingError as exc:
                 self._errors.classify(exc)
             await self._clock.sleep(LOOK_EVERY_S)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)

@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
@@ -29,10 +32,9 @@ NOTES_AT_ONCE: Final = 10_000
 SQL: Final = Queries.load(__package__ or "", "dirt.sql")
 
 
-class BarKeeper:
+class BarKeeper(LoopingComponent):
     """One round every few seconds, organisation by organisation."""
 
-    name: ClassVar[str] = "bar-keeper"
     critical: ClassVar[bool] = False
     depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema", "clickhouse-schema")
 
@@ -47,7 +49,7 @@ class BarKeeper:
         errors: ErrorHandler,
         metrics: Metrics,
     ) -> None:
-        self._state = ComponentState.NEW
+        super().__init__("bar-keeper", on_error=errors.classify)
         self._pool = pool
         self._store = store
         self._writer = writer
@@ -57,22 +59,12 @@ class BarKeeper:
         self._errors = errors
         self._metrics = metrics
         self._waiting: set[TenantId] = set()
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Keep bars from now on; what was noted before the start comes first."""
         self._tasks.keep(self._keep_for_ever, name="keep", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Make no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def keep(self, tenants: Iterable[TenantId] = ()) -> None:
         """One round over organisations whose ticks came since the last one, and over these.
@@ -124,9 +116,6 @@ class BarKeeper:
         with self._guards.postgres.guard():
             async with self._pool.platform_read() as tx:
                 return [TenantId(row["id"]) for row in await tx.fetch(SQL["tenants"])]
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def days_of(notes: Iterable[Any]) -> list[tuple[list[UUID], Span]]:

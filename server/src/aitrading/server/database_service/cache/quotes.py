@@ -9,7 +9,8 @@ import numpy as np
 from typing_extensions import override
 
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.database_service.cache.busiest import Busiest
@@ -29,7 +30,7 @@ FROM_CACHE: Final = "cache"
 FROM_STORE: Final = "store"
 
 
-class QuoteCache(Component):
+class QuoteCache(LoopingComponent):
     """Writes behind the back of ingest; reads fall back to the store and say so."""
 
     critical: ClassVar[bool] = False
@@ -38,6 +39,7 @@ class QuoteCache(Component):
     def __init__(
         self, cache: Cache, reader: TickReader, errors: ErrorHandler, clock: Clock
     ) -> None:
+        super().__init__("quote-cache", on_error=errors.classify)
         self._cache = cache
         self._busiest = Busiest(cache, clock)
         self._reader = reader
@@ -45,28 +47,11 @@ class QuoteCache(Component):
         self._clock = clock
         self._waiting: dict[tuple[TenantId, str], LastQuote] = {}
         self._counted: dict[TenantId, Counter[str]] = {}
-        self._tasks = TaskSet("quote-cache", on_error=self._failed)
-        self._state = ComponentState.NEW
-
-    @property
-    @override
-    def name(self) -> str:
-        return "quote-cache"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._tasks.judged(self._state)
 
     @override
     async def start(self) -> None:
         self._tasks.keep(self._flush_for_ever, name="flush", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    @override
-    async def stop(self) -> None:
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     def offer(self, streams: Mapping[StreamId, StreamInfo], pieces: Iterable[Piece]) -> None:
         """Remember the newest quote of each symbol soon; never blocks and never fails."""
@@ -134,9 +119,6 @@ class QuoteCache(Component):
         while True:
             await self._clock.sleep(FLUSH_EVERY_S)
             await self.flush()
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _answer(source: str, quotes: Iterable[LastQuote]) -> LastQuotes:

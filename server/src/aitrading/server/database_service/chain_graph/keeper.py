@@ -10,7 +10,8 @@ from aitrading.core.infrastructure.chain_registry import ChainDefinition, feeder
 from aitrading.core.infrastructure.chains import ALL_CHAINS
 from aitrading.core.infrastructure.error_codes import CHAIN_UNKNOWN
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.database_service.chain_graph.errors import (
@@ -54,7 +55,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[LostHop, ...]
 
 
-class ChainKeeper(Component):
+class ChainKeeper(LoopingComponent):
     """Every question goes through the breaker of the graph's store.
 
     A store that is down at the start is filled when it answers; the service runs meanwhile.
@@ -66,32 +67,16 @@ class ChainKeeper(Component):
     def __init__(
         self, graph: ChainGraph, guards: Guards, clock: Clock, errors: ErrorHandler
     ) -> None:
+        super().__init__("chain-graph", on_error=errors.classify)
         self._graph = graph
         self._guards = guards
         self._clock = clock
         self._errors = errors
-        self._tasks = TaskSet("chain-graph", on_error=self._failed)
-        self._state = ComponentState.NEW
-
-    @property
-    @override
-    def name(self) -> str:
-        return "chain-graph"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._tasks.judged(self._state)
 
     @override
     async def start(self) -> None:
         self._state = ComponentState.DEGRADED
         self._tasks.keep(self._fill_until_done, name="fill", clock=self._clock)
-
-    @override
-    async def stop(self) -> None:
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def fill(self) -> None:
         """Write the declared chains, and take away those of an earlier release."""
@@ -177,9 +162,6 @@ class ChainKeeper(Component):
             else:
                 self._state = ComponentState.HEALTHY
                 return
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _problem(chain: ChainDefinition) -> str:

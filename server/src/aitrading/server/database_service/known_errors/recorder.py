@@ -18,7 +18,8 @@ from aitrading.core.infrastructure.error_embedding import ErrorFeatures
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
 from aitrading.core.infrastructure.events import ErrorRecognised, ErrorSeen, ErrorsSeen
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import Metric, MetricKind, Metrics, Reading
 from aitrading.core.kit.clock import Clock, datetime_of_ns
 from aitrading.core.kit.errors import AitradingError
@@ -47,7 +48,7 @@ _SQL: Final = Queries.load(__package__ or "", "known_errors.sql")
 _log = get_logger(__name__)
 
 
-class ErrorRecorder(Component):
+class ErrorRecorder(LoopingComponent):
     """Writes reported errors, and tells the reporters what is like the new ones."""
 
     critical: ClassVar[bool] = False
@@ -64,29 +65,17 @@ class ErrorRecorder(Component):
         errors: ErrorHandler,
         metrics: Metrics,
     ) -> None:
+        super().__init__("error-recorder", on_error=errors.classify)
         self._bus = bus
         self._replay = replay
         self._ids = ids
         self._lookup = lookup
         self._guards = guards
         self._clock = clock
-        self._errors = errors
         self._waiting: dict[str, ErrorBacklog] = {}
         self._refused = 0
         metrics.add_source(lambda: [Reading(NOT_KEPT, self.not_kept)])
         self._subscription: Subscription | None = None
-        self._tasks = TaskSet("error-recorder", on_error=self._failed)
-        self._state = ComponentState.NEW
-
-    @property
-    @override
-    def name(self) -> str:
-        return "error-recorder"
-
-    @property
-    @override
-    def state(self) -> ComponentState:
-        return self._tasks.judged(self._state)
 
     @property
     def not_kept(self) -> int:
@@ -191,9 +180,6 @@ class ErrorRecorder(Component):
         return await self._lookup.similar(
             owner, features, SIMILAR_TOLD, excluding=seen.fingerprint
         )
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 async def _write(tx: TenantTransaction, service: str, seen: ErrorSeen) -> bool:

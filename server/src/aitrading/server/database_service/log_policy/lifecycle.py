@@ -18,8 +18,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock, now_utc
 from aitrading.core.kit.errors import AitradingError, Category, ErrorSpec, Severity
 from aitrading.core.logging.cost_analytics import CostReport, Usage, cost_report
@@ -56,10 +59,9 @@ LOG_LIFECYCLE_BUSY: Final = ErrorSpec(
 _log: Final = get_logger(__name__)
 
 
-class LogLifecycle:
+class LogLifecycle(LoopingComponent):
     """Runs every hour; a day that was measured is measured again and replaced."""
 
-    name: ClassVar[str] = "log-lifecycle"
     critical: ClassVar[bool] = False
     depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema", "cache")
 
@@ -72,29 +74,19 @@ class LogLifecycle:
         clock: Clock,
         errors: ErrorHandler,
     ) -> None:
-        self._state = ComponentState.NEW
+        super().__init__("log-lifecycle", on_error=errors.classify)
         self._cache = cache.platform
         self._pool = pool
         self._book = book
         self._folder = bundle.home / "logs"
         self._clock = clock
         self._errors = errors
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Begin a while after the start, when the machine has less to do."""
         self._tasks.keep(self._run_for_ever, name="run", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Run no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def run(self, *, dry_run: bool = False) -> LifecycleRun:
         """Measure, write the cost, and apply the policies unless it is a dry run.
@@ -186,9 +178,6 @@ class LogLifecycle:
             except (AitradingError, OSError) as exc:
                 self._errors.classify(exc)
             await self._clock.sleep(RUN_EVERY_S)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _usage(

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import MetricKind, Metrics
 from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.errors import AitradingError
@@ -45,10 +48,9 @@ class _Round:
     points: Sequence[Point]
 
 
-class HistoryKeeper:
+class HistoryKeeper(LoopingComponent):
     """One round per interval; a store that is away costs points and nothing else."""
 
-    name: ClassVar[str] = "metrics-history"
     critical: ClassVar[bool] = False
     depends_on: ClassVar[tuple[str, ...]] = ("clickhouse-schema", "central-hub")
 
@@ -62,7 +64,7 @@ class HistoryKeeper:
         errors: ErrorHandler,
         metrics: Metrics,
     ) -> None:
-        self._state = ComponentState.NEW
+        super().__init__("metrics-history", on_error=errors.classify)
         self._place = place
         self._catalogue = catalogue
         self._sources = sources
@@ -76,18 +78,14 @@ class HistoryKeeper:
         self._last_s = 0
         self._forgot_s = 0
         self._full: set[str] = set()
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Read from now on."""
         self._tasks.keep(self._read_for_ever, name="read", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
+    @override
     async def stop(self) -> None:
         """Read no more."""
         await self._tasks.close()
@@ -206,9 +204,6 @@ class HistoryKeeper:
         except AitradingError as exc:
             self._errors.classify(exc)
         self._forgot_s = at_s
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _together(series: Series, one: Point | None, other: Point) -> Point:

@@ -3,8 +3,11 @@
 from contextlib import suppress
 from typing import ClassVar, Final
 
+from typing_extensions import override
+
 from aitrading.core.infrastructure.error_handler import ErrorHandler
-from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.kit.clock import Clock
 from aitrading.core.kit.errors import AitradingError
 from aitrading.server.database_service.ticks import ledger
@@ -17,37 +20,26 @@ LEASE_LIFE_S: Final = 120.0
 JOB: Final = "tidier"
 
 
-class Tidier:
+class Tidier(LoopingComponent):
     """Forgets, every hour, names of segments that nobody sends any more."""
 
-    name: ClassVar[str] = "tidier"
     critical: ClassVar[bool] = False
     depends_on: ClassVar[tuple[str, ...]] = ("postgres-schema", "cache")
 
     def __init__(
         self, pool: PostgresPool, cache: Cache, clock: Clock, errors: ErrorHandler
     ) -> None:
-        self._state = ComponentState.NEW
+        super().__init__("tidier", on_error=errors.classify)
         self._pool = pool
         self._cache = cache.platform
         self._clock = clock
         self._errors = errors
-        self._tasks = TaskSet(self.name, on_error=self._failed)
 
-    @property
-    def state(self) -> ComponentState:
-        """DEGRADED for a minute after its work failed; it goes on."""
-        return self._tasks.judged(self._state)
-
+    @override
     async def start(self) -> None:
         """Tidy from now on."""
         self._tasks.keep(self._tidy_for_ever, name="tidy", clock=self._clock)
         self._state = ComponentState.HEALTHY
-
-    async def stop(self) -> None:
-        """Tidy no more."""
-        await self._tasks.close()
-        self._state = ComponentState.STOPPED
 
     async def tidy(self) -> int:
         """Tidy once, unless another instance does; gives how many names were forgotten.
@@ -71,6 +63,3 @@ class Tidier:
                 await self.tidy()
             except AitradingError as exc:
                 self._errors.classify(exc)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)

@@ -19,7 +19,8 @@ from typing_extensions import override
 from aitrading.core.infrastructure.error_handler import ErrorHandler
 from aitrading.core.infrastructure.event_bus import EventBus, EventEnvelope, Subscription
 from aitrading.core.infrastructure.events import CollectTraces, TracesCollected
-from aitrading.core.infrastructure.lifecycle import Component, ComponentState, TaskSet
+from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.infrastructure.looping import LoopingComponent
 from aitrading.core.infrastructure.metrics import Metrics, Reading
 from aitrading.core.infrastructure.tracing import TracePart
 from aitrading.core.kit.clock import NS_PER_S, Clock
@@ -48,7 +49,7 @@ MAX_REMEMBERED_SPANS: Final = 100_000
 _log = get_logger(__name__)
 
 
-class TraceCollector(Component):
+class TraceCollector(LoopingComponent):
     """Decides, writes, and counts what it could not keep."""
 
     critical: ClassVar[bool] = False
@@ -65,6 +66,7 @@ class TraceCollector(Component):
         errors: ErrorHandler,
         metrics: Metrics,
     ) -> None:
+        super().__init__("trace-collector", on_error=errors.classify)
         self._bus = bus
         self._book = book
         self._edge = edge
@@ -85,14 +87,7 @@ class TraceCollector(Component):
         self._dropped_at_ns: int | None = None
         self._forgot_ns: int | None = None
         self._subscription: Subscription | None = None
-        self._tasks = TaskSet("trace-collector", on_error=self._failed)
-        self._state = ComponentState.NEW
         metrics.add_source(self._readings)
-
-    @property
-    @override
-    def name(self) -> str:
-        return "trace-collector"
 
     @property
     @override
@@ -102,7 +97,7 @@ class TraceCollector(Component):
             since_ns = self._clock.monotonic_ns() - self._dropped_at_ns
             if since_ns < MINUTE_S * NS_PER_S:
                 return ComponentState.DEGRADED
-        return self._tasks.judged(self._state)
+        return super().state
 
     @override
     async def start(self) -> None:
@@ -307,9 +302,6 @@ class TraceCollector(Component):
 
     def _readings(self) -> Iterator[Reading]:
         yield Reading(HELD, self._spans)
-
-    def _failed(self, _task: str, exc: Exception) -> None:
-        self._errors.classify(exc)
 
 
 def _is_undecided(held: HeldTrace) -> bool:
