@@ -15,7 +15,9 @@ from typing_extensions import override
 from aitrading.core.infrastructure.events import RaisedEpoch, SubscriptionChanged
 from aitrading.core.kit.ids import TenantId, UserId
 from aitrading.core.security.certificates import DeviceIdentity
-from aitrading.core.security.claims import Scope
+from aitrading.core.security.claims import Confirmation, Scope
+from aitrading.core.security.crypto import SigningKey
+from aitrading.core.security.possession import ProofMaker
 from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
@@ -164,6 +166,28 @@ def test_who_may_not_listen(
             assert refused.value.response.status == status
 
     scenario()
+
+
+@async_test
+async def test_two_proofs_open_no_stream(world: ServiceWorld, identity: DeviceIdentity) -> None:
+    key = SigningKey.generate()
+    maker = ProofMaker(key, clock=world.clock, ids=world.ids)
+    bound = token(world, identity.tenant, binding=Confirmation(jkt=key.public.thumbprint()))
+
+    def proven(*proofs: str) -> dict[str, str]:
+        lines = dict(zip(("dpop", "DPoP"), proofs, strict=False))
+        return {"host": "localhost:8000", "authorization": f"DPoP {bound}", **lines}
+
+    def proof() -> str:
+        return maker.make("GET", "https://localhost:8000/api/v1/stream", bound)
+
+    async with running_bridge(world) as bridge:
+        for two in ((proof(), "x"), ("x", proof()), (proof(), proof())):
+            with pytest.raises(WSHandshakeError) as refused:
+                await Listener().open(bridge, **proven(*two))
+            assert refused.value.response is not None
+            assert refused.value.response.status == 401
+        await Listener().open(bridge, **proven(proof()))
 
 
 @async_test

@@ -18,7 +18,7 @@ from aitrading.core.security.network_claim import Network
 from aitrading.core.security.possession import ProofMaker
 from aitrading.core.testing.async_test import async_test
 from aitrading.server.authority.tokens import TokenGrant
-from aitrading.server.kit.authentication import RequestHead
+from aitrading.server.kit.authentication import RequestHead, folded
 from aitrading.server.kit.bundle import ValkeyAccess
 from aitrading.server.kit.cache.port import LIMITS, Cache
 from aitrading.server.kit.cache.served import ServedCache
@@ -159,6 +159,34 @@ async def test_a_proof_adds_nothing_to_an_unbound_token() -> None:
         token = token_of(server, None)
         headers = proven(token, "GET", "/api/v1/read")
         assert await status(server, "GET", "/api/v1/read", headers) == 401
+
+
+@async_test
+async def test_two_proofs_in_one_request_are_none() -> None:
+    """RFC 9449, 4.3: on two lines, or on one where a proxy joined them."""
+    path = "/api/v1/trade"
+    async with desk() as server:
+        token = token_of(server, OF_A_PROGRAM)
+        right = proven(token, "POST", path)
+        good, other = right["dpop"], proven(token, "POST", path)["dpop"]
+        two = (
+            {**right, "DPoP": other},
+            {**right, "DPoP": good},
+            {**right, "DPoP": "x"},
+            {**right, "dpop": "x", "DPoP": good},
+            {**right, "dpop": f"{good}, {other}"},
+            {**right, "dpop": f"{good},"},
+            {**right, "Authorization": f"DPoP {token}"},
+        )
+        for headers in two:
+            answer = await server.edge("POST", path, headers=headers)
+            assert (answer.status, answer.code) == (401, "TOKEN_REFUSED"), headers
+        assert await status(server, "POST", path, right) == 204, "none of them was spent"
+
+
+def test_what_came_on_several_lines_is_one_value() -> None:
+    lines = (("DPoP", "a"), ("dpop", "b"), ("Cookie", "a=1"), ("cookie", "a=2"), ("host", "h"))
+    assert folded(lines) == {"dpop": "a, b", "cookie": "a=1; a=2", "host": "h"}
 
 
 @pytest.mark.parametrize("cache", [True, False], ids=["with the cache", "without the cache"])

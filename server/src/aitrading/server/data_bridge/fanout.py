@@ -39,7 +39,7 @@ from aitrading.server.data_bridge.subscriber import Sent, Subscriber, Subscriber
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.data_bridge.viewers import SHOWN_AGAIN, Viewers
 from aitrading.server.data_bridge.waiting_quotes import Round, TickRun, WaitingQuote
-from aitrading.server.kit.authentication import Authenticator, Identified, RequestHead
+from aitrading.server.kit.authentication import Authenticator, Identified, RequestHead, folded
 from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
@@ -135,7 +135,7 @@ class FanOut(SubscriberHub):
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """A listener for a person who proved to be one, or the refusal."""
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = folded(request.headers.items())
         trace = ConnectionTrace(self._tracer, STREAM_PATH, headers.get(TRACEPARENT), ids=self._ids)
         try:
             path = request.path.decode("latin-1").partition("?")[0]

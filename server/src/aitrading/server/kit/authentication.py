@@ -6,7 +6,7 @@ cookies with requests that other sites make, so whatever a cookie authorises to 
 WebSocket, must come from our own origin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -54,6 +54,8 @@ PAGE: Final = "page"
 """What was asked for where no endpoint was."""
 _BEARER: Final = "Bearer "
 _PROOF: Final = "DPoP "
+_JOINTS: Final = {"cookie": "; "}
+"""Between the lines of one header, where it is no comma."""
 
 
 class RevocationView(Protocol):
@@ -74,7 +76,7 @@ class RequestHead:
     """What of a request proves who sent it."""
 
     headers: Mapping[str, str]
-    """By lower-case name."""
+    """By lower-case name, as `folded` makes them."""
     method: str = "GET"
     path: str = "/"
     """As it was sent, without the query."""
@@ -298,6 +300,20 @@ class Authenticator:
         if caller != connected or allowed.isdisjoint({caller.name, ANY_SERVICE}):
             raise PEER_CALL_REFUSED.error()
         return caller
+
+
+def folded(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by lower-case name; what came on several lines is one value (RFC 9110, 5.3).
+
+    So no line counts before another: two proofs (RFC 9449, 4.3) or two tokens are none, whether a
+    proxy joined them or not, and of two cookies with one name there are two.
+    """
+    headers: dict[str, str] = {}
+    for name, value in lines:
+        key = name.lower()
+        before = headers.get(key)
+        headers[key] = value if before is None else f"{before}{_JOINTS.get(key, ', ')}{value}"
+    return headers
 
 
 def actor_of(token: VerifiedToken) -> str:

@@ -12,7 +12,7 @@ from aitrading.core.protocol.tracecontext import TraceContext
 from aitrading.core.security.certificates import ServiceIdentity
 from aitrading.core.security.jwt_manager import VerifiedToken
 from aitrading.core.security.strict_json import strict_json
-from aitrading.server.kit.authentication import RequestHead, require_same_origin
+from aitrading.server.kit.authentication import RequestHead, folded, require_same_origin
 from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.http_errors import BODY_TOO_LARGE, REQUEST_INVALID
 from aitrading.server.kit.rate_limits import RateLimits
@@ -232,7 +232,7 @@ def head_of(request: Request) -> RequestHead:
     """What of a request proves who sent it."""
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
     return RequestHead(
-        headers=request.headers,
+        headers=folded(request.headers.items()),
         method=request.method,
         path=raw.partition(b"?")[0].decode("latin-1"),
         route=request.scope.get("aitrading.route", ""),
