@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from aitrading.client.cli import main
 from aitrading.client.findings import Finding
-from aitrading.client.held_back import held_finding, warning_finding
+from aitrading.client.held_back import held_finding, refused_findings, warning_finding
 from aitrading.client.security.confinement import NAMES, SWITCHED_OFF
 from aitrading.client.security.device_files import DeviceFiles, DeviceRecord, ServerAddress
 from aitrading.client.security.landlock import SIGNALS_SINCE, require
@@ -145,6 +145,20 @@ def test_it_is_told_why_the_server_takes_no_ticks_and_what_to_do(
         assert told in finding.found
         assert "7 ticks are kept here" in finding.found
         assert finding.remedy
+
+
+def test_the_doctor_tells_of_symbols_that_the_server_refuses() -> None:
+    many = ", ".join(f"SYM{number}: LINK_FEEDS_FULL" for number in range(30))
+    uplink = {"refused_streams": f"{many}, XAUUSD: LINK_STREAM_CONFLICT, EURUSD: NEWER_CODE"}
+    parts = {"uplink": {"fields": uplink}}
+    full, conflict, newer = refused_findings({"components": parts})
+    assert "30 are refused (LINK_FEEDS_FULL): SYM0, " in full.found
+    assert "limits.feeds_max" in full.remedy
+    assert len(full.found) < 500
+    assert "1 are refused (LINK_STREAM_CONFLICT): XAUUSD. " in conflict.found
+    assert newer.found.endswith("EURUSD")
+    assert newer.remedy
+    assert not list(refused_findings({"components": {"uplink": {"fields": {}}}}))
 
 
 def test_the_doctor_tells_of_a_second_client_with_the_same_key() -> None:

@@ -84,8 +84,14 @@ class Room:
 
     @property
     def feed(self) -> Feed:
-        [feed] = self.watch.of_tenant(TENANT)
-        return feed
+        return only_feed(self.watch, TENANT)
+
+
+def only_feed(watch: FeedWatch, tenant: TenantId) -> Feed:
+    [name] = watch.names_of(tenant)
+    feed = watch.feed(name.key)
+    assert feed is not None
+    return feed
 
 
 def rows(last_ms: int, count: int, gap_ms: int) -> TickArray:
@@ -132,7 +138,7 @@ async def test_a_question_about_one_organisation_touches_no_feed_of_another(
     stranger = DeviceIdentity(tenant=TenantId(UUID(int=98)), device=DeviceId(UUID(int=99)))
     foreign = BridgeStream(UUID(int=4), stranger, room.stream.declaration)
     room.judge(foreign)
-    [theirs] = room.watch.of_tenant(stranger.tenant)
+    theirs = only_feed(room.watch, stranger.tenant)
     assert theirs.stream == foreign.id
     del foreign.device
     assert room.feed.stream == room.stream.id

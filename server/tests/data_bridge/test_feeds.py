@@ -26,11 +26,13 @@ from aitrading.server.kit.calendar_settings import CalendarWords
 from aitrading.server.kit.endpoints import endpoints_of
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.policy import limits_policy
 from aitrading.server.testing.bridge import RunningBridge, running_bridge
 from aitrading.server.testing.probe_device import Device, declared, ticks
 from aitrading.server.testing.probe_person import USER, access_token
 from aitrading.server.testing.services import ServiceWorld
 
+STANDARD = limits_policy().tiers["standard"].holds
 SETTINGS = FeedSettings(delayed_after_s=10, stale_after_s=60, dead_after_s=900)
 QUICK = {"feed.delayed_after_s": "0.4", "feed.stale_after_s": "0.8", "feed.dead_after_s": "1.2"}
 
@@ -161,6 +163,8 @@ async def test_feeds_and_quotes_page_by_page(
             _, rest = await get(bridge, world, f"{path}?limit=2&cursor={cursor}", identity.tenant)
             assert [one["symbol"] for one in rest["items"]] == ["XAUUSD"]
             assert rest["next_cursor"] is None
+            if path == "/api/v1/feeds":
+                assert (rest["count"], rest["limit"]) == (3, STANDARD.feeds_max)
             _, one = await get(bridge, world, f"{path}?symbol=GBPUSD", identity.tenant)
             assert [item["symbol"] for item in one["items"]] == ["GBPUSD"]
             _, foreign = await get(bridge, world, path, stranger.tenant)

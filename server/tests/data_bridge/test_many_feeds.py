@@ -272,3 +272,36 @@ async def test_what_did_not_change_is_not_looked_at_and_is_repeated_little_by_li
     await announcer.stop()
     assert len({event.device for event in bus.told[2_001:]}) == 2_000
     assert max(sizes) <= 2 * (2_000 // REPEAT_ROUNDS + 1)
+
+
+@async_test
+async def test_a_feed_that_is_forgotten_is_new_when_it_comes_back(
+    hall: Callable[[int], Hall],
+) -> None:
+    room = hall(2)
+    room.judge_due()
+    told: list[tuple[FeedState | None, FeedState]] = []
+    room.watch.on_change = lambda _stream, before, feed: told.append((before, feed.state))
+    room.tick(0)
+    stream = room.streams[0]
+    assert stream.link is not None
+    stream.cut_from(stream.link)
+    await room.walk(2)
+    await room.clock.advance(FIXED.forget_after_s - 10)
+    assert not room.watch.is_over(stream.feed_key)
+    await room.clock.advance(10)
+    assert room.watch.is_over(stream.feed_key)
+    assert not room.watch.is_over(room.streams[1].feed_key), "a link without ticks is a link"
+    room.watch.forget(stream.feed_key)
+    assert room.watch.now(stream.feed_key) is None
+    assert sum(count for _, count in room.watch.counts()) == 1
+    told.clear()
+    await room.walk(2)
+    stream.fed_by(Linked(), 1)
+    await room.walk(2)
+    room.tick(0)
+    assert [states for states in told if states[1] is not FeedState.DEAD] == [
+        (None, FeedState.UNKNOWN),
+        (FeedState.UNKNOWN, FeedState.LIVE),
+    ]
+    assert sum(count for _, count in room.watch.counts()) == 2

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from aitrading.client.findings import Finding, Verdict
-from aitrading.client.held_back import held_finding, warning_finding
+from aitrading.client.held_back import held_finding, refused_findings, warning_finding
 from aitrading.client.metatrader_connector.terminal_report import PATH as TERMINAL_PATH
 from aitrading.client.metatrader_connector.terminal_report import TerminalReport
 from aitrading.client.security.certificate_keeper import due_ns
@@ -296,7 +296,8 @@ def _running(home: Path, record: DeviceRecord) -> list[Finding]:
     verdict = Verdict.OK if report["ready"] else Verdict.BROKEN
     remedy = "" if report["ready"] else "See `aitrading-client status`."
     client = Finding("client", verdict, f"running, {report['state']}", remedy)
-    return [client, *filter(None, (held_finding(report), warning_finding(report)))]
+    told = filter(None, (held_finding(report), warning_finding(report)))
+    return [client, *told, *refused_findings(report)]
 
 
 def _broken(what: str, exc: AitradingError) -> Finding:

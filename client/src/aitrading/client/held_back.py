@@ -1,6 +1,6 @@
 """Why the server takes no ticks of this client, or warns of it: what it said, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aitrading.client.findings import Finding, Verdict
@@ -8,12 +8,19 @@ from aitrading.core.kit.errors import ErrorSpec
 from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_SHARED,
     LINK_DEVICES_FULL,
+    LINK_FEEDS_FULL,
+    LINK_LIMIT_EXCEEDED,
     LINK_OVERLOADED,
     LINK_SHARE_FULL,
+    LINK_STREAM_CONFLICT,
     LINK_SUBSCRIPTION_INACTIVE,
     LINK_UNCHECKED,
 )
 
+_OF_STREAMS: Final = {
+    spec.code: spec for spec in (LINK_FEEDS_FULL, LINK_LIMIT_EXCEEDED, LINK_STREAM_CONFLICT)
+}
+NAMED_MAX: Final = 10
 _SAID: Final = {
     spec.code: spec
     for spec in (
@@ -49,6 +56,24 @@ def held_finding(report: dict[str, Any]) -> Finding | None:
     return Finding(
         "market data", Verdict.WARNING, f"{spec.message} {spec.why} {kept}", spec.remedy
     )
+
+
+def refused_findings(report: dict[str, Any]) -> Iterator[Finding]:
+    """Symbols that the server does not take while it takes others, by the reason."""
+    refused = report["components"].get("uplink", {}).get("fields", {}).get("refused_streams")
+    by_code: dict[str, list[str]] = {}
+    for words in (refused or "").split(", ") if refused else ():
+        symbol, _, code = words.rpartition(": ")
+        by_code.setdefault(code, []).append(symbol)
+    for code, symbols in by_code.items():
+        spec = _OF_STREAMS.get(code)
+        names = ", ".join(symbols[:NAMED_MAX]) + (" …" if len(symbols) > NAMED_MAX else "")
+        yield Finding(
+            "refused symbols",
+            Verdict.WARNING,
+            f"{len(symbols)} are refused ({code}): {names}" + (f". {spec.why}" if spec else ""),
+            spec.remedy if spec else "See the client's log.",
+        )
 
 
 def warning_finding(report: dict[str, Any]) -> Finding | None:

@@ -216,6 +216,18 @@ LINK_DEVICES_FULL: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.MARKET_DATA,
 )
+LINK_FEEDS_FULL: Final = ErrorSpec(
+    code="LINK_FEEDS_FULL",
+    category=Category.RETRYABLE,
+    message="The organisation has as many feeds as it may.",
+    why="A feed is one symbol of one account on one device; the organisation's plan, or what was "
+    "granted to it, tells how many the server keeps.",
+    remedy="Show fewer symbols in Market Watch, or let the operator grant more with `aitrading config "
+    "tenant set limits.feeds_max`; the symbol is offered again by itself.",
+    http_status=429,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
 LINK_SHARE_FULL: Final = ErrorSpec(
     code="LINK_SHARE_FULL",
     category=Category.RETRYABLE,

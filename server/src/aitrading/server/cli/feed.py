@@ -84,6 +84,8 @@ class FeedViews(msgspec.Struct, kw_only=True):
 
     items: list[FeedView] = []
     next_cursor: str | None = None
+    count: int = 0
+    limit: int = 0
 
 
 class FindingView(msgspec.Struct, kw_only=True):
@@ -205,6 +207,8 @@ def states(ctx: click.Context, *, as_json: bool, person: str | None, home: Path)
         ]
         heads = ("symbol", "is", "feed", "holds until", "late after", "market", "why")
         show_table(heads, rows)
+        if page.limit:
+            click.echo(f"{page.count:,} feeds; there may be {page.limit:,}.", err=True)
     ctx.exit(0 if found and all(one.state in EXPECTED for one in found) else 1)
 
 

@@ -93,6 +93,11 @@ class Announcer(LoopingComponent):
         """A feed has another state than before."""
         self._changed[key] = None
 
+    def forget(self, key: FeedKey) -> None:
+        """Nothing more is said of the feed until it is heard of again."""
+        self._changed.pop(key, None)
+        self._told.pop(key, None)
+
     async def _run(self) -> None:
         self._begin_again()  # also after a round that something unforeseen ended
         while True:

@@ -6,12 +6,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from aitrading.core.infrastructure.config_manager import ConfigManager
+from aitrading.core.kit.clock import Clock
 from aitrading.core.security.claims import Scope
 from aitrading.core.security.encoding import base64url_decode, base64url_encode
-from aitrading.server.data_bridge.feeds import Feed, FeedWatch
+from aitrading.server.data_bridge.feeds import JUDGED_AT_ONCE, Feed, FeedName, FeedWatch
 from aitrading.server.data_bridge.last_known import QuoteReader
 from aitrading.server.data_bridge.quotes import Quote
 from aitrading.server.data_bridge.settings import StreamSettings
+from aitrading.server.data_bridge.shares import Shares
 from aitrading.server.data_bridge.viewers import HELD, Held, Viewers
 from aitrading.server.kit.call import Call
 from aitrading.server.kit.endpoints import QueryField, endpoint, scope
@@ -19,7 +21,7 @@ from aitrading.server.kit.http_errors import REQUEST_INVALID
 
 PAGE_DEFAULT: Final = 500
 PAGE_MAX: Final = 5_000
-T = TypeVar("T", Quote, Feed)
+T = TypeVar("T", Quote, FeedName)
 
 PAGING: Final = (
     QueryField(name="symbol", doc="Only this symbol, in the broker's spelling."),
@@ -57,14 +59,26 @@ class FeedsPage(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[Feed]
     next_cursor: str | None
+    count: int
+    """Feeds of the organisation."""
+    limit: int
+    """How many it may have; one more is refused to its device."""
 
 
 class MarketDataEndpoints:
     """What a tenant sees of its own market data."""
 
     def __init__(
-        self, quotes: QuoteReader, feeds: FeedWatch, viewers: Viewers, config: ConfigManager
+        self,
+        quotes: QuoteReader,
+        feeds: FeedWatch,
+        viewers: Viewers,
+        shares: Shares,
+        config: ConfigManager,
+        clock: Clock,
     ) -> None:
+        self._shares = shares
+        self._clock = clock
         self._quotes = quotes
         self._viewers = viewers
         self._feeds = feeds
@@ -101,8 +115,20 @@ class MarketDataEndpoints:
     )
     async def feeds(self, call: Call) -> FeedsPage:
         """The state of each feed: LIVE, DELAYED, STALE, CLOSED, UNKNOWN or DEAD, and why."""
-        items, cursor = _page(call, self._feeds.of_tenant(call.token.tenant))
-        return FeedsPage(items=items, next_cursor=cursor)
+        tenant = call.token.tenant
+        names, cursor = _page(call, self._feeds.names_of(tenant))
+        items: list[Feed] = []
+        for asked, name in enumerate(names, start=1):
+            if (feed := self._feeds.feed(name.key)) is not None:
+                items.append(feed)
+            if asked % JUDGED_AT_ONCE == 0:
+                await self._clock.sleep(0)
+        return FeedsPage(
+            items=items,
+            next_cursor=cursor,
+            count=self._feeds.count_of(tenant),
+            limit=self._shares.feeds_of(call.token.rates),
+        )
 
     def _limits(self) -> FeedLimits:
         feeds = self._feeds.limits
@@ -124,7 +150,7 @@ def _page(call: Call, entries: Sequence[T]) -> tuple[list[T], str | None]:
     return page, base64url_encode(_place(page[-1]).encode()) if more else None
 
 
-def _place(entry: Quote | Feed) -> str:
+def _place(entry: Quote | FeedName) -> str:
     return f"{entry.symbol}\0{entry.stream}"
 
 

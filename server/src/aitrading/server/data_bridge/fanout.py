@@ -30,7 +30,7 @@ from aitrading.server.data_bridge.errors import (
     STREAM_SUBSCRIBERS_FULL,
     STREAM_TOKEN_EXPIRED,
 )
-from aitrading.server.data_bridge.feeds import Feed, FeedWatch
+from aitrading.server.data_bridge.feeds import JUDGED_AT_ONCE, Feed, FeedWatch
 from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
 from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
 from aitrading.server.data_bridge.settings import StreamSettings
@@ -279,7 +279,7 @@ class FanOut(SubscriberHub):
     def _let_in(self, subscriber: Subscriber) -> None:
         if subscriber.is_open:
             self._tenants.setdefault(subscriber.token.tenant, set()).add(subscriber)
-            self._send_all_feeds(subscriber)
+            self._tasks.start(self._tell_feeds(subscriber), name="feeds")
 
     async def _look_at_plan(self, subscriber: Subscriber) -> None:
         """Show quotes, or stop showing them, by the person's subscription; the rest is told always."""
@@ -300,7 +300,7 @@ class FanOut(SubscriberHub):
             subscriber.is_held = False
             if subscriber.was_told is not None:
                 subscriber.send(_encoder.encode(SHOWN_AGAIN))
-                self._send_all_feeds(subscriber)
+                self._tasks.start(self._tell_feeds(subscriber), name="feeds")
             self._send_all_quotes(subscriber)
         subscriber.was_told = held
 
@@ -317,9 +317,17 @@ class FanOut(SubscriberHub):
             for subscriber in self._everybody():
                 await self._look_at_plan(subscriber)
 
-    def _send_all_feeds(self, subscriber: Subscriber) -> None:
-        for feed in self._feeds.of_tenant(subscriber.token.tenant):
-            subscriber.send(_encoder.encode(feed))
+    async def _tell_feeds(self, subscriber: Subscriber) -> None:
+        """A few at once, and as fast as they are read: of thousands none is held back for later."""
+        for told, name in enumerate(self._feeds.names_of(subscriber.token.tenant), start=1):
+            feed = self._feeds.feed(name.key)
+            if feed is not None:
+                subscriber.send(_encoder.encode(feed))
+            if told % JUDGED_AT_ONCE == 0:
+                await self._clock.sleep(0)
+                await subscriber.writable.wait()
+            if not subscriber.is_open:
+                return
 
     def _send_all_quotes(self, subscriber: Subscriber) -> None:
         for source in self._board.of_tenant(subscriber.token.tenant):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -71,10 +71,20 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="fee
     """Of the newest of them."""
 
 
+class FeedName(NamedTuple):
+    """Where a feed stands in a list."""
+
+    symbol: str
+    stream: UUID
+    key: FeedKey
+
+
 @dataclass
 class _Watched:
     stream: BridgeStream
     opened_ns: int
+    heard_ns: int
+    """When it had ticks or something happened to its link last."""
     source: QuoteSource | None = None
     state: FeedState | None = None
     reason: str = ""
@@ -147,6 +157,7 @@ class FeedWatch:
         """A feed has newer ticks; gives its state now."""
         watched = self._watched(source.stream)
         watched.source = source
+        watched.heard_ns = source.received_ns
         watched.doubted_since_tick = 0
         self._rates.learn(source.stream.feed_key, batch.array(), batch.broker_offset_s)
         if watched.state is not FeedState.LIVE:
@@ -179,6 +190,7 @@ class FeedWatch:
     def touched(self, stream: BridgeStream) -> None:
         """Something but ticks happened to the stream: it was opened, its link changed, its client spoke."""
         watched = self._watched(stream)
+        watched.heard_ns = self._clock.monotonic_ns()
         if watched.stream is stream:
             self._soon[stream.feed_key] = None
 
@@ -239,13 +251,22 @@ class FeedWatch:
         self._judge(watched)
         return watched.state or FeedState.UNKNOWN
 
-    def of_tenant(self, tenant: TenantId) -> list[Feed]:
-        """The tenant's feeds in order of symbol."""
+    def names_of(self, tenant: TenantId) -> list[FeedName]:
+        """The tenant's feeds in order of symbol, to ask for a few at once."""
         feeds = self._tenants.get(tenant, {})
-        mine = [feeds[key] for key in sorted(feeds)]
-        for watched in mine:
-            self._judge(watched)
-        return [self._feed(watched) for watched in mine]
+        return [FeedName(key.symbol, feeds[key].stream.id, key) for key in sorted(feeds)]
+
+    def count_of(self, tenant: TenantId) -> int:
+        """How many feeds the tenant has."""
+        return len(self._tenants.get(tenant, {}))
+
+    def feed(self, key: FeedKey) -> Feed | None:
+        """What is true of a feed now, as people see it; None for one that was forgotten."""
+        watched = self._feeds.get(key)
+        if watched is None:
+            return None
+        self._judge(watched)
+        return self._feed(watched)
 
     def now(self, key: FeedKey) -> FeedNow | None:
         """What is true of a feed now; None for one never heard of."""
@@ -265,6 +286,26 @@ class FeedWatch:
         """Every feed."""
         return self._feeds.keys()
 
+    def is_over(self, key: FeedKey) -> bool:
+        """Nothing was heard of the feed for so long that it need not be kept."""
+        watched = self._feeds.get(key)
+        if watched is None or watched.stream.link is not None:
+            return False
+        settings, silent_ns = self._settings(), self._clock.monotonic_ns() - watched.heard_ns
+        return silent_ns / NS_PER_S >= max(settings.forget_after_s, settings.dead_after_s)
+
+    def forget(self, key: FeedKey) -> None:
+        """As if it had never been heard of; an entry in the queue finds nothing."""
+        watched = self._feeds.pop(key)
+        tenant = watched.stream.device.tenant
+        del self._tenants[tenant][key]
+        if not self._tenants[tenant]:
+            del self._tenants[tenant]
+        self._soon.pop(key, None)
+        self._rates.forget(key)
+        if watched.state is not None:
+            self._counts[watched.state] -= 1
+
     def counts(self) -> Iterator[tuple[FeedState, int]]:
         """Feeds per state, for metrics."""
         for state in FeedState:
@@ -274,7 +315,8 @@ class FeedWatch:
         """The feed's record; a later epoch takes it over, with the state it had."""
         watched = self._feeds.get(stream.feed_key)
         if watched is None:
-            watched = self._feeds[stream.feed_key] = _Watched(stream, self._clock.monotonic_ns())
+            now_ns = self._clock.monotonic_ns()
+            watched = self._feeds[stream.feed_key] = _Watched(stream, now_ns, now_ns)
             self._tenants.setdefault(stream.device.tenant, {})[stream.feed_key] = watched
             self._soon[stream.feed_key] = None
         elif watched.stream.declaration.epoch < stream.declaration.epoch:

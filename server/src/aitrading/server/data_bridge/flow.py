@@ -8,18 +8,24 @@ from aitrading.core.infrastructure.config_manager import ConfigManager
 from aitrading.core.infrastructure.lifecycle import ComponentState, TaskSet
 from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.kit.clock import Clock
+from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.server.data_bridge.announcer import Announcer
 from aitrading.server.data_bridge.calendars import Calendars
 from aitrading.server.data_bridge.fanout import FanOut
 from aitrading.server.data_bridge.feeds import Feed, FeedWatch
 from aitrading.server.data_bridge.ingest import TickIngest
-from aitrading.server.data_bridge.metrics import FEEDS
+from aitrading.server.data_bridge.metrics import FEEDS, FEEDS_FORGOTTEN
 from aitrading.server.data_bridge.quotes import QuoteBoard
 from aitrading.server.data_bridge.settings import DoubtSettings
-from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
+from aitrading.server.data_bridge.streams import BridgeStream, FeedKey, StreamDirectory
 from aitrading.server.data_bridge.truth import TruthKeeper
 
 JUDGE_S: Final = 0.25
+FORGET_S: Final = 60.0
+LOOKED_AT_ONCE: Final = 200
+"""Feeds that are looked at before others may work."""
+
+_log = get_logger(__name__)
 
 
 class TickFlow:
@@ -41,6 +47,7 @@ class TickFlow:
         clock: Clock,
     ) -> None:
         self.name = "tick-flow"
+        self._streams = streams
         self._board = board
         self._feeds = feeds
         self._fan_out = fan_out
@@ -68,6 +75,7 @@ class TickFlow:
     async def start(self) -> None:
         """Judge the feeds from now on."""
         self._tasks.keep(self._judge, name="judge", clock=self._clock)
+        self._tasks.keep(self._forget, name="forget", clock=self._clock)
         self._state = ComponentState.HEALTHY
 
     async def stop(self) -> None:
@@ -95,3 +103,25 @@ class TickFlow:
                 await self._clock.sleep(0)
             for state, count in self._feeds.counts():
                 self._metrics.set(FEEDS, count, state=state)
+
+    async def _forget(self) -> None:
+        """Let go what nobody delivers any more, so that neither memory nor a plan's places fill."""
+        while True:
+            await self._clock.sleep(FORGET_S)
+            for looked, key in enumerate(tuple(self._feeds.keys()), start=1):
+                if self._feeds.is_over(key):
+                    self._let_go(key)
+                if looked % LOOKED_AT_ONCE == 0:
+                    await self._clock.sleep(0)
+
+    def _let_go(self, key: FeedKey) -> None:
+        """An outage of it that is under way is kept: it ends with the feed's next tick."""
+        tenant = self._streams.forget(key)
+        if tenant is None:
+            return
+        self._feeds.forget(key)
+        self._board.forget(tenant, key)
+        self._announcer.forget(key)
+        self._metrics.increment(FEEDS_FORGOTTEN)
+        with bind_context(tenant=str(tenant)):
+            _log.info("feed forgotten", symbol=key.symbol, device=str(key.device))

@@ -178,7 +178,9 @@ class TickIngest:
         """Everything up to a position of the spool survives a crash: acknowledge it."""
         stored: list[_Waiting] = []
         while self._waiting and self._waiting[0][0] <= position:
-            stored.append(self._waiting.popleft()[1])
+            at, waiting = self._waiting.popleft()
+            waiting.stream.spooled = at
+            stored.append(waiting)
         if not stored:
             return
         self._shares.stored(_sizes(stored), position)

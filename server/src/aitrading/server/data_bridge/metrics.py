@@ -49,7 +49,7 @@ SPOOL_BYTES: Final = Metric(
 SHARES_REFUSED: Final = Metric(
     name="aitrading_bridge_shares_refused_total",
     kind=MetricKind.COUNTER,
-    help="Refusals because one organisation holds all it may: links, streams or spool.",
+    help="Refusals because one organisation holds all it may: links, streams, feeds or spool.",
     labels=("what",),
 )
 HELD_BACK: Final = Metric(
@@ -81,6 +81,11 @@ QUOTES_CONFLATED: Final = Metric(
     name="aitrading_bridge_quotes_conflated_total",
     kind=MetricKind.COUNTER,
     help="Quotes a subscriber did not get because a newer one replaced them in time.",
+)
+FEEDS_FORGOTTEN: Final = Metric(
+    name="aitrading_bridge_feeds_forgotten_total",
+    kind=MetricKind.COUNTER,
+    help="Feeds that are listed no more: without a tick and a link for `feed.forget_after_s`.",
 )
 FEEDS: Final = Metric(
     name="aitrading_bridge_feeds",

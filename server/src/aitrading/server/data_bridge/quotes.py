@@ -94,6 +94,13 @@ class QuoteBoard:
         """The newest tick of one feed."""
         return self._tenants.get(tenant, {}).get(key)
 
+    def forget(self, tenant: TenantId, key: FeedKey) -> None:
+        """Show it no more."""
+        board = self._tenants.get(tenant, {})
+        board.pop(key, None)
+        if not board:
+            self._tenants.pop(tenant, None)
+
     def of_tenant(self, tenant: TenantId) -> list[QuoteSource]:
         """The tenant's quotes in order of symbol."""
         board = self._tenants.get(tenant, {})

@@ -143,11 +143,15 @@ def _shares(config: ConfigManager, metrics: Metrics) -> Shares:
 
 
 async def _streams(
-    store: TickStore, spool: Spool, shares: SpoolShares, errors: ErrorHandler
+    store: TickStore,
+    spool: Spool,
+    shares: Shares,
+    spool_shares: SpoolShares,
+    errors: ErrorHandler,
 ) -> StreamDirectory:
     errors.declare(*ALL_CALL_SITES)
-    streams = StreamDirectory(store)
-    await streams.recover(spool, shares)
+    streams = StreamDirectory(store, shares)
+    await streams.recover(spool, spool_shares)
     return streams
 
 

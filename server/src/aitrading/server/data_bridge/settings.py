@@ -161,6 +161,17 @@ class FeedSettings:
             reloadable=True,
         ),
     ] = 900.0
+    forget_after_s: Annotated[
+        float,
+        Setting(
+            doc="How long after its last tick and its last link a feed is listed no more and frees its "
+            "place; what was stored of it stays, and it comes back with its device.",
+            unit="s",
+            minimum=1,
+            maximum=31_622_400,
+            reloadable=True,
+        ),
+    ] = 604_800.0
 
     def problems(self) -> list[str]:
         """The states follow each other."""

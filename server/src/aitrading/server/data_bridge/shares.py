@@ -9,7 +9,11 @@ from aitrading.core.infrastructure.metrics import Metrics
 from aitrading.core.infrastructure.spool import Spool
 from aitrading.core.kit.ids import TenantId
 from aitrading.core.logging.optimized_log_router import bind_context, get_logger
-from aitrading.core.protocol.error_codes import LINK_DEVICES_FULL, LINK_SHARE_FULL
+from aitrading.core.protocol.error_codes import (
+    LINK_DEVICES_FULL,
+    LINK_FEEDS_FULL,
+    LINK_SHARE_FULL,
+)
 from aitrading.core.security.claims import NO_RATES, RateClaims
 from aitrading.server.data_bridge.errors import STREAM_SHARE_FULL
 from aitrading.server.data_bridge.metrics import HELD_BACK, SHARES_REFUSED
@@ -31,7 +35,7 @@ _log = get_logger(__name__)
 
 
 class Shares:
-    """Numbers of links and streams; what decides about them is what identity said last."""
+    """Numbers of links, streams and feeds; what decides about them is what identity said last."""
 
     def __init__(self, limits: LimitLevels, metrics: Metrics) -> None:
         self._limits = limits
@@ -66,6 +70,17 @@ class Shares:
         if others >= limit:
             self.refused(Held.STREAMS)
             raise STREAM_SHARE_FULL.error(count=others, limit=limit)
+
+    def feeds_of(self, rates: RateClaims) -> int:
+        """How many feeds an organisation may have."""
+        return self._limits.held(Held.FEEDS, rates)
+
+    def require_feed(self, tenant: TenantId, others: int) -> None:
+        """Raise `LINK_FEEDS_FULL` when there is no room beside its other feeds."""
+        limit = self.of(Held.FEEDS, tenant)
+        if others >= limit:
+            self.refused(Held.FEEDS)
+            raise LINK_FEEDS_FULL.error(count=others, limit=limit)
 
     def refused(self, what: Held) -> None:
         """Count a refusal."""

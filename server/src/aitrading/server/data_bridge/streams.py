@@ -27,7 +27,7 @@ from aitrading.core.protocol.link.session import Refusal, StreamPosition
 from aitrading.core.protocol.segment import KIND_TICKS, record_bytes
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.server.data_bridge.ports import TickStore
-from aitrading.server.data_bridge.shares import SpoolShares
+from aitrading.server.data_bridge.shares import Shares, SpoolShares
 from aitrading.server.kit.ingest_api import StreamOpening
 
 _log: Final = get_logger(__name__)
@@ -89,6 +89,8 @@ class BridgeStream:
     link: StreamLink | None = None
     """The link that feeds it now; set by `fed_by`."""
     handle: int = 0
+    spooled: int = 0
+    """Position in the bridge's spool of its newest batch there; 0 before the first."""
     judge: TickJudge = field(default_factory=TickJudge)
     """What is believed of its ticks, since the bridge's start."""
     why_silent: str = ""
@@ -120,8 +122,7 @@ class BridgeStream:
     @property
     def feed_key(self) -> "FeedKey":
         """What stays the same over the stream's epochs."""
-        said = self.declaration
-        return FeedKey(said.symbol, self.device.device, said.broker, said.login)
+        return feed_key_of(self.device, self.declaration)
 
     @property
     def position(self) -> StreamPosition:
@@ -136,11 +137,21 @@ class StreamDirectory:
 
     A stream that is opened for the first time since the start is registered at the database
     service; its position is the higher one of the stored mark and what the spool still holds.
+    An organisation has so many feeds; one more is refused until one is forgotten.
     """
 
-    def __init__(self, store: TickStore) -> None:
+    def __init__(self, store: TickStore, shares: Shares) -> None:
         self._store = store
+        self._shares = shares
         self._streams: dict[UUID, BridgeStream] = {}
+        self._feeds: dict[FeedKey, list[BridgeStream]] = {}
+        """All epochs of each feed."""
+        self._held: Counter[TenantId] = Counter()
+        """Feeds."""
+        self._opening: Counter[TenantId] = Counter()
+        """Feeds that are being registered."""
+        self._first_kept: Callable[[], int] = lambda: 1
+        self._recovered_up_to = 0
         self._recovered: dict[UUID, LastTick] = {}
         self._per_device: Counter[UUID] = Counter()
         self.on_change: Callable[[BridgeStream], None] = lambda _: None
@@ -156,6 +167,7 @@ class StreamDirectory:
                 "the spool ended in the middle of a write; the rest was cut off",
                 torn_bytes=spool.recovery.torn_bytes,
             )
+        self._first_kept = lambda: spool.first_position
         position = spool.first_position
         while True:
             try:
@@ -171,7 +183,8 @@ class StreamDirectory:
                     size = {TenantId(ingested.header.tenant): record_bytes(len(record.payload))}
                     shares.found(size, record.position)
                     self.learn([ingested])
-            position = records[-1].position + 1
+            self._recovered_up_to = records[-1].position
+            position = self._recovered_up_to + 1
 
     def learn(self, records: Iterable[IngestRecord]) -> None:
         """Count these batches as durable."""
@@ -207,7 +220,7 @@ class StreamDirectory:
         if self._per_device[device.device] + len(unknown) > STREAMS_PER_DEVICE_MAX:
             refusals = dict.fromkeys(unknown, Refusal(LINK_LIMIT_EXCEEDED.code))
         else:
-            refusals = await self._register(device, unknown) if unknown else {}
+            refusals = await self._register_within(device, unknown) if unknown else {}
         return {
             handle: refusals.get(key) or self._known(key, said)
             for handle, (key, said) in by_handle.items()
@@ -217,7 +230,57 @@ class StreamDirectory:
         stream = self._streams[key]
         if stream.declaration.digits != said.digits:
             return Refusal(LINK_STREAM_CONFLICT.code)
+        stream.on_change(stream)  # it is wanted: not to be forgotten before its link feeds it
         return stream
+
+    def feeds_of(self, tenant: TenantId) -> int:
+        """How many feeds of the organisation are kept here."""
+        return self._held[tenant]
+
+    def forget(self, feed: FeedKey) -> TenantId | None:
+        """Let a feed go with all its epochs, and tell whose it was.
+
+        None while it is in use, or something of it is here and not in the database yet.
+        """
+        streams = self._feeds.get(feed, [])
+        if not streams or not all(self._may_go(stream) for stream in streams):
+            return None
+        for stream in streams:
+            del self._streams[stream.id]
+            self._per_device[stream.device.device] -= 1
+        del self._feeds[feed]
+        tenant = streams[0].device.tenant
+        self._held[tenant] -= 1
+        return tenant
+
+    def _may_go(self, stream: BridgeStream) -> bool:
+        """The database has all of it: whoever opens it again goes on where it stopped."""
+        is_stored = stream.received <= stream.durable and stream.spooled < self._first_kept()
+        return stream.link is None and is_stored
+
+    async def _register_within(
+        self, device: DeviceIdentity, unknown: dict[UUID, StreamDeclaration]
+    ) -> dict[UUID, Refusal]:
+        """As many as its organisation has room for; another epoch of a feed needs none."""
+        tenant, fresh = device.tenant, set[FeedKey]()
+        wanted: dict[UUID, StreamDeclaration] = {}
+        refusals: dict[UUID, Refusal] = {}
+        for key, said in unknown.items():
+            feed = feed_key_of(device, said)
+            if feed not in self._feeds and feed not in fresh:
+                others = self._held[tenant] + self._opening[tenant] + len(fresh)
+                try:
+                    self._shares.require_feed(tenant, others)
+                except AitradingError as exc:
+                    refusals[key] = Refusal(exc.code)
+                    continue
+                fresh.add(feed)
+            wanted[key] = said
+        self._opening[tenant] += len(fresh)
+        try:
+            return refusals | (await self._register(device, wanted) if wanted else {})
+        finally:
+            self._opening[tenant] -= len(fresh)
 
     async def _register(
         self, device: DeviceIdentity, unknown: dict[UUID, StreamDeclaration]
@@ -252,11 +315,24 @@ class StreamDirectory:
             fresh = BridgeStream(
                 key, device, said, durable=last.sequence, received=last.sequence, last=last
             )
+            if isinstance(known[1], LastTick):
+                fresh.spooled = self._recovered_up_to
             if key not in self._streams:
-                self._per_device[device.device] += 1
-                self._streams[key] = fresh
-                fresh.on_change = self.on_change
-                fresh.on_change(fresh)
+                self._add(fresh)
+
+    def _add(self, stream: BridgeStream) -> None:
+        self._per_device[stream.device.device] += 1
+        self._streams[stream.id] = stream
+        if stream.feed_key not in self._feeds:
+            self._held[stream.device.tenant] += 1
+        self._feeds.setdefault(stream.feed_key, []).append(stream)
+        stream.on_change = self.on_change
+        stream.on_change(stream)
+
+
+def feed_key_of(device: DeviceIdentity, said: StreamDeclaration) -> FeedKey:
+    """The feed that a declared stream is an epoch of."""
+    return FeedKey(said.symbol, device.device, said.broker, said.login)
 
 
 def _key(device: DeviceIdentity, said: StreamDeclaration) -> UUID:

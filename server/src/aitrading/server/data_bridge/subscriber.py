@@ -132,6 +132,8 @@ class Subscriber(WSListener):
         self.every_tick = False
         self.conflated = 0
         self.is_paused = False
+        self.writable = asyncio.Event()
+        self.writable.set()
         self.has_news = asyncio.Event()
         """For its sender: there may be something to send."""
         self.sender: asyncio.Task[None] | None = None
@@ -284,15 +286,18 @@ class Subscriber(WSListener):
 
     @override
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.writable.set()
         self._hub.left(self)
 
     @override
     def pause_writing(self) -> None:
         self.is_paused = True
+        self.writable.clear()
 
     @override
     def resume_writing(self) -> None:
         self.is_paused = False
+        self.writable.set()
         waiting, self._messages = self._messages, []
         for text in waiting:
             self.send(text)

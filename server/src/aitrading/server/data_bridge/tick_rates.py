@@ -115,6 +115,10 @@ class TickRates:
         counts = np.bincount(bins, minlength=BINS)[:BINS]
         _hour_of(rhythm, last_ms).counts[:] += counts.astype(np.float32)
 
+    def forget(self, key: FeedKey) -> None:
+        """Its place is free for another feed."""
+        self._rhythms.pop(key, None)
+
     def deadlines(self, key: FeedKey, now_s: float, fixed: FeedSettings) -> Deadlines:
         """What silence means at this moment; never later than the fixed bounds."""
         usual_s = self._usual_s(key, now_s)

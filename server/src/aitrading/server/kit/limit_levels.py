@@ -53,6 +53,7 @@ class Held(StrEnum):
 
     LINKS = "links_max"
     STREAMS = "streams_max"
+    FEEDS = "feeds_max"
     SPOOL = "spool_per_cent"
 
 

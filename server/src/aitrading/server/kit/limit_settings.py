@@ -53,6 +53,14 @@ class LimitSettings:
     streams_max: Annotated[
         int, _held("Streams of quotes that one organisation may have open", HELD_MAX)
     ] = 0
+    feeds_max: Annotated[
+        int,
+        _held(
+            "Feeds of one organisation, each a symbol of an account on a device, that the bridge "
+            "keeps at once",
+            HELD_MAX,
+        ),
+    ] = 0
     spool_per_cent: Annotated[
         int,
         _held(

@@ -137,10 +137,12 @@ class Holds(Strict, frozen=True, kw_only=True):
 
     links_max: int
     streams_max: int
+    feeds_max: int
     spool_per_cent: int
 
     def __post_init__(self) -> None:
-        if min(self.links_max, self.streams_max) < 1 or not 1 <= self.spool_per_cent < 100:  # noqa: PLR2004
+        numbers = min(self.links_max, self.streams_max, self.feeds_max)
+        if numbers < 1 or not 1 <= self.spool_per_cent < 100:  # noqa: PLR2004
             raise ValueError("every tier holds something, and none the whole spool")
 
 
