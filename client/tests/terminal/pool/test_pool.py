@@ -15,13 +15,16 @@ import pytest
 
 from aitrading.client.terminal.api.constants import COPY_TICKS_ALL
 from aitrading.client.terminal.availability import FILE_NAME, read_availability
-from aitrading.client.terminal.calls import Lane, call
+from aitrading.client.terminal.calls import Asks, Lane, call
 from aitrading.client.terminal.pool.opening import Opening
+from aitrading.client.terminal.pool.settings import TerminalPoolSettings
+from aitrading.client.terminal.pool.slot import Slot
 from aitrading.client.terminal.pool.worker import WorkerProcess
+from aitrading.client.terminal.port import AccountInfo
 from aitrading.client.terminal.reads import RememberedReads
 from aitrading.client.terminal.select import TerminalKind
 from aitrading.client.terminal.settings import SimulatedTerminalSettings
-from aitrading.client.testing.desk import Desk
+from aitrading.client.testing.desk import AtOnce, Desk
 from aitrading.core.infrastructure.lifecycle import ComponentState
 from aitrading.core.kit.clock import NS_PER_S, SystemClock
 from aitrading.core.kit.errors import AitradingError
@@ -320,6 +323,27 @@ async def test_a_stop_during_the_log_in_leaves_no_process(desk: Open) -> None:
         with pytest.raises(AitradingError):
             await opening
         assert not at.pool.pids
+
+
+@async_test
+async def test_a_log_in_whose_worker_has_gone_can_be_cancelled() -> None:
+    """As when the client stops: whoever waits for the end of the log-in must see it end."""
+    opening = Opening.of(TerminalKind.SIM, SimulatedTerminalSettings(), SystemClock())
+    slot = Slot(0, opening, TerminalPoolSettings(), SystemClock(), AtOnce())
+    is_gone = asyncio.Event()
+
+    async def log_in(_terminal: Asks) -> AccountInfo:
+        assert slot.process is not None
+        await slot.process.kill()
+        slot.disturb()
+        is_gone.set()
+        return await asyncio.Future[AccountInfo]()
+
+    logging_in = asyncio.ensure_future(slot.open(log_in, None))
+    await is_gone.wait()
+    logging_in.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await logging_in
 
 
 @pytest.mark.parametrize("lane", [Lane.TICKS, Lane.HISTORY])

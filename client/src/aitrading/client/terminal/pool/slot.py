@@ -88,7 +88,8 @@ class Slot:
             _require_same(account, same_as)
         except BaseException:
             self._logins_failed += 1
-            if self.process.is_gone or self._logins_failed >= FRESH_PROCESS_AFTER:
+            is_gone = self.pid is None or self.process.is_gone  # a watcher may have seen it end
+            if is_gone or self._logins_failed >= FRESH_PROCESS_AFTER:
                 await self.end()
             raise
         self.account = account
