@@ -22,6 +22,7 @@ from aitrading.client.terminal.api import constants as c
 from aitrading.client.terminal.api import errors
 from aitrading.client.terminal.select import TerminalKind
 from aitrading.client.terminal.sim import SimulatedTerminal
+from aitrading.client.terminal.sim.accounts import BrokerAccount
 from aitrading.client.terminal.sim.faults import FaultKind, FaultRule
 from aitrading.client.terminal.sim.process.server import TwinServer
 from aitrading.client.terminal.sim.world import WorldOptions
@@ -30,6 +31,7 @@ from aitrading.client.terminal_trial import try_terminal
 from aitrading.client.testing.polling import CLOCK, polling
 from aitrading.client.testing.terminal_here import TerminalHere
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.kit.secret import Secret
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
 
@@ -38,11 +40,14 @@ MAY = Permissions(terminal=True, interface=True, account=True, programs=True)
 
 @contextmanager
 def twin_process(
-    home: Path, *faults: FaultRule, shown: tuple[str, ...] = ()
+    home: Path,
+    *faults: FaultRule,
+    shown: tuple[str, ...] = (),
+    accounts: tuple[BrokerAccount, ...] = (),
 ) -> Generator[SimulatedTerminal]:
     """A twin that the settings in this home name."""
     address = home / "twin.json"
-    options = WorldOptions(ticks_per_s=50, shown=shown)
+    options = WorldOptions(ticks_per_s=50, shown=shown, accounts=accounts)
     server = TwinServer(SimulatedTerminal(CLOCK, options=options, faults=faults), address)
     thread = threading.Thread(target=server.serve)
     thread.start()
@@ -97,6 +102,23 @@ def test_a_terminal_that_is_not_there_is_said_to_be_missing(home: Path) -> None:
         [problem] = tried(home).values()
     assert "MetaTrader 5 x64 not found (-10003)" in problem.found
     assert "terminal64.exe" in problem.remedy
+
+
+def test_a_login_that_the_broker_refuses_is_told_with_its_remedy(home: Path) -> None:
+    right = Secret("saved in no terminal")
+    accounts = (
+        BrokerAccount(login=5_000_001, password=right, is_saved=True),
+        BrokerAccount(login=5_000_002, password=right),
+    )
+    with twin_process(home, accounts=accounts):
+        assert tried(home, MT5_LOGIN="5000001")["login"].verdict is Verdict.OK
+        [problem] = tried(home, MT5_LOGIN="5000002").values()
+        assert (problem.what, problem.verdict) == ("login", Verdict.BROKEN)
+        assert "Authorization failed (-6)" in problem.found
+        assert "credentials set" in problem.remedy
+        assert set(tried(home)) == {"login"}, "the terminal has no account now"
+        assert tried(home, MT5_LOGIN="5000001")["login"].verdict is Verdict.OK
+        assert tried(home)["login"].verdict is Verdict.OK
 
 
 def test_trading_that_is_switched_off_is_no_trouble_of_the_feed(home: Path) -> None:

@@ -9,11 +9,12 @@ from aitrading.client.metatrader_connector.questions import log_in
 from aitrading.client.security.login_settings import OWNER_STORE, TerminalLoginSettings
 from aitrading.client.service import load_config
 from aitrading.client.terminal.sim import SimulatedTerminal
-from aitrading.client.terminal.sim.session import AccountOwner
+from aitrading.client.terminal.sim.accounts import BrokerAccount
 from aitrading.client.terminal.sim.world import WorldOptions
 from aitrading.client.testing.desk import CLOCK
 from aitrading.client.testing.terminal_here import TerminalHere
 from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.secret import Secret
 from aitrading.core.testing.async_test import async_test
 
 
@@ -51,8 +52,8 @@ async def test_the_terminal_logs_in_to_it_or_is_not_used() -> None:
 
 @async_test
 async def test_a_terminal_that_saved_no_password_says_so() -> None:
-    owner = AccountOwner(server="Simulated-Demo", password="saved nowhere")  # noqa: S106  # pragma: allowlist secret
-    terminal = SimulatedTerminal(CLOCK, options=WorldOptions(owner=owner))
+    account = BrokerAccount(login=5_012_345, password=Secret("saved nowhere"))
+    terminal = SimulatedTerminal(CLOCK, options=WorldOptions(accounts=(account,)))
     with pytest.raises(AitradingError) as refused:
-        await NamedLogin(named(terminal.world.server.account.login))(TerminalHere(terminal))
+        await NamedLogin(named(account.login))(TerminalHere(terminal))
     assert refused.value.fields["number"] == -6

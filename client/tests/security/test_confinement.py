@@ -155,6 +155,7 @@ def test_a_worker_keeps_what_its_settings_need(tmp_path: Path) -> None:
 
     assert needs() == confinement.WorkerNeeds()
     assert needs(replay=tmp_path, faults=tmp_path / "a").files == (tmp_path, tmp_path / "a")
+    assert needs(accounts=tmp_path / "b").files == (tmp_path / "b",)
     twin = needs(process=tmp_path / "not-yet" / "twin.json")
     assert twin.files == (tmp_path,), "the file is made anew whenever the twin starts"
     assert replace(twin, files=(), network="") == needs()

@@ -74,6 +74,16 @@ SIMULATED_SYMBOL_UNKNOWN: Final = ErrorSpec(
     severity=Severity.WARNING,
     impact=Impact.MARKET_DATA,
 )
+SIMULATED_ACCOUNTS_INVALID: Final = ErrorSpec(
+    code="TERMINAL_SIMULATED_ACCOUNTS_INVALID",
+    category=Category.DENIED,
+    message="The accounts in {file} cannot be used: {problem}.",
+    why="The file of `terminal_sim.accounts` is TOML with one [[account]] an account; a name or a value is wrong, or others may read it.",
+    remedy="Compare it with docs/how-to/test-against-the-twin.md; only its owner may read it.",
+    http_status=422,
+    severity=Severity.WARNING,
+    impact=Impact.MARKET_DATA,
+)
 SIMULATED_TERM_WITHOUT_EFFECT: Final = ErrorSpec(
     code="TERMINAL_SIMULATED_TERM_WITHOUT_EFFECT",
     category=Category.DENIED,

@@ -49,6 +49,14 @@ class SimulatedTerminalSettings:
     netting: Annotated[
         bool, Setting(doc="One position per symbol; otherwise positions may oppose each other.")
     ] = False
+    accounts: Annotated[
+        Path | None,
+        Setting(
+            doc="A file with the broker's accounts and what opens each; a log-in with anything else is "
+            "refused. Only its owner may read it. Without it there is one account, which everybody "
+            "opens under any number."
+        ),
+    ] = None
     leverage: Annotated[
         int, Setting(doc="Leverage of the account.", minimum=1, maximum=10_000)
     ] = 100

@@ -37,7 +37,7 @@ class Opening:
             return WorkerNeeds(all="left off: the package starts its owner's terminal")
         told = self.settings
         if told.process is None:
-            files = (told.replay, told.faults)
+            files = (told.replay, told.faults, told.accounts)
             return WorkerNeeds(files=tuple(file.absolute() for file in files if file))
         # A twin that is started anew puts another file in its place, so its folder is looked at.
         folder = told.process.absolute().parent

@@ -13,6 +13,7 @@ from aitrading.client.terminal.errors import (
     SIMULATION_OPTION_INVALID,
 )
 from aitrading.client.terminal.settings import AS_USUAL, SimulatedTerminalSettings
+from aitrading.client.terminal.sim.accounts import read_accounts
 from aitrading.client.terminal.sim.broker.kinds import Execution, FillingMask, MarginMode
 from aitrading.client.terminal.sim.broker.specs import AccountSpec, SymbolSpec
 from aitrading.client.terminal.sim.broker.units import LOT
@@ -46,7 +47,7 @@ def settings_of(options: Iterable[str]) -> SimulatedTerminalSettings:
 
 
 def simulated_terminal(settings: SimulatedTerminalSettings, clock: Clock) -> SimulatedTerminal:
-    """A twin in this process; raises what is wrong with a recording, a script, a name or a term."""
+    """A twin in this process; raises what is wrong with a file, a script, a name or a term."""
     faults = read_faults(settings.faults) if settings.faults else []
     terminal = SimulatedTerminal(clock, options=options_of(settings), faults=faults)
     _check(settings, terminal.world.watch.specs)
@@ -54,7 +55,7 @@ def simulated_terminal(settings: SimulatedTerminalSettings, clock: Clock) -> Sim
 
 
 def options_of(settings: SimulatedTerminalSettings) -> WorldOptions:
-    """Broker and market; raises `TERMINAL_SIMULATED_SYMBOL_UNKNOWN`."""
+    """Broker and market; raises `TERMINAL_SIMULATED_…` for what the broker cannot have."""
     options = WorldOptions(
         seed=settings.seed,
         ticks_per_s=settings.ticks_per_s,
@@ -64,6 +65,7 @@ def options_of(settings: SimulatedTerminalSettings) -> WorldOptions:
         keeps_hours=settings.keeps_hours,
         terms=_terms(settings),
         account=_account(settings),
+        accounts=read_accounts(settings.accounts) if settings.accounts else (),
         replay=settings.replay,
         speed=settings.speed,
         clock_speed=settings.clock_speed,

@@ -1,11 +1,11 @@
 """The functions that connect, and those that describe terminal and account."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aitrading.client.terminal.api import errors
 from aitrading.client.terminal.api.structs import AccountInfo, TerminalInfo
+from aitrading.client.terminal.sim.accounts import Accounts, BrokerAccount
 from aitrading.client.terminal.sim.arguments import (
     CallRefusedError,
     Reader,
@@ -32,30 +32,23 @@ _CONNECTING: Final[dict[str, Reader[Any]]] = {
 _INITIALIZING: Final = _CONNECTING | {"path": text, "portable": whole}
 
 
-@dataclass(frozen=True, kw_only=True)
-class AccountOwner:
-    """What the account is called, and what opens it; no password opens it to everybody."""
-
-    server: str
-    name: str = "Simulated account"
-    password: str = ""
-
-
 class SessionCalls:
     """Connection and log-in of one terminal."""
 
-    def __init__(self, server: TradeServer, owner: AccountOwner, faults: Faults) -> None:
+    def __init__(
+        self, server: TradeServer, accounts: Sequence[BrokerAccount], faults: Faults
+    ) -> None:
         self.is_connected = False
+        self.accounts = Accounts(accounts)
         self._server = server
-        self._owner = owner
-        self._named_login = 0
         self._faults = faults
 
     def initialize(self, given: Sequence[object], by_name: Mapping[str, object]) -> bool:
-        """Connect to the terminal, and log in when an account is named."""
+        """Connect to the terminal, and log in when an account is named; without one, to none."""
         unnamed(given, text, optional=1)
         wanted = named(by_name, _INITIALIZING)
-        self._log_in(wanted)
+        self.is_connected = False
+        self.accounts.log_in(wanted)
         self.is_connected = True
         return True
 
@@ -66,7 +59,7 @@ class SessionCalls:
         wanted |= named(by_name, _CONNECTING)
         if "login" not in wanted:
             raise CallRefusedError(errors.INVALID_ARGUMENT_COUNT)
-        self._log_in(wanted)
+        self.accounts.log_in(wanted)
         return True
 
     def terminal_info(self) -> TerminalInfo:
@@ -74,7 +67,7 @@ class SessionCalls:
         return TerminalInfo(
             community_account=False,
             community_connection=False,
-            connected=True,
+            connected=self.accounts.current is not None,
             dlls_allowed=False,
             trade_allowed=not self._faults.lasts(FaultKind.TRADE_DISABLED),
             tradeapi_disabled=False,
@@ -98,10 +91,11 @@ class SessionCalls:
 
     def account_info(self) -> AccountInfo:
         """The account with its figures of now."""
+        shown = self.accounts.require()
         account, state = self._server.account, self._server.current().account
         unit = account.money_unit
         return AccountInfo(
-            login=self._named_login or account.login,
+            login=shown.login or account.login,
             trade_mode=int(account.kind),
             leverage=account.leverage,
             limit_orders=account.limit_orders,
@@ -125,17 +119,8 @@ class SessionCalls:
             assets=0.0,
             liabilities=0.0,
             commission_blocked=0.0,
-            name=self._owner.name,
-            server=self._owner.server,
+            name=shown.name,
+            server=shown.server,
             currency=account.currency,
             company=COMPANY,
         )
-
-    def _log_in(self, wanted: Mapping[str, Any]) -> None:
-        """One account lives here: without a password it is opened under any number, and has it."""
-        if "login" not in wanted:
-            return
-        given = (wanted["login"], wanted.get("password"))
-        if self._owner.password and given != (self._server.account.login, self._owner.password):
-            raise CallRefusedError(errors.AUTH_FAILED)
-        self._named_login = wanted["login"]

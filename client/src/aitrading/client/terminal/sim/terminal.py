@@ -1,7 +1,7 @@
 """A simulated terminal: every function of the package, deterministic by seed, script and clock."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
@@ -28,6 +28,8 @@ from aitrading.client.terminal.sim.session import TERMINAL_VERSION
 from aitrading.client.terminal.sim.world import DEFAULT_TICKS_PER_S, World, WorldOptions
 from aitrading.core.kit.clock import Clock
 
+WITHOUT_ACCOUNT: Final = frozenset({"initialize", "login", "version", "terminal_info"})
+"""What a terminal answers that is logged in to no account; `shutdown` and `last_error` always do."""
 T = TypeVar("T")
 F = TypeVar("F")
 
@@ -239,6 +241,8 @@ class SimulatedTerminal(Terminal):
         met = self._meet(call)
         if call != "initialize" and not self._is_reachable():
             raise CallRefusedError(errors.NO_CONNECTION)
+        if call not in WITHOUT_ACCOUNT:
+            self.world.session.accounts.require()
         given = answer()
         if FaultKind.REPLY_LOST in met:
             raise CallRefusedError(errors.IPC_TIMEOUT)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from aitrading.client.terminal.sim.accounts import BrokerAccount
 from aitrading.client.terminal.sim.arguments import COMMENT_CHARS, RequestReader
 from aitrading.client.terminal.sim.broker.specs import AccountSpec, SymbolSpec
 from aitrading.client.terminal.sim.clock import TerminalClock
@@ -26,7 +27,7 @@ from aitrading.client.terminal.sim.market.sessions import Calendar
 from aitrading.client.terminal.sim.market.ticks import US_PER_S, TickSource
 from aitrading.client.terminal.sim.market_watch import Listing, MarketWatch
 from aitrading.client.terminal.sim.quotes import QuoteCalls
-from aitrading.client.terminal.sim.session import AccountOwner, SessionCalls
+from aitrading.client.terminal.sim.session import SessionCalls
 from aitrading.client.terminal.sim.trade_server import TradeServer
 from aitrading.client.terminal.sim.trading import TradingCalls
 from aitrading.core.kit.clock import Clock
@@ -36,9 +37,7 @@ HISTORY_S: Final = 5 * 365 * 24 * 3_600
 """How far back the simulated broker keeps ticks and bars."""
 DENSE_S: Final = 7 * 24 * 3_600
 """How many seconds before the terminal was opened have all their ticks, at the least."""
-SIMULATED_SERVER: Final = "Simulated-Demo"
 DEFAULT_ACCOUNT: Final = AccountSpec()
-DEFAULT_OWNER: Final = AccountOwner(server=SIMULATED_SERVER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,8 @@ class WorldOptions:
     """Closed at night and on weekends as the class of the instrument is, or always open."""
     terms: Terms = AS_USUAL
     account: AccountSpec = DEFAULT_ACCOUNT
-    owner: AccountOwner = DEFAULT_OWNER
+    accounts: tuple[BrokerAccount, ...] = ()
+    """What each log-in is held against; none given is one account that everybody opens."""
     comment_chars: int = COMMENT_CHARS
     replay: Path | None = None
     """A recorded day, or a folder of them, instead of made-up prices."""
@@ -95,7 +95,7 @@ class World:
         self.server = TradeServer(
             options.account, self.watch, self.clock.now_us, faults=self.faults
         )
-        self.session = SessionCalls(self.server, options.owner, self.faults)
+        self.session = SessionCalls(self.server, options.accounts, self.faults)
         self.quotes = QuoteCalls(self.watch, self.server, self.faults)
         reader = RequestReader(options.comment_chars)
         self.trading = TradingCalls(self.server, self.watch, reader)
