@@ -63,12 +63,40 @@ def test_a_refusal_is_an_answer(run: Any, supervisor: Any) -> None:
 
 
 def test_a_generated_password_is_shown_once(run: Any, supervisor: Any) -> None:
-    made = {"user": ID, "name": "bob", "password": "correct-horse"}  # pragma: allowlist secret
+    ends = {"password_ends_at": "2026-11-24T03:00:00Z"}
+    made = {
+        "user": ID,
+        "name": "bob",
+        "password": "correct-horse",
+        **ends,
+    }  # pragma: allowlist secret
     supervisor.answers = {f"POST {ADMIN}/users": made, f"POST {ADMIN}/users/password": made}
-    assert "correct-horse" in run("user", "create", "bob", "--tenant", "demo").stdout
+    created = run("user", "create", "bob", "--tenant", "demo")
+    assert "correct-horse" in created.stdout
+    assert "until 2026-11-24 03:00 UTC" in created.stderr
     assert supervisor.calls[0]["body"]["role"] == "viewer"
     assert "correct-horse" in run("user", "reset-password", "demo/bob").stdout
     assert supervisor.calls[1]["body"] == {"tenant": "demo", "user": "bob"}
+
+
+def test_who_did_not_come_in_time_is_shown_with_the_way_out(run: Any, supervisor: Any) -> None:
+    person = {"id": ID, "display_name": "B", "role": "viewer", "state": "active"}
+    person |= {"created_at": "2026-11-21T03:00:00Z", "password_ends_at": "2026-11-24T03:00:00Z"}
+    people = [
+        {**person, "name": "bob", "password_ended": True},
+        {**person, "name": "eve", "password_ended": False},
+        {**person, "name": "joe", "password_ended": False, "password_ends_at": None},
+    ]
+    supervisor.answers = {f"GET {ADMIN}/users": people}
+    listed = run("user", "list", "--tenant", "demo")
+    rows = {line.split()[0]: line for line in listed.stdout.splitlines() if line.strip()}
+    assert "ended 2026-11-24 03:00" in rows["bob"]
+    assert "2026-11-24 03:00" in rows["eve"]
+    assert "own" in rows["joe"]
+    assert "aitrading user reset-password demo/bob" in listed.stderr
+    assert "demo/eve" not in listed.stderr
+    told = json.loads(run("user", "list", "--tenant", "demo", "--json").stdout)
+    assert [each["password_ended"] for each in told] == [True, False, False]
 
 
 def test_a_user_without_an_organisation_is_resolved_only_when_clear(

@@ -98,10 +98,12 @@ class Gateway:
         return name
 
     async def user(self, tenant: str, user: str = "trader", role: str = "trader") -> UUID:
-        """A new person with `PASSWORD`."""
+        """A new person whose own password is `PASSWORD`."""
         made = await self.command(
             "users", tenant=tenant, user=user, display_name="T", role=role, password=PASSWORD
         )
+        chosen = "UPDATE identity.users SET password_ends_at = NULL"
+        self.sql(f"{chosen} WHERE id = '{made['user']}' RETURNING id")
         return UUID(made["user"])
 
     async def login(

@@ -112,6 +112,10 @@ async def test_a_missing_user_costs_the_same_work(
     async with gateway() as gate:
         tenant = await gate.tenant()
         await gate.user(tenant)
+        gate.sql(
+            "UPDATE identity.users SET password_ends_at = now() - interval '1 minute' "  # noqa: S608
+            f"WHERE id = '{await gate.user(tenant, 'late')}';"
+        )
         work: list[str] = []
 
         def noting(name: str) -> None:
@@ -132,10 +136,17 @@ async def test_a_missing_user_costs_the_same_work(
             hasher, "_matches", lambda *given: hashed.append(True) or matches(*given)
         )
         seen = []
-        for names in ((tenant, "trader"), (tenant, "nobody"), ("nowhere", "nobody"), ("", "")):
+        wrong = "wrong wrong wrong"
+        for tries in (
+            (tenant, "trader", wrong),
+            (tenant, "nobody", wrong),
+            ("nowhere", "nobody", wrong),
+            ("", "", wrong),
+            (tenant, "late", PASSWORD),  # right, and its time is over
+        ):
             work.clear()
             hashed.clear()
-            await gate.login(*names, "wrong wrong wrong")
+            await gate.login(*tries)
             seen.append((tuple(work), len(hashed)))
         assert len(set(seen)) == 1
         assert seen[0][1] == 1

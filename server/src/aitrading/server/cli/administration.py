@@ -49,6 +49,16 @@ class User(msgspec.Struct):
     role: str
     state: str
     created_at: datetime
+    password_ends_at: datetime | None
+    password_ended: bool
+
+    @property
+    def password_until(self) -> str:
+        """How long the password counts: for ever, if the person chose it."""
+        if self.password_ends_at is None:
+            return "own"
+        moment = f"{self.password_ends_at:%Y-%m-%d %H:%M}"
+        return f"ended {moment}" if self.password_ended else moment
 
 
 class Credentials(msgspec.Struct):
@@ -57,6 +67,7 @@ class Credentials(msgspec.Struct):
     user: UUID
     name: str
     password: str | None
+    password_ends_at: datetime
 
 
 class FactorsReset(msgspec.Struct):
@@ -207,10 +218,14 @@ def user() -> None:
 def create_user(
     *, name: str, tenant: str, role: str, display_name: str | None, as_json: bool, home: Path
 ) -> None:
-    """Create a person; the password is generated and shown once."""
+    """Create a person; the password is generated and shown once.
+
+    It counts for `login.first_password_h` hours: the person logs in before, and sets their own.
+    """
     wanted = {"tenant": tenant, "user": name, "display_name": display_name or name, "role": role}
     made = Host(home).post("users", wanted, Credentials)
     show_answer(made, as_json=as_json, fields=("name", "password", "user"))
+    _tell_end(made, as_json=as_json)
 
 
 @user.command("list")
@@ -218,11 +233,21 @@ def create_user(
 @json_option
 @home_option
 def list_users(*, tenant: str, as_json: bool, home: Path) -> None:
-    """List the people of an organisation."""
+    """List the people of an organisation.
+
+    `password_until` tells of a password that the host made until when it counts; `own` is one that
+    the person chose.
+    """
     found = Host(home).get("users", list[User], tenant=tenant)
-    show_answer(
-        found, as_json=as_json, fields=("name", "display_name", "role", "state", "created_at")
-    )
+    fields = ("name", "display_name", "role", "state", "created_at", "password_until")
+    show_answer(found, as_json=as_json, fields=fields)
+    for person in () if as_json else found:
+        if person.password_ended:
+            click.echo(
+                f"The first password of {person.name} ended. A new one: "
+                f"aitrading user reset-password {tenant}/{person.name}",
+                err=True,
+            )
 
 
 @user.command("reset-password")
@@ -230,10 +255,23 @@ def list_users(*, tenant: str, as_json: bool, home: Path) -> None:
 @json_option
 @home_option
 def reset_password(*, person: str, as_json: bool, home: Path) -> None:
-    """Give a person a new generated password and end all their sessions."""
+    """Give a person a new generated password and end all their sessions.
+
+    It counts for `login.first_password_h` hours: the person logs in before, and sets their own.
+    """
     host = Host(home)
     made = host.post("users/password", host.person(person), Credentials)
     show_answer(made, as_json=as_json, fields=("name", "password"))
+    _tell_end(made, as_json=as_json)
+
+
+def _tell_end(made: Credentials, *, as_json: bool) -> None:
+    if not as_json:
+        click.echo(
+            f"It counts until {made.password_ends_at:%Y-%m-%d %H:%M} UTC; then set your own: "
+            "`aitrading password`, or on the page.",
+            err=True,
+        )
 
 
 @user.command("reset-factors")

@@ -18,6 +18,11 @@ class AuditAction(StrEnum):
     meaning: str
 
     LOGIN_REFUSED = "identity.login.refused", True, "A login was refused."
+    FIRST_PASSWORD_ENDED = (
+        "identity.login.first_password_ended",
+        True,
+        "A first password was right and came after its end; the host makes a new one.",
+    )
     LOGIN_THROTTLED = "identity.login.throttled", True, "A login came before its wait was over."
     CODE_REFUSED = "identity.code.refused", True, "A one-time code or a renewal was refused."
     REFRESH_REFUSED = "identity.token.refused", True, "A refresh token was refused."

@@ -40,6 +40,18 @@ class LoginSettings:
             reloadable=True,
         ),
     ] = NOBODY
+    first_password_h: Annotated[
+        int,
+        Setting(
+            doc="How long a password counts that the host made, for a new person or for who forgot "
+            "theirs. Whoever logs in sets one of their own, which has no end.",
+            unit="h",
+            minimum=1,
+            maximum=8_760,
+            tenant=True,
+            reloadable=True,
+        ),
+    ] = 72
 
     def problems(self) -> list[str]:
         """Networks that are none."""

@@ -38,6 +38,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     state: str
     created_at: datetime
+    password_ends_at: datetime | None
+    """Until when a password counts that the host made; None for a person's own."""
+    password_ended: bool
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     user: UUID
     name: str
     password: str | None
+    password_ends_at: datetime
+    """The person sets one of their own before."""
 
 
 class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
-from typing import Final, Literal
+from datetime import datetime
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -29,6 +30,7 @@ from aitrading.server.api_gateway.identity.errors import (
     TENANT_ERASED,
 )
 from aitrading.server.api_gateway.identity.login import Login, LoginName
+from aitrading.server.api_gateway.identity.login_rules import LoginRules
 from aitrading.server.api_gateway.identity.made_keys import KeysOfMaker, MadeKeys
 from aitrading.server.api_gateway.identity.model import (
     ACCOUNT_NAME_CHARS,
@@ -36,6 +38,7 @@ from aitrading.server.api_gateway.identity.model import (
     LIST_LIMIT,
     SCOPES,
     Role,
+    after,
     checked_text,
     normalised_login,
     normalised_name,
@@ -64,6 +67,8 @@ from aitrading.server.personal_data.catalogue import (
 from aitrading.server.personal_data.keys import FieldKeys
 from aitrading.server.personal_data.opening import by_name, opened_account, opened_user
 
+T = TypeVar("T")
+S_PER_HOUR: Final = 3_600
 _SQL: Final = Queries.load(PACKAGE, "sql/administration.sql")
 
 
@@ -83,6 +88,7 @@ class Administration:
         keys: FieldKeys,
         audit: AuditTrail,
         made_keys: MadeKeys,
+        rules: LoginRules,
         clock: Clock,
         ids: IdFactory,
         randomness: Randomness,
@@ -95,6 +101,7 @@ class Administration:
         self._keys = keys
         self._audit = audit
         self._made_keys = made_keys
+        self._rules = rules
         self._clock = clock
         self._ids = ids
         self._randomness = randomness
@@ -152,8 +159,8 @@ class Administration:
         password = self._password(new.password, name, (tenant.name, shown))
         digest = await self._hasher.hash(password)
 
-        async def apply(tx: TenantTransaction) -> None:
-            fields = await self._keys.of(tx)
+        async def apply(tx: TenantTransaction) -> datetime:
+            fields, ends_at = await self._keys.of(tx), await self._first_password_ends(tx)
             await tx.execute(
                 _SQL["insert_user"],
                 user,
@@ -163,18 +170,21 @@ class Administration:
                 new.role,
                 digest,
                 now_utc(self._clock),
+                ends_at,
             )
             await self._note(
                 tx, actor, AuditAction.USER_CREATED, user, details={"role": str(new.role)}
             )
+            return ends_at
 
-        await self._change(new.tenant, "user", name, apply)
-        return Credentials(user=user, name=name, password=_told(new.password, password))
+        ends_at = await self._change(new.tenant, "user", name, apply)
+        told = _told(new.password, password)
+        return Credentials(user=user, name=name, password=told, password_ends_at=ends_at)
 
     async def users(self, tenant: str) -> list[User]:
         """The people of an organisation by name."""
         async with self._pool.tenant_read(await self.tenant(tenant)) as tx:
-            rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT)
+            rows = await tx.fetch(_SQL["list_users"], LIST_LIMIT, now_utc(self._clock))
             fields = await opener_of(self._keys, tx)
         return by_name(msgspec.convert(opened_user(row, fields), User) for row in rows)
 
@@ -190,24 +200,33 @@ class Administration:
     async def reset_password(
         self, name: LoginName, chosen: str | None, *, actor: str
     ) -> Credentials:
-        """Give a new password and end every session of the person."""
+        """Give a new first password and end every session of the person."""
         account = await self._login.find(name)
         async with self._pool.tenant_read(account.tenant) as tx:
             names = await names_around(tx, self._keys, account.user)
         password = self._password(chosen, name.user, names)
         digest = await self._hasher.hash(password)
 
-        async def apply(tx: TenantTransaction) -> Revocation:
-            await tx.execute(_SQL["set_password"], account.user, digest)
+        async def apply(tx: TenantTransaction) -> tuple[datetime, Revocation]:
+            ends_at = await self._first_password_ends(tx)
+            await tx.execute(_SQL["set_password"], account.user, digest, ends_at)
             await tx.execute(_SQL["forget_login_links"], account.user)
             await tx.execute(_SQL["forget_challenges"], account.user)
             ended = await self._sessions.end_all(tx, account.user, "password")
             await self._note(tx, actor, AuditAction.USER_PASSWORD_RESET, account.user)
-            return ended
+            return ends_at, ended
 
-        ended = await self._replay.once(account.tenant, apply)
+        ends_at, ended = await self._replay.once(account.tenant, apply)
         await self._sessions.refuse_tokens(ended)
-        return Credentials(user=account.user, name=name.user, password=_told(chosen, password))
+        told = _told(chosen, password)
+        return Credentials(
+            user=account.user, name=name.user, password=told, password_ends_at=ends_at
+        )
+
+    async def _first_password_ends(self, tx: TenantTransaction) -> datetime:
+        """When a password ends that somebody else made for a person."""
+        rules = await self._rules.of(tx)
+        return after(self._clock, rules.first_password_h * S_PER_HOUR)
 
     async def set_user_state(
         self, name: LoginName, state: Literal["active", "suspended"], *, actor: str
@@ -331,11 +350,11 @@ class Administration:
         tenant: str,
         kind: str,
         name: str,
-        apply: Callable[[TenantTransaction], Awaitable[None]],
-    ) -> None:
+        apply: Callable[[TenantTransaction], Awaitable[T]],
+    ) -> T:
         found = await self.living_tenant(tenant)
         with explained(kind, name):
-            await self._replay.once(found, apply)
+            return await self._replay.once(found, apply)
 
     async def _note(
         self,

@@ -174,6 +174,7 @@ class ApiKeys:
                 Role.SERVICE,
                 unknown,
                 begins,
+                None,
             )
             digest = sha256(secret) if secret else None
             await tx.execute(

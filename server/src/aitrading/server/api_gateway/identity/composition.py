@@ -226,6 +226,7 @@ class Identity:
             keys=parts.field_keys,
             audit=shared.audit,
             made_keys=MadeKeys(self.sessions, keys=parts.field_keys, audit=shared.audit),
+            rules=self._rules,
             clock=parts.clock,
             ids=parts.ids,
             randomness=parts.randomness,

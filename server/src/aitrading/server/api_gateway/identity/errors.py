@@ -6,7 +6,8 @@ LOGIN_REFUSED = ErrorSpec(
     code="LOGIN_REFUSED",
     category=Category.DENIED,
     message="The login was refused.",
-    why="Organisation, user or password is wrong, or the user may not log in.",
+    why="Organisation, user or password is wrong, the user may not log in, or the password was made "
+    "for the user and was not used in time.",
     remedy="Try again, or let an administrator run `aitrading user reset-password`.",
     http_status=401,
     severity=Severity.INFO,

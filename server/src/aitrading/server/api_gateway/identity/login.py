@@ -26,6 +26,7 @@ from aitrading.server.api_gateway.identity.errors import (
 )
 from aitrading.server.api_gateway.identity.factors.second_step import Challenge, SecondStep
 from aitrading.server.api_gateway.identity.login_rules import (
+    FirstPasswordEndedError,
     LoginRules,
     OutsideError,
     Rules,
@@ -75,6 +76,8 @@ class Account:
     user: UUID
     password_hash: str | None
     rules: Rules
+    password_ended: bool = False
+    """It was made for the person, who did not come in time."""
 
 
 NOBODY: Final = UUID(int=0)
@@ -221,12 +224,16 @@ class Login:
         tenant = tenant_of_row(found) if found else PLATFORM
         async with self._pool.tenant_read(tenant) as tx:
             index = (await self._keys.of(tx)).index(USER_NAME, _cleaned(name.user))
-            row = await tx.fetch_row(_SQL["find_user_by_name"], index)
+            row = await tx.fetch_row(_SQL["find_user_by_name"], index, now_utc(self._clock))
             rules = await self._rules.of(tx)
         if row is None:
             return Account(tenant=tenant, user=NOBODY, password_hash=None, rules=rules)
         return Account(
-            tenant=tenant, user=row["id"], password_hash=row["password_hash"], rules=rules
+            tenant=tenant,
+            user=row["id"],
+            password_hash=row["password_hash"],
+            password_ended=row["password_ended"],
+            rules=rules,
         )
 
     async def _open(
@@ -247,6 +254,8 @@ class Login:
     ) -> SessionTickets | Challenge:
         if matches:
             account.rules.require_inside(network)  # before what only a right password costs
+            if account.password_ended:
+                raise FirstPasswordEndedError
             opened = await self._replay.once(
                 account.tenant, lambda tx: self._open(tx, account, network)
             )

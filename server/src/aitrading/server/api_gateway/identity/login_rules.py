@@ -6,7 +6,7 @@ the next renewal, in every process.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -31,7 +31,16 @@ GRACE: Final = frozenset({Scope.KILL})
 """What is left to who still has to set up a second factor: stopping must always be possible."""
 NETWORKS: Final = "login.networks"
 SECOND_FACTOR: Final = "login.second_factor"
+FIRST_PASSWORD: Final = "login.first_password_h"  # noqa: S105 - the name of a setting
+T = TypeVar("T")
 _SQL: Final = Queries.load("aitrading.server.api_gateway.identity", "sql/login_rules.sql")
+
+
+class FirstPasswordEndedError(AitradingError):
+    """`LOGIN_REFUSED` to whoever asks; to the audit trail, a right password that came too late."""
+
+    def __init__(self) -> None:
+        super().__init__(LOGIN_REFUSED)
 
 
 class OutsideError(AitradingError):
@@ -43,6 +52,8 @@ class OutsideError(AitradingError):
 
 def noted_as(exc: AitradingError, otherwise: AuditAction) -> AuditAction:
     """What the audit trail calls a refused login: the network, or what else it would be."""
+    if isinstance(exc, FirstPasswordEndedError):
+        return AuditAction.FIRST_PASSWORD_ENDED
     return AuditAction.NETWORK_REFUSED if isinstance(exc, OutsideError) else otherwise
 
 
@@ -52,6 +63,7 @@ class Rules:
 
     networks: tuple[Network, ...]
     second_factor: str
+    first_password_h: int
 
     def admit(self, network: str, how: Authentication | None = None) -> bool:
         """Whether somebody may come from an address; the host's own sessions may from anywhere."""
@@ -81,8 +93,14 @@ class LoginRules:
         """The rules of the transaction's organisation."""
         known = self._of_file(tx.tenant)
         rows = await tx.fetch(_SQL["granted"])
-        granted = {row["setting"]: msgspec.json.decode(row["value"], type=str) for row in rows}
+        granted = {row["setting"]: row["value"] for row in rows}
+
+        def chosen(setting: str, otherwise: T) -> T:
+            text = granted.get(setting)
+            return otherwise if text is None else msgspec.json.decode(text, type=type(otherwise))
+
         return Rules(
-            networks=parsed_networks(granted.get(NETWORKS, known.networks)),
-            second_factor=granted.get(SECOND_FACTOR, known.second_factor),
+            networks=parsed_networks(chosen(NETWORKS, known.networks)),
+            second_factor=chosen(SECOND_FACTOR, known.second_factor),
+            first_password_h=chosen(FIRST_PASSWORD, known.first_password_h),
         )

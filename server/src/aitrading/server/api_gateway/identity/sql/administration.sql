@@ -15,18 +15,20 @@ SELECT id, name, state, created_at FROM identity.tenants WHERE id::text = $1 OR 
 
 -- name: insert_user
 INSERT INTO identity.users
-       (id, name_sealed, name_index, display_name_sealed, role, password_hash, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+       (id, name_sealed, name_index, display_name_sealed, role, password_hash, created_at,
+        password_ends_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: list_users
-SELECT id, name_sealed, display_name_sealed, role, state, created_at
+SELECT id, name_sealed, display_name_sealed, role, state, created_at, password_ends_at,
+       coalesce(password_ends_at <= greatest($2::timestamptz, now()), false) AS password_ended
   FROM identity.users ORDER BY id LIMIT $1;
 
 -- name: users_by_id
 SELECT id, name_sealed, display_name_sealed FROM identity.users WHERE id = ANY ($1);
 
 -- name: set_password
-UPDATE identity.users SET password_hash = $2 WHERE id = $1 RETURNING id;
+UPDATE identity.users SET password_hash = $2, password_ends_at = $3 WHERE id = $1 RETURNING id;
 
 -- name: forget_login_links
 DELETE FROM identity.login_links WHERE user_id = $1;

@@ -2,7 +2,10 @@
 SELECT id FROM identity.tenants WHERE name = $1 AND state <> 'erased';
 
 -- name: find_user_by_name
-SELECT id, password_hash FROM identity.users WHERE name_index = $1;
+-- A clock that was set back gives a first password no longer life: the later of two counts.
+SELECT id, password_hash,
+       coalesce(password_ends_at <= greatest($2::timestamptz, now()), false) AS password_ended
+  FROM identity.users WHERE name_index = $1;
 
 -- name: hold_password
 SELECT password_hash FROM identity.users WHERE id = $1 FOR SHARE;

@@ -1,6 +1,6 @@
 -- name: granted
 SELECT setting, value::text AS value FROM app.tenant_settings
- WHERE setting IN ('login.networks', 'login.second_factor');
+ WHERE setting IN ('login.networks', 'login.second_factor', 'login.first_password_h');
 
 -- name: grant
 INSERT INTO app.tenant_settings AS known (setting, value, changed_at, changed_by)

@@ -5,7 +5,7 @@ SELECT u.id, u.name_sealed, u.display_name_sealed, u.password_hash, t.name AS te
  WHERE u.id = $1;
 
 -- name: replace_password
-UPDATE identity.users SET password_hash = $2
+UPDATE identity.users SET password_hash = $2, password_ends_at = NULL
  WHERE id = $1 AND password_hash = $3 AND state = 'active'
 RETURNING id;
 
