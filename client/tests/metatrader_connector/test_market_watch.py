@@ -27,6 +27,7 @@ SHOWN = ("EURUSD", "XAUUSD")
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market_watch, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(market_watch, "REST", 1)  # a look is slow where others work beside it
 
 
 def terminal_showing(*symbols: str) -> SimulatedTerminal:
@@ -134,6 +135,7 @@ class SlowClock(ManualClock):
 @async_test
 async def test_a_look_that_takes_long_is_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market_watch, "LOOK_EVERY_S", 3.0)
+    monkeypatch.setattr(market_watch, "REST", REST)
     terminal, clock, tasks = terminal_showing(*SHOWN), SlowClock(), TaskSet("test")
     here = TerminalHere(terminal)
     account = await here.connected()
