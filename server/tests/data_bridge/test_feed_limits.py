@@ -225,21 +225,24 @@ OF_A_LINK = 800
 
 
 class Reader(WSListener):
-    """Somebody who counts the feeds that are told."""
+    """Somebody who counts the feeds and the quotes that are told."""
 
     def __init__(self) -> None:
-        self.symbols: set[str] = set()
+        self.feeds: set[str] = set()
+        self.quotes: list[str] = []
 
     @override
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.TEXT:
             said = json.loads(frame.get_payload_as_bytes())
             if said["type"] == "feed":
-                self.symbols.add(said["symbol"])
+                self.feeds.add(said["symbol"])
+            elif said["type"] == "quote":
+                self.quotes.append(said["symbol"])
 
 
 @async_test
-async def test_thousands_of_feeds_are_told_to_who_opens_a_stream_as_fast_as_they_are_read(
+async def test_thousands_of_feeds_and_quotes_are_told_to_who_opens_a_stream_as_fast_as_they_are_read(
     world: ServiceWorld, identity: DeviceIdentity
 ) -> None:
     async with running_bridge(world) as bridge:
@@ -247,7 +250,11 @@ async def test_thousands_of_feeds_are_told_to_who_opens_a_stream_as_fast_as_they
         for number, some in enumerate((symbols[:OF_A_LINK], symbols[OF_A_LINK:]), start=11):
             device = await opened(bridge, sibling(identity, number), *some)
             await eventually(lambda one=device, all_=some: len(granted(one)) == len(all_))
+            for handle in range(1, len(some) + 1):
+                device.send(ticks(1), handle=handle)
+            await device.until_acknowledged(1, len(some), timeout_s=60)
         reader = Reader()
         bearer = {"authorization": f"Bearer {access_token(world, identity.tenant)}"}
         await connect_as_edge(bridge.socket, STREAM_PATH, reader, bearer)
-        await eventually(lambda: len(reader.symbols) == MANY)
+        await eventually(lambda: (len(reader.feeds), len(reader.quotes)) == (MANY, MANY))
+        assert len(set(reader.quotes)) == MANY

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from aitrading.server.data_bridge.errors import (
 )
 from aitrading.server.data_bridge.feeds import JUDGED_AT_ONCE, Feed, FeedWatch
 from aitrading.server.data_bridge.metrics import QUOTES_CONFLATED, QUOTES_SENT, SUBSCRIBERS
-from aitrading.server.data_bridge.quotes import QuoteBoard, QuoteSource
+from aitrading.server.data_bridge.quotes import Quote, QuoteBoard, QuoteSource
 from aitrading.server.data_bridge.settings import StreamSettings
 from aitrading.server.data_bridge.shares import Shares
 from aitrading.server.data_bridge.subscriber import Sent, Subscriber, SubscriberHub
@@ -301,7 +302,7 @@ class FanOut(SubscriberHub):
             if subscriber.was_told is not None:
                 subscriber.send(_encoder.encode(SHOWN_AGAIN))
                 self._tasks.start(self._tell_feeds(subscriber), name="feeds")
-            self._send_all_quotes(subscriber)
+            self._line_up_quotes(subscriber)
         subscriber.was_told = held
 
     def _plan_changed(self, tenant: TenantId, user: UUID | None) -> None:
@@ -329,11 +330,18 @@ class FanOut(SubscriberHub):
             if not subscriber.is_open:
                 return
 
-    def _send_all_quotes(self, subscriber: Subscriber) -> None:
+    def _line_up_quotes(self, subscriber: Subscriber) -> None:
+        """All of the organisation's, sent in the subscriber's turns; what ticks now comes behind."""
+        now_ns = self._clock.monotonic_ns()
         for source in self._board.of_tenant(subscriber.token.tenant):
-            subscriber.send(
-                _encoder.encode(source.quote(self._feeds.state(source.stream.feed_key)))
-            )
+            subscriber.line_up(WaitingQuote(source.stream.symbol, now_ns, self._as_it_is(source)))
+        if subscriber.waiting:
+            self._let_send(subscriber)
+
+    def _as_it_is(self, source: QuoteSource) -> Callable[[], Quote]:
+        """The quote of this moment, told with the state of the moment in which it is sent."""
+        now = replace(source)
+        return lambda: now.quote(self._feeds.state(now.stream.feed_key))
 
     async def _rounds(self) -> None:
         while True:

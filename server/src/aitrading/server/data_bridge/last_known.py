@@ -11,7 +11,7 @@ from aitrading.core.kit.clock import NS_PER_S, Clock
 from aitrading.core.kit.ids import TenantId
 from aitrading.server.data_bridge.call_sites import QUOTES_LAST_KNOWN
 from aitrading.server.data_bridge.errors import QUOTES_NOT_YET
-from aitrading.server.data_bridge.feeds import FeedWatch
+from aitrading.server.data_bridge.feeds import JUDGED_AT_ONCE, FeedWatch
 from aitrading.server.data_bridge.ports import TickStore
 from aitrading.server.data_bridge.quotes import Quote, QuoteBoard
 from aitrading.server.kit.ingest_api import LastQuote, LastQuotes
@@ -65,8 +65,12 @@ class QuoteReader:
         sources = self._board.of_tenant(tenant)
         if not sources:
             raise QUOTES_NOT_YET.error()
-        quotes = tuple(one.quote(self._feeds.state(one.stream.feed_key)) for one in sources)
-        return KnownQuotes(source=LIVE, quotes=quotes)
+        quotes: list[Quote] = []
+        for one in sources:
+            quotes.append(one.quote(self._feeds.state(one.stream.feed_key)))
+            if len(quotes) % JUDGED_AT_ONCE == 0:
+                await self._clock.sleep(0)
+        return KnownQuotes(source=LIVE, quotes=tuple(quotes))
 
     async def _last_known(self, tenant: TenantId) -> KnownQuotes:
         known = self._recently(tenant)

@@ -175,7 +175,7 @@ class Subscriber(WSListener):
 
         While a last one waits behind the queue, no tick gets into the queue and before it.
         """
-        room = 0 if self._newest else EVERY_TICK_QUEUE_MAX - self._queued
+        room = 0 if self._newest else max(0, EVERY_TICK_QUEUE_MAX - self._queued)
         taken = min(run.count, room)
         if taken:
             self._queue.append(Part(run, 0, taken))
@@ -183,6 +183,10 @@ class Subscriber(WSListener):
         if taken < run.count:
             self.conflated += run.count - taken - 1
             self.offer(run.newest)
+
+    def line_up(self, quote: WaitingQuote) -> None:
+        """Take a quote behind all that waits, whatever else is told of its symbol."""
+        self._append(quote)
 
     def send_round(self, quotes: Round) -> Sequence[WaitingQuote]:
         """Send the newest quotes in one write; gives what was sent.
