@@ -141,7 +141,9 @@ def test_a_login_is_bound_to_a_key_that_every_request_proves(
     assert len(thumbprints) == 1
 
 
-def test_an_old_login_is_renewed_first(run: Any, api: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead_s", [-1_700_000_000, 3_600, 86_400])
+def test_an_old_login_is_renewed_first(run: Any, api: Any, tmp_path: Path, ahead_s: int) -> None:
+    """One whose renewal is further away than its token lives is of a clock that was set back."""
     tokens = {"access_token": "a1", "refresh_token": "r1"}
     api.answers = {
         "POST /api/v1/auth/login": (200, tokens),
@@ -150,7 +152,10 @@ def test_an_old_login_is_renewed_first(run: Any, api: Any, tmp_path: Path) -> No
     }
     run(*LOGIN, api.url)
     stored = tmp_path / "aitrading" / "session.json"
-    stored.write_text(json.dumps({**json.loads(stored.read_text()), "renew_at_ns": 0}))
+    session = json.loads(stored.read_text())
+    stored.write_text(
+        json.dumps({**session, "renew_at_ns": session["renew_at_ns"] + ahead_s * 10**9})
+    )
     run("feed")
     assert api.seen[1][3] == {"refresh_token": "r1"}
     assert api.seen[2][2]["authorization"] == "Bearer a2"

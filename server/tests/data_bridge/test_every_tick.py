@@ -27,6 +27,7 @@ from aitrading.server.data_bridge.quotes import QuoteSource
 from aitrading.server.data_bridge.streams import BridgeStream, StreamDirectory
 from aitrading.server.data_bridge.subscriber import TURN_QUOTES_MAX, Subscriber
 from aitrading.server.data_bridge.waiting_quotes import EVERY_TICK_QUEUE_MAX, TickRun
+from aitrading.server.kit.both_clocks import AtMost
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
 from aitrading.server.testing.probe_device import OFFSET_S, Device, declared, ticks
 from aitrading.server.testing.probe_person import access_token
@@ -198,7 +199,9 @@ class Socket:
 
     def __init__(self) -> None:
         nobody = MagicMock()
-        self.subscriber = Subscriber(nobody, nobody, nobody, connection=UUID(int=1), since_ns=0)
+        self.subscriber = Subscriber(
+            nobody, nobody, nobody, connection=UUID(int=1), since_ns=0, ends=AtMost(1, 1)
+        )
         self.transport = MagicMock(is_disconnected=False)
         self.subscriber.on_ws_connected(self.transport)
         self.subscriber.is_held = False

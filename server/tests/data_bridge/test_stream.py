@@ -21,6 +21,7 @@ from aitrading.core.security.possession import ProofMaker
 from aitrading.core.security.subscription import SubscriptionState
 from aitrading.core.testing.async_test import async_test
 from aitrading.core.testing.eventually import eventually
+from aitrading.core.testing.manual_clock import ManualClock
 from aitrading.server.data_bridge import fanout
 from aitrading.server.data_bridge import viewers as viewers_module
 from aitrading.server.data_bridge.fanout import FanOut
@@ -30,6 +31,7 @@ from aitrading.server.data_bridge.subscriber import (
     Subscriber,
 )
 from aitrading.server.data_bridge.viewers import ASKED_AT_ONCE, Viewers
+from aitrading.server.kit.both_clocks import AtMost
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.revoked_tokens import Revocation, RevokedTokens
 from aitrading.server.kit.user_subscriptions import SUBSCRIBER_UNKNOWN, SubscriptionAnswer
@@ -222,6 +224,37 @@ async def test_a_stream_ends_with_its_token_unless_it_gets_a_new_one(
         assert not lives.ended.is_set()
 
 
+@pytest.mark.parametrize("back_s", [3_600, 86_400])
+def test_a_stream_does_not_outlive_its_token_when_the_clock_is_set_back(
+    world: ServiceWorld, identity: DeviceIdentity, back_s: int
+) -> None:
+    @async_test
+    async def scenario() -> None:
+        clock = ManualClock(world.clock.now_ns())
+        patient = {"stream.heartbeat_s": "600"}
+        async with running_bridge(world, clock=clock, settings=patient) as bridge:
+            bridge.devices.add(identity)
+            listener = await Listener().open(
+                bridge, authorization=f"Bearer {token(world, identity.tenant)}"
+            )
+            fan_out = await bridge.get(FanOut)
+            await eventually(lambda: len(fan_out), what="the stream")
+            clock.step_wall(-back_s)
+            await clock.advance(fanout.EXPIRY_CHECK_S)
+            assert not listener.ended.is_set(), "a step alone ends nothing"
+
+            async def is_over() -> bool:
+                await clock.advance(60)
+                return listener.ended.is_set()
+
+            began_ns = clock.monotonic_ns()
+            await eventually(is_over, what="the end of the stream")
+            assert listener.close_code == 4401
+            assert (clock.monotonic_ns() - began_ns) / 1e9 < back_s, "not by the wall clock"
+
+    scenario()
+
+
 @async_test
 async def test_a_logout_ends_an_open_stream(world: ServiceWorld, identity: DeviceIdentity) -> None:
     async with running_bridge(world) as bridge:
@@ -386,7 +419,9 @@ async def test_who_answers_no_ping_is_closed(
 
 def test_what_waits_for_who_does_not_read_is_bounded() -> None:
     nobody, hub, socket = MagicMock(), MagicMock(), MagicMock(is_disconnected=False)
-    subscriber = Subscriber(nobody, hub, nobody, connection=UUID(int=1), since_ns=0)
+    subscriber = Subscriber(
+        nobody, hub, nobody, connection=UUID(int=1), since_ns=0, ends=AtMost(1, 1)
+    )
     subscriber.on_ws_connected(socket)
     subscriber.pause_writing()
     for _ in range(WAITING_MESSAGES_MAX):

@@ -477,3 +477,30 @@ async def test_a_stretch_of_time_waits_for_sequences_that_another_bridge_may_bri
         assert (await problems(book, alpha))[silence.id] == ANOTHER_FIRST
         await send(w, alpha, stream, rows[20:29], first=11)
         assert [one.gap for one in (await book.orders(alpha, device)).orders] == [silence.id]
+
+
+@pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
+@async_test
+async def test_a_gap_is_looked_at_again_within_an_hour_of_a_clock_that_was_set_back(
+    every_world: Any, tenants: Tenants
+) -> None:
+    alpha, _ = tenants
+    device = uuid5(alpha, "device")
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 30)
+        await send(w, alpha, stream, rows[:20])
+        await send(w, alpha, stream, rows[25:], first=26)
+        [order] = (await book.orders(alpha, device)).orders
+        refused = RepairTold(gap=order.gap, stream=stream, first=0, last=0, problem="no history")
+        await book.take(truth(alpha, repairs=(refused,)))
+        assert (await book.orders(alpha, device)).orders == ()
+        for back in ("1 hour", "1 day"):
+            async with w.pool.tenant_tx(alpha) as tx:
+                await tx.execute(
+                    f"UPDATE market.gaps SET answered_at = now() + interval '{back}'"  # noqa: S608
+                )
+            assert [one.gap for one in (await book.orders(alpha, device)).orders] == [order.gap]
+        await book.take(truth(alpha, repairs=(refused,)))
+        assert (await book.orders(alpha, device)).orders == (), "answered by the clock of now"

@@ -197,6 +197,28 @@ async def test_refreshing_rotates_and_a_used_token_ends_the_session(gateway: Run
         assert events[-1]["outcome"] == "denied"
 
 
+@pytest.mark.parametrize("back_s", [3_600, 86_400])
+def test_a_used_token_ends_the_session_when_the_clock_was_set_back(
+    gateway: Running, back_s: int
+) -> None:
+    @async_test
+    async def scenario() -> None:
+        async with gateway() as gate:
+            tenant = await gate.tenant()
+            await gate.user(tenant)
+            first = await gate.browser(tenant)
+            second = cookies_of(await gate.post("/auth/refresh", **refresh_headers(first)))
+            known = len(gate.audit("identity.session.refresh_reused"))
+            gate.clock.step_wall(-back_s)
+            await gate.clock.advance(11)
+            stolen = await gate.post("/auth/refresh", **refresh_headers(first))
+            assert (stolen.status, stolen.code) == (401, "TOKEN_REFUSED")
+            assert (await gate.post("/auth/refresh", **refresh_headers(second))).status == 401
+            assert len(gate.audit("identity.session.refresh_reused")) == known + 1
+
+    scenario()
+
+
 @async_test
 async def test_of_parallel_refreshes_exactly_one_wins(gateway: Running) -> None:
     async with gateway() as gate:

@@ -18,9 +18,13 @@ from aitrading.server.supervisor.assembly import Kit
 from aitrading.server.supervisor.home import Home
 
 
-def keep_newest(folder: Path, number: int) -> list[Path]:
-    """Remove all but the newest files that were named by time; names sort like times."""
-    doomed = sorted(folder.glob(f"aitrading-*{SUFFIX}"))[:-number]
+def keep_newest(folder: Path, number: int, made: Path) -> list[Path]:
+    """Remove all but the newest files that were named by time; names sort like times.
+
+    What was just made is the newest, whatever its name: the clock may have been set back.
+    """
+    others = sorted(path for path in folder.glob(f"aitrading-*{SUFFIX}") if path.name != made.name)
+    doomed = others[: max(0, len(others) + 1 - number)]
     for path in doomed:
         path.unlink()
     return doomed
@@ -33,7 +37,7 @@ def main(home: str, folder: str, keep: str, recovery_key: str) -> int:
     try:
         seal_for = SealFor(recovery_keys=[public_key_from_file(Path(recovery_key))])
         report = make_backup(Home(Path(home)), Path(folder), seal_for, kit)
-        keep_newest(Path(folder), int(keep))
+        keep_newest(Path(folder), int(keep), Path(report.path))
     except (AitradingError, OSError) as exc:
         sys.stdout.write(str(exc))
         return 1

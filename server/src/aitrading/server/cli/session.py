@@ -11,6 +11,7 @@ import msgspec
 from aitrading.core.infrastructure.files import write_atomically
 from aitrading.core.kit.clock import NS_PER_S, Clock, SystemClock
 from aitrading.core.kit.secret import Secret
+from aitrading.core.security.claims import USER_TOKEN_LIFETIME_S
 from aitrading.core.security.crypto import SigningKey
 from aitrading.server.cli.errors import LOGIN_NEEDED, SESSION_FILE_DAMAGED
 from aitrading.server.cli.home_option import home_option
@@ -22,6 +23,7 @@ from aitrading.server.supervisor.home import Home
 from aitrading.server.supervisor.state import PlatformState
 
 RENEW_BEFORE_END_S: Final = 60
+RENEW_AFTER_S: Final = USER_TOKEN_LIFETIME_S - RENEW_BEFORE_END_S
 TOKEN_VARIABLE: Final = "AITRADING_TOKEN"  # noqa: S105 - the name of a variable
 BOUND: Final = "DPoP"
 
@@ -72,7 +74,7 @@ class SessionFile:
             ca=str(ca.absolute()),
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
-            renew_at_ns=self._clock.now_ns() + (15 * 60 - RENEW_BEFORE_END_S) * NS_PER_S,
+            renew_at_ns=self._clock.now_ns() + RENEW_AFTER_S * NS_PER_S,
             key=key.pem().reveal().decode() if key and tokens.token_type == BOUND else "",
         )
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,7 +89,8 @@ class SessionFile:
         session = self._load()
         if session is None:
             return None
-        if self._clock.now_ns() >= session.renew_at_ns:
+        rest_ns = session.renew_at_ns - self._clock.now_ns()
+        if not 0 < rest_ns <= RENEW_AFTER_S * NS_PER_S:  # more than that: the clock was set back
             session = self._renewed(session)
         key = session.signing_key()
         web = Web(session.server, Path(session.ca), session.access_token, key=key)

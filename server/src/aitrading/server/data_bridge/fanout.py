@@ -41,6 +41,7 @@ from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.data_bridge.viewers import SHOWN_AGAIN, Viewers
 from aitrading.server.data_bridge.waiting_quotes import Round, TickRun, WaitingQuote
 from aitrading.server.kit.authentication import Authenticator, Identified, RequestHead, folded
+from aitrading.server.kit.both_clocks import AtMost
 from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
 from aitrading.server.kit.rate_limits import RateLimits
@@ -159,6 +160,7 @@ class FanOut(SubscriberHub):
             trace,
             connection=self._ids.new(),
             since_ns=self._clock.now_ns(),
+            ends=AtMost.until(self._clock, token.expires_ns),
             address=client_address(headers),
         )
 
@@ -251,12 +253,13 @@ class FanOut(SubscriberHub):
         subscriber.round_trip_ns = self._clock.monotonic_ns() - subscriber.pinged_ns
 
     @override
-    def verify(self, token: str, old: Identified) -> VerifiedToken:
+    def verify(self, token: str, old: Identified) -> tuple[VerifiedToken, AtMost]:
         fresh = self._authenticator.renewed(token, old)
-        if self._is_over(fresh):
+        ends = AtMost.until(self._clock, fresh.expires_ns)
+        if self._is_over(fresh, ends):
             raise TOKEN_REFUSED.error()
         fresh.require(Scope.READ)
-        return fresh
+        return fresh, ends
 
     async def _admission(self, subscriber: Subscriber) -> None:
         """End a socket that came too often (4429) before it has cost much.
@@ -410,7 +413,7 @@ class FanOut(SubscriberHub):
             await self._look.wait()
             self._look.clear()
             for subscriber in self._everybody():
-                if self._is_over(subscriber.token):
+                if self._is_over(subscriber.token, subscriber.ends):
                     subscriber.close(STREAM_TOKEN_EXPIRED)
 
     async def _look_again(self) -> None:
@@ -425,10 +428,9 @@ class FanOut(SubscriberHub):
                 subscriber.pinged_ns = self._clock.monotonic_ns()
                 subscriber.ping()
 
-    def _is_over(self, token: VerifiedToken) -> bool:
-        """The token ended, or the person logged out."""
-        ended = token.expires_ns <= self._clock.now_ns()
-        return ended or self._authenticator.is_revoked(token)
+    def _is_over(self, token: VerifiedToken, ends: AtMost) -> bool:
+        """The token ended, by one of both clocks, or the person logged out."""
+        return ends.is_over(self._clock) or self._authenticator.is_revoked(token)
 
     def _everybody(self) -> list[Subscriber]:
         return [one for subscribers in self._tenants.values() for one in subscribers]

@@ -28,6 +28,7 @@ from aitrading.server.data_bridge.waiting_quotes import (
     WaitingQuote,
 )
 from aitrading.server.kit.authentication import Identified
+from aitrading.server.kit.both_clocks import AtMost
 
 SYMBOLS_MAX: Final = 1_024
 TURN_QUOTES_MAX: Final = 150
@@ -95,8 +96,8 @@ class SubscriberHub(Protocol):
         """It answered the newest ping."""
         ...
 
-    def verify(self, token: str, old: Identified) -> VerifiedToken:
-        """Accept a fresh token of the same person and tenant, or raise."""
+    def verify(self, token: str, old: Identified) -> tuple[VerifiedToken, AtMost]:
+        """Accept a fresh token of the same person and tenant, and tell its end, or raise."""
         ...
 
 
@@ -111,10 +112,12 @@ class Subscriber(WSListener):
         *,
         connection: UUID,
         since_ns: int,
+        ends: AtMost,
         address: str = "",
     ) -> None:
         self.found = found
         self.token = found.token
+        self.ends = ends
         self.trace = trace
         self.closed_by: str | None = None
         """The code of the error that ended it; None when the other side went."""
@@ -356,6 +359,6 @@ class Subscriber(WSListener):
 
     def _renew(self, token: str) -> None:
         try:
-            self.token = self._hub.verify(token, self.found)
+            self.token, self.ends = self._hub.verify(token, self.found)
         except AitradingError as exc:
             self.close(exc.spec)

@@ -15,7 +15,7 @@ from aitrading.server.supervisor.errors import (
     BACKUP_SCHEDULE_ELSEWHERE,
     BACKUP_SCHEDULE_INCOMPLETE,
 )
-from aitrading.server.supervisor.home import Home
+from aitrading.server.supervisor.home import CLOCK_TOLERANCE_S, Home
 from aitrading.server.supervisor.services import ISOLATED_PYTHON
 from aitrading.server.supervisor.settings import BackupSettings
 
@@ -56,6 +56,8 @@ class ScheduledBackups:
         self._births = births
         self._clock = clock
         self._folder = Path(settings.folder).expanduser().absolute()
+        self._seen = frozenset[str]()
+        self._new_at_ns = clock.monotonic_ns()
 
     async def run(self) -> None:
         """For as long as the platform runs; returns at once when there is no schedule."""
@@ -65,9 +67,20 @@ class ScheduledBackups:
                 await self._clock.sleep(RETRY_AFTER_S)
 
     def due(self) -> bool:
-        """Whether the newest backup is too old, or there is none."""
-        newest_s = max((path.stat().st_mtime for path in self._folder.glob(PATTERN)), default=0.0)
-        return self._clock.now_ns() / NS_PER_S - newest_s >= self._settings.every_h * 3_600
+        """Whether the newest backup is too old, or there is none.
+
+        One of the future tells nothing: the clock was set back since, nobody knows by how much.
+        The clock that nobody sets is asked too: how long ago a new one was first seen here.
+        """
+        now_s, monotonic_ns = self._clock.now_ns() / NS_PER_S, self._clock.monotonic_ns()
+        made_s = {path.name: path.stat().st_mtime for path in self._folder.glob(PATTERN)}
+        if not made_s.keys() <= self._seen:
+            self._new_at_ns = monotonic_ns
+        self._seen = frozenset(made_s)
+        ages_s = [now_s - each for each in made_s.values()]
+        youngest_s = min((age for age in ages_s if age > -CLOCK_TOLERANCE_S), default=now_s)
+        longest_s = max(youngest_s, (monotonic_ns - self._new_at_ns) / NS_PER_S)
+        return longest_s >= self._settings.every_h * 3_600
 
     async def make_one(self) -> bool:
         """Whether there is a new backup; what failed is in the log and in the books."""

@@ -13,7 +13,7 @@ nothing: it is refused, and stays as it was for its owner.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
@@ -374,7 +374,7 @@ class Sessions:
         )
         if row is None or not row["is_bound_so"] or row["used_at"] is None:
             return _Refusal.UNKNOWN
-        if now_utc(self._clock) - row["used_at"] <= timedelta(seconds=RACE_WINDOW_S):
+        if self._is_race(row["used_at"]):
             if renewal.request_key is not None and row["successor"] is not None:
                 secret = refresh_tokens.successor(row["successor_salt"], renewal.request_key)
                 if same(sha256(secret), row["successor"]):
@@ -391,6 +391,13 @@ class Sessions:
             ),
         )
         return _Refusal.REUSED
+
+    def _is_race(self, used_at: datetime) -> bool:
+        """Whether it was used within the window; a use that is yet to come tells of no second tab.
+
+        The clock was set back since, and a thief would be taken for a tab as long as it is behind.
+        """
+        return abs(now_utc(self._clock) - used_at) <= timedelta(seconds=RACE_WINDOW_S)
 
     def _tickets(self, person: Person, refresh: Secret[str], grant: TokenGrant) -> SessionTickets:
         return SessionTickets(

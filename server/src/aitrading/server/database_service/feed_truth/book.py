@@ -85,7 +85,8 @@ class GapBook:
         """What the device may repair: gaps of which nothing is on its way.
 
         A gap that cannot be ordered says why, and is looked at again an hour later; those that
-        were never looked at come first, so that none stands before another for ever.
+        were never looked at come first, so that none stands before another for ever. An answer of
+        the future is one of a clock that was set back since, and makes nothing wait.
         """
         with self._guards.postgres.guard():
             async with self._pool.tenant_read(tenant) as tx:

@@ -58,8 +58,9 @@ SELECT g.id, g.stream_id, g.first_sequence, g.last_sequence, g.from_ms, g.until_
   FROM market.gaps g JOIN market.streams s ON s.id = g.stream_id
  WHERE s.device_id = $1 AND g.repaired_at IS NULL AND g.repair_last IS NULL
    AND (g.first_sequence IS NOT NULL OR g.until_ms IS NOT NULL)
-   AND (g.answered_at IS NULL OR g.answered_at < now() - interval '1 hour'
-        OR (g.problem = ANY ($3) AND g.recorded_at > now() - interval '1 hour'))
+   AND (g.answered_at IS NULL
+        OR g.answered_at NOT BETWEEN now() - interval '1 hour' AND now()
+        OR (g.problem = ANY ($3) AND g.recorded_at BETWEEN now() - interval '1 hour' AND now()))
  ORDER BY g.answered_at NULLS FIRST, g.recorded_at, g.id LIMIT $2
 
 -- name: cannot_order
