@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
 from typing_extensions import override
 
 from aitrading.client.security.checkpoints import WitnessedCheckpoint
@@ -106,6 +115,8 @@ class Server:
     listening: Any = None
     checkpoint: str = ""
     witnessed: list[str] = field(default_factory=list)
+    refusal: tuple[int, bytes] | None = None
+    """With which status and body upgrades are refused."""
 
 
 class User:
@@ -158,8 +169,11 @@ def world(tmp_path: Path) -> World:
 
 @asynccontextmanager
 async def serving(world: World, server: Server, port: int = 0) -> AsyncGenerator[None]:
-    def accept(request: WSUpgradeRequest) -> WSListener:
+    def accept(request: WSUpgradeRequest) -> Any:
         server.requests.append(request)
+        if server.refusal is not None:
+            response: Any = WSUpgradeResponse.create_error_response(*server.refusal)
+            return WSUpgradeResponseWithListener(response, None)
         return Peer(server)
 
     listening = await ws_create_server(
@@ -407,5 +421,36 @@ def test_a_wrong_end_of_the_link_is_never_connected(world: World, wrong: str) ->
             assert link.last_error in expected
             assert server.requests == []
             assert link.connections == 0
+
+    scenario()
+
+
+FULL = b"""{"error":{"code":"BRIDGE_LINKS_FULL","message":"9 devices are connected; the limit is 9.",
+"category":"retryable","remedy":"Wait.","request_id":"r","trace_id":"t"}}"""
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (FULL, "BRIDGE_LINKS_FULL"),
+        (b'{"error":{"code":"LINK_OVERLOADED"}}', "LINK_OVERLOADED"),
+        (b"no healthy upstream", "LINK_REFUSED"),
+        (b'{"error":{"code":"Not one of ours\\n"}}', "LINK_REFUSED"),
+        (b"", "LINK_REFUSED"),
+    ],
+)
+def test_why_the_server_refused_is_known_here(world: World, body: bytes, shown: str) -> None:
+    @async_test
+    async def scenario() -> None:
+        server = Server(refusal=(503, body))
+        async with (
+            serving(world, server),
+            linking(server.port, world.client_context) as (link, _),
+        ):
+            await eventually(lambda: link.last_error)
+            assert link.last_error == shown
+            server.refusal = None
+            await eventually(lambda: link.link_state is LinkState.CONNECTED)
+            assert link.last_error is None
 
     scenario()

@@ -1,6 +1,7 @@
 """Devices talk to a real bridge over real WebSockets."""
 
 import asyncio
+import json
 from uuid import UUID
 
 import pytest
@@ -186,6 +187,10 @@ def test_without_the_edge_nobody_gets_in(world: ServiceWorld, header: str) -> No
                 await connect_as_edge(bridge.socket, "/link", device, headers)
             assert refused.value.response is not None
             assert refused.value.response.status == 403
+            problem = json.loads(refused.value.raw_body or b"")["error"]
+            assert problem["code"] == "LINK_IDENTITY_MISSING"
+            assert problem["remedy"]
+            assert problem["trace_id"] in refused.value.response.headers["traceparent"]
 
     scenario()
 
@@ -199,6 +204,7 @@ async def test_unknown_paths_do_not_exist(world: ServiceWorld, identity: DeviceI
             )
         assert refused.value.response is not None
         assert refused.value.response.status == 404
+        assert json.loads(refused.value.raw_body or b"")["error"]["code"] == "NOT_FOUND"
 
 
 @async_test

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from aitrading.core.infrastructure.events import RaisedEpoch, SubscriptionChanged
 from aitrading.core.kit.ids import TenantId, UserId
+from aitrading.core.protocol.tracecontext import TraceContext
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.security.claims import Confirmation, Scope
 from aitrading.core.security.crypto import SigningKey
@@ -33,6 +34,7 @@ from aitrading.server.data_bridge.subscriber import (
 from aitrading.server.data_bridge.viewers import ASKED_AT_ONCE, Viewers
 from aitrading.server.kit.both_clocks import AtMost
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
+from aitrading.server.kit.refusal_headers import SECURITY_HEADERS
 from aitrading.server.kit.revoked_tokens import Revocation, RevokedTokens
 from aitrading.server.kit.user_subscriptions import SUBSCRIBER_UNKNOWN, SubscriptionAnswer
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
@@ -85,6 +87,12 @@ class Listener(WSListener):
     @override
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.ended.set()
+
+
+def problem_of(refused: WSHandshakeError) -> dict[str, Any]:
+    """The body of a refused upgrade."""
+    problem: dict[str, Any] = json.loads(refused.raw_body or b"")["error"]
+    return problem
 
 
 async def feeding(bridge: RunningBridge, identity: DeviceIdentity) -> Device:
@@ -166,8 +174,39 @@ def test_who_may_not_listen(
                 await Listener().open(bridge, **headers)
             assert refused.value.response is not None
             assert refused.value.response.status == status
+            problem = problem_of(refused.value)
+            assert problem["message"]
+            assert problem["category"] == "denied"
 
     scenario()
+
+
+@async_test
+async def test_a_refused_stream_says_what_every_refusal_says(
+    world: ServiceWorld, identity: DeviceIdentity
+) -> None:
+    bearer = {"authorization": f"Bearer {token(world, identity.tenant)}"}
+    trace = TraceContext.start(world.ids)
+    asked = {"x-request-id": "a-request-of-mine", "traceparent": str(trace)}
+    async with running_bridge(world, settings={"stream.subscribers_max": "1"}) as bridge:
+        await Listener().open(bridge, **bearer)
+        with pytest.raises(WSHandshakeError) as refused:
+            await Listener().open(bridge, **bearer, **asked)
+        assert refused.value.response is not None
+        assert refused.value.response.status == 503
+        problem, headers = problem_of(refused.value), refused.value.response.headers
+        assert (problem["code"], problem["category"]) == ("STREAM_SUBSCRIBERS_FULL", "retryable")
+        assert problem["message"] == "1 subscribers are connected; the limit is 1."
+        assert problem["remedy"]
+        assert problem["trace_id"] == trace.trace_id
+        assert headers["traceparent"].split("-")[1] == trace.trace_id
+        assert problem["request_id"] == headers["x-request-id"] == "a-request-of-mine"
+        assert headers["content-type"] == "application/json"
+        assert SECURITY_HEADERS.items() <= dict(headers).items()
+        with pytest.raises(WSHandshakeError) as nobody:
+            await Listener().open(bridge)
+        assert nobody.value.response is not None
+        assert nobody.value.response.headers["www-authenticate"] == "Bearer"
 
 
 @async_test

@@ -29,7 +29,7 @@ LINK_NOT_TRUSTED: Final = ErrorSpec(
 LINK_REFUSED: Final = ErrorSpec(
     code="LINK_REFUSED",
     category=Category.RETRYABLE,
-    message="The server refused the link with HTTP status {status}.",
+    message="The server refused the link with HTTP status {status}: {said}.",
     why="403: the device is unknown, revoked or kept out for a while. 503: the server is not "
     "ready yet.",
     remedy="Look at `aitrading device list` on the server; otherwise wait.",

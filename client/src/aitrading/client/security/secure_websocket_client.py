@@ -12,8 +12,9 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
+import msgspec
 from picows import (
     WSError,
     WSHandshakeError,
@@ -65,6 +66,8 @@ POLL_S: Final = 0.1
 LASTING_NS: Final = 10 * NS_PER_S
 """A link that lived this long was a good one: the next attempt comes within a second."""
 LINK_PATH: Final = "/link"
+SAID_CHARS: Final = 300
+"""Of the server's own words about a refusal."""
 
 _log = get_logger(__name__)
 _picows_log = logging.getLogger("aitrading.picows")
@@ -281,8 +284,7 @@ class SecureWebSocketClient:
         except ssl.SSLError as exc:
             raise LINK_NOT_TRUSTED.error(address=where, cause=ssl_reason(exc)) from exc
         except WSHandshakeError as exc:
-            status = int(exc.response.status) if exc.response else 0
-            raise LINK_REFUSED.error(status=status) from exc
+            raise _refusal(exc) from exc
         except (OSError, WSError) as exc:
             raise LINK_UNREACHABLE.error(address=where, cause=str(exc) or repr(exc)) from exc
         if not connection.is_connected:  # picows does not tell a loss before its handshake's end
@@ -320,6 +322,8 @@ class SecureWebSocketClient:
 
     def _abandon(self, connection: "LinkConnection", exc: BaseException) -> None:
         code = exc.code if isinstance(exc, AitradingError) else type(exc).__name__
+        if isinstance(exc, AitradingError) and exc.spec is LINK_REFUSED:
+            code = str(exc.fields.get("server_code") or code)  # what it says of itself
         if code != LINK_ENDED.code or self.last_error is None:  # the server's own word says more
             self.last_error = code
         connection.abort()
@@ -344,3 +348,30 @@ def _bracketed(host: str) -> str:
 
 def _ignore(_event: ClientEvent) -> None:
     """Nobody listens."""
+
+
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server says of a refusal."""
+
+    code: Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+    message: str = ""
+    trace_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class _ToldAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The one JSON shape of errors."""
+
+    error: _Told
+
+
+def _refusal(exc: WSHandshakeError) -> AitradingError:
+    """Why the upgrade was refused; an edge or proxy in between may say less than our server."""
+    status = int(exc.response.status) if exc.response else 0
+    try:
+        told = msgspec.json.decode(exc.raw_body or b"", type=_ToldAnswer).error
+    except msgspec.MsgspecError:
+        return LINK_REFUSED.error(status=status, said="it does not say why")
+    said = ", ".join(filter(None, (told.code, told.message[:SAID_CHARS].rstrip("."))))
+    return LINK_REFUSED.error(
+        status=status, said=said, server_code=told.code, server_trace=told.trace_id
+    )

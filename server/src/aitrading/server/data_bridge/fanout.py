@@ -153,7 +153,7 @@ class FanOut(SubscriberHub):
         except AitradingError as exc:
             with trace.greeting() as part:
                 part.fail(exc)
-            return refuse(exc.spec.http_status, exc.code)
+            return refuse(exc, request, self._ids, trace.trace)
         return Subscriber(
             found,
             self,

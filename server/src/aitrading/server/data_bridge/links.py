@@ -40,7 +40,7 @@ from aitrading.core.protocol.link.session import (
     ServerSession,
 )
 from aitrading.core.protocol.tracecontext import TRACEPARENT
-from aitrading.core.security.certificates import parse_forwarded_device
+from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
 from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.connections import milliseconds
@@ -181,25 +181,16 @@ class DeviceLinks:
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """A listener for a new connection, or the refusal; identity is checked by its task."""
-        if not self._settings.mt5_websocket_enabled:
-            return refuse(BRIDGE_LINKS_OFF.http_status, BRIDGE_LINKS_OFF.code)
-        if self._state is not ComponentState.HEALTHY or self._errors.halts:
-            return refuse(LINK_OVERLOADED.http_status, LINK_OVERLOADED.code)
-        try:
-            device = parse_forwarded_device(request.headers.get(FORWARDED_CERTIFICATE, ""))
-        except AitradingError:
-            return refuse(LINK_IDENTITY_MISSING.http_status, LINK_IDENTITY_MISSING.code)
-        if len(self._all) >= self._settings.links_max:
-            return refuse(BRIDGE_LINKS_FULL.http_status, BRIDGE_LINKS_FULL.code)
-        identity = device.identity
-        try:  # as many as may be connected, and as many again that greet to replace them
-            sockets = sum(one.device.identity.tenant == identity.tenant for one in self._all)
-            self._shares.require_link(identity.tenant, sockets, times=2)
-        except AitradingError as exc:
-            return refuse(exc.spec.http_status, exc.code)
         trace = ConnectionTrace(
             self._tracer, LINK_PATH, request.headers.get(TRACEPARENT), ids=self._ids
         )
+        try:
+            device = self._device_with_room(request.headers.get(FORWARDED_CERTIFICATE, ""))
+        except AitradingError as exc:
+            with trace.greeting() as part:
+                part.fail(exc)
+            return refuse(exc, request, self._ids, trace.trace)
+        identity = device.identity
         profile = ServerProfile(
             tenant=identity.tenant,
             device=identity.device,
@@ -219,6 +210,23 @@ class DeviceLinks:
         )
         self._tasks.start(self._serve(link), name=f"link-{identity.device}")
         return link
+
+    def _device_with_room(self, certificate: str) -> ForwardedDevice:
+        """Whose link may greet; raises why none may now, or why this one may not."""
+        if not self._settings.mt5_websocket_enabled:
+            raise BRIDGE_LINKS_OFF.error()
+        if self._state is not ComponentState.HEALTHY or self._errors.halts:
+            raise LINK_OVERLOADED.error()
+        try:
+            device = parse_forwarded_device(certificate)
+        except AitradingError as exc:
+            raise LINK_IDENTITY_MISSING.error() from exc
+        if len(self._all) >= self._settings.links_max:
+            raise BRIDGE_LINKS_FULL.error(count=len(self._all), limit=self._settings.links_max)
+        tenant = device.identity.tenant  # as many as may be connected, and again that greet
+        sockets = sum(one.device.identity.tenant == tenant for one in self._all)
+        self._shares.require_link(tenant, sockets, times=2)
+        return device
 
     def connections(self, tenant: TenantId) -> list[Connection]:
         """The organisation's links that finished their greeting."""

@@ -214,10 +214,10 @@ def _connections(links: DeviceLinks, fan_out: FanOut) -> ConnectionEndpoints:
 
 
 def _websocket_server(
-    bundle: ServiceBundle, links: DeviceLinks, fan_out: FanOut
+    bundle: ServiceBundle, links: DeviceLinks, fan_out: FanOut, ids: IdFactory
 ) -> WebSocketServer:
     path = bundle.websocket_socket or bundle.listener.socket.with_name(f"{SERVICE}-ws.sock")
-    return WebSocketServer(path, links, fan_out)
+    return WebSocketServer(path, links, fan_out, ids)
 
 
 SPEC: Final = ServiceSpec(

@@ -20,6 +20,17 @@ from picows import (
 )
 from picows.picows import WSProtocol  # pyright: ignore[reportUnknownVariableType, reportAttributeAccessIssue]
 
+from aitrading.core.kit.errors import AitradingError
+from aitrading.core.kit.ids import IdFactory
+from aitrading.core.protocol.tracecontext import TRACEPARENT, TraceContext
+from aitrading.server.kit.http_errors import error_json
+from aitrading.server.kit.refusal_headers import (
+    REQUEST_ID,
+    SECURITY_HEADERS,
+    refusal_headers,
+    request_id_of,
+)
+
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 READ_BUFFER_BYTES: Final = 64 * 1024
 SOCKET_MODE: Final = 0o600
@@ -61,10 +72,20 @@ def _bind(path: Path) -> socket.socket:
     return bound
 
 
-def refuse(status: int, code: str) -> WSUpgradeResponseWithListener:
-    """Answer the upgrade with an HTTP status and the code as JSON."""
-    body = b'{"error":{"code":"%s"}}' % code.encode()
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+def refuse(
+    error: AitradingError, request: WSUpgradeRequest, ids: IdFactory, trace: TraceContext
+) -> WSUpgradeResponseWithListener:
+    """Answer the upgrade as every other request is refused: one JSON shape, the same headers."""
+    request_id = request_id_of(request.headers.get(REQUEST_ID, ""), ids)
+    headers = {
+        "content-type": "application/json",
+        **SECURITY_HEADERS,
+        **refusal_headers(error),
+        REQUEST_ID: request_id,
+        TRACEPARENT: str(trace),
+    }
+    body = error_json(error, request_id, trace.trace_id)
+    status = error.spec.http_status
     response: Any = WSUpgradeResponse.create_error_response(status, body, headers)
     return WSUpgradeResponseWithListener(response, None)
 

@@ -2,17 +2,17 @@
 
 import asyncio
 from pathlib import Path
-from typing import Final
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from aitrading.core.infrastructure.lifecycle import ComponentState
+from aitrading.core.kit.ids import IdFactory
 from aitrading.core.protocol.link.frames import FRAME_BYTES_MAX
+from aitrading.core.protocol.tracecontext import TRACEPARENT, TraceContext
 from aitrading.server.data_bridge.fanout import STREAM_PATH, FanOut
 from aitrading.server.data_bridge.links import LINK_PATH, DeviceLinks
 from aitrading.server.data_bridge.unix_websocket import refuse, serve_unix
-
-NOT_FOUND: Final = 404
+from aitrading.server.kit.http_errors import NOT_FOUND
 
 
 class WebSocketServer:
@@ -22,11 +22,12 @@ class WebSocketServer:
         "device-links", "fan-out", "tick-flow", "spool-guard", "segment-handover",
     )  # fmt: skip
 
-    def __init__(self, path: Path, links: DeviceLinks, fan_out: FanOut) -> None:
+    def __init__(self, path: Path, links: DeviceLinks, fan_out: FanOut, ids: IdFactory) -> None:
         self.name = "websocket-server"
         self._path = path
         self._links = links
         self._fan_out = fan_out
+        self._ids = ids
         self._server: asyncio.AbstractServer | None = None
         self._state = ComponentState.NEW
 
@@ -56,4 +57,6 @@ class WebSocketServer:
             case path if path == STREAM_PATH.encode():
                 return self._fan_out.upgrade(request)
             case _:
-                return refuse(NOT_FOUND, "NOT_FOUND")
+                trace = TraceContext.parse(request.headers.get(TRACEPARENT))
+                error = NOT_FOUND.error(path=request.path.decode("latin-1").partition("?")[0])
+                return refuse(error, request, self._ids, trace or TraceContext.start(self._ids))

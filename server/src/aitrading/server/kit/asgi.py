@@ -5,8 +5,6 @@ size and time, and answered with security headers; every error has the one JSON 
 endpoint raises reaches the server behind it.
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -43,12 +41,17 @@ from aitrading.server.kit.http_errors import (
     error_json,
 )
 from aitrading.server.kit.limit_levels import LimitKind
-from aitrading.server.kit.rate_headers import rate_headers, refused_headers
+from aitrading.server.kit.rate_headers import rate_headers
 from aitrading.server.kit.rate_limits import RateLimits
+from aitrading.server.kit.refusal_headers import (
+    REQUEST_ID,
+    SECURITY_HEADERS,
+    refusal_headers,
+    request_id_of,
+)
 from aitrading.server.kit.step_up import require_recent, require_second_factor
 from aitrading.server.kit.step_up_settings import StepUpSettings
 
-REQUEST_ID: Final = "x-request-id"
 REQUESTS_TOTAL: Final = Metric(
     name="aitrading_http_requests_total",
     kind=MetricKind.COUNTER,
@@ -61,18 +64,8 @@ REQUEST_SECONDS: Final = Metric(
     help="Time from the request's head to the end of the answer.",
     labels=("route",),
 )
-SECURITY_HEADERS: Final = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-"""Set on every answer unless the handler chose its own value."""
 OTHER_ROUTE: Final = "other"
 _SECURITY_HEADERS: Final = [(name.encode(), v.encode()) for name, v in SECURITY_HEADERS.items()]
-_REQUEST_ID_FORMAT: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _log: Final = get_logger(__name__)
 
 
@@ -198,7 +191,7 @@ class _Guard:
         given = TraceContext.parse(headers.get(TRACEPARENT))
         ids = self._parts.ids
         trace = given.child(ids) if given else TraceContext.start(ids)
-        request_id = self._request_id(headers)
+        request_id = request_id_of(headers.get(REQUEST_ID, ""), ids)
         scope["app"] = self
         scope["aitrading.request_id"] = request_id
         scope["aitrading.trace"] = trace
@@ -240,7 +233,8 @@ class _Guard:
             raise ConnectionAbortedError("the answer had begun when it failed") from exc
         if scope.get("aitrading.public") and error.spec.category is Category.FATAL:
             error = INTERNAL_ERROR.error()  # what is broken inside is nothing for strangers
-        headers = _error_headers(exc, error)
+        headers = dict(exc.headers or {}) if isinstance(exc, HTTPException) else {}
+        headers |= refusal_headers(error)
         trace_id = scope["aitrading.trace"].trace_id
         body = error_json(error, scope["aitrading.request_id"], trace_id)
         status = error.spec.http_status
@@ -256,10 +250,6 @@ class _Guard:
             REQUESTS_TOTAL, method=method, route=route, status=status_class
         )
         self._parts.metrics.observe(REQUEST_SECONDS, elapsed_s, route=route)
-
-    def _request_id(self, headers: Headers) -> str:
-        given = headers.get(REQUEST_ID, "")
-        return given if _REQUEST_ID_FORMAT.fullmatch(given) else str(self._parts.ids.new())
 
 
 class _Answer:
@@ -331,13 +321,3 @@ def _is_denial(error: AitradingError, scope: Scope) -> bool:
         return False
     names_object = error.spec.http_status == HTTPStatus.NOT_FOUND and bool(scope["path_params"])
     return error.spec.http_status == HTTPStatus.FORBIDDEN or names_object
-
-
-def _error_headers(exc: Exception, error: AitradingError) -> dict[str, str]:
-    headers = dict(exc.headers or {}) if isinstance(exc, HTTPException) else {}
-    if error.spec.http_status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
-    retry_after_s = error.fields.get("retry_after_s")
-    if isinstance(retry_after_s, int | float):
-        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
-    return headers | refused_headers(error)
