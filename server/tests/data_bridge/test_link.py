@@ -38,6 +38,7 @@ from aitrading.server.data_bridge.links import DeviceLinks
 from aitrading.server.data_bridge.metrics import TICKS_QUARANTINED
 from aitrading.server.data_bridge.ports import DeviceStatus
 from aitrading.server.kit import limit_levels
+from aitrading.server.kit.denials import Denials
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.kit.rate_limits import RateLimits
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
@@ -165,6 +166,41 @@ async def test_unknown_and_foreign_devices_are_refused(
         await device.connect(bridge.socket, declared())
         assert await closed(device) == "LINK_DEVICE_REFUSED"
         assert not bridge.store.calls
+
+
+@async_test
+async def test_links_that_are_denied_are_told_to_the_audit_trail_folded(
+    world: ServiceWorld, identity: DeviceIdentity, stranger: DeviceIdentity
+) -> None:
+    async with running_bridge(world) as bridge:
+        denials = await bridge.get(Denials)
+
+        async def refused(who: DeviceIdentity, code: str) -> None:
+            device = Device(who)
+            await device.connect(bridge.socket, declared())
+            assert await closed(device) == code
+
+        bridge.devices.add(identity)
+        granted = Device(identity)
+        await granted.open(bridge.socket, declared())
+        assert denials.waiting == 0, "nothing is noted of who is let in"
+        for _ in range(3):
+            await refused(stranger, "LINK_DEVICE_REFUSED")
+        bridge.devices.add(identity, state="revoked")
+        await refused(identity, "LINK_DEVICE_REFUSED")
+        bridge.devices.add(identity, subscription="suspended")
+        await refused(identity, "LINK_SUBSCRIPTION_INACTIVE")
+        noted = {
+            (each.tenant, each.actor, each.reason): each.count
+            for each in denials.take(10)
+            if (each.action, each.subject) == ("identity.device.link_refused", "GET /link")
+        }
+        mine = (identity.tenant, f"device:{identity.device}")
+        assert noted == {
+            (stranger.tenant, f"device:{stranger.device}", "unknown"): 3,
+            (*mine, "revoked"): 1,
+            (*mine, "plan suspended"): 1,
+        }
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ ACTIONS: Final = frozenset(
         AuditAction.ACCESS_REFUSED,
         AuditAction.ACCESS_UNTOLD,
         AuditAction.TOKEN_MISUSED,
+        AuditAction.DEVICE_LINK_REFUSED,
         AuditAction.DEVICE_REQUEST_REFUSED,
     }
 )

@@ -23,10 +23,8 @@ from aitrading.core.logging.optimized_log_router import bind_context, get_logger
 from aitrading.core.protocol.error_codes import (
     LINK_DEVICE_REFUSED,
     LINK_DEVICE_SHARED,
-    LINK_DEVICES_FULL,
     LINK_GOING_AWAY,
     LINK_OVERLOADED,
-    LINK_SHARE_FULL,
     LINK_SUBSCRIPTION_INACTIVE,
     LINK_SUPERSEDED,
     LINK_UNCHECKED,
@@ -41,7 +39,6 @@ from aitrading.core.protocol.link.session import (
 )
 from aitrading.core.protocol.tracecontext import TRACEPARENT
 from aitrading.core.security.certificates import ForwardedDevice, parse_forwarded_device
-from aitrading.core.security.rate_limiter import RATE_LIMIT_EXCEEDED
 from aitrading.server.data_bridge.call_sites import DEVICE_ISOLATION, SPOOL_HALT
 from aitrading.server.data_bridge.connections import milliseconds
 from aitrading.server.data_bridge.device_link import DeviceLink, Opened
@@ -51,6 +48,7 @@ from aitrading.server.data_bridge.errors import (
     LINK_IDENTITY_MISSING,
 )
 from aitrading.server.data_bridge.ingest import TickIngest
+from aitrading.server.data_bridge.link_refusals import RETRY_REFUSED_MS, LinkRefusals
 from aitrading.server.data_bridge.lives import Lives
 from aitrading.server.data_bridge.metrics import LINKS, LINKS_ENDED, LINKS_OPENED, TICKS_MISSING
 from aitrading.server.data_bridge.ports import DeviceRegister, DeviceStatus
@@ -62,6 +60,7 @@ from aitrading.server.data_bridge.truth import TruthKeeper
 from aitrading.server.data_bridge.unix_websocket import refuse
 from aitrading.server.kit.client_address import client_address
 from aitrading.server.kit.connections_api import Connection
+from aitrading.server.kit.denials import Denials
 from aitrading.server.kit.limit_levels import Device
 from aitrading.server.kit.rate_limits import RateLimits
 
@@ -69,8 +68,6 @@ FORWARDED_CERTIFICATE: Final = "x-forwarded-client-cert"
 LINK_PATH: Final = "/link"
 POLL_S: Final = 0.1
 RETRY_LATER_MS: Final = 2_000
-RETRY_REFUSED_MS: Final = 10_000
-RETRY_SHARED_MS: Final = 30_000
 SETTLE_POLL_S: Final = 0.01
 SOFTWARE: Final = "aitrading-server"
 
@@ -97,6 +94,7 @@ class DeviceLinks:
         tracer: RequestTracer,
         register: DeviceRegister,
         truth: TruthKeeper,
+        denials: Denials,
         settings: BridgeSettings,
         bus: EventBus,
         errors: ErrorHandler,
@@ -116,6 +114,7 @@ class DeviceLinks:
         self._truth = truth
         truth.links = lambda: tuple(self._links.values())
         self._settings = settings
+        self._refusals = LinkRefusals(denials, settings)
         self._bus = bus
         self._errors = errors
         self._metrics = metrics
@@ -399,18 +398,13 @@ class DeviceLinks:
         """Tell the device why, as far as it concerns the device; anything else is our trouble."""
         if link.ended.is_set():
             return
-        if exc.spec is ISOLATED:
-            link.close(LINK_DEVICE_REFUSED, retry_after_ms=round(self._settings.isolate_s * 1_000))
-        elif exc.spec is RATE_LIMIT_EXCEEDED:
-            link.close(LINK_OVERLOADED, retry_after_ms=RETRY_REFUSED_MS)
-        elif exc.spec is LINK_DEVICE_SHARED:
-            quiet_ms = round(self._settings.shared_quiet_s * 1_000)
-            link.close(exc.spec, retry_after_ms=min(RETRY_SHARED_MS, quiet_ms))
-        elif exc.spec in (*REFUSALS, LINK_DEVICES_FULL, LINK_SHARE_FULL):
-            link.close(exc.spec, retry_after_ms=RETRY_REFUSED_MS)
-        else:
+        told = self._refusals.told(exc)
+        if told is None:
             self._errors.classify(exc)
-            link.close(LINK_OVERLOADED, retry_after_ms=RETRY_LATER_MS)
+            told = LINK_OVERLOADED, RETRY_LATER_MS
+        spec, retry_after_ms = told
+        link.close(spec, retry_after_ms=retry_after_ms)
+        self._refusals.note(link.device.identity, link.address, exc)
 
     def _on_gap(self, stream: BridgeStream, gap: Gap) -> None:
         self._truth.sequences_missing(stream, gap.first_missing, gap.last_missing)

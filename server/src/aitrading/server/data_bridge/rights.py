@@ -14,6 +14,9 @@ UNCHECKED_NS: Final = 60 * NS_PER_S
 REFUSALS: Final = (LINK_DEVICE_REFUSED, LINK_SUBSCRIPTION_INACTIVE)
 """What identity decided; anything else is trouble of our own."""
 
+STANDING: Final = "standing"
+"""The field of a refusal that says how the device, or its organisation's plan, stands."""
+
 
 class Rights:
     """Asks identity, and remembers when it answered last."""
@@ -32,9 +35,10 @@ class Rights:
         status = await self._register.find(identity)
         known = status is not None and status.tenant == identity.tenant
         if status is None or not known or not status.is_active:
-            raise LINK_DEVICE_REFUSED.error()
+            standing = status.state if status is not None and known else "unknown"
+            raise LINK_DEVICE_REFUSED.error(**{STANDING: standing})
         if not status.is_entitled and (status.is_suspended or not link.can_be_held):
-            raise LINK_SUBSCRIPTION_INACTIVE.error()
+            raise LINK_SUBSCRIPTION_INACTIVE.error(**{STANDING: f"plan {status.subscription}"})
         self._asked_ns[identity.device] = asked_ns
         self._unanswered.discard(identity.device)
         self._shares.remember(TenantId(status.tenant), status.rates)

@@ -144,6 +144,11 @@ class AuditAction(StrEnum):
         True,
         "Two clients use one device's certificate: its home was copied, or its key was stolen.",
     )
+    DEVICE_LINK_REFUSED = (
+        "identity.device.link_refused",
+        True,
+        "A device was not let in: it is revoked or unknown, its plan ended, or it broke the protocol.",
+    )
     DEVICE_REQUEST_REFUSED = (
         "identity.device.request_refused",
         True,
