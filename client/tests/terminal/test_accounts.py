@@ -167,6 +167,69 @@ def test_the_terminal_is_logged_in_to_the_first_and_changes_between_them(mt5: An
     assert mt5.last_error() == REFUSED
 
 
+BUY: Final = {"action": 1, "symbol": "EURUSD", "volume": 0.1, "type": 0, "type_filling": 0}
+EVER: Final = (0, 1 << 32)
+
+
+def tickets(mt5: Any) -> dict[str, set[int]]:
+    """What the account that is logged in to has."""
+    asked = {
+        "positions": mt5.positions_get(), "orders": mt5.orders_get(),
+        "done": mt5.history_orders_get(*EVER), "deals": mt5.history_deals_get(*EVER),
+    }  # fmt: skip
+    return {name: {one.ticket for one in found} for name, found in asked.items()}
+
+
+def test_orders_deals_and_positions_are_those_of_the_account(mt5: Any) -> None:
+    assert mt5.initialize()
+    opened = mt5.order_send(BUY)
+    low = mt5.symbol_info_tick("EURUSD").bid - 0.05
+    waits = mt5.order_send(BUY | {"action": 5, "type": 2, "price": low})
+    first = tickets(mt5)
+    assert (first["positions"], first["orders"]) == ({opened.order}, {waits.order})
+    spent = mt5.account_info()
+    assert mt5.login(**SECOND)
+    assert (mt5.positions_total(), mt5.orders_total()) == (0, 0)
+    fresh = mt5.account_info()
+    assert (fresh.balance, fresh.equity, fresh.margin) == (10_000.0, 10_000.0, 0.0)
+    assert spent.margin > 0
+    assert not mt5.order_send({"action": 8, "order": waits.order}).order, "it is another's"
+    assert mt5.order_send(BUY | {"type": 1}).retcode == 10_009
+    second = tickets(mt5)
+    assert len(second["positions"]) == 1
+    assert mt5.positions_get()[0].type == 1
+    for name, mine in first.items():
+        assert not mine & second[name], name
+    assert mt5.login(**FIRST)
+    assert tickets(mt5) == first
+    assert mt5.login(**SECOND)
+    assert tickets(mt5) == second
+
+
+def test_what_happens_to_an_account_while_another_is_looked_at(listed: Path) -> None:
+    """It hears of the prices it missed when somebody logs in to it again, in their order."""
+    clock = ManualClock()
+
+    def waiting() -> tuple[SimulatedTerminal, int]:
+        terminal = simulated_terminal(settings_of([f"accounts={listed}"]), clock)
+        assert terminal.initialize()
+        tick = terminal.symbol_info_tick("EURUSD")
+        assert tick is not None
+        sent = terminal.order_send(BUY | {"action": 5, "type": 2, "price": tick.ask - 0.0003})
+        assert sent is not None
+        return terminal, sent.order
+
+    (left, ticket), (stayed, same) = waiting(), waiting()
+    assert left.login(**SECOND)
+    clock.step_wall(3_600.0)
+    assert left.positions_total() == 0
+    assert left.login(**FIRST)
+    assert ticket == same
+    assert left.positions_get() == stayed.positions_get()
+    assert [one.ticket for one in left.positions_get() or ()] == [ticket]
+    assert left.history_deals_get(*EVER) == stayed.history_deals_get(*EVER)
+
+
 def test_without_a_list_everybody_opens_the_one_account() -> None:
     terminal = SimulatedTerminal(ManualClock())
     assert terminal.initialize()

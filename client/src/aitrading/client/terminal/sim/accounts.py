@@ -56,13 +56,15 @@ class LoggedIn:
     login: int = 0
     server: str = SIMULATED_SERVER
     name: str = NAME
+    number: int = 0
+    """Its place in the list."""
 
 
 class Accounts:
     """Who is logged in: to the first of the list when the terminal is opened."""
 
     def __init__(self, known: Sequence[BrokerAccount]) -> None:
-        self.current: LoggedIn | None = _shown(known[0]) if known else LoggedIn()
+        self.current: LoggedIn | None = _shown(0, known[0]) if known else LoggedIn()
         self._known = tuple(known)
         self._last_server = known[0].server if known else SIMULATED_SERVER
 
@@ -89,8 +91,8 @@ class Accounts:
         server = wanted.get("server") or self._last_server
         password = wanted.get("password") or ""
         opened = (
-            _shown(one)
-            for one in self._known
+            _shown(number, one)
+            for number, one in enumerate(self._known)
             if one.is_opened_by(wanted["login"], server, password)
         )
         return next(opened, None)
@@ -148,5 +150,5 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _shown(account: BrokerAccount) -> LoggedIn:
-    return LoggedIn(login=account.login, server=account.server, name=account.name)
+def _shown(number: int, account: BrokerAccount) -> LoggedIn:
+    return LoggedIn(login=account.login, server=account.server, name=account.name, number=number)

@@ -48,7 +48,7 @@ class SessionCalls:
         unnamed(given, text, optional=1)
         wanted = named(by_name, _INITIALIZING)
         self.is_connected = False
-        self.accounts.log_in(wanted)
+        self._log_in(wanted)
         self.is_connected = True
         return True
 
@@ -59,7 +59,7 @@ class SessionCalls:
         wanted |= named(by_name, _CONNECTING)
         if "login" not in wanted:
             raise CallRefusedError(errors.INVALID_ARGUMENT_COUNT)
-        self.accounts.log_in(wanted)
+        self._log_in(wanted)
         return True
 
     def terminal_info(self) -> TerminalInfo:
@@ -124,3 +124,7 @@ class SessionCalls:
             currency=account.currency,
             company=COMPANY,
         )
+
+    def _log_in(self, wanted: Mapping[str, Any]) -> None:
+        self.accounts.log_in(wanted)
+        self._server.change(self.accounts.require().number)

@@ -4,8 +4,8 @@ Between two calls nobody looks, so ticks are brought to the broker when somebody
 a position or an order get each tick since the last time; of others the newest price is enough.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -26,19 +26,33 @@ CATCH_UP_US: Final = 7 * 24 * 3_600 * US_PER_S
 """Who did not ask for longer has these last ticks told, and of those before none."""
 
 
+class _Kept(NamedTuple):
+    """An account that nobody looks at, and up to when its broker heard of prices."""
+
+    account: AccountSpec
+    broker: Broker
+    heard_us: int
+
+
 class TradeServer:
-    """One account's broker behind the market of the terminal."""
+    """The accounts' brokers behind the market of the terminal; one account is looked at."""
 
     def __init__(
-        self, account: AccountSpec, watch: MarketWatch, now_us: NowUs, *, faults: Faults
+        self, accounts: Sequence[AccountSpec], watch: MarketWatch, now_us: NowUs, *, faults: Faults
     ) -> None:
-        self.account = account
-        self.broker = Broker(account, watch.specs)
         self._watch = watch
         self._now_us = now_us
         self._faults = faults
-        self._heard_us = now_us()
-        self.broker.advance(self.now_msc())
+        self._kept = dict(enumerate(map(self._opened, accounts)))
+        self._number = 0
+        self.account, self.broker, self._heard_us = self._kept.pop(self._number)
+
+    def change(self, number: int) -> None:
+        """Look at another account; what this one misses it hears when it is looked at again."""
+        if number != self._number:
+            self._kept[self._number] = _Kept(self.account, self.broker, self._heard_us)
+            self.account, self.broker, self._heard_us = self._kept.pop(number)
+            self._number = number
 
     def now_msc(self) -> int:
         """The broker's clock."""
@@ -68,6 +82,11 @@ class TradeServer:
         """The symbols with a position or an order."""
         positions, orders = self.broker.positions(), self.broker.orders()
         return {one.symbol for one in (*positions, *orders)}
+
+    def _opened(self, account: AccountSpec) -> _Kept:
+        heard_us, broker = self._now_us(), Broker(account, self._watch.specs)
+        broker.advance(self.now_msc())
+        return _Kept(account, broker, heard_us)
 
     def _relevant(self, symbols: set[str]) -> list[str]:
         """These symbols and the pairs their money is converted with."""

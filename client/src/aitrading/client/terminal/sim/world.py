@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from aitrading.client.terminal.sim.accounts import BrokerAccount
 from aitrading.client.terminal.sim.arguments import COMMENT_CHARS, RequestReader
 from aitrading.client.terminal.sim.broker.specs import AccountSpec, SymbolSpec
@@ -38,6 +40,8 @@ HISTORY_S: Final = 5 * 365 * 24 * 3_600
 DENSE_S: Final = 7 * 24 * 3_600
 """How many seconds before the terminal was opened have all their ticks, at the least."""
 DEFAULT_ACCOUNT: Final = AccountSpec()
+TICKETS_APART: Final = 10_000_000
+"""Tickets are the broker's: no two accounts have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,7 @@ class World:
             listings, options.shown or [listing.spec.name for listing in listings]
         )
         self.server = TradeServer(
-            options.account, self.watch, self.clock.now_us, faults=self.faults
+            _specs(options), self.watch, self.clock.now_us, faults=self.faults
         )
         self.session = SessionCalls(self.server, options.accounts, self.faults)
         self.quotes = QuoteCalls(self.watch, self.server, self.faults)
@@ -155,6 +159,18 @@ class World:
     def _spec(self, instrument: SimulatedInstrument) -> SymbolSpec:
         options = self._options
         return spec_of(instrument, keeps_hours=options.keeps_hours, terms=options.terms)
+
+
+def _specs(options: WorldOptions) -> list[AccountSpec]:
+    """Listed accounts are alike but for their numbers; each has money and orders of its own."""
+    return [
+        msgspec.structs.replace(
+            options.account,
+            login=one.login,
+            first_ticket=options.account.first_ticket + number * TICKETS_APART,
+        )
+        for number, one in enumerate(options.accounts)
+    ] or [options.account]
 
 
 def instrument_of(recording: Recording) -> SimulatedInstrument:
