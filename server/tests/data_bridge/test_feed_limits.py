@@ -23,6 +23,7 @@ from aitrading.server.data_bridge.streams import FeedKey, StreamDirectory
 from aitrading.server.kit.feed_truth_api import GapTold
 from aitrading.server.kit.peer_errors import PEER_UNREACHABLE
 from aitrading.server.testing.bridge import RunningBridge, connect_as_edge, running_bridge
+from aitrading.server.testing.bridge_twins import FolderTickStore
 from aitrading.server.testing.probe_device import Device, declared, ticks
 from aitrading.server.testing.probe_person import access_token
 from aitrading.server.testing.services import ServiceWorld
@@ -156,16 +157,17 @@ async def test_a_feed_without_link_and_tick_is_forgotten_and_comes_back_as_if_it
         await forgotten(bridge, key_of(freed, "XAUUSD"))
         back = await opened(bridge, identity, "EURUSD")
         assert back.durable() == 10, "it goes on where it stopped"
-        await back.until_acknowledged(back.send(ticks(5, first=11)))
-        await eventually(lambda: sorted(map(len, bridge.store.rows().values())) == [15])
+
+        async def goes_on() -> bool:
+            """A tick that a busy machine takes too late is no sign of life; another one comes."""
+            await back.until_acknowledged(back.send(ticks(1)))
+            return any(gap.repair_first == 11 for gap in gaps(bridge).values())
+
+        await eventually(goes_on, what="the end of its outage")
+        sent = back.acknowledged[1]
+        await eventually(lambda: sorted(map(len, bridge.store.rows().values())) == [sent])
         assert not bridge.store.copies()
-        await eventually(lambda: (11, 15) in ends(bridge), what="the end of its outage")
         assert all(gap.first is None for gap in gaps(bridge).values()), "no tick is missing"
-
-
-def ends(bridge: RunningBridge) -> list[tuple[int | None, int | None]]:
-    """With which ticks outages were over."""
-    return [(gap.repair_first, gap.repair_last) for gap in gaps(bridge).values()]
 
 
 @async_test
@@ -198,13 +200,15 @@ async def test_what_a_restart_found_in_the_spool_is_not_forgotten_before_it_is_s
         device = await opened(bridge, identity, "EURUSD")
         bridge.store.failure = AWAY
         await device.until_acknowledged(device.send(ticks(10)))
-    async with running_bridge(world, settings={**QUICK, "limits.feeds_max": "1"}) as bridge:
+    known = FolderTickStore(world.home / "stored")
+    store = known.store
 
-        async def store_nothing(*_: object) -> Any:
-            raise AWAY
+    async def store_nothing(*_: object) -> Any:
+        raise AWAY
 
-        store = bridge.store.store
-        monkeypatch.setattr(bridge.store, "store", store_nothing)
+    monkeypatch.setattr(known, "store", store_nothing)
+    settings = {**QUICK, "limits.feeds_max": "1"}
+    async with running_bridge(world, store=known, settings=settings) as bridge:
         back = await opened(bridge, identity, "EURUSD")
         assert back.durable() == 10
         back.cut()
@@ -214,7 +218,7 @@ async def test_what_a_restart_found_in_the_spool_is_not_forgotten_before_it_is_s
         assert directory.forget(key_of(back)) is None
         full = await opened(bridge, sibling(identity, 12), "EURUSD")
         assert refused(full) == {"EURUSD": "LINK_FEEDS_FULL"}
-        monkeypatch.setattr(bridge.store, "store", store)
+        monkeypatch.setattr(known, "store", store)
         await forgotten(bridge, key_of(back))
         again = await opened(bridge, identity, "EURUSD")
         assert again.durable() == 10
