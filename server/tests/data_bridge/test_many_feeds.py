@@ -20,6 +20,7 @@ from aitrading.core.kit.ids import DeviceId, TenantId
 from aitrading.core.protocol.link.messages import StreamDeclaration
 from aitrading.core.security.certificates import DeviceIdentity
 from aitrading.core.testing.async_test import async_test
+from aitrading.core.testing.kept_loops import Silent
 from aitrading.core.testing.manual_clock import ManualClock, settle
 from aitrading.server.data_bridge import feeds as feeds_module
 from aitrading.server.data_bridge.announcer import REPEAT_NS, REPEAT_ROUNDS, ROUND_S, Announcer
@@ -241,8 +242,8 @@ async def test_what_did_not_change_is_not_looked_at_and_is_repeated_little_by_li
 ) -> None:
     room, bus = hall(2_000), Bus()
     room.judge_due()
-    unused: Any = None
-    announcer = Announcer(bus, room.watch, BridgeSettings(), errors=unused, clock=room.clock)  # type: ignore[arg-type]
+    errors: Any = Silent()
+    announcer = Announcer(bus, room.watch, BridgeSettings(), errors=errors, clock=room.clock)  # type: ignore[arg-type]
     room.watch.on_change = lambda stream, _before, _feed: announcer.feed_changed(stream.feed_key)
     asked: list[FeedKey] = []
     now = room.watch.now

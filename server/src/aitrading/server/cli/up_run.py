@@ -92,7 +92,11 @@ def announce(encoded: bytes, *, as_json: bool) -> None:
 
 def _announce_demo(demo: DemoReport, url: str) -> None:
     if demo.logins:
-        click.echo("\n  Logins of the demo, shown only this once:")
+        until = min(login.password_ends_at for login in demo.logins)
+        click.echo(
+            "\n  Logins of the demo, shown only this once; set passwords of your own before"
+        )
+        click.echo(f"  {until:%Y-%m-%d %H:%M} UTC, when these end:")
     for login in demo.logins:
         click.echo(f"    {login.tenant:<7} {login.user:<9} {login.password}")
     click.echo(f"\n  Open the page logged in (works once, {demo.link_lifetime_s // 60} minutes):")

@@ -1,5 +1,7 @@
 """What a start with `--demo` tells the person in front of it."""
 
+from datetime import datetime
+
 import msgspec
 
 
@@ -9,6 +11,8 @@ class DemoLogin(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     user: str
     password: str | None
+    password_ends_at: datetime
+    """Until then its person logs in and sets one of their own."""
 
 
 class DemoReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ A process of its own, because it loads cryptography that the supervisor does not
 import asyncio
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
@@ -58,6 +59,7 @@ class _Device(msgspec.Struct):
 class _Credentials(msgspec.Struct):
     name: str
     password: str | None
+    password_ends_at: datetime
 
 
 class _Invitation(msgspec.Struct):
@@ -113,7 +115,12 @@ class Seeding:
             "role": name,
         }
         made = await self._post("users", wanted, _Credentials)
-        return DemoLogin(tenant=tenant, user=name, password=made.password)
+        return DemoLogin(
+            tenant=tenant,
+            user=name,
+            password=made.password,
+            password_ends_at=made.password_ends_at,
+        )
 
     async def _invite(self) -> _Invitation:
         """A code for the demo's device; an enrolled one whose keys are lost here is replaced."""
