@@ -308,6 +308,33 @@ async def test_an_outage_in_time_makes_a_day_incomplete_until_it_is_repaired(
         assert told(await certificate(w, alpha)) == ("COMPLETE", "20 of 20", [])
 
 
+@async_test
+async def test_an_outage_in_which_ticks_were_lost_ends_with_their_repair(
+    every_world: Any, tenants: Tenants
+) -> None:
+    """They come under later numbers, so what the outage waits for is never whole by itself."""
+    alpha, _ = tenants
+    async with every_world() as w:
+        stream = await w.open(alpha)
+        book = GapBook(w.pool, w.store, w.guards)
+        rows = rows_of(1, 60)
+        await send(w, alpha, stream, rows[:10])
+        outage = GapTold(
+            stream=stream, reason="the feed was STALE", recorded_by="bridge", noticed_ns=1,
+            from_ms=int(rows["event_ms"][9]), until_ms=int(rows["event_ms"][59]),
+            repair_first=11, repair_last=60,
+        )  # fmt: skip
+        await book.take(truth(alpha, gaps=(outage,)))
+        await send(w, alpha, stream, rows[10:20], first=11)
+        await send(w, alpha, stream, rows[30:], first=31)
+        assert [one.state for one in (await gaps(book, alpha)).items] == ["OPEN", "REPAIRING"]
+        done = RepairTold(gap=gap_id(stream, 21, 30, None), stream=stream, first=61, last=70)
+        await book.take(truth(alpha, repairs=(done,)))
+        assert {one.state for one in (await gaps(book, alpha)).items} == {"REPAIRING"}
+        await send(w, alpha, stream, rows[20:30], first=61)
+        assert {one.state for one in (await gaps(book, alpha)).items} == {"REPAIRED"}
+
+
 @pytest.mark.parametrize("every_world", ["postgres"], indirect=True)
 @async_test
 async def test_gaps_that_cannot_be_ordered_say_why_and_hold_up_no_other(

@@ -91,14 +91,15 @@ class CommitCutter:
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """Until the source ends, or breaks; either way the target hears of it."""
-    try:
-        with suppress(ConnectionError):
-            while chunk := await source.read(_READ_BYTES):
-                target.write(chunk)
-                await target.drain()
-    finally:
-        target.close()
+    """Until the source ends, or breaks; either way the target hears of it.
+
+    Who is told to stop leaves that to the cutter: nobody may hear of a cut before it is done.
+    """
+    with suppress(ConnectionError):
+        while chunk := await source.read(_READ_BYTES):
+            target.write(chunk)
+            await target.drain()
+    target.close()
 
 
 @asynccontextmanager

@@ -119,8 +119,11 @@ async def record(
 
 
 async def settle_gaps(tx: TenantTransaction, streams: Collection[UUID]) -> None:
-    """Count gaps as repaired whose ticks are stored now."""
-    if streams:
+    """Count gaps as repaired whose ticks are stored now.
+
+    An outage whose lost ticks are another gap is repaired when that one is: a second look finds it.
+    """
+    if streams and await tx.execute(_SQL["settle_gaps"], list(streams)):
         await tx.execute(_SQL["settle_gaps"], list(streams))
 
 

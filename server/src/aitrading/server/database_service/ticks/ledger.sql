@@ -80,6 +80,15 @@ UPDATE market.gaps g
             THEN false  -- a device's word that is no range
             WHEN g.repair_last IS NOT NULL AND m.stream_id = g.repair_stream
             THEN m.stored @> int8range(g.repair_first, g.repair_last, '[]')
+              OR m.stored + (  -- what was lost of it came under later numbers
+                    SELECT coalesce(range_agg(int8range(r.first_sequence, r.last_sequence, '[]')),
+                                    '{}'::int8multirange)
+                      FROM market.gaps r
+                     WHERE r.tenant_id = g.tenant_id AND r.stream_id = g.repair_stream
+                       AND r.id <> g.id AND r.repaired_at IS NOT NULL
+                       AND r.first_sequence <= g.repair_last
+                       AND r.last_sequence BETWEEN g.repair_first AND 9223372036854775806
+                 ) @> int8range(g.repair_first, g.repair_last, '[]')
             WHEN g.first_sequence IS NOT NULL AND m.stream_id = g.stream_id
             THEN m.stored @> int8range(g.first_sequence, g.last_sequence, '[]')
             ELSE false END
